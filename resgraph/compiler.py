@@ -1,0 +1,136 @@
+"""From a spec's path to graphs: the one way in for the command line and the Python API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, did_you_mean
+from resgraph.expr import Expr, ExprError, exact, show
+from resgraph.graph import Graph
+from resgraph.graph.build import Builder
+from resgraph.graph.params import Setting
+from resgraph.names import refusal
+from resgraph.passes import analyse
+from resgraph.spec import Loaded, Sources, Spec, load
+from resgraph.spec.yaml import at, key_span
+
+
+@dataclass
+class Compiler:
+    """Loads specs and builds their graphs; `sources` holds the text of all files read."""
+
+    sources: Sources = field(default_factory=Sources)
+
+    def graphs(
+        self,
+        path: Path,
+        network: str | None = None,
+        settings: Mapping[str, Fraction] | None = None,
+    ) -> list[Graph]:
+        """The spec's networks, checked and with shapes; or one of them; or one with settings.
+
+        Raises `SpecError` with every finding of the spec and all its networks, and
+        `ResgraphError` for a file that cannot be read or a network that is not there.
+        """
+        loaded = load(path, self.sources)
+        if loaded.spec is None:
+            raise SpecError(loaded.findings)
+        wanted = list(_wanted(loaded, loaded.spec, network, settings or {}))
+        graphs: list[Graph] = []
+        findings = list(loaded.findings)
+        for name, given in wanted:
+            try:
+                graphs.append(_graph(loaded, loaded.spec, name, given))
+            except SpecError as error:
+                findings += error.diagnostics
+        if findings:
+            raise SpecError(findings)
+        return graphs
+
+
+def _graph(
+    loaded: Loaded, spec: Spec, name: str, settings: Mapping[str, Setting]
+) -> Graph:
+    builder = Builder(spec, loaded.tree, loaded.file, name, settings)
+    graph = builder.build()
+    return analyse(graph, builder.findings)
+
+
+def _wanted(
+    loaded: Loaded, spec: Spec, network: str | None, settings: Mapping[str, Fraction]
+) -> Iterator[tuple[str, dict[str, Setting]]]:
+    """The networks to build, each with what sets its parameters.
+
+    Settings from the command line make one network more, named after them, so that no
+    file of another network is overwritten.
+    """
+    for key in settings:
+        if key not in spec.network.params:
+            hint = did_you_mean(key, spec.network.params)
+            raise ResgraphError(f"{loaded.file}: no parameter '{key}' to set", hint)
+    if network is not None and network not in spec.networks:
+        hint = did_you_mean(network, spec.networks)
+        raise ResgraphError(f"{loaded.file}: no network '{network}'", hint)
+    given: dict[str, Setting] = {k: (v, None) for k, v in settings.items()}
+    if settings or not spec.networks:
+        stem = network or default_name(Path(loaded.file))
+        base = _declared(loaded, spec, network) if network else {}
+        yield _named(stem, settings), base | given
+        return
+    for name in [network] if network else spec.networks:
+        yield name, _declared(loaded, spec, name)
+
+
+def _declared(loaded: Loaded, spec: Spec, network: str) -> dict[str, Setting]:
+    """The parameters that an entry of `networks` sets. Raises `SpecError`."""
+    settings: dict[str, Setting] = {}
+    for key, value in spec.networks[network].items():
+        loc = ("networks", network, key)
+        if key not in spec.network.params:
+            hint = did_you_mean(key, spec.network.params)
+            message = f"the network has no parameter '{key}'"
+            raise SpecError([Diagnostic(message, key_span(loaded.tree, loc), hint)])
+        span = at(loaded.tree, loc).span
+        if isinstance(value, Expr):
+            message = f"'{value}' has parameters, and networks set plain numbers"
+            raise SpecError([Diagnostic(message, span)])
+        settings[key] = (exact(value), span)
+    return settings
+
+
+def default_name(path: Path) -> str:
+    """The network's name after the spec's file, for a spec without `networks`."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", path.stem).strip("_")
+    if why := refusal(name):
+        raise ResgraphError(
+            f"{path}: the file's name cannot name its network: {why}",
+            "rename the file, or list names under 'networks:'",
+        )
+    return name
+
+
+def _named(stem: str, settings: Mapping[str, Fraction]) -> str:
+    parts = [stem, *(f"{key}{_word(value)}" for key, value in settings.items())]
+    return "_".join(parts)
+
+
+def _word(value: Fraction) -> str:
+    return show(value).replace("-", "m").replace(".", "p")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Fraction]:
+    """`KEY=VALUE` pairs, each value arithmetic without parameters. Raises `ResgraphError`."""
+    settings: dict[str, Fraction] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        try:
+            if not equals:
+                raise ExprError("expected KEY=VALUE, such as depth=1001")
+            settings[key.strip()] = Expr.parse(text).evaluate({})
+        except ExprError as error:
+            raise ResgraphError(f"--set {pair}: {error}") from None
+    return settings

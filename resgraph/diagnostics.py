@@ -1,0 +1,131 @@
+"""What a user sees when something is wrong: where, what, and what to do about it.
+
+This module imports nothing of resgraph; everything else may import it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A stretch of text in a file: 1-based line and column, columns end-exclusive.
+
+    A span that reaches over several lines is shown by its first line alone.
+    """
+
+    file: str
+    line: int
+    col: int
+    end_line: int
+    end_col: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A second place that explains a diagnostic, such as where the other shape came from."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding: a message, where it is, how to mend it, and what else is involved."""
+
+    message: str
+    span: Span | None = None
+    hint: str | None = None
+    notes: tuple[Note, ...] = ()
+
+    def sort_key(self) -> tuple[str, int, int, str]:
+        """Order findings by place, those without a place first."""
+        if self.span is None:
+            return ("", 0, 0, self.message)
+        return (self.span.file, self.span.line, self.span.col, self.message)
+
+
+class ResgraphError(Exception):
+    """A mistake of the user's, told without a traceback: a message and a hint."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecError(ResgraphError):
+    """Findings in a spec, all of one run together, in the order of the text."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        unique = {(d.span, d.message): d for d in reversed([*diagnostics])}
+        self.diagnostics = sorted(unique.values(), key=Diagnostic.sort_key)
+        super().__init__("\n".join(d.message for d in self.diagnostics))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint naming the nearest known word, else the known words, else nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if not names:
+        return None
+    return f"known here: {', '.join(names)}" if len(names) <= 30 else None
+
+
+def render(diagnostic: Diagnostic, sources: dict[str, str]) -> str:
+    """The diagnostic as plain text: `file:line:col: error: ...`, the line, carets, hints.
+
+    `sources` maps a file's name to its text; a file that is absent from it is cited
+    by position alone.
+    """
+    lines = [*_located("error", diagnostic.message, diagnostic.span, sources)]
+    for note in diagnostic.notes:
+        lines += _located("note", note.message, note.span, sources)
+    if diagnostic.hint:
+        lines.append(f"  hint: {diagnostic.hint}")
+    return "\n".join(lines)
+
+
+def _located(
+    kind: str, message: str, span: Span | None, sources: dict[str, str]
+) -> list[str]:
+    if span is None:
+        return [f"{kind}: {message}"]
+    return [f"{span}: {kind}: {message}", *_excerpt(span, sources)]
+
+
+def _excerpt(span: Span, sources: dict[str, str]) -> list[str]:
+    text = sources.get(span.file, "").splitlines()
+    if not 1 <= span.line <= len(text):
+        return []
+    line = visible(text[span.line - 1])
+    end = span.end_col if span.end_line == span.line else len(line) + 1
+    width = max(1, min(end, len(line) + 1) - span.col)
+    number = str(span.line)
+    start, shown = _window(line, span.col - 1)
+    carets = " " * (span.col - 1 - start) + "^" * min(width, len(shown) + 1)
+    return [f"  {number} | {shown}", f"  {' ' * len(number)} | {carets}"]
+
+
+def _window(line: str, column: int, width: int = 160) -> tuple[int, str]:
+    """The part of an overlong line around `column`, and where it starts."""
+    if len(line) <= width:
+        return 0, line
+    start = max(0, column - width // 2)
+    return start, line[start : start + width]
+
+
+def visible(text: str) -> str:
+    """`text` with each unprintable character (tab, escape, bidi control) as one '�'.
+
+    One for one, so that carets stay under their columns and a terminal is never steered.
+    """
+    return "".join(c if c.isprintable() else " " if c == "\t" else "�" for c in text)

@@ -1,0 +1,5 @@
+"""Graph -> PyTorch source and ONNX. The one home of jinja2 and onnx."""
+
+from resgraph.emit.torch_source import torch_source
+
+__all__ = ["torch_source"]

@@ -1,0 +1,33 @@
+"""The IR: unit graphs and the network built from them, its text form and digest."""
+
+from resgraph.graph.ir import (
+    INPUT,
+    OUTPUT,
+    Graph,
+    Instance,
+    Node,
+    Param,
+    Path,
+    Run,
+    Slot,
+    Unit,
+)
+from resgraph.graph.text import digest, text, used_units
+from resgraph.graph.view import unit_graph
+
+__all__ = [
+    "INPUT",
+    "OUTPUT",
+    "Graph",
+    "Instance",
+    "Node",
+    "Param",
+    "Path",
+    "Run",
+    "Slot",
+    "Unit",
+    "digest",
+    "text",
+    "unit_graph",
+    "used_units",
+]

@@ -1,0 +1,215 @@
+"""The intermediate representation: small unit graphs, and the network built from them.
+
+A `Unit` is a DAG of about ten ops; a `Graph` is a stem, stages of units with arguments and
+repeats, and a head. Its size does not depend on depth. Shape inference (a pass) adds to it
+the `Run`s: each distinct instance of a unit once, with how often it is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from resgraph.diagnostics import Span
+from resgraph.ops import Op, Shape, Weight
+
+INPUT = "x"
+OUTPUT = "out"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One op of a unit; its name is also its value's, and its layer's in the state_dict.
+
+    `fields` says where each attribute is written.
+    """
+
+    name: str
+    op: Op
+    span: Span
+    fields: Mapping[str, Span]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A named chain of nodes. `sources` are `x` or other paths; several feed a merge."""
+
+    name: str
+    sources: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    span: Span
+    from_span: Span
+
+
+@dataclass(frozen=True)
+class Param:
+    """A unit's parameter, and its default (None: the stage must give it)."""
+
+    name: str
+    default: Fraction | None
+    span: Span
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A DAG from `x` to `out`, in reading order."""
+
+    name: str
+    title: str
+    params: tuple[Param, ...]
+    paths: tuple[Path, ...]
+    span: Span
+
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """The value that each path's name stands for: that of its last node."""
+        return {INPUT: INPUT} | {p.name: p.nodes[-1].name for p in self.paths}
+
+    @property
+    def output(self) -> str:
+        """The value that the unit returns; its input where it has no ops (an empty stem)."""
+        return self.values.get(OUTPUT, INPUT)
+
+    def steps(self) -> Iterator[tuple[Path, Node, tuple[str, ...]]]:
+        """Each node with its path and the values it reads, in reading order."""
+        for path in self.paths:
+            inputs = tuple(self.values.get(s, s) for s in path.sources)
+            for node in path.nodes:
+                yield path, node, inputs
+                inputs = (node.name,)
+
+    def resolve(self, args: Mapping[str, Fraction]) -> Unit:
+        """The unit with every expression evaluated. Raises `OpError`."""
+        paths = tuple(
+            replace(
+                path,
+                nodes=tuple(replace(n, op=n.op.resolve(args)) for n in path.nodes),
+            )
+            for path in self.paths
+        )
+        return replace(self, paths=paths)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A unit in a stage: its arguments, and how often it is repeated."""
+
+    unit: str
+    args: Mapping[str, Fraction]
+    repeat: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A unit at given arguments and input shape, with the shape of every value."""
+
+    unit: Unit
+    args: Mapping[str, Fraction]
+    shapes: Mapping[str, Shape]
+
+    @property
+    def input(self) -> Shape:
+        return self.shapes[INPUT]
+
+    @property
+    def output(self) -> Shape:
+        return self.shapes[self.unit.output]
+
+    @cached_property
+    def weights(self) -> tuple[tuple[str, Weight], ...]:
+        """Every tensor of the state_dict as (layer, weight), in the order of the layers."""
+        return tuple(
+            (node.name, weight)
+            for _, node, inputs in self.unit.steps()
+            for weight in node.op.weights(*(self.shapes[i] for i in inputs))
+        )
+
+    @cached_property
+    def parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(prod(w.shape) for _, w in self.weights if w.trainable)
+
+    @cached_property
+    def numbers(self) -> int:
+        """All numbers of the state_dict, running statistics included."""
+        return sum(prod(w.shape) for _, w in self.weights)
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Per image."""
+        return sum(
+            node.op.multiply_adds(*(self.shapes[i] for i in inputs))
+            for _, node, inputs in self.unit.steps()
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Units of one slot that follow one another: one instance `count` times, or `count`
+    instances whose input channels grow by a constant step (dense connections)."""
+
+    slot: Slot
+    instances: tuple[Instance, ...]
+    count: int
+
+    def __iter__(self) -> Iterator[Instance]:
+        for i in range(self.count):
+            yield self.instances[i % len(self.instances)]
+
+    def total(self, quantity: str) -> int:
+        """The sum of an instance's property over the run."""
+        each = sum(getattr(instance, quantity) for instance in self.instances)
+        return int(each) * (self.count // len(self.instances))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: what is emitted, trained and verified."""
+
+    name: str
+    title: str
+    file: str
+    input: Shape
+    units: Mapping[str, Unit]
+    stem: Unit
+    stages: tuple[tuple[Slot, ...], ...]
+    head: Unit
+    recipe: Mapping[str, Any]
+    classes: int | None
+    span: Span
+    stem_run: Instance | None = None
+    head_run: Instance | None = None
+    runs: tuple[tuple[Run, ...], ...] = field(default=())
+
+    def parts(self) -> Iterator[tuple[str, Instance]]:
+        """Every unit instance with its prefix in the state_dict, in order of execution.
+
+        The stem and the head have the prefix ''. This alone walks the depth.
+        """
+        yield "", self.typed(self.stem_run)
+        for number, stage in enumerate(self.runs, 1):
+            index = 0
+            for run in stage:
+                for instance in run:
+                    yield f"stage{number}.{index}.", instance
+                    index += 1
+        yield "", self.typed(self.head_run)
+
+    def total(self, quantity: str) -> int:
+        """The sum of a property of `Instance` over the network, without walking the depth."""
+        ends = (self.typed(self.stem_run), self.typed(self.head_run))
+        body = sum(run.total(quantity) for stage in self.runs for run in stage)
+        return body + sum(int(getattr(end, quantity)) for end in ends)
+
+    @staticmethod
+    def typed(run: Instance | None) -> Instance:
+        """The instance that shape inference has put there."""
+        if run is None:
+            raise ValueError("shapes are not inferred yet: run resgraph.passes.compile first")
+        return run
+

@@ -1,0 +1,126 @@
+"""The parameters of a network: numbers, and arithmetic over those before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from resgraph.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resgraph.expr import Expr, ExprError, exact, show
+from resgraph.ops.fields import NumberField
+
+Setting = tuple[Fraction, Span | None]
+"""A parameter set from outside, and where (None: on the command line)."""
+
+
+@dataclass
+class Params:
+    """Evaluated parameters, which remember how each came about, for the diagnostics."""
+
+    written: Mapping[str, int | float | Expr]
+    spans: Mapping[str, Span]
+    settings: Mapping[str, Setting]
+    values: dict[str, Fraction] = field(default_factory=dict)
+    findings: list[Diagnostic] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for name, value in self.written.items():
+            if name in self.settings:
+                self.values[name] = self.settings[name][0]
+            elif isinstance(value, Expr):
+                self._evaluate(name, value)
+            else:
+                self.values[name] = exact(value)
+
+    def _evaluate(self, name: str, value: Expr) -> None:
+        self.used.update(value.names)
+        missing = [n for n in value.names if n not in self.written]
+        late = [n for n in value.names if n in self.written and n not in self.values]
+        if missing or late:
+            for other in missing:
+                hint = did_you_mean(other, self.written)
+                self._report(f"unknown parameter '{other}'", name, hint)
+            for other in late:
+                hint = f"write '{other}' above it"
+                self._report(f"'{other}' has no value yet at this line", name, hint)
+            return
+        try:
+            self.values[name] = value.evaluate(self.values)
+        except ExprError as error:
+            self._report(str(error), name)
+
+    def _report(self, message: str, name: str, hint: str | None = None) -> None:
+        self.findings.append(Diagnostic(message, self.spans[name], hint))
+
+    def settle(
+        self, value: int | float | Expr, kind: NumberField, span: Span, what: str
+    ) -> Fraction | None:
+        """`value` as a number of that kind, or None after a finding at its source."""
+        if not isinstance(value, Expr):
+            return exact(value)
+        self.used.update(value.names)
+        if any(n in self.written and n not in self.values for n in value.names):
+            return None
+        for name in value.names:
+            if name not in self.values:
+                hint = did_you_mean(name, self.values)
+                self.findings.append(
+                    Diagnostic(f"unknown parameter '{name}'", span, hint)
+                )
+                return None
+        try:
+            return exact(kind.settle(value, self.values))
+        except ExprError as error:
+            self.findings.append(self._blame(value, kind, span, what, str(error)))
+            return None
+
+    def _blame(
+        self, value: Expr, kind: NumberField, span: Span, what: str, why: str
+    ) -> Diagnostic:
+        """The finding, at the parameter that came out broken where there is one."""
+        notes = self._origins(value)
+        if kind.whole:
+            for name in value.names:
+                origin = self.written[name]
+                if isinstance(origin, Expr) and self.values[name].denominator != 1:
+                    came = f"{name} = {origin} comes out as {show(self.values[name])}"
+                    given = ", ".join(f"{n} = {show(self.values[n])}" for n in origin.names)
+                    return Diagnostic(
+                        f"{came} with {given}, and {what} must be whole",
+                        self.spans[name],
+                        self._nearest(origin),
+                        (Note(f"{what} uses it here", span), *self._origins(origin)),
+                    )
+        return Diagnostic(f"{what}: {why}", span, None, notes)
+
+    def _origins(self, value: Expr) -> tuple[Note, ...]:
+        """Where the plain parameters behind an expression were set."""
+        notes: list[Note] = []
+        pending = list(value.names)
+        while pending:
+            name = pending.pop()
+            written = self.written[name]
+            if name in self.settings:
+                number, span = self.settings[name]
+                where = "set here" if span else "set on the command line"
+                notes.append(Note(f"{name} = {show(number)} is {where}", span))
+            elif isinstance(written, Expr):
+                pending.extend(written.names)
+        return tuple(dict.fromkeys(notes))
+
+    def _nearest(self, value: Expr) -> str | None:
+        """Which values of the first plain parameter would make the expression whole."""
+        plain = [n for n in value.names if not isinstance(self.written[n], Expr)]
+        if not plain or self.values[plain[0]].denominator != 1:
+            return None
+        name, now = plain[0], self.values[plain[0]]
+        good: list[str] = []
+        for direction in (-1, 1):
+            for step in range(1, 100):
+                trial = value.evaluate(self.values | {name: now + direction * step})
+                if trial.denominator == 1 and trial > 1:
+                    good.append(show(now + direction * step))
+                    break
+        return f"{name} = {' or '.join(good)} would do" if good else None

@@ -1,0 +1,219 @@
+"""What every op is: attributes, shape rule, weights, cost, PyTorch text, ONNX nodes.
+
+A subclass of `Op` states all facts of one op. The rest of resgraph asks the op and never
+switches on its name, so a new op is one new class in one of the modules of this package
+(`docs/adding-an-op.md` walks through it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from resgraph.expr import Expr, ExprError, exact, literal
+from resgraph.names import Name
+from resgraph.ops.fields import NumberField
+
+Shape = tuple[int, ...]
+"""A value's shape without the batch: (C, H, W) for maps, (C,) for vectors."""
+
+# Statically these are the plain numbers that `Op.resolve` leaves; before it, an Expr.
+Count = Annotated[int, NumberField(minimum=1, whole=True)]
+Size = Annotated[int, NumberField(minimum=0, whole=True)]
+Real = Annotated[float, NumberField()]
+Positive = Annotated[float, NumberField(minimum=1e-12)]
+Fractional = Annotated[float, NumberField(minimum=0, maximum=1)]
+
+
+class OpError(ValueError):
+    """An op that does not fit its inputs; `field` names the attribute at fault, if one is."""
+
+    def __init__(
+        self, message: str, hint: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.field = message, hint, field
+
+
+@dataclass(frozen=True)
+class Init:
+    """How a weight starts: `constant` where it is not None, else random about 0."""
+
+    constant: float | None = None
+    std: float = 0.0
+    bound: float = 0.0
+
+    @classmethod
+    def he(cls, fan: int) -> Init:
+        """He et al. 2015: normal with std = sqrt(2 / fan)."""
+        return cls(std=math.sqrt(2 / fan))
+
+    @classmethod
+    def uniform(cls, bound: float) -> Init:
+        """Uniform in [-bound, bound]."""
+        return cls(bound=bound)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One tensor of the state_dict: its name within the op, shape, start; buffers don't train."""
+
+    name: str
+    shape: tuple[int, ...]
+    init: Init
+    trainable: bool = True
+
+
+class OnnxBuilder(Protocol):
+    """What an op's `onnx` writes to. Values are named by strings."""
+
+    def node(self, op_type: str, *inputs: str, **attributes: Any) -> str:
+        """Append a node with one output and return the output's name."""
+
+    def weight(self, name: str) -> str:
+        """The initialiser of the op's weight `name`."""
+
+    def ints(self, *values: int) -> str:
+        """A constant int64 vector."""
+
+    def scalar(self, value: float) -> str:
+        """A constant float32 scalar."""
+
+
+class Op(BaseModel):
+    """One operation with its attributes; the class states everything about it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ClassVar[str]
+    inputs: ClassVar[tuple[int, int | None]] = (1, 1)
+    """How many values it takes: at least, and at most (None: any number)."""
+    helper: ClassVar[str] = ""
+    """Source of a module class that the generated file needs beside torch's."""
+
+    name: Name | None = Field(
+        default=None, description="The layer's name in the state_dict."
+    )
+
+    # --- attributes -----------------------------------------------------------------
+
+    @classmethod
+    def numbers(cls) -> dict[str, NumberField]:
+        """The attributes that may be expressions."""
+        return {
+            name: meta
+            for name, field in cls.model_fields.items()
+            for meta in field.metadata
+            if isinstance(meta, NumberField)
+        }
+
+    def resolve(self, env: Mapping[str, Fraction]) -> Self:
+        """A copy with every expression evaluated. Raises `OpError` naming the field."""
+        values: dict[str, int | float] = {}
+        for name, field in self.numbers().items():
+            value = getattr(self, name)
+            if isinstance(value, Expr):
+                try:
+                    values[name] = field.settle(value, env)
+                except ExprError as error:
+                    raise OpError(str(error), field=name) from None
+        return self.model_copy(update=values) if values else self
+
+    def attributes(self) -> dict[str, Any]:
+        """What differs from the defaults, as it was written, without the layer's name."""
+        return {
+            name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if name != "name" and getattr(self, name) != field.default
+        }
+
+    # --- shapes and cost (of a resolved op) -----------------------------------------
+
+    def channels_out(self, channels: Sequence[Any]) -> Any:
+        """Channels out from channels in: ints, or `Expr` for the generated source."""
+        return channels[0]
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The output's shape. Raises `OpError` where the inputs do not fit."""
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        """The tensors of the state_dict, in its order."""
+        return ()
+
+    def multiply_adds(self, *inputs: Shape) -> int:
+        """Multiply-adds per image; the paper's count has convolutions and linear only."""
+        return 0
+
+    # --- PyTorch --------------------------------------------------------------------
+
+    def torch_layer(self, *channels: Any) -> str | None:
+        """The constructor call of the layer, or None for an op without one."""
+        return None
+
+    def torch_init(self, layer: str) -> list[str]:
+        """Statements that initialise the layer's biases, after its construction."""
+        return []
+
+    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+        """The expression that computes the op; `attribute` renders one of its numbers."""
+        return f"{layer}({', '.join(values)})"
+
+    # --- ONNX (of a resolved op) ----------------------------------------------------
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        """Append the op's inference nodes and return the name of its result."""
+        raise NotImplementedError(f"{self.kind} has no ONNX form")
+
+
+def source(value: Any, whole: bool = True) -> str:
+    """An attribute as Python source: `3`, `0.5`, `4 * width`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Expr):
+        return value.source(whole=whole)
+    return repr(literal(value)) if whole else repr(float(exact(value)))
+
+
+def layer(constructor: str, *positional: Any, **keywords: Any) -> str:
+    """A constructor call; a keyword whose value is None (torch's default) is left out.
+
+    Numbers are whole ones; a real number comes as text, from `source(value, whole=False)`.
+    """
+    parts = [source(value) for value in positional]
+    for key, value in keywords.items():
+        if value is not None:
+            text = repr(value) if isinstance(value, bool) else source(value)
+            parts.append(f"{key}={text}")
+    return f"{constructor}({', '.join(parts)})"
+
+
+def unless(default: Any, value: Any) -> Any:
+    """`value`, or None where it is the default and need not be written."""
+    return None if value == default else value
+
+
+def need_map(op: Op, shape: Shape) -> None:
+    """Raise `OpError` unless the value is a [C, H, W] map."""
+    if len(shape) != 3:
+        raise OpError(
+            f"{op.kind} needs a [C, H, W] map, and gets the vector {list(shape)}",
+            hint="move it before global_avg_pool or flatten",
+        )
+
+
+def window(op: Op, shape: Shape, kernel: int, stride: int, padding: int) -> Shape:
+    """The map's (H, W) after a sliding window. Raises `OpError` where none fits."""
+    sides = tuple((side + 2 * padding - kernel) // stride + 1 for side in shape[1:])
+    if min(sides) < 1:
+        raise OpError(
+            f"{op.kind} has a window of {kernel}, larger than its input "
+            f"{list(shape)} with padding {padding}",
+            field="kernel",
+        )
+    return sides

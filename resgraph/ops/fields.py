@@ -1,0 +1,119 @@
+"""The number types of op attributes: a literal or an expression over the unit's parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from resgraph.expr import MAX_MAGNITUDE, Expr, ExprError, exact, literal, show
+
+EXPRESSION_SCHEMA = {
+    "type": "string",
+    "description": "Arithmetic over parameters: + - * / // % ( ), for example 4 * width.",
+}
+
+
+@dataclass(frozen=True)
+class NumberField:
+    """A pydantic annotation: a number in a range, or an expression that comes out in it.
+
+    Before `settle` a field of this kind may hold an `Expr`; after it, plain numbers.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    whole: bool = False
+
+    def parse(self, value: object) -> int | float | Expr:
+        """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
+        if isinstance(value, Expr):
+            return value
+        try:
+            if isinstance(value, str):
+                return self._parse_text(value)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ExprError(f"expected {self.wanted}, got {kind_of(value)}")
+            return self.check(value)
+        except ExprError as error:
+            raise PydanticCustomError("number", "{why}", {"why": str(error)}) from None
+
+    def _parse_text(self, text: str) -> int | float | Expr:
+        expr = Expr.parse(text)
+        return expr if expr.names else self.settle(expr, {})
+
+    def settle(
+        self, value: int | float | Expr, env: Mapping[str, Fraction]
+    ) -> int | float:
+        """The plain number that `value` is under `env`. Raises `ExprError`."""
+        if not isinstance(value, Expr):
+            return value
+        number = value.evaluate(env, self.whole)
+        try:
+            return self.check(literal(number))
+        except ExprError as error:
+            where = ", ".join(f"{n} = {show(env[n])}" for n in value.names)
+            reason = f"'{value}' comes out as {show(number)}"
+            with_ = f" with {where}" if where else ""
+            raise ExprError(f"{reason}{with_}: {error}") from None
+
+    def check(self, value: int | float) -> int | float:
+        """`value` if it is finite, in range and whole where asked. Raises `ExprError`."""
+        if not math.isfinite(value) or abs(value) > MAX_MAGNITUDE:
+            raise ExprError(f"expected {self.wanted}, got {value}")
+        number = literal(value)
+        low = self.minimum is not None and number < self.minimum
+        high = self.maximum is not None and number > self.maximum
+        if low or high or (self.whole and not isinstance(number, int)):
+            raise ExprError(f"expected {self.wanted}, got {show(exact(value))}")
+        return number
+
+    @property
+    def wanted(self) -> str:
+        """The field's range in words."""
+        if self.whole:
+            return {0: "a whole number, 0 or more", 1: "a positive whole number"}.get(
+                int(self.minimum or 0), f"a whole number from {self.minimum}"
+            )
+        if self.minimum is not None and self.maximum is not None:
+            return f"a number from {show(self.minimum)} to {show(self.maximum)}"
+        return "a positive number" if self.minimum is not None else "a finite number"
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        number: dict[str, Any] = {"type": "integer" if self.whole else "number"}
+        if self.minimum is not None:
+            number["minimum"] = self.minimum
+        if self.maximum is not None:
+            number["maximum"] = self.maximum
+        return {"anyOf": [number, EXPRESSION_SCHEMA]}
+
+
+def kind_of(value: object) -> str:
+    """A YAML value's kind, in the words of the diagnostics."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {value}"
+        case str():
+            return f"the text {value[:40]!r}"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+    return type(value).__name__

@@ -1,0 +1,107 @@
+"""The ops that bring several values together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from resgraph.expr import Expr
+from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape
+from resgraph.ops.pointwise import operand
+
+
+class Add(Op):
+    """Sum of values of equal shapes: the addition of a residual unit, Eq. (1)."""
+
+    kind: ClassVar[str] = "add"
+    inputs: ClassVar[tuple[int, int | None]] = (2, None)
+
+    def channels_out(self, channels: Sequence[Any]) -> Any:
+        return simplest(channels)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        for a, b in pairwise(inputs):
+            if a != b:
+                raise OpError(
+                    f"add needs equal shapes, and gets {list(a)} and {list(b)}",
+                    hint=mend(a, b),
+                )
+        return inputs[0]
+
+    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+        return " + ".join(values)
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        return reduce(lambda a, b: g.node("Add", a, b), values)
+
+
+class Mul(Op):
+    """Product, element by element; a [C, 1, 1] value scales whole maps."""
+
+    kind: ClassVar[str] = "mul"
+    inputs: ClassVar[tuple[int, int | None]] = (2, None)
+
+    def channels_out(self, channels: Sequence[Any]) -> Any:
+        return simplest(channels)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        largest = max(inputs, key=lambda shape: (len(shape), shape[1:]))
+        for shape in inputs:
+            if shape != largest and shape != (largest[0], 1, 1):
+                raise OpError(
+                    f"mul needs equal shapes (or one of [C, 1, 1]), and gets "
+                    f"{list(largest)} and {list(shape)}",
+                    hint=mend(largest, shape),
+                )
+        return largest
+
+    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+        return " * ".join(operand(value) for value in values)
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        return reduce(lambda a, b: g.node("Mul", a, b), values)
+
+
+class Concat(Op):
+    """Values behind one another along the channels."""
+
+    kind: ClassVar[str] = "concat"
+    inputs: ClassVar[tuple[int, int | None]] = (2, None)
+
+    def channels_out(self, channels: Sequence[Any]) -> Any:
+        if any(isinstance(c, Expr) for c in channels):
+            return Expr.parse(" + ".join(f"({c})" for c in channels))
+        return sum(channels)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        for a, b in pairwise(inputs):
+            if a[1:] != b[1:]:
+                raise OpError(
+                    f"concat needs maps of one size, and gets {list(a)} and {list(b)}",
+                    hint=mend((0, *a[1:]), (0, *b[1:])),
+                )
+        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+        return f"torch.cat([{', '.join(values)}], 1)"
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        return g.node("Concat", *values, axis=1)
+
+
+def simplest(channels: Sequence[Any]) -> Any:
+    """Of equal channel counts, the one that reads best in source: the shortest."""
+    return min(channels, key=lambda c: len(str(c)))
+
+
+def mend(a: Shape, b: Shape) -> str | None:
+    """What usually makes two shapes equal."""
+    if len(a) != len(b):
+        return "one of them is a vector: global_avg_pool: {keepdim: true} keeps a map"
+    if a[1:] != b[1:] and a[0] != b[0]:
+        return "a 1x1 conv with a stride, or option_a, changes a shortcut's shape"
+    if a[1:] != b[1:]:
+        return "give both sides the same stride"
+    return "give both sides the same channels"

@@ -1,0 +1,117 @@
+"""Pooling and flattening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, ClassVar
+
+from pydantic import Field, StrictBool
+
+from resgraph.ops.base import (
+    Count,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Shape,
+    Size,
+    layer,
+    need_map,
+    unless,
+    window,
+)
+
+
+class _Pool(Op):
+    kernel: Count = Field(description="Side of the square window.")
+    stride: Count | None = Field(
+        default=None, description="Step of the window; by default its side."
+    )
+    padding: Size = Field(default=0, description="Padding on each side.")
+
+    _torch: ClassVar[str]
+    _onnx: ClassVar[str]
+    _onnx_attributes: ClassVar[dict[str, int]] = {}
+
+    @property
+    def _stride(self) -> int:
+        return self.kernel if self.stride is None else self.stride
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        need_map(self, x)
+        if 2 * self.padding > self.kernel:
+            raise OpError(
+                f"padding {self.padding} is more than half the window of {self.kernel}",
+                field="padding",
+            )
+        return (x[0], *window(self, x, self.kernel, self._stride, self.padding))
+
+    def torch_layer(self, *channels: Any) -> str:
+        stride = None if self.stride is None else unless(self.kernel, self.stride)
+        return layer(
+            self._torch, self.kernel, stride=stride, padding=unless(0, self.padding)
+        )
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        return g.node(
+            self._onnx,
+            *values,
+            kernel_shape=[self.kernel] * 2,
+            strides=[self._stride] * 2,
+            pads=[self.padding] * 4,
+            **self._onnx_attributes,
+        )
+
+
+class MaxPool(_Pool):
+    """The largest of each window."""
+
+    kind: ClassVar[str] = "max_pool"
+    _torch: ClassVar[str] = "nn.MaxPool2d"
+    _onnx: ClassVar[str] = "MaxPool"
+
+
+class AvgPool(_Pool):
+    """The mean of each window, the padding's zeros counted."""
+
+    kind: ClassVar[str] = "avg_pool"
+    _torch: ClassVar[str] = "nn.AvgPool2d"
+    _onnx: ClassVar[str] = "AveragePool"
+    _onnx_attributes: ClassVar[dict[str, int]] = {"count_include_pad": 1}
+
+
+class GlobalAvgPool(Op):
+    """The mean of each map: [C, H, W] to the vector [C], or to [C, 1, 1] with keepdim."""
+
+    kind: ClassVar[str] = "global_avg_pool"
+
+    keepdim: StrictBool = Field(default=False, description="Keep a [C, 1, 1] map.")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        need_map(self, x)
+        return (x[0], 1, 1) if self.keepdim else (x[0],)
+
+    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+        pooled = f"functional.adaptive_avg_pool2d({values[0]}, 1)"
+        return pooled if self.keepdim else f"{pooled}.flatten(1)"
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        pooled = g.node("GlobalAveragePool", *values)
+        return pooled if self.keepdim else g.node("Flatten", pooled, axis=1)
+
+
+class Flatten(Op):
+    """A map as one vector of C * H * W."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return (prod(inputs[0]),)
+
+    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+        return f"torch.flatten({values[0]}, 1)"
+
+    def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
+        return g.node("Flatten", *values, axis=1)

@@ -1,0 +1,36 @@
+"""The passes, one plain function each, and the order in which they run."""
+
+from __future__ import annotations
+
+from resgraph.diagnostics import Diagnostic, SpecError
+from resgraph.graph import Graph
+from resgraph.passes.names import check_names
+from resgraph.passes.output import check_output
+from resgraph.passes.shapes import infer_shapes
+from resgraph.passes.topology import check_topology
+
+SYMBOLIC_CHECKS = (check_names, check_topology)
+TRANSFORMS = (infer_shapes,)
+TYPED_CHECKS = (check_output,)
+
+
+def analyse(graph: Graph, earlier: list[Diagnostic]) -> Graph:
+    """Run every pass. Raises `SpecError` with all findings, the earlier ones among them.
+
+    Shapes are inferred only for a graph without findings: they would follow from those.
+    """
+    findings = [*earlier]
+    for check in SYMBOLIC_CHECKS:
+        findings += check(graph)
+    _stop(findings)
+    for transform in TRANSFORMS:
+        graph = transform(graph)
+    for check in TYPED_CHECKS:
+        findings += check(graph)
+    _stop(findings)
+    return graph
+
+
+def _stop(findings: list[Diagnostic]) -> None:
+    if findings:
+        raise SpecError(findings)

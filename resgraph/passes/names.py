@@ -1,0 +1,91 @@
+"""Check that no two things of a network would bear one name in the generated file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from resgraph.diagnostics import Diagnostic, Note, Span
+from resgraph.graph import INPUT, Graph, Unit, used_units
+from resgraph.names import class_name, refusal, variable
+
+Named = tuple[str, str, Span | None]
+"""A name in Python, what bears it in the spec, and where."""
+
+
+def check_names(graph: Graph) -> list[Diagnostic]:
+    """Findings on names that collide, or that Python or the unit itself has taken."""
+    findings = [*_clashes(_classes(graph)), *_clashes(_network_layers(graph))]
+    for unit in graph.units.values():
+        findings += _unit(unit)
+    return findings
+
+
+def _classes(graph: Graph) -> Iterator[Named]:
+    yield class_name(graph.name), f"the network '{graph.name}'", graph.span
+    for unit in graph.units.values():
+        yield class_name(unit.name), f"the unit '{unit.name}'", unit.span
+    for name in sorted({helper_class(u) for u in used_units(graph)} - {""}):
+        yield name, f"the class {name} of an op", None
+
+
+def helper_class(unit: Unit) -> str:
+    """The class that an op of the unit adds to the file, or ''."""
+    helpers = [node.op.helper for _, node, _ in unit.steps() if node.op.helper]
+    return helpers[0].split("(")[0].removeprefix("class ") if helpers else ""
+
+
+def _network_layers(graph: Graph) -> Iterator[Named]:
+    for number, stage in enumerate(graph.stages, 1):
+        span = stage[0].span if stage else None
+        yield f"stage{number}", f"stage {number}", span
+    for end in (graph.stem, graph.head):
+        for _, node, _ in end.steps():
+            yield node.name, f"the op '{node.name}'", node.span
+
+
+def _unit(unit: Unit) -> Iterator[Diagnostic]:
+    for reserved, named in _reserved(unit):
+        yield Diagnostic(f"{named[1]}: {reserved}", named[2])
+    variables = [(variable(p.name), f"the path '{p.name}'", p.span) for p in unit.paths]
+    yield from _clashes(variables)
+    params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
+    layers = [(n.name, f"the op '{n.name}'", n.span) for _, n, _ in unit.steps()]
+    yield from _clashes([*params, *layers])
+
+
+def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
+    if unit.name in ("repeat", "stem", "head"):
+        yield "the name means something else in a network", (
+            unit.name,
+            f"the unit '{unit.name}'",
+            unit.span,
+        )
+    if why := refusal(class_name(unit.name)):
+        yield why, (unit.name, f"the unit '{unit.name}'", unit.span)
+    for path in unit.paths:
+        named = (path.name, f"the path '{path.name}'", path.span)
+        if path.name == INPUT:
+            yield "x is the unit's input; give the path another name", named
+        elif (why := refusal(variable(path.name))) is not None:
+            yield why, named
+    for param in unit.params:
+        if param.name in (INPUT, "in_channels"):
+            named = (param.name, f"the parameter '{param.name}'", param.span)
+            yield "generated code needs the name for itself", named
+
+
+def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:
+    """A finding for each name that something earlier bears already."""
+    seen: dict[str, Named] = {}
+    for name, what, span in named:
+        if name not in seen:
+            seen[name] = (name, what, span)
+            continue
+        _, other, place = seen[name]
+        note = Note("the other is here", place)
+        yield Diagnostic(
+            f"{what} and {other} would both be '{name}'",
+            span or place,
+            "rename one",
+            (note,) if place and span else (),
+        )

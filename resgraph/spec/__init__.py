@@ -1,0 +1,6 @@
+"""YAML with positions -> pydantic models -> a resolved `Spec`, every finding at once."""
+
+from resgraph.spec.load import Loaded, Sources, load
+from resgraph.spec.model import Spec
+
+__all__ = ["Loaded", "Sources", "Spec", "load"]

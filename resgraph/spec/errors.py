@@ -1,0 +1,120 @@
+"""pydantic's errors in the words of the language, each at its place in the file."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from resgraph.diagnostics import Diagnostic, did_you_mean
+from resgraph.ops import OPS
+from resgraph.ops.fields import kind_of
+from resgraph.spec import model
+from resgraph.spec.yaml import Loc, Mapping, at, key_span
+
+_WANTED = {
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "string_type": "text",
+    "bool_type": "true or false",
+}
+
+
+def explain(error: ValidationError, tree: Mapping) -> list[Diagnostic]:
+    """One diagnostic per error, with a place, and a hint where one is known."""
+    errors = error.errors(include_url=False)
+    misspelt = {
+        (*loc[:-1], *get_close_matches(str(loc[-1]), _keys(loc[:-1]), n=1))
+        for loc in (location(e) for e in errors if e["type"] == "extra_forbidden")
+    }
+    return [
+        _explain(e, tree)
+        for e in errors
+        if not (e["type"] == "missing" and location(e) in misspelt)
+    ]
+
+
+def _explain(error: Any, tree: Mapping) -> Diagnostic:
+    loc = location(error)
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    name = str(loc[-1]) if loc else ""
+    if kind == "extra_forbidden":
+        known = _keys(loc[:-1])
+        span = key_span(tree, loc)
+        return Diagnostic(f"unknown key '{name}'", span, did_you_mean(name, known))
+    if kind == "missing":
+        return Diagnostic(
+            f"{_owner(loc[:-1])} needs '{name}'", at(tree, loc[:-1]).span, _example(loc)
+        )
+    span = at(tree, loc).span
+    if error["loc"] and error["loc"][-1] == "[key]":
+        span = key_span(tree, loc)
+    if kind == "union_tag_invalid":
+        word = str(context["tag"])
+        return Diagnostic(f"unknown op '{word}'", span, did_you_mean(word, OPS))
+    if kind in _WANTED:
+        return Diagnostic(f"expected {_WANTED[kind]}, got {kind_of(value)}", span)
+    if kind == "literal_error":
+        return Diagnostic(f"'{name}' is {context['expected']}, not {value!r}", span)
+    if kind in ("too_short", "too_long"):
+        limit = context.get("min_length", context.get("max_length"))
+        amount = "at least" if kind == "too_short" else "at most"
+        return Diagnostic(
+            f"'{name}' takes {amount} {limit} items, not {context['actual_length']}",
+            span,
+        )
+    return Diagnostic(error["msg"], span)
+
+
+def location(error: Any) -> Loc:
+    """Where in the YAML the error is: pydantic's location without its own markers."""
+    loc = [step for step in error["loc"] if step != "[key]"]
+    if "args" in loc and loc[0] == "network":
+        loc.remove("args")
+    return tuple(loc)
+
+
+def _owner(loc: Loc) -> str:
+    """What lacks a key, in words."""
+    if not loc:
+        return "a spec"
+    if loc[-1] in OPS:
+        return str(loc[-1])
+    if len(loc) == 2 and loc[0] == "units":
+        return f"the unit '{loc[1]}'"
+    if len(loc) == 4 and loc[2] == "paths":
+        return f"the path '{loc[3]}'"
+    return f"'{loc[-1]}'"
+
+
+def _example(loc: Loc) -> str | None:
+    examples = {
+        "resgraph": "the first line is 'resgraph: 1'",
+        "title": "title: what this topology is, in a line",
+        "from": "from: x starts at the unit's input; from: [x, F] merges two values",
+        "out": "out: {from: [x, F], ops: [add]}",
+        "input": "input: [3, 32, 32]",
+        "kernel": "conv: {kernel: 3, channels: width}",
+        "channels": "conv: {kernel: 3, channels: width}",
+        "features": "linear: {features: classes}",
+        "head": "head: [bn, relu, global_avg_pool, {linear: {features: classes}}]",
+    }
+    return examples.get(str(loc[-1]))
+
+
+def _keys(loc: Loc) -> list[str]:
+    """The keys that the mapping at `loc` may have."""
+    names = {"network": model.Network, "train": model.Train}
+    owner: type[BaseModel] = model.Spec
+    if loc and loc[-1] in OPS:
+        owner = OPS[str(loc[-1])]
+    elif len(loc) == 1:
+        owner = names.get(str(loc[0]), model.Spec)
+    elif len(loc) == 2 and loc[0] == "units":
+        owner = model.Unit
+    elif len(loc) == 4 and loc[2] == "paths":
+        owner = model.Path
+    return [field.alias or name for name, field in owner.model_fields.items()]

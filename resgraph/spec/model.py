@@ -1,0 +1,246 @@
+"""The spec language as pydantic models; `resgraph schema` is their JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from resgraph.expr import Expr
+from resgraph.names import Name
+from resgraph.ops.base import Count, Fractional, Positive, Real, Size
+from resgraph.ops.fields import EXPRESSION_SCHEMA, kind_of
+from resgraph.spec.opitem import OpItem
+
+
+def _title(text: str) -> str:
+    if not text.isprintable() or len(text) > 200:
+        raise PydanticCustomError(
+            "title", "a title is one line of at most 200 printable characters"
+        )
+    return text
+
+
+Title = Annotated[StrictStr, AfterValidator(_title), Field(max_length=1000)]
+
+
+class Model(BaseModel):
+    """Base of the language's mappings: unknown keys are findings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def _params(value: object) -> object:
+    """`[width, {stride: 1}]` as a mapping of names to defaults (None: must be given)."""
+    if not isinstance(value, list):
+        return value
+    params: dict[str, Any] = {}
+    for item in value:
+        pairs = {item: None} if isinstance(item, str) else item
+        if not isinstance(pairs, dict) or len(pairs) != 1:
+            raise PydanticCustomError(
+                "param", "a parameter is a name, or one {name: default}"
+            )
+        (name,) = pairs
+        if name in params:
+            raise PydanticCustomError(
+                "param", "the parameter '{name}' is listed twice", {"name": name}
+            )
+        params |= pairs
+    return params
+
+
+UnitParams = Annotated[
+    dict[Name, Real | None],
+    BeforeValidator(_params),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "additionalProperties": {"type": "number"},
+                        "minProperties": 1,
+                        "maxProperties": 1,
+                    },
+                ]
+            },
+        }
+    ),
+]
+
+
+def _sources(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Path(Model):
+    """A chain of ops that starts from one earlier value, or merges several."""
+
+    from_: Annotated[
+        list[StrictStr],
+        BeforeValidator(_sources),
+        Field(min_length=1),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                ]
+            }
+        ),
+    ] = Field(alias="from", description="The value (or values, for a merge) it starts from.")
+    ops: list[OpItem] = Field(min_length=1, description="The ops, in reading order.")
+
+
+class Unit(Model):
+    """A residual unit, or any other part: a DAG of paths from `x` to `out`."""
+
+    title: Title | None = Field(default=None, description="A line for its docstring.")
+    params: UnitParams = Field(
+        default={}, description="Names, or {name: default}, that ops may compute with."
+    )
+    paths: dict[Name, Path] = Field(
+        min_length=1, description="Named chains of ops; 'out' is what the unit returns."
+    )
+
+
+class StageItem(Model):
+    """A unit with its arguments, and how often it is repeated."""
+
+    unit: StrictStr
+    args: dict[str, Real]
+    repeat: Count = 1
+
+
+def _stage_item(value: object) -> object:
+    """`{body: {width: 16}, repeat: n}` as unit, arguments and repeat."""
+    if isinstance(value, str):
+        return {"unit": value, "args": {}}
+    if not isinstance(value, dict):
+        raise PydanticCustomError(
+            "stage_item",
+            "expected a unit with its arguments, such as body: {width: 16}, got {got}",
+            {"got": kind_of(value)},
+        )
+    units = [key for key in value if key != "repeat"]
+    if len(units) != 1:
+        named = ", ".join(units) or "none"
+        raise PydanticCustomError(
+            "stage_item", "an item of a stage names one unit, not {named}", {"named": named}
+        )
+    args = value[units[0]]
+    item: dict[str, Any] = {"unit": units[0], "args": {} if args is None else args}
+    return item | {k: v for k, v in value.items() if k == "repeat"}
+
+
+StageItemField = Annotated[
+    StageItem,
+    BeforeValidator(_stage_item),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 2,
+                    "properties": {
+                        "repeat": {
+                            "description": "How many such units follow one another.",
+                            "anyOf": [{"type": "integer", "minimum": 1}, EXPRESSION_SCHEMA],
+                        }
+                    },
+                    "additionalProperties": {
+                        "description": "A unit's arguments.",
+                        "type": ["object", "null"],
+                        "additionalProperties": {
+                            "anyOf": [{"type": "number"}, EXPRESSION_SCHEMA]
+                        },
+                    },
+                },
+            ]
+        }
+    ),
+]
+
+
+class Network(Model):
+    """Stem, stages of units, head."""
+
+    params: dict[Name, Real] = Field(
+        default={}, description="Numbers, or arithmetic over the parameters above them."
+    )
+    input: list[Count] = Field(
+        min_length=3, max_length=3, description="Shape of one image: [C, H, W]."
+    )
+    stem: list[OpItem] = Field(default=[], description="Ops before the first stage.")
+    stages: list[Annotated[list[StageItemField], Field(min_length=1)]] = Field(
+        min_length=1, description="Stages, each a list of units."
+    )
+    head: list[OpItem] = Field(min_length=1, description="Ops after the last stage.")
+
+
+class Train(Model):
+    """How the networks are trained; the defaults are those of the recipe `he2016`."""
+
+    recipe: Literal["he2016"] = Field(
+        default="he2016", description="Named defaults: the paper's CIFAR recipe."
+    )
+    iterations: Count = Field(default=64_000, description="Steps of SGD.")
+    batch: Count = Field(default=128, description="Images per step.")
+    lr: Positive = Field(default=0.1, description="Learning rate after the warm-up.")
+    milestones: list[Count] = Field(
+        default=[32_000, 48_000], description="Steps at which lr is multiplied by gamma."
+    )
+    gamma: Positive = Field(default=0.1, description="Factor at each milestone.")
+    warmup_iterations: Size = Field(default=400, description="Steps at warmup_lr.")
+    warmup_lr: Positive = Field(default=0.01, description="Learning rate of the warm-up.")
+    momentum: Fractional = Field(default=0.9, description="Momentum of SGD.")
+    nesterov: StrictBool = Field(default=False, description="Nesterov's momentum.")
+    weight_decay: Fractional = Field(default=1e-4, description="L2 penalty, also on BN.")
+    pad: Size = Field(default=4, description="Pixels of padding before the random crop.")
+    flip: StrictBool = Field(default=True, description="Random horizontal flips.")
+
+    @model_validator(mode="after")
+    def _literal(self) -> Train:
+        """No parameters are in scope here."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, Expr):
+                    raise PydanticCustomError(
+                        "train",
+                        "{name}: '{text}' has parameters, and train takes plain numbers",
+                        {"name": name, "text": str(number)},
+                    )
+        return self
+
+
+class Spec(Model):
+    """A unit topology, the networks built from it, and how they are trained."""
+
+    resgraph: Literal[1] = Field(description="Version of the language.")
+    title: Title = Field(description="A line for the generated files' docstrings.")
+    extends: StrictStr | None = Field(
+        default=None, description="A spec beside this one, of which this one is a change."
+    )
+    units: dict[Name, Unit] = Field(min_length=1, description="The units by name.")
+    network: Network
+    networks: dict[Name, dict[str, Real]] = Field(
+        default={}, description="What compile builds: names, and the parameters they set."
+    )
+    train: Train = Field(default=Train(), description="The training recipe.")

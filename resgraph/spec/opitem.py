@@ -1,0 +1,78 @@
+"""An op as an item of a list: `bn`, or `conv: {kernel: 3, channels: width}`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from resgraph.ops import OPS, Op
+from resgraph.ops.fields import kind_of
+
+
+def _kind(item: object) -> str:
+    """The op's name. Raises `PydanticCustomError` where the item is not of that form."""
+    if isinstance(item, str):
+        return item
+    if isinstance(item, dict) and len(item) == 1:
+        return str(next(iter(item)))
+    got = f"{len(item)} keys" if isinstance(item, dict) else kind_of(item)
+    raise PydanticCustomError(
+        "op_form", "expected one op, such as bn or conv: {...}, got {got}", {"got": got}
+    )
+
+
+def _attributes(item: object) -> object:
+    """The op's attributes; a bare name has none."""
+    if isinstance(item, dict):
+        (value,) = item.values()
+        return {} if value is None else value
+    return {} if isinstance(item, str) else item
+
+
+class _OpItem:
+    """Tells pydantic to choose the op's class by the item's key, and to report under it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        choices = {
+            kind: core_schema.no_info_before_validator_function(
+                _attributes, handler.generate_schema(op)
+            )
+            for kind, op in OPS.items()
+        }
+        return core_schema.tagged_union_schema(choices, discriminator=_kind)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        forms: list[JsonSchemaValue] = [{"enum": sorted(_bare())}]
+        for kind, op in OPS.items():
+            body = handler(op.__pydantic_core_schema__)
+            forms.append(
+                {
+                    "type": "object",
+                    "description": (op.__doc__ or "").splitlines()[0],
+                    "properties": {kind: {"anyOf": [body, {"type": "null"}]}},
+                    "required": [kind],
+                    "additionalProperties": False,
+                }
+            )
+        return {"anyOf": forms}
+
+
+def _bare() -> list[str]:
+    """The ops that need no attribute."""
+    return [
+        kind
+        for kind, op in OPS.items()
+        if not any(field.is_required() for field in op.model_fields.values())
+    ]
+
+
+OpItem = Annotated[Op, _OpItem]
