@@ -1,0 +1,99 @@
+"""The numbers of a model: drawn from a seed, or read from a safetensors file."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.graph import Graph
+from resgraph.ops import Weight
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WeightSource = Callable[[str, Weight], "NDArray[np.float32]"]
+"""The tensor for a name of the state_dict, float32, of the weight's shape."""
+
+_IGNORED = ".num_batches_tracked"
+
+
+def drawn(seed: int) -> WeightSource:
+    """He-2015 initialisation, each tensor a function of the seed and its name alone."""
+    import numpy as np
+
+    def draw(name: str, weight: Weight) -> NDArray[np.float32]:
+        init = weight.init
+        if init.constant is not None:
+            return np.full(weight.shape, init.constant, np.float32)
+        random = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
+        if init.bound:
+            return random.uniform(-init.bound, init.bound, weight.shape).astype(np.float32)
+        values = random.standard_normal(weight.shape, np.float32)
+        values *= np.float32(init.std)
+        return values
+
+    return draw
+
+
+def stored(path: Path, graph: Graph) -> WeightSource:
+    """The tensors of a safetensors file.
+
+    Raises `ResgraphError` if the file is none, or if its tensors' names, shapes or types
+    are not the graph's.
+    """
+    tensors = _read(path)
+    wanted = {
+        f"{prefix}{layer}.{weight.name}": weight
+        for prefix, instance in graph.parts()
+        for layer, weight in instance.weights
+    }
+    extra = [n for n in tensors if n not in wanted and not n.endswith(_IGNORED)]
+    missing = [name for name in wanted if name not in tensors]
+    wrong = [
+        f"{name} is {list(tensors[name].shape)}, not {list(weight.shape)}"
+        for name, weight in wanted.items()
+        if name in tensors and tensors[name].shape != weight.shape
+    ]
+    if extra or missing or wrong:
+        raise ResgraphError(
+            f"{path} does not hold the weights of {graph.name}: "
+            + "; ".join(_differences(missing, extra, wrong)),
+            "they must come from the same topology: compare with 'resgraph show'",
+        )
+
+    def read(name: str, weight: Weight) -> Any:
+        return tensors[name].astype("float32", copy=False)
+
+    return read
+
+
+def _differences(missing: list[str], extra: list[str], wrong: list[str]) -> list[str]:
+    """The first few of each kind, counted."""
+    return [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in (
+            (missing, "missing"),
+            (extra, "unknown"),
+            (wrong, "of another shape"),
+        )
+        if names
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise ResgraphError(f"{path}: no such file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise ResgraphError(
+            f"{path} is not a readable safetensors file: {error}",
+            "other formats: load them in PyTorch and save with safetensors.torch.save_file",
+        ) from None
