@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (the network comes first)
     "ResNet164",
     "Body",
     "Entry",

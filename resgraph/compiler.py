@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, did_you_mean
+from resgraph.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
 from resgraph.expr import Expr, ExprError, exact, show
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
@@ -16,6 +18,7 @@ from resgraph.graph.params import Setting
 from resgraph.names import refusal
 from resgraph.passes import analyse
 from resgraph.spec import Loaded, Sources, Spec, load
+from resgraph.spec.dump import dump
 from resgraph.spec.yaml import at, key_span
 
 
@@ -34,22 +37,45 @@ class Compiler:
         """The spec's networks, checked and with shapes; or one of them; or one with settings.
 
         Raises `SpecError` with every finding of the spec and all its networks, and
-        `ResgraphError` for a file that cannot be read or a network that is not there.
+        `UsageError` for a file that cannot be read or a network that is not there.
         """
-        loaded = load(path, self.sources)
-        if loaded.spec is None:
-            raise SpecError(loaded.findings)
-        wanted = list(_wanted(loaded, loaded.spec, network, settings or {}))
-        graphs: list[Graph] = []
-        findings = list(loaded.findings)
-        for name, given in wanted:
-            try:
-                graphs.append(_graph(loaded, loaded.spec, name, given))
-            except SpecError as error:
-                findings += error.diagnostics
-        if findings:
-            raise SpecError(findings)
-        return graphs
+        with self._sources_in_errors():
+            return _graphs(load(path, self.sources), network, settings or {})
+
+    def resolved(self, path: Path) -> str:
+        """The spec as one YAML text, each line with the file and line it came from.
+
+        Raises as `graphs` does.
+        """
+        with self._sources_in_errors():
+            loaded = load(path, self.sources)
+            _graphs(loaded, None, {})
+            return dump(loaded.tree)
+
+    @contextmanager
+    def _sources_in_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SpecError as error:
+            error.sources = self.sources.texts
+            raise
+
+
+def _graphs(
+    loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
+) -> list[Graph]:
+    if loaded.spec is None:
+        raise SpecError(loaded.findings)
+    graphs: list[Graph] = []
+    findings = list(loaded.findings)
+    for name, given in _wanted(loaded, loaded.spec, network, settings):
+        try:
+            graphs.append(_graph(loaded, loaded.spec, name, given()))
+        except SpecError as error:
+            findings += error.diagnostics
+    if findings:
+        raise SpecError(findings)
+    return graphs
 
 
 def _graph(
@@ -62,7 +88,7 @@ def _graph(
 
 def _wanted(
     loaded: Loaded, spec: Spec, network: str | None, settings: Mapping[str, Fraction]
-) -> Iterator[tuple[str, dict[str, Setting]]]:
+) -> Iterator[tuple[str, Callable[[], dict[str, Setting]]]]:
     """The networks to build, each with what sets its parameters.
 
     Settings from the command line make one network more, named after them, so that no
@@ -71,25 +97,27 @@ def _wanted(
     for key in settings:
         if key not in spec.network.params:
             hint = did_you_mean(key, spec.network.params)
-            raise ResgraphError(f"{loaded.file}: no parameter '{key}' to set", hint)
+            raise UsageError(f"{loaded.file}: no parameter '{key}' to set", hint)
     if network is not None and network not in spec.networks:
         hint = did_you_mean(network, spec.networks)
-        raise ResgraphError(f"{loaded.file}: no network '{network}'", hint)
+        raise UsageError(f"{loaded.file}: no network '{network}'", hint)
     given: dict[str, Setting] = {k: (v, None) for k, v in settings.items()}
     if settings or not spec.networks:
         stem = network or default_name(Path(loaded.file))
-        base = _declared(loaded, spec, network) if network else {}
-        yield _named(stem, settings), base | given
+        name = "_".join([stem, *(f"{k}{_word(v)}" for k, v in settings.items())])
+        yield name, lambda: _declared(loaded, spec, network) | given
         return
     for name in [network] if network else spec.networks:
-        yield name, _declared(loaded, spec, name)
+        yield name, partial(_declared, loaded, spec, name)
 
 
-def _declared(loaded: Loaded, spec: Spec, network: str) -> dict[str, Setting]:
+def _declared(
+    loaded: Loaded, spec: Spec, network: str | None
+) -> dict[str, Setting]:
     """The parameters that an entry of `networks` sets. Raises `SpecError`."""
     settings: dict[str, Setting] = {}
-    for key, value in spec.networks[network].items():
-        loc = ("networks", network, key)
+    for key, value in spec.networks[network].items() if network else ():
+        loc = ("networks", str(network), key)
         if key not in spec.network.params:
             hint = did_you_mean(key, spec.network.params)
             message = f"the network has no parameter '{key}'"
@@ -106,16 +134,11 @@ def default_name(path: Path) -> str:
     """The network's name after the spec's file, for a spec without `networks`."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", path.stem).strip("_")
     if why := refusal(name):
-        raise ResgraphError(
+        raise UsageError(
             f"{path}: the file's name cannot name its network: {why}",
             "rename the file, or list names under 'networks:'",
         )
     return name
-
-
-def _named(stem: str, settings: Mapping[str, Fraction]) -> str:
-    parts = [stem, *(f"{key}{_word(value)}" for key, value in settings.items())]
-    return "_".join(parts)
 
 
 def _word(value: Fraction) -> str:
@@ -123,7 +146,7 @@ def _word(value: Fraction) -> str:
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Fraction]:
-    """`KEY=VALUE` pairs, each value arithmetic without parameters. Raises `ResgraphError`."""
+    """`KEY=VALUE` pairs, each value arithmetic without parameters. Raises `UsageError`."""
     settings: dict[str, Fraction] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -132,5 +155,5 @@ def parse_settings(pairs: list[str]) -> dict[str, Fraction]:
                 raise ExprError("expected KEY=VALUE, such as depth=1001")
             settings[key.strip()] = Expr.parse(text).evaluate({})
         except ExprError as error:
-            raise ResgraphError(f"--set {pair}: {error}") from None
+            raise UsageError(f"--set {pair}: {error}") from None
     return settings

@@ -54,19 +54,34 @@ class Diagnostic:
 class ResgraphError(Exception):
     """A mistake of the user's, told without a traceback: a message and a hint."""
 
+    exit_code = 1
+
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
 
 
+class UsageError(ResgraphError):
+    """A mistake in what was asked for, before any work: no such file, no such network."""
+
+    exit_code = 2
+
+
 class SpecError(ResgraphError):
-    """Findings in a spec, all of one run together, in the order of the text."""
+    """Findings in a spec, all of one run together, in the order of the text.
+
+    `sources` maps file names to their text, once known; `str()` then shows the lines.
+    """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         unique = {(d.span, d.message): d for d in reversed([*diagnostics])}
         self.diagnostics = sorted(unique.values(), key=Diagnostic.sort_key)
+        self.sources: dict[str, str] = {}
         super().__init__("\n".join(d.message for d in self.diagnostics))
+
+    def __str__(self) -> str:
+        return "\n".join(render(d, self.sources) for d in self.diagnostics)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

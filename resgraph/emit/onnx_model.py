@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import onnx
+import onnx.printer
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from resgraph import __version__
@@ -26,8 +27,6 @@ OPSET = 20
 IR_VERSION = 9
 INLINE_BYTES = 2_000_000_000
 """Protobuf ends at 2 GiB: beyond this the weights go to a file beside the model."""
-NODE_BYTES = 400
-"""What a node takes of those 2 GiB at most, names included."""
 
 
 def write_onnx(
@@ -54,6 +53,11 @@ def write_onnx(
                 _append_external(stream, graph, weights, data)
     _check(path)
     return files
+
+
+def onnx_text(graph: Graph) -> str:
+    """The model's nodes in ONNX's own text syntax, without weights."""
+    return str(onnx.printer.to_text(_model(graph, {}))) + "\n"
 
 
 @contextmanager

@@ -139,6 +139,11 @@ class Instance:
         """All numbers of the state_dict, running statistics included."""
         return sum(prod(w.shape) for _, w in self.weights)
 
+    @property
+    def nodes(self) -> int:
+        """Ops."""
+        return sum(len(path.nodes) for path in self.unit.paths)
+
     @cached_property
     def multiply_adds(self) -> int:
         """Per image."""

@@ -93,7 +93,7 @@ class Params:
                         self._nearest(origin),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
-        return Diagnostic(f"{what}: {why}", span, None, notes)
+        return Diagnostic(f"{what} {why}", span, None, notes)
 
     def _origins(self, value: Expr) -> tuple[Note, ...]:
         """Where the plain parameters behind an expression were set."""

@@ -57,11 +57,11 @@ class NumberField:
         number = value.evaluate(env, self.whole)
         try:
             return self.check(literal(number))
-        except ExprError as error:
+        except ExprError:
             where = ", ".join(f"{n} = {show(env[n])}" for n in value.names)
-            reason = f"'{value}' comes out as {show(number)}"
-            with_ = f" with {where}" if where else ""
-            raise ExprError(f"{reason}{with_}: {error}") from None
+            came = f"'{value}' comes out as {show(number)}"
+            given = f" with {where}" if where else ""
+            raise ExprError(f"{came}{given}, and must be {self.wanted}") from None
 
     def check(self, value: int | float) -> int | float:
         """`value` if it is finite, in range and whole where asked. Raises `ExprError`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import Diagnostic, ResgraphError, Span, SpecError
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, UsageError, did_you_mean
 from resgraph.spec.errors import explain, location
 from resgraph.spec.model import Spec
 from resgraph.spec.yaml import MAX_BYTES, Entry, Mapping, Scalar, parse, plain
@@ -42,9 +42,9 @@ class Sources:
             with path.open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)
         except FileNotFoundError:
-            raise ResgraphError(f"{name}: no such file", _siblings(path)) from None
+            raise UsageError(f"{name}: no such file", _siblings(path)) from None
         except OSError as error:
-            raise ResgraphError(f"{name}: {error.strerror or error}") from None
+            raise UsageError(f"{name}: {error.strerror or error}") from None
         if len(data) > MAX_BYTES:
             raise ResgraphError(f"{name}: larger than {MAX_BYTES // 1024} KiB, no spec")
         try:
@@ -58,8 +58,6 @@ class Sources:
 
 def _siblings(path: Path) -> str | None:
     """A hint at the specs that are there."""
-    from resgraph.diagnostics import did_you_mean
-
     folder = path.parent
     names = [p.name for p in folder.glob("*.yaml")] if folder.is_dir() else []
     return did_you_mean(path.name, names)
@@ -185,9 +183,3 @@ def _walk(data: Any, loc: tuple[str | int, ...]) -> Any:
         data = data[step]
     return data
 
-
-def place(loaded: Loaded, *loc: str | int) -> Span:
-    """Where the value at `loc` stands; for a missing one, what should hold it."""
-    from resgraph.spec.yaml import at
-
-    return at(loaded.tree, loc).span

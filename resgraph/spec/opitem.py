@@ -51,19 +51,27 @@ class _OpItem:
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        forms: list[JsonSchemaValue] = [{"enum": sorted(_bare())}]
-        for kind, op in OPS.items():
-            body = handler(op.__pydantic_core_schema__)
-            forms.append(
-                {
-                    "type": "object",
-                    "description": (op.__doc__ or "").splitlines()[0],
-                    "properties": {kind: {"anyOf": [body, {"type": "null"}]}},
-                    "required": [kind],
-                    "additionalProperties": False,
-                }
-            )
-        return {"anyOf": forms}
+        return dict(OP_REFERENCE)
+
+
+OP_REFERENCE = {"$comment": "an op"}
+"""Stands for an op in the schema of a list; `resgraph.spec.schema` defines it once."""
+
+
+def op_schema() -> JsonSchemaValue:
+    """An op in JSON Schema: a bare name, or one key with the op's attributes."""
+    forms: list[JsonSchemaValue] = [{"enum": sorted(_bare())}]
+    for kind, op in OPS.items():
+        body = op.model_json_schema() | {"title": kind}
+        forms.append(
+            {
+                "type": "object",
+                "properties": {kind: body},
+                "required": [kind],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": forms}
 
 
 def _bare() -> list[str]:

@@ -1,0 +1,40 @@
+"""The command line: parse, call, print, exit code. Nothing else lives here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from resgraph.cli import compiling, running, showing
+from resgraph.cli.common import tell
+from resgraph.diagnostics import ResgraphError
+
+app = typer.Typer(
+    name="resgraph",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Write a residual unit as a graph in YAML; get readable PyTorch source, an ONNX "
+    "model that needed no tracing, and a trained network.",
+)
+for module in (compiling, showing, running):
+    for name, command in module.COMMANDS.items():
+        app.command(name)(command)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 fine, 1 findings, 2 usage, 130 interrupted."""
+    try:
+        app()
+    except ResgraphError as error:
+        tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

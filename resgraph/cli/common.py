@@ -1,0 +1,87 @@
+"""What the commands share: options, output, and the way that errors are told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, render
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Specs = Annotated[
+    list[Path], typer.Argument(help="Spec files.", metavar="SPEC...", show_default=False)
+]
+SpecFile = Annotated[
+    Path, typer.Argument(help="A spec file.", metavar="SPEC", show_default=False)
+]
+Network = Annotated[
+    str | None, typer.Option("--network", help="Only this one of the spec's networks.")
+]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter: --set depth=1001."),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The output folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def say(text: str = "") -> None:
+    """A line of result, on stdout."""
+    print(text)
+
+
+def say_json(value: Any) -> None:
+    """A result for a program, on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+def console() -> Console:
+    """For tables and progress, on stdout; plain text where that is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 100
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def tell(error: ResgraphError) -> None:
+    """The error and its hint, on stderr; a spec's findings with their lines."""
+    if isinstance(error, SpecError):
+        for line in _findings(error):
+            _paint(line)
+        return
+    _paint(f"error: {error.message}")
+    if error.hint:
+        _paint(f"  hint: {error.hint}")
+
+
+def _findings(error: SpecError) -> Iterator[str]:
+    for diagnostic in error.diagnostics:
+        yield from render(diagnostic, error.sources).splitlines()
+    count = len(error.diagnostics)
+    yield f"{count} finding{'s' * (count != 1)}"
+
+
+_COLOURS = {"error: ": "\033[1;31m", "note: ": "\033[36m", "  hint: ": "\033[32m"}
+
+
+def _paint(line: str) -> None:
+    """Colour the word that says what the line is, on a terminal that shows colours."""
+    if sys.stderr.isatty():
+        for word, colour in _COLOURS.items():
+            if word in line:
+                line = line.replace(word, f"{colour}{word}\033[0m", 1)
+                break
+    print(line, file=sys.stderr)
+
+
+def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    """A diagnostic as JSON: message, span, hint, notes."""
+    return dataclasses.asdict(diagnostic)

@@ -1,0 +1,192 @@
+"""`show`, `list`, `ops` and `schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resgraph.cli.common import Json, Network, Set, SpecFile, console, say, say_json
+from resgraph.cli.compiling import load_all, summary
+from resgraph.compiler import Compiler, parse_settings
+from resgraph.diagnostics import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from resgraph.graph import Graph, Instance
+
+
+class Stage(StrEnum):
+    """Where `show --emit` stops."""
+
+    spec = "spec"
+    graph = "graph"
+    torch = "torch"
+    onnx = "onnx"
+
+
+def show_command(
+    spec: SpecFile,
+    network: Network = None,
+    settings: Set = [],  # noqa: B006 (typer reads the default)
+    emit: Annotated[
+        Stage | None,
+        typer.Option("--emit", help="Print this stage of the compilation instead."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a spec's networks: units, shapes, parameters, multiply-adds.
+
+    Example: resgraph show specs/preact_bottleneck.yaml --network resnet164
+    """
+    compiler = Compiler()
+    if emit is Stage.spec:
+        say(compiler.resolved(spec).rstrip())
+        return
+    graphs = compiler.graphs(spec, network, parse_settings(settings))
+    if json:
+        say_json([{"network": g.name, "parts": list(rows(g))} for g in graphs])
+    elif emit is None:
+        for graph in graphs:
+            console().print(table(graph))
+    else:
+        say("\n".join(text(graph, emit) for graph in graphs).rstrip())
+
+
+def text(graph: Graph, stage: Stage) -> str:
+    """The graph at that stage of the compilation."""
+    if stage is Stage.graph:
+        from resgraph.graph import text as graph_text
+
+        return graph_text(graph)
+    if stage is Stage.torch:
+        from resgraph.emit import torch_source
+
+        return torch_source(graph, Path("generated"))
+    from resgraph.emit.onnx_model import onnx_text
+
+    return onnx_text(graph)
+
+
+def rows(graph: Graph) -> Iterator[dict[str, Any]]:
+    """A row per part of the network: stem, each run of equal units, head."""
+    yield _row("stem", "", 1, graph.typed(graph.stem_run))
+    for number, stage in enumerate(graph.runs, 1):
+        for run in stage:
+            args = ", ".join(f"{k}={v}" for k, v in run.slot.args.items())
+            unit = f"{run.slot.unit}({args})"
+            row = _row(f"stage{number}", unit, run.count, run.instances[-1])
+            totals = {q: run.total(q) for q in ("parameters", "multiply_adds")}
+            yield row | totals
+    yield _row("head", "", 1, graph.typed(graph.head_run))
+
+
+def _row(part: str, unit: str, repeat: int, instance: Instance) -> dict[str, Any]:
+    return {
+        "part": part,
+        "unit": unit,
+        "repeat": repeat,
+        "output": list(instance.output),
+        "parameters": instance.parameters,
+        "multiply_adds": instance.multiply_adds,
+    }
+
+
+def table(graph: Graph) -> Table:
+    """The rows as a table, with the totals below."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table(title=Text(f"{graph.name}: {graph.title}"), box=box.SIMPLE_HEAD)
+    for column in ("part", "unit"):
+        result.add_column(column)
+    for column in ("repeat", "output", "parameters", "multiply-adds"):
+        result.add_column(column, justify="right")
+    for row in rows(graph):
+        shape = " x ".join(map(str, row["output"]))
+        cost = f"{row['multiply_adds'] / 1e6:,.2f}M"
+        cells = (row["part"], row["unit"], str(row["repeat"]), shape)
+        result.add_row(*cells, f"{row['parameters']:,}", cost)
+    result.add_section()
+    cost = f"{graph.total('multiply_adds') / 1e6:,.2f}M"
+    result.add_row("total", "", "", "", f"{graph.total('parameters'):,}", cost)
+    return result
+
+
+def list_command(
+    specs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Spec files; by default specs/*.yaml.", metavar="[SPEC...]"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the networks of specs, with their parameters and multiply-adds.
+
+    Example: resgraph list
+    """
+    paths = specs or sorted(Path("specs").glob("*.yaml"))
+    if not paths:
+        raise UsageError("no specs/*.yaml here", "name spec files: resgraph list SPEC...")
+    graphs = load_all(paths, None, {})
+    if json:
+        say_json([_listed(graph) for graph in graphs])
+        return
+    width = max(len(graph.name) for graph in graphs)
+    for graph in graphs:
+        say(f"{graph.name:<{width}}  {summary(graph)}  {graph.file}")
+
+
+def _listed(graph: Graph) -> dict[str, Any]:
+    totals = {q: graph.total(q) for q in ("parameters", "multiply_adds")}
+    return {"network": graph.name, "spec": graph.file, "title": graph.title, **totals}
+
+
+def ops_command(
+    name: Annotated[
+        str | None, typer.Argument(help="Only this op.", metavar="[OP]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the ops of the language with their attributes, from the op classes.
+
+    Example: resgraph ops conv
+    """
+    from resgraph.diagnostics import did_you_mean
+    from resgraph.ops import OPS
+    from resgraph.ops.describe import describe
+
+    if name is not None and name not in OPS:
+        raise UsageError(f"no op '{name}'", did_you_mean(name, OPS))
+    chosen = [describe(op) for kind, op in OPS.items() if name in (None, kind)]
+    if json:
+        say_json(chosen)
+        return
+    for op in chosen:
+        say(f"{op['op']:<16} {op['summary']}")
+        for attribute in op["attributes"]:
+            default = attribute["default"]
+            given = "required" if default is None else f"default {default}"
+            say(f"    {attribute['name']:<12} {attribute['description']} ({given})")
+
+
+def schema_command() -> None:
+    """Print the JSON Schema of the spec language, for editors.
+
+    Example: resgraph schema > specs/schema.json
+    """
+    from resgraph.spec.schema import schema_text
+
+    say(schema_text().rstrip())
+
+
+COMMANDS = {
+    "show": show_command,
+    "list": list_command,
+    "ops": ops_command,
+    "schema": schema_command,
+}
