@@ -111,9 +111,7 @@ def _wanted(
         yield name, partial(_declared, loaded, spec, name)
 
 
-def _declared(
-    loaded: Loaded, spec: Spec, network: str | None
-) -> dict[str, Setting]:
+def _declared(loaded: Loaded, spec: Spec, network: str | None) -> dict[str, Setting]:
     """The parameters that an entry of `networks` sets. Raises `SpecError`."""
     settings: dict[str, Setting] = {}
     for key, value in spec.networks[network].items() if network else ():

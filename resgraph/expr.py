@@ -74,7 +74,9 @@ class Expr:
 def _checked(text: str) -> str:
     """The text, stripped, if its length and alphabet are those of arithmetic."""
     if len(text) > MAX_TEXT:
-        raise ExprError(f"an expression may have {MAX_TEXT} characters, not {len(text)}")
+        raise ExprError(
+            f"an expression may have {MAX_TEXT} characters, not {len(text)}"
+        )
     if not _ALPHABET.fullmatch(text):
         raise ExprError(
             f"{text!r} is not arithmetic over parameters (letters, digits and + - * / // % ( ) are)"
@@ -120,8 +122,8 @@ def _evaluate(node: ast.expr, env: Mapping[str, Fraction], whole: bool) -> Fract
                 raise ExprError(f"unknown parameter '{name}'")
             return env[name]
         case ast.UnaryOp(op=op, operand=operand):
-            value = _evaluate(operand, env, whole)
-            return -value if isinstance(op, ast.USub) else value
+            number = _evaluate(operand, env, whole)
+            return -number if isinstance(op, ast.USub) else number
         case ast.BinOp(left=left, op=op, right=right):
             a, b = _evaluate(left, env, whole), _evaluate(right, env, whole)
             return _apply(node, op, a, b, whole)

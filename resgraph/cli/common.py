@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Specs = Annotated[
-    list[Path], typer.Argument(help="Spec files.", metavar="SPEC...", show_default=False)
+    list[Path],
+    typer.Argument(help="Spec files.", metavar="SPEC...", show_default=False),
 ]
 SpecFile = Annotated[
     Path, typer.Argument(help="A spec file.", metavar="SPEC", show_default=False)
@@ -27,7 +28,9 @@ Network = Annotated[
 ]
 Set = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter: --set depth=1001."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a parameter: --set depth=1001."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The output folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]

@@ -26,7 +26,9 @@ def compile_command(
     out: Out = Path("generated"),
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", metavar="FILE", help="Weights from a safetensors file."),
+        typer.Option(
+            "--weights", metavar="FILE", help="Weights from a safetensors file."
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Seed of the initial weights.")
@@ -108,9 +110,7 @@ def load_all(
     return graphs
 
 
-def weight_source(
-    weights: Path | None, seed: int
-) -> Callable[[Graph], WeightSource]:
+def weight_source(weights: Path | None, seed: int) -> Callable[[Graph], WeightSource]:
     """From the file, or drawn from the seed."""
     from resgraph.emit.weights import drawn, stored
 

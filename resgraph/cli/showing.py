@@ -121,7 +121,9 @@ def table(graph: Graph) -> Table:
 def list_command(
     specs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Spec files; by default specs/*.yaml.", metavar="[SPEC...]"),
+        typer.Argument(
+            help="Spec files; by default specs/*.yaml.", metavar="[SPEC...]"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -131,7 +133,9 @@ def list_command(
     """
     paths = specs or sorted(Path("specs").glob("*.yaml"))
     if not paths:
-        raise UsageError("no specs/*.yaml here", "name spec files: resgraph list SPEC...")
+        raise UsageError(
+            "no specs/*.yaml here", "name spec files: resgraph list SPEC..."
+        )
     graphs = load_all(paths, None, {})
     if json:
         say_json([_listed(graph) for graph in graphs])

@@ -31,7 +31,9 @@ def staged(out: Path) -> Iterator[Path]:
         yield stage
         _move(stage, out)
     except OSError as error:
-        raise ResgraphError(f"cannot write to {out}: {error.strerror or error}") from None
+        raise ResgraphError(
+            f"cannot write to {out}: {error.strerror or error}"
+        ) from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

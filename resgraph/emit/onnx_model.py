@@ -128,7 +128,9 @@ def _end_in(proto: GraphProto, value: str) -> None:
     if proto.node and list(proto.node[-1].output) == [value]:
         proto.node[-1].output[0] = "logits"
     else:
-        proto.node.add(name="logits", op_type="Identity", input=[value], output=["logits"])
+        proto.node.add(
+            name="logits", op_type="Identity", input=[value], output=["logits"]
+        )
 
 
 @dataclass
@@ -252,7 +254,10 @@ def _append_inline(stream: BinaryIO, graph: Graph, weights: WeightSource) -> Non
     for name, weight in _tensors(graph):
         raw = weights(name, weight).tobytes()
         float32 = TensorProto.FLOAT
-        _append(stream, TensorProto(name=name, data_type=float32, dims=weight.shape, raw_data=raw))
+        _append(
+            stream,
+            TensorProto(name=name, data_type=float32, dims=weight.shape, raw_data=raw),
+        )
 
 
 def _append_external(

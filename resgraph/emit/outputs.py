@@ -69,7 +69,9 @@ def stale(graphs: Sequence[Graph], out: Path) -> dict[Path, str]:
     diffs = {}
     for graph in graphs:
         path = out / f"{graph.name}.py"
-        old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        old = (
+            path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        )
         new = torch_source(graph, out)
         if old != new:
             lines = difflib.unified_diff(
@@ -103,7 +105,8 @@ def refuse_too_large(graph: Graph, out: Path) -> None:
     hint = "--source-only writes the PyTorch source alone"
     if nodes > MAX_NODES:
         raise ResgraphError(
-            f"{graph.name} has {nodes:,} ops, and an ONNX model holds {MAX_NODES:,}", hint
+            f"{graph.name} has {nodes:,} ops, and an ONNX model holds {MAX_NODES:,}",
+            hint,
         )
     if size > free:
         raise ResgraphError(

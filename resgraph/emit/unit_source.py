@@ -64,7 +64,11 @@ class UnitSource:
 
     def _layers(self) -> list[str]:
         """The statements of `__init__`: parameters that `forward` reads, and layers."""
-        lines = [f"self.{p.name} = {p.name}" for p in self.unit.params if p.name in self.stored]
+        lines = [
+            f"self.{p.name} = {p.name}"
+            for p in self.unit.params
+            if p.name in self.stored
+        ]
         for _, node, inputs in self.unit.steps():
             constructor = node.op.torch_layer(*(self.channels[i] for i in inputs))
             if constructor is not None:
@@ -136,7 +140,11 @@ class UnitSource:
         full = True
         for node in path.nodes:
             heavy = node.name in self.heavy
-            if not full and not (post and heavy) and self._fits([*groups[-1], node], name):
+            if (
+                not full
+                and not (post and heavy)
+                and self._fits([*groups[-1], node], name)
+            ):
                 groups[-1].append(node)
             else:
                 groups.append([node])
@@ -177,7 +185,11 @@ class UnitSource:
         if all(before == after for before, after, _ in pairs):
             return letter
         for param in self.unit.params:
-            if all(-(-b // a[param.name]) == after for b, after, a in pairs if a[param.name]):
+            if all(
+                -(-b // a[param.name]) == after
+                for b, after, a in pairs
+                if a[param.name]
+            ):
                 return f"{letter}/{param.name}"
         ratios = {before / after for before, after, _ in pairs}
         if len(ratios) == 1 and (ratio := ratios.pop()).is_integer():

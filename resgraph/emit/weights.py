@@ -31,7 +31,9 @@ def drawn(seed: int) -> WeightSource:
             return np.full(weight.shape, init.constant, np.float32)
         random = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
         if init.bound:
-            return random.uniform(-init.bound, init.bound, weight.shape).astype(np.float32)
+            return random.uniform(-init.bound, init.bound, weight.shape).astype(
+                np.float32
+            )
         values = random.standard_normal(weight.shape, np.float32)
         values *= np.float32(init.std)
         return values

@@ -96,7 +96,11 @@ class Builder:
             origin = self._at(*here, "from")
             paths.append(Path(path_name, tuple(path.from_), nodes, span, origin))
         return Unit(
-            name, unit.title or "", self._unit_params(name, unit), tuple(paths), self._key(*loc)
+            name,
+            unit.title or "",
+            self._unit_params(name, unit),
+            tuple(paths),
+            self._key(*loc),
         )
 
     def _unit_params(self, name: str, unit: SpecUnit) -> tuple[Param, ...]:
@@ -195,9 +199,7 @@ class Builder:
         for name in params:
             span = self._key("network", "params", name)
             if name not in used and span.file == self.file:
-                self._report(
-                    f"the parameter '{name}' is never used", span, "remove it"
-                )
+                self._report(f"the parameter '{name}' is never used", span, "remove it")
 
     def _report(self, message: str, span: Span, hint: str | None = None) -> None:
         self.findings.append(Diagnostic(message, span, hint))

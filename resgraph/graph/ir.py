@@ -215,6 +215,7 @@ class Graph:
     def typed(run: Instance | None) -> Instance:
         """The instance that shape inference has put there."""
         if run is None:
-            raise ValueError("shapes are not inferred yet: run resgraph.passes.compile first")
+            raise ValueError(
+                "shapes are not inferred yet: run resgraph.passes.compile first"
+            )
         return run
-

@@ -86,7 +86,9 @@ class Params:
                 origin = self.written[name]
                 if isinstance(origin, Expr) and self.values[name].denominator != 1:
                     came = f"{name} = {origin} comes out as {show(self.values[name])}"
-                    given = ", ".join(f"{n} = {show(self.values[n])}" for n in origin.names)
+                    given = ", ".join(
+                        f"{n} = {show(self.values[n])}" for n in origin.names
+                    )
                     return Diagnostic(
                         f"{came} with {given}, and {what} must be whole",
                         self.spans[name],

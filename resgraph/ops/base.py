@@ -160,7 +160,9 @@ class Op(BaseModel):
         """Statements that initialise the layer's biases, after its construction."""
         return []
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         """The expression that computes the op; `attribute` renders one of its numbers."""
         return f"{layer}({', '.join(values)})"
 

@@ -30,7 +30,9 @@ class Add(Op):
                 )
         return inputs[0]
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return " + ".join(values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -57,7 +59,9 @@ class Mul(Op):
                 )
         return largest
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return " * ".join(operand(value) for value in values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -84,7 +88,9 @@ class Concat(Op):
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return f"torch.cat([{', '.join(values)}], 1)"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:

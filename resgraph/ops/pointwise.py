@@ -16,7 +16,9 @@ class Relu(Op):
 
     kind: ClassVar[str] = "relu"
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return f"torch.relu({values[0]})"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -28,7 +30,9 @@ class Sigmoid(Op):
 
     kind: ClassVar[str] = "sigmoid"
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return f"torch.sigmoid({values[0]})"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -42,7 +46,9 @@ class Scale(Op):
 
     factor: Real = Field(description="What every element is multiplied by.")
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return f"{attribute(self.factor)} * {operand(values[0])}"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -54,7 +60,9 @@ class OneMinus(Op):
 
     kind: ClassVar[str] = "one_minus"
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return f"1 - {operand(values[0])}"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -80,7 +88,9 @@ class Identity(Op):
 
     kind: ClassVar[str] = "identity"
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return values[0]
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:

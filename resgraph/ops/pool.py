@@ -93,7 +93,9 @@ class GlobalAvgPool(Op):
         need_map(self, x)
         return (x[0], 1, 1) if self.keepdim else (x[0],)
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         pooled = f"functional.adaptive_avg_pool2d({values[0]}, 1)"
         return pooled if self.keepdim else f"{pooled}.flatten(1)"
 
@@ -110,7 +112,9 @@ class Flatten(Op):
     def shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
 
-    def torch_call(self, layer: str, *values: str, attribute: Callable[[Any], str]) -> str:
+    def torch_call(
+        self, layer: str, *values: str, attribute: Callable[[Any], str]
+    ) -> str:
         return f"torch.flatten({values[0]}, 1)"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:

@@ -158,14 +158,14 @@ class Bn(Op):
             "nn.BatchNorm2d",
             channels[0],
             eps=None if self.eps == 1e-5 else source(self.eps, whole=False),
-            momentum=None if self.momentum == 0.1 else source(self.momentum, whole=False),
+            momentum=None
+            if self.momentum == 0.1
+            else source(self.momentum, whole=False),
         )
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         tensors = [g.weight(w.name) for w in self.weights(*shapes)]
-        return g.node(
-            "BatchNormalization", *values, *tensors, epsilon=float(self.eps)
-        )
+        return g.node("BatchNormalization", *values, *tensors, epsilon=float(self.eps))
 
 
 class Linear(Op):

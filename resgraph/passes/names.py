@@ -55,10 +55,13 @@ def _unit(unit: Unit) -> Iterator[Diagnostic]:
 
 def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
     if unit.name in ("repeat", "stem", "head"):
-        yield "the name means something else in a network", (
-            unit.name,
-            f"the unit '{unit.name}'",
-            unit.span,
+        yield (
+            "the name means something else in a network",
+            (
+                unit.name,
+                f"the unit '{unit.name}'",
+                unit.span,
+            ),
         )
     if why := refusal(class_name(unit.name)):
         yield why, (unit.name, f"the unit '{unit.name}'", unit.span)

@@ -19,6 +19,8 @@ def check_output(graph: Graph) -> list[Diagnostic]:
             )
         ]
     if graph.classes not in (None, shape[0]):
-        message = f"the network ends in {shape[0]} logits, and classes = {graph.classes}"
+        message = (
+            f"the network ends in {shape[0]} logits, and classes = {graph.classes}"
+        )
         return [Diagnostic(message, span, "linear: {features: classes} ends the head")]
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from resgraph.diagnostics import Diagnostic, Note, Span, SpecError
 from resgraph.graph import INPUT, Graph, Instance, Node, Run, Slot, Unit
@@ -22,7 +23,7 @@ def infer_shapes(graph: Graph) -> Graph:
     return _Inference(graph).infer()
 
 
-class _Unknown(Exception):
+class _UnknownShapeError(Exception):
     """A shape that later ones depend on is unknown; its finding is recorded."""
 
 
@@ -38,7 +39,7 @@ class _Inference:
     def infer(self) -> Graph:
         try:
             graph = self._network()
-        except _Unknown:
+        except _UnknownShapeError:
             raise SpecError(self.findings) from None
         if self.findings:
             raise SpecError(self.findings)
@@ -72,7 +73,7 @@ class _Inference:
             if len(changing) > MAX_DISTINCT:
                 message = f"more than {MAX_DISTINCT} units that each change the shape"
                 self.findings.append(Diagnostic(message, slot.span))
-                raise _Unknown
+                raise _UnknownShapeError
         return _grouped(slot, changing)
 
     def _instance(
@@ -96,11 +97,13 @@ class _Inference:
                 ops[node.name] = node.op.resolve(args)
                 shapes[node.name] = ops[node.name].shape(*given)
             except OpError as error:
-                self._blame(error, unit, node, dict(zip(inputs, given, strict=True)), note)
+                self._blame(
+                    error, unit, node, dict(zip(inputs, given, strict=True)), note
+                )
                 if len(inputs) > 1:
                     shapes[node.name] = given[0]
         if unit.output not in shapes:
-            raise _Unknown
+            raise _UnknownShapeError
         resolved = unit if self.findings else _with_ops(unit, ops)
         return Instance(resolved, args, shapes)
 
@@ -141,7 +144,7 @@ def _with_ops(unit: Unit, ops: Mapping[str, Op]) -> Unit:
 def _grouped(slot: Slot, instances: list[Instance]) -> list[Run]:
     """Instances whose input channels grow by one constant step as one run, else each its own."""
     channels = [instance.input[0] for instance in instances]
-    steps = {b - a for a, b in zip(channels, channels[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(channels)}
     if len(instances) > 2 and len(steps) == 1 and 0 not in steps:
         return [Run(slot, tuple(instances), len(instances))]
     return [Run(slot, (instance,), 1) for instance in instances]

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 from resgraph.diagnostics import Diagnostic, did_you_mean
 from resgraph.expr import Expr
-from resgraph.graph import INPUT, OUTPUT, Graph, Node, Path, Unit, unit_graph, used_units
+from resgraph.graph import (
+    INPUT,
+    OUTPUT,
+    Graph,
+    Node,
+    Path,
+    Unit,
+    unit_graph,
+    used_units,
+)
 
 
 def check_topology(graph: Graph) -> list[Diagnostic]:
@@ -52,7 +61,9 @@ def _arities(unit: Unit) -> Iterator[Diagnostic]:
             yield _arity(node, f"at least {low} values", len(inputs), hint)
         elif high is not None and len(inputs) > high:
             hint = "merge them first, with add, mul or concat"
-            yield _arity(node, "one value" if high == 1 else f"{high}", len(inputs), hint)
+            yield _arity(
+                node, "one value" if high == 1 else f"{high}", len(inputs), hint
+            )
 
 
 def _arity(node: Node, wanted: str, got: int, hint: str | None) -> Diagnostic:

@@ -28,13 +28,17 @@ def _mapping(tree: Mapping, indent: str) -> Iterator[tuple[str, str]]:
 def _items(tree: Items, indent: str) -> Iterator[tuple[str, str]]:
     for item in tree.items:
         origin = f"{item.span.file}:{item.span.line}"
-        lines = list(_block(item, indent + "  ") or [(indent + "  " + _flow(item), origin)])
+        lines = list(
+            _block(item, indent + "  ") or [(indent + "  " + _flow(item), origin)]
+        )
         text, origin = lines[0]
         yield f"{indent}- {text[len(indent) + 2 :]}", origin
         yield from lines[1:]
 
 
-def _value(start: str, tree: Tree, indent: str, origin: str) -> Iterator[tuple[str, str]]:
+def _value(
+    start: str, tree: Tree, indent: str, origin: str
+) -> Iterator[tuple[str, str]]:
     """On the line of its key where it is short and from one line, else below it."""
     one_line = tree.span.line == tree.span.end_line
     flat = f"{start} {_flow(tree)}"

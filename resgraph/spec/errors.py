@@ -107,7 +107,10 @@ def _example(loc: Loc) -> str | None:
 
 def _keys(loc: Loc) -> list[str]:
     """The keys that the mapping at `loc` may have."""
-    names = {"network": model.Network, "train": model.Train}
+    names: dict[str, type[BaseModel]] = {
+        "network": model.Network,
+        "train": model.Train,
+    }
     owner: type[BaseModel] = model.Spec
     if loc and loc[-1] in OPS:
         owner = OPS[str(loc[-1])]

@@ -8,7 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, UsageError, did_you_mean
+from resgraph.diagnostics import (
+    Diagnostic,
+    ResgraphError,
+    SpecError,
+    UsageError,
+    did_you_mean,
+)
 from resgraph.spec.errors import explain, location
 from resgraph.spec.model import Spec
 from resgraph.spec.yaml import MAX_BYTES, Entry, Mapping, Scalar, parse, plain
@@ -148,7 +154,11 @@ def _salvage(data: Any, error: ValidationError) -> Spec | None:
     for item in error.errors(include_url=False):
         loc = location(item)
         op = next(
-            (i for i, step in enumerate(loc) if isinstance(step, int) and _is_op(loc, i)),
+            (
+                i
+                for i, step in enumerate(loc)
+                if isinstance(step, int) and _is_op(loc, i)
+            ),
             None,
         )
         if op is not None:
@@ -182,4 +192,3 @@ def _walk(data: Any, loc: tuple[str | int, ...]) -> Any:
     for step in loc:
         data = data[step]
     return data
-

@@ -102,7 +102,9 @@ class Path(Model):
                 ]
             }
         ),
-    ] = Field(alias="from", description="The value (or values, for a merge) it starts from.")
+    ] = Field(
+        alias="from", description="The value (or values, for a merge) it starts from."
+    )
     ops: list[OpItem] = Field(min_length=1, description="The ops, in reading order.")
 
 
@@ -140,7 +142,9 @@ def _stage_item(value: object) -> object:
     if len(units) != 1:
         named = ", ".join(units) or "none"
         raise PydanticCustomError(
-            "stage_item", "an item of a stage names one unit, not {named}", {"named": named}
+            "stage_item",
+            "an item of a stage names one unit, not {named}",
+            {"named": named},
         )
     args = value[units[0]]
     item: dict[str, Any] = {"unit": units[0], "args": {} if args is None else args}
@@ -161,7 +165,10 @@ StageItemField = Annotated[
                     "properties": {
                         "repeat": {
                             "description": "How many such units follow one another.",
-                            "anyOf": [{"type": "integer", "minimum": 1}, EXPRESSION_SCHEMA],
+                            "anyOf": [
+                                {"type": "integer", "minimum": 1},
+                                EXPRESSION_SCHEMA,
+                            ],
                         }
                     },
                     "additionalProperties": {
@@ -204,15 +211,22 @@ class Train(Model):
     batch: Count = Field(default=128, description="Images per step.")
     lr: Positive = Field(default=0.1, description="Learning rate after the warm-up.")
     milestones: list[Count] = Field(
-        default=[32_000, 48_000], description="Steps at which lr is multiplied by gamma."
+        default=[32_000, 48_000],
+        description="Steps at which lr is multiplied by gamma.",
     )
     gamma: Positive = Field(default=0.1, description="Factor at each milestone.")
     warmup_iterations: Size = Field(default=400, description="Steps at warmup_lr.")
-    warmup_lr: Positive = Field(default=0.01, description="Learning rate of the warm-up.")
+    warmup_lr: Positive = Field(
+        default=0.01, description="Learning rate of the warm-up."
+    )
     momentum: Fractional = Field(default=0.9, description="Momentum of SGD.")
     nesterov: StrictBool = Field(default=False, description="Nesterov's momentum.")
-    weight_decay: Fractional = Field(default=1e-4, description="L2 penalty, also on BN.")
-    pad: Size = Field(default=4, description="Pixels of padding before the random crop.")
+    weight_decay: Fractional = Field(
+        default=1e-4, description="L2 penalty, also on BN."
+    )
+    pad: Size = Field(
+        default=4, description="Pixels of padding before the random crop."
+    )
     flip: StrictBool = Field(default=True, description="Random horizontal flips.")
 
     @model_validator(mode="after")
@@ -236,11 +250,13 @@ class Spec(Model):
     resgraph: Literal[1] = Field(description="Version of the language.")
     title: Title = Field(description="A line for the generated files' docstrings.")
     extends: StrictStr | None = Field(
-        default=None, description="A spec beside this one, of which this one is a change."
+        default=None,
+        description="A spec beside this one, of which this one is a change.",
     )
     units: dict[Name, Unit] = Field(min_length=1, description="The units by name.")
     network: Network
     networks: dict[Name, dict[str, Real]] = Field(
-        default={}, description="What compile builds: names, and the parameters they set."
+        default={},
+        description="What compile builds: names, and the parameters they set.",
     )
     train: Train = Field(default=Train(), description="The training recipe.")

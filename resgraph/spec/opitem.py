@@ -39,7 +39,7 @@ class _OpItem:
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        choices = {
+        choices: dict[Any, CoreSchema] = {
             kind: core_schema.no_info_before_validator_function(
                 _attributes, handler.generate_schema(op)
             )

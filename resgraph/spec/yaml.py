@@ -197,10 +197,9 @@ class _Composer:
         return "", self.node(event, depth + 1).span
 
     def _alias(self, event: Any) -> Tree:
-        tree = self.anchors.get(event.anchor)
-        if tree is None:
+        if event.anchor not in self.anchors:
             self._stop(f"the alias *{event.anchor} has no anchor before it", event)
-        return tree
+        return self.anchors[event.anchor]
 
     def _count(self, size: int, event: Any) -> None:
         self.size += size
