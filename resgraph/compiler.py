@@ -83,7 +83,7 @@ def _graph(
 ) -> Graph:
     builder = Builder(spec, loaded.tree, loaded.file, name, settings)
     graph = builder.build()
-    return analyse(graph, builder.findings)
+    return analyse(graph, [*loaded.findings, *builder.findings])
 
 
 def _wanted(

@@ -87,8 +87,8 @@ class SpecError(ResgraphError):
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known word, else the known words, else nothing."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    if close:
+    close = [name for name in names if name.lower() == word.lower()]
+    if close := close or difflib.get_close_matches(word, names, n=1, cutoff=0.5):
         return f"did you mean '{close[0]}'?"
     if not names:
         return None

@@ -23,11 +23,21 @@ _WORDS = {"resnet": "ResNet", "preact": "PreAct"}
 # Names that generated modules use themselves, and that a spec's names must not shadow.
 MODULE_NAMES = frozenset({"torch", "nn", "functional", "Tensor", "math"})
 
+_ATTRIBUTES = """
+T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
+double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
+get_submodule half ipu load_state_dict modules mtia named_buffers named_children
+named_modules named_parameters parameters register_backward_hook register_buffer
+register_forward_hook register_forward_pre_hook register_full_backward_hook
+register_full_backward_pre_hook register_load_state_dict_post_hook
+register_load_state_dict_pre_hook register_module register_parameter
+register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ self
+set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
+zero_grad
+"""
 # Attributes of torch.nn.Module, written down so that compiling needs no torch; a test
 # holds the list against the installed torch.
-MODULE_ATTRIBUTES = frozenset(
-    ["T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state", "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters", "register_backward_hook", "register_buffer", "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad", "self"]
-)
+MODULE_ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
 
 def refusal(name: str) -> str | None:
@@ -69,8 +79,7 @@ def class_name(name: str) -> str:
         for w in name.split("_")
     ]
     digits_apart = [words[0]] + [
-        f"_{b}" if a[-1].isdigit() and b[0].isdigit() else b
-        for a, b in pairwise(words)
+        f"_{b}" if a[-1].isdigit() and b[0].isdigit() else b for a, b in pairwise(words)
     ]
     return "".join(digits_apart)
 

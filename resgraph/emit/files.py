@@ -41,8 +41,8 @@ def staged(out: Path) -> Iterator[Path]:
 def _move(stage: Path, out: Path) -> None:
     """Rename into place, the data before the model that refers to it."""
     for path in sorted(stage.iterdir(), key=lambda p: (p.suffix != ".data", p.name)):
-        os.chmod(path, 0o666 & ~_umask())
-        os.replace(path, out / path.name)
+        path.chmod(0o666 & ~_umask())
+        path.replace(out / path.name)
 
 
 def _umask() -> int:

@@ -93,8 +93,9 @@ class Builder:
             here = (*loc, "paths", path_name)
             nodes = self._chain(path.ops, prefix, (*here, "ops"), numbered=not prefix)
             span = self._key(*here)
-            origin = self._at(*here, "from")
-            paths.append(Path(path_name, tuple(path.from_), nodes, span, origin))
+            sources = tuple(path.from_)
+            spans = tuple(self._at(*here, "from", i) for i in range(len(sources)))
+            paths.append(Path(path_name, sources, nodes, span, spans))
         return Unit(
             name,
             unit.title or "",
@@ -141,7 +142,7 @@ class Builder:
         chain = self._chain(ops, f"{name}_", loc, numbered=False)
         nodes = tuple(self._settled(node) for node in chain)
         span = self._key(*loc)
-        paths = (Path(OUTPUT, (INPUT,), nodes, span, span),) if nodes else ()
+        paths = (Path(OUTPUT, (INPUT,), nodes, span, (span,)),) if nodes else ()
         return Unit(name, "", (), paths, span)
 
     def _settled(self, node: Node) -> Node:
@@ -196,7 +197,8 @@ class Builder:
         return {name: args[name] for name in known if name in args}
 
     def _unused(self, params: Iterable[str], used: set[str]) -> None:
-        for name in params:
+        """Report them, unless other findings may be why (a misspelt name)."""
+        for name in params if not self.findings else ():
             span = self._key("network", "params", name)
             if name not in used and span.file == self.file:
                 self._report(f"the parameter '{name}' is never used", span, "remove it")

@@ -42,7 +42,7 @@ class Path:
     sources: tuple[str, ...]
     nodes: tuple[Node, ...]
     span: Span
-    from_span: Span
+    source_spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Params:
                     return Diagnostic(
                         f"{came} with {given}, and {what} must be whole",
                         self.spans[name],
-                        self._nearest(origin),
+                        self._nearest(name, origin, value, kind),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
         return Diagnostic(f"{what} {why}", span, None, notes)
@@ -112,17 +112,23 @@ class Params:
                 pending.extend(written.names)
         return tuple(dict.fromkeys(notes))
 
-    def _nearest(self, value: Expr) -> str | None:
-        """Which values of the first plain parameter would make the expression whole."""
-        plain = [n for n in value.names if not isinstance(self.written[n], Expr)]
+    def _nearest(
+        self, name: str, origin: Expr, use: Expr, kind: NumberField
+    ) -> str | None:
+        """Which values of the first plain parameter behind `name` would do."""
+        plain = [n for n in origin.names if not isinstance(self.written[n], Expr)]
         if not plain or self.values[plain[0]].denominator != 1:
             return None
-        name, now = plain[0], self.values[plain[0]]
+        now = self.values[plain[0]]
         good: list[str] = []
         for direction in (-1, 1):
             for step in range(1, 100):
-                trial = value.evaluate(self.values | {name: now + direction * step})
-                if trial.denominator == 1 and trial > 1:
-                    good.append(show(now + direction * step))
-                    break
-        return f"{name} = {' or '.join(good)} would do" if good else None
+                number = now + direction * step
+                try:
+                    trial = origin.evaluate(self.values | {plain[0]: number})
+                    kind.settle(use, self.values | {plain[0]: number, name: trial})
+                except ExprError:
+                    continue
+                good.append(show(number))
+                break
+        return f"{plain[0]} = {' or '.join(good)} would do" if good else None

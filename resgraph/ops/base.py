@@ -93,6 +93,8 @@ class Op(BaseModel):
     kind: ClassVar[str]
     inputs: ClassVar[tuple[int, int | None]] = (1, 1)
     """How many values it takes: at least, and at most (None: any number)."""
+    also: ClassVar[tuple[str, ...]] = ()
+    """What others call it, in lower case and without '_': for the hint at a wrong name."""
     helper: ClassVar[str] = ""
     """Source of a module class that the generated file needs beside torch's."""
 

@@ -65,7 +65,11 @@ class NumberField:
 
     def check(self, value: int | float) -> int | float:
         """`value` if it is finite, in range and whole where asked. Raises `ExprError`."""
-        if not math.isfinite(value) or abs(value) > MAX_MAGNITUDE:
+        if abs(value) > MAX_MAGNITUDE and math.isfinite(value):
+            raise ExprError(
+                f"expected a number up to {MAX_MAGNITUDE:.0e}, got {value:.3g}"
+            )
+        if not math.isfinite(value):
             raise ExprError(f"expected {self.wanted}, got {value}")
         number = literal(value)
         low = self.minimum is not None and number < self.minimum

@@ -16,6 +16,7 @@ class Add(Op):
     """Sum of values of equal shapes: the addition of a residual unit, Eq. (1)."""
 
     kind: ClassVar[str] = "add"
+    also: ClassVar[tuple[str, ...]] = ("sum", "plus", "residual", "merge")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -43,6 +44,7 @@ class Mul(Op):
     """Product, element by element; a [C, 1, 1] value scales whole maps."""
 
     kind: ClassVar[str] = "mul"
+    also: ClassVar[tuple[str, ...]] = ("multiply", "product", "times")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -72,6 +74,7 @@ class Concat(Op):
     """Values behind one another along the channels."""
 
     kind: ClassVar[str] = "concat"
+    also: ClassVar[tuple[str, ...]] = ("cat", "concatenate", "stack")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
 
     def channels_out(self, channels: Sequence[Any]) -> Any:

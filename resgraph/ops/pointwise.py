@@ -15,6 +15,7 @@ class Relu(Op):
     """Rectifier: max(x, 0)."""
 
     kind: ClassVar[str] = "relu"
+    also: ClassVar[tuple[str, ...]] = ("rectifier", "activation")
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -29,6 +30,7 @@ class Sigmoid(Op):
     """Logistic function: 1 / (1 + exp(-x)); the gate of Fig. 2 c and d."""
 
     kind: ClassVar[str] = "sigmoid"
+    also: ClassVar[tuple[str, ...]] = ("gate", "logistic")
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -59,6 +61,7 @@ class OneMinus(Op):
     """1 - x: the complement of a gate, as on the shortcut of Fig. 2 c and d."""
 
     kind: ClassVar[str] = "one_minus"
+    also: ClassVar[tuple[str, ...]] = ("complement", "1-x")
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -87,6 +90,7 @@ class Identity(Op):
     """The value itself: h(x) = x."""
 
     kind: ClassVar[str] = "identity"
+    also: ClassVar[tuple[str, ...]] = ("skip", "shortcut", "noop")
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

@@ -68,6 +68,7 @@ class MaxPool(_Pool):
     """The largest of each window."""
 
     kind: ClassVar[str] = "max_pool"
+    also: ClassVar[tuple[str, ...]] = ("maxpool", "maxpool2d")
     _torch: ClassVar[str] = "nn.MaxPool2d"
     _onnx: ClassVar[str] = "MaxPool"
 
@@ -76,6 +77,7 @@ class AvgPool(_Pool):
     """The mean of each window, the padding's zeros counted."""
 
     kind: ClassVar[str] = "avg_pool"
+    also: ClassVar[tuple[str, ...]] = ("avgpool", "avgpool2d", "averagepool")
     _torch: ClassVar[str] = "nn.AvgPool2d"
     _onnx: ClassVar[str] = "AveragePool"
     _onnx_attributes: ClassVar[dict[str, int]] = {"count_include_pad": 1}
@@ -85,6 +87,13 @@ class GlobalAvgPool(Op):
     """The mean of each map: [C, H, W] to the vector [C], or to [C, 1, 1] with keepdim."""
 
     kind: ClassVar[str] = "global_avg_pool"
+    also: ClassVar[tuple[str, ...]] = (
+        "gap",
+        "adaptiveavgpool",
+        "adaptiveavgpool2d",
+        "globalaveragepool",
+        "globalpool",
+    )
 
     keepdim: StrictBool = Field(default=False, description="Keep a [C, 1, 1] map.")
 

@@ -23,6 +23,7 @@ class OptionA(Op):
     """Option A of He et al., CVPR 2016: every stride-th pixel, then zero channels at the end."""
 
     kind: ClassVar[str] = "option_a"
+    also: ClassVar[tuple[str, ...]] = ("pad", "zeropad", "padshortcut", "subsample")
     helper: ClassVar[str] = '''\
 class OptionA(nn.Module):
     """Identity shortcut across a change of shape: subsample, then zero-pad channels."""

@@ -32,6 +32,7 @@ class Conv(Op):
     """2-d convolution; 'same' padding unless told, no bias unless told."""
 
     kind: ClassVar[str] = "conv"
+    also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "weight")
 
     kernel: Count = Field(description="Side of the square kernel.")
     channels: Count = Field(description="Output channels.")
@@ -133,6 +134,12 @@ class Bn(Op):
     """Batch normalisation over each channel, with PyTorch's eps and momentum unless told."""
 
     kind: ClassVar[str] = "bn"
+    also: ClassVar[tuple[str, ...]] = (
+        "batchnorm",
+        "batchnorm2d",
+        "batchnormalization",
+        "norm",
+    )
 
     eps: Positive = Field(default=1e-5, description="Added to the variance.")
     momentum: Fractional = Field(
@@ -172,6 +179,7 @@ class Linear(Op):
     """Fully connected layer on a vector; PyTorch's start for the weight, 0 for the bias."""
 
     kind: ClassVar[str] = "linear"
+    also: ClassVar[tuple[str, ...]] = ("fc", "dense", "gemm", "fullyconnected")
 
     features: Count = Field(description="Output features.")
     bias: StrictBool = Field(default=True, description="Add a bias per feature.")

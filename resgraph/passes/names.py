@@ -86,6 +86,8 @@ def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:
             continue
         _, other, place = seen[name]
         note = Note("the other is here", place)
+        if other == what:
+            other = "another"
         yield Diagnostic(
             f"{what} and {other} would both be '{name}'",
             span or place,

@@ -101,7 +101,7 @@ class _Inference:
                     error, unit, node, dict(zip(inputs, given, strict=True)), note
                 )
                 if len(inputs) > 1:
-                    shapes[node.name] = given[0]
+                    shapes[node.name] = max(given, key=len)
         if unit.output not in shapes:
             raise _UnknownShapeError
         resolved = unit if self.findings else _with_ops(unit, ops)

@@ -38,7 +38,7 @@ def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
     yield from _arities(unit)
     if unit.name not in graph.units:
         return
-    yield from _parameters(unit, graph)
+    yield from _parameters(unit)
     if OUTPUT not in unit.values:
         yield Diagnostic(
             f"the unit '{unit.name}' has no path 'out'",
@@ -50,7 +50,8 @@ def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
     yield from unknown
     cycle = list(_cycles(unit))
     yield from cycle or _late(unit)
-    yield from _unreachable(unit)
+    if not unknown:
+        yield from _unreachable(unit)
 
 
 def _arities(unit: Unit) -> Iterator[Diagnostic]:
@@ -70,42 +71,37 @@ def _arity(node: Node, wanted: str, got: int, hint: str | None) -> Diagnostic:
     return Diagnostic(f"{node.op.kind} takes {wanted}, and gets {got}", node.span, hint)
 
 
-def _parameters(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
-    """Expressions that read unknown parameters, and parameters that no op reads."""
-    known = {param.name for param in unit.params}
+def _parameters(unit: Unit) -> Iterator[Diagnostic]:
+    """Expressions that read unknown parameters; if there are none, parameters not read."""
+    known = [param.name for param in unit.params]
     used: set[str] = set()
     for _, node, _ in unit.steps():
-        for value in node.op.attributes().values():
+        for attribute, value in node.op.attributes().items():
             names = value.names if isinstance(value, Expr) else ()
             used.update(names)
             for name in names:
                 if name not in known:
-                    yield _unknown_parameter(name, unit, node)
+                    declare = f"declare it: params: [{name}], and give it in the stages"
+                    yield Diagnostic(
+                        f"the unit '{unit.name}' has no parameter '{name}'",
+                        node.fields[attribute],
+                        did_you_mean(name, known) or declare,
+                    )
     for param in unit.params:
-        if param.name not in used:
+        if param.name not in used and used <= {*known}:
             yield Diagnostic(
                 f"the parameter '{param.name}' is never used", param.span, "remove it"
             )
 
 
-def _unknown_parameter(name: str, unit: Unit, node: Node) -> Diagnostic:
-    known = [param.name for param in unit.params]
-    hint = did_you_mean(name, known)
-    return Diagnostic(
-        f"the unit '{unit.name}' has no parameter '{name}'",
-        node.span,
-        hint or f"declare it: params: [{name}], and give it in the stages",
-    )
-
-
 def _unknown(unit: Unit) -> Iterator[Diagnostic]:
     for path in unit.paths:
-        for source in path.sources:
+        for source, span in zip(path.sources, path.source_spans, strict=True):
             if source not in unit.values:
                 known = [name for name in unit.values if name != path.name]
                 yield Diagnostic(
                     f"the path '{path.name}' starts from an unknown value '{source}'",
-                    path.from_span,
+                    span,
                     did_you_mean(source, known),
                 )
 
@@ -115,7 +111,9 @@ def _cycles(unit: Unit) -> Iterator[Diagnostic]:
     import networkx as nx
 
     paths: nx.DiGraph[str] = nx.DiGraph()
-    paths.add_edges_from((s, p.name) for p in unit.paths for s in p.sources)
+    paths.add_edges_from(
+        (s, p.name) for p in unit.paths for s in p.sources if s != INPUT
+    )
     spans = {path.name: path.span for path in unit.paths}
     for knot in nx.strongly_connected_components(paths):
         inside = paths.subgraph(knot)
@@ -135,11 +133,11 @@ def _late(unit: Unit) -> Iterator[Diagnostic]:
     """Paths that start from one written below them."""
     done = {INPUT}
     for path in unit.paths:
-        for source in path.sources:
+        for source, span in zip(path.sources, path.source_spans, strict=True):
             if source in unit.values and source not in done:
                 yield Diagnostic(
                     f"the path '{path.name}' starts from '{source}', which comes later",
-                    path.from_span,
+                    span,
                     f"write '{source}' above it: a unit reads from top to bottom",
                 )
         done.add(path.name)

@@ -38,7 +38,7 @@ def explain(error: ValidationError, tree: Mapping) -> list[Diagnostic]:
 
 
 def _explain(error: Any, tree: Mapping) -> Diagnostic:
-    loc = location(error)
+    loc = _in_yaml(location(error), tree)
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     name = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
@@ -54,7 +54,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         span = key_span(tree, loc)
     if kind == "union_tag_invalid":
         word = str(context["tag"])
-        return Diagnostic(f"unknown op '{word}'", span, did_you_mean(word, OPS))
+        return Diagnostic(f"unknown op '{word}'", span, _op_hint(word))
     if kind in _WANTED:
         return Diagnostic(f"expected {_WANTED[kind]}, got {kind_of(value)}", span)
     if kind == "literal_error":
@@ -62,19 +62,24 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind in ("too_short", "too_long"):
         limit = context.get("min_length", context.get("max_length"))
         amount = "at least" if kind == "too_short" else "at most"
-        return Diagnostic(
-            f"'{name}' takes {amount} {limit} items, not {context['actual_length']}",
-            span,
-        )
+        got = f"got {context['actual_length']}"
+        return Diagnostic(f"expected {amount} {limit} here, {got}", span)
     return Diagnostic(error["msg"], span)
 
 
 def location(error: Any) -> Loc:
-    """Where in the YAML the error is: pydantic's location without its own markers."""
-    loc = [step for step in error["loc"] if step != "[key]"]
-    if "args" in loc and loc[0] == "network":
-        loc.remove("args")
-    return tuple(loc)
+    """Where in the YAML the error is: pydantic's location without its own marker for keys."""
+    return tuple(step for step in error["loc"] if step != "[key]")
+
+
+def _in_yaml(loc: Loc, tree: Mapping) -> Loc:
+    """The location with a stage item's `args` under the unit's name, as they are written."""
+    if loc[:2] == ("network", "stages") and "args" in loc:
+        item = at(tree, loc[:4])
+        if isinstance(item, Mapping):
+            unit = next(key for key in item.entries if key != "repeat")
+            return tuple(unit if step == "args" else step for step in loc)
+    return loc
 
 
 def _owner(loc: Loc) -> str:
@@ -88,6 +93,14 @@ def _owner(loc: Loc) -> str:
     if len(loc) == 4 and loc[2] == "paths":
         return f"the path '{loc[3]}'"
     return f"'{loc[-1]}'"
+
+
+def _op_hint(word: str) -> str | None:
+    """The op that is meant: by another library's name for it, or by spelling."""
+    for kind, op in OPS.items():
+        if word.lower().replace("_", "") in op.also:
+            return f"here it is '{kind}'"
+    return did_you_mean(word, OPS)
 
 
 def _example(loc: Loc) -> str | None:

@@ -12,12 +12,19 @@ from resgraph.ops import OPS, Op
 from resgraph.ops.fields import kind_of
 
 
-def _kind(item: object) -> str:
-    """The op's name. Raises `PydanticCustomError` where the item is not of that form."""
+def _kind(item: object) -> str | None:
+    """The op's name, or None where the item is not of that form."""
     if isinstance(item, str):
         return item
     if isinstance(item, dict) and len(item) == 1:
         return str(next(iter(item)))
+    return None
+
+
+def _checked(item: object) -> object:
+    """The item, if it names one op. Raises `PydanticCustomError`."""
+    if _kind(item) is not None:
+        return item
     got = f"{len(item)} keys" if isinstance(item, dict) else kind_of(item)
     raise PydanticCustomError(
         "op_form", "expected one op, such as bn or conv: {...}, got {got}", {"got": got}
@@ -45,7 +52,8 @@ class _OpItem:
             )
             for kind, op in OPS.items()
         }
-        return core_schema.tagged_union_schema(choices, discriminator=_kind)
+        union = core_schema.tagged_union_schema(choices, discriminator=_kind)
+        return core_schema.no_info_before_validator_function(_checked, union)
 
     @classmethod
     def __get_pydantic_json_schema__(
