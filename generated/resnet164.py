@@ -114,5 +114,5 @@ class ResNet164(nn.Module):
         x = self.stage2(x)  # [N, 128, 16, 16]
         x = self.stage3(x)  # [N, 256, 8, 8]
         x = torch.relu(self.head_bn(x))  # [N, 256, 8, 8]
-        x = functional.adaptive_avg_pool2d(x, 1).flatten(1)  # [N, 256]
+        x = torch.flatten(functional.adaptive_avg_pool2d(x, 1), 1)  # [N, 256]
         return self.head_linear(x)  # [N, 10]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 WIDTH = 88
@@ -23,13 +24,32 @@ def call(before: str, items: Sequence[str], after: str, indent: int) -> list[str
     return [before, *(f"{INDENT}{item}," for item in items), after]
 
 
-def commented(line: str, comment: str, indent: int) -> list[str]:
-    """The line with a comment behind it, or above it where the line would grow too long."""
-    if not comment:
-        return [line]
-    if indent + len(line) + 2 + len(comment) + 2 <= WIDTH:
-        return [f"{line}  # {comment}"]
-    return [f"# {comment}", line]
+def statement(start: str, text: str, indent: int) -> list[str]:
+    """`start text`, broken inside the outermost call, or set in parentheses, if too long."""
+    flat = f"{start} {text}"
+    if indent + len(flat) <= WIDTH:
+        return [flat]
+    if re.match(r"[\w.]+\(", text) and text.endswith(")") and _closes_last(text):
+        before, items, after = split_call(text)
+        return call(f"{start} {before}", items, after, indent)
+    return [f"{start} (", INDENT + text, ")"]
+
+
+def _closes_last(text: str) -> bool:
+    """Whether the first bracket is closed by the last character."""
+    depth = 0
+    for i, letter in enumerate(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(letter, 0)
+        if letter in ")]" and depth == 0:
+            return i == len(text) - 1
+    return False
+
+
+def commented(lines: list[str], comment: str, indent: int) -> list[str]:
+    """The statement with a comment behind it, or above it where it would grow too long."""
+    if len(lines) == 1 and indent + len(lines[0]) + 4 + len(comment) <= WIDTH:
+        return [f"{lines[0]}  # {comment}"]
+    return [f"# {comment}", *lines]
 
 
 def split_call(text: str) -> tuple[str, list[str], str]:

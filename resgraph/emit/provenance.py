@@ -36,5 +36,7 @@ def printable(text: str) -> str:
 
 def docstring(text: str) -> str:
     """Text that is inert between triple quotes."""
-    escaped = printable(text).replace("\\", "\\\\").replace('"""', r"\"\"\"")
-    return f'{escaped[:-1]}\\"' if escaped.endswith('"') else escaped
+    escaped = printable(text).strip().replace("\\", "\\\\")
+    if '"""' in escaped or escaped.startswith('"') or escaped.endswith('"'):
+        escaped = escaped.replace('"', '\\"')
+    return escaped

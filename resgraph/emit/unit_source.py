@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resgraph.emit.layout import call, commented, split_call
+from resgraph.emit.layout import call, commented, split_call, statement
 from resgraph.expr import Expr, exact, literal
 from resgraph.graph import INPUT, OUTPUT, Instance, Node, Param, Path, Unit
 from resgraph.names import variable
@@ -122,9 +122,9 @@ class UnitSource:
         for group in groups:
             text = self._expression(group, value)
             last = path.name == OUTPUT and group is groups[-1] and self.returns
-            statement = f"return {text}" if last else f"{name} = {text}"
             if last or text != name:
-                lines += commented(statement, self._comment(group[-1].name), BODY)
+                made = statement("return" if last else f"{name} =", text, BODY)
+                lines += commented(made, self._comment(group[-1].name), BODY)
             value = [name]
         return lines
 
@@ -181,20 +181,21 @@ class UnitSource:
     def _side(self, name: str, axis: int) -> str:
         """A map's side as a formula of the input's that holds in every instance."""
         letter = "HW"[axis - 1]
-        pairs = [(i.input[axis], i.shapes[name][axis], i.args) for i in self.instances]
-        if all(before == after for before, after, _ in pairs):
+        sides = [(i.input[axis], i.shapes[name][axis], i.args) for i in self.instances]
+        if all(before == after for before, after, _ in sides):
             return letter
+        if all(after == 1 for _, after, _ in sides):
+            return "1"
         for param in self.unit.params:
             if all(
-                -(-b // a[param.name]) == after
-                for b, after, a in pairs
-                if a[param.name]
+                -(-before // args[param.name]) == after for before, after, args in sides
             ):
                 return f"{letter}/{param.name}"
-        ratios = {before / after for before, after, _ in pairs}
-        if len(ratios) == 1 and (ratio := ratios.pop()).is_integer():
-            return f"{letter}/{int(ratio)}" if pairs[0][1] > 1 else "1"
-        return f"{letter}'"
+        ratios = {before / after for before, after, _ in sides}
+        ratio = ratios.pop()
+        return (
+            f"{letter}/{ratio:g}" if not ratios and ratio.is_integer() else f"{letter}'"
+        )
 
 
 def show_shape(shape: Shape) -> str:

@@ -106,7 +106,7 @@ class GlobalAvgPool(Op):
         self, layer: str, *values: str, attribute: Callable[[Any], str]
     ) -> str:
         pooled = f"functional.adaptive_avg_pool2d({values[0]}, 1)"
-        return pooled if self.keepdim else f"{pooled}.flatten(1)"
+        return pooled if self.keepdim else f"torch.flatten({pooled}, 1)"
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         pooled = g.node("GlobalAveragePool", *values)

@@ -25,14 +25,14 @@ from resgraph.spec.opitem import OpItem
 
 
 def _title(text: str) -> str:
-    if not text.isprintable() or len(text) > 200:
+    if not text.isprintable() or not 0 < len(text.strip()) <= 200:
         raise PydanticCustomError(
-            "title", "a title is one line of at most 200 printable characters"
+            "title", "a title is one line of 1 to 200 printable characters"
         )
     return text
 
 
-Title = Annotated[StrictStr, AfterValidator(_title), Field(max_length=1000)]
+Title = Annotated[StrictStr, AfterValidator(_title)]
 
 
 class Model(BaseModel):

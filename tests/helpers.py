@@ -1,0 +1,46 @@
+"""What tests of generated code share."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import uuid
+from pathlib import Path
+from types import ModuleType
+
+from resgraph.compiler import Compiler, parse_settings
+from resgraph.emit.torch_source import torch_source
+from resgraph.graph import Graph
+
+SPECS = Path(__file__).parent / "specs"
+
+
+def graph_of(spec: Path, *settings: str, network: str | None = None) -> Graph:
+    """The first network of a spec."""
+    return Compiler().graphs(spec, network, parse_settings([*settings]))[0]
+
+
+def graph_from(text: str, tmp_path: Path, *settings: str) -> Graph:
+    """The first network of a spec given as text."""
+    path = tmp_path / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    return graph_of(path, *settings)
+
+
+def load(path: Path) -> ModuleType:
+    """Import a generated file under a name of its own."""
+    name = f"generated_{uuid.uuid4().hex}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def module_of(graph: Graph, tmp_path: Path) -> ModuleType:
+    """The graph's generated module, imported."""
+    path = tmp_path / f"{graph.name}.py"
+    path.write_text(torch_source(graph, tmp_path), encoding="utf-8")
+    return load(path)

@@ -1,0 +1,120 @@
+"""The import arrows of docs/architecture.md, and the habits that keep files readable."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "resgraph"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What each part may import of resgraph, beside itself.
+ARROWS = {
+    "diagnostics": set(),
+    "expr": set(),
+    "names": set(),
+    "ops": {"diagnostics", "expr", "names"},
+    "spec": {"diagnostics", "expr", "names", "ops"},
+    "graph": {"diagnostics", "expr", "names", "ops"},
+    "graph/build": {"diagnostics", "expr", "names", "ops", "spec", "graph"},
+    "passes": {"diagnostics", "expr", "names", "ops", "graph"},
+    "emit": {"diagnostics", "expr", "names", "ops", "graph", "__init__"},
+    "compiler": {"diagnostics", "expr", "names", "spec", "graph", "passes"},
+    "reference": set(),
+    "train": {"diagnostics", "__init__"},
+    "infer": {"diagnostics"},
+}
+# Which parts may import each heavy library.
+HOMES = {
+    "torch": {"reference", "train", "verify"},
+    "onnx": {"emit"},
+    "onnxruntime": {"infer", "verify"},
+    "jinja2": {"emit"},
+    "ruamel": {"spec"},
+    "networkx": {"graph", "passes", "verify"},
+    "sklearn": {"train"},
+    "datasets": {"train"},
+}
+
+
+def part(path: Path) -> str:
+    relative = path.relative_to(PACKAGE).with_suffix("")
+    return relative.as_posix() if relative.as_posix() in ARROWS else relative.parts[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that the file imports, also inside functions; not for types alone."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES]
+)
+def test_arrows(path: Path) -> None:
+    here = part(path)
+    if here in ("cli", "__init__", "__main__"):
+        return
+    for name in imports(path):
+        if not name.startswith("resgraph"):
+            continue
+        pieces = name.split(".")
+        target = pieces[1] if len(pieces) > 1 else "__init__"
+        if (PACKAGE / f"{target}.py").exists() or (PACKAGE / target).is_dir():
+            assert target in ARROWS[here] | {here}, f"{path}: {name}"
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES]
+)
+def test_heavy_libraries_stay_at_home(path: Path) -> None:
+    for name in imports(path):
+        homes = HOMES.get(name.split(".")[0])
+        assert homes is None or part(path).split("/")[0] in homes, f"{path}: {name}"
+
+
+def test_the_command_line_starts_light() -> None:
+    heavy = ("torch", "onnx", "onnxruntime", "networkx", "jinja2", "numpy", "datasets")
+    code = (
+        f"import sys, resgraph.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES]
+)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 320
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 70, f"{path}: {node.name}"
