@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up what they need in .venv; see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/resgraph
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/ready
+	$(RUN) compile specs/preact_basic.yaml specs/preact_bottleneck.yaml
+	$(RUN) train generated/resnet20.py --data digits --out runs/demo --overwrite
+	$(RUN) export runs/demo
+	$(RUN) infer runs/demo/resnet20.onnx --data digits --show 8
+
+test: $(VENV)/ready lint
+	$(RUN) compile --check specs/*.yaml
+	$(BIN)/pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/bench
+	$(BIN)/python -m benchmarks.bench_compile
+
+clean:
+	rm -rf $(VENV) .demo runs build dist
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "resgraph needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
