@@ -73,7 +73,10 @@ class Conv(Op):
         if self.padding is not None:
             return self.padding
         if isinstance(self.kernel, Expr) or isinstance(self.dilation, Expr):
-            return Expr.parse(f"({self.dilation}) * (({self.kernel}) - 1) // 2")
+            reach = f"(({self.kernel}) - 1)"
+            if self.dilation != 1:
+                reach = f"({self.dilation}) * {reach}"
+            return Expr.parse(f"{reach} // 2")
         reach = self.dilation * (self.kernel - 1)
         if reach % 2:
             raise OpError(
