@@ -73,10 +73,9 @@ class Conv(Op):
         if self.padding is not None:
             return self.padding
         if isinstance(self.kernel, Expr) or isinstance(self.dilation, Expr):
-            reach = f"(({self.kernel}) - 1)"
-            if self.dilation != 1:
-                reach = f"({self.dilation}) * {reach}"
-            return Expr.parse(f"{reach} // 2")
+            taps = f"(({self.kernel}) - 1)"
+            far = taps if self.dilation == 1 else f"({self.dilation}) * {taps}"
+            return Expr.parse(f"{far} // 2")
         reach = self.dilation * (self.kernel - 1)
         if reach % 2:
             raise OpError(

@@ -1,0 +1,83 @@
+"""Run a process and say what it took; write results as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall-clock seconds, peak resident MiB, and what the process printed."""
+
+    seconds: float
+    mebibytes: float
+    printed: str
+
+
+def process(arguments: Sequence[object]) -> Cost:
+    """Run `python ARGUMENTS...` to its end, its own peak memory taken by the kernel."""
+    environment = {
+        k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"
+    }
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdout is not None
+    printed = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{arguments} exited with {child.returncode}")
+    return Cost(seconds, usage.ru_maxrss / 1024, printed)
+
+
+def median(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 4)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, without its name."""
+    import onnx
+    import torch
+
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "onnx": onnx.__version__,
+    }
+
+
+def save(name: str, results: dict[str, Any]) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"machine": machine(), **results}, indent=1)
+    (RESULTS / f"{name}.json").write_text(text + "\n")

@@ -1,0 +1,104 @@
+"""The tables of benchmarks/README.md, from benchmarks/results/*.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from benchmarks.measure import RESULTS, ROOT
+
+README = ROOT / "benchmarks" / "README.md"
+MARK = "<!-- below this line: written by `make bench` -->"
+
+NAMES = {
+    "command": "`resgraph compile`, the command",
+    "resgraph": "resgraph, from Python",
+    "floor": "bare loop over the same nodes",
+    "torchscript": "hand-written net, `torch.onnx.export(dynamo=False)`",
+    "dynamo": "hand-written net, `torch.onnx.export(dynamo=True)`",
+}
+
+
+def write_tables() -> None:
+    """Replace what stands below the mark in the README."""
+    data = json.loads((RESULTS / "compile.json").read_text())
+    above = README.read_text().split(MARK)[0]
+    README.write_text("\n".join([f"{above}{MARK}", "", *_lines(data)]) + "\n")
+
+
+def _lines(data: dict[str, Any]) -> Iterator[str]:
+    machine = data["machine"]
+    yield (
+        f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}, torch "
+        f"{machine['torch']}, onnx {machine['onnx']}; medians of {data['rounds']} rounds "
+        f"({data['dynamo_rounds']} of dynamo=True)."
+    )
+    yield ""
+    yield "### ResNet-1001 to ONNX"
+    yield from _exporters(data["exporters"])
+    yield ""
+    yield "### Cost by depth: source and ONNX"
+    yield from _depths(data["depth"])
+    yield ""
+    yield "### Whole processes that never walk the depth"
+    columns = list(next(iter(data["light"].values())))
+    rows = [
+        [f"`resgraph {verb}`", *(f"{seconds:.2f} s" for seconds in by_depth.values())]
+        for verb, by_depth in data["light"].items()
+    ]
+    yield from _table(["", *(f"{int(depth):,} layers" for depth in columns)], rows)
+
+
+def _exporters(results: dict[str, Any]) -> Iterator[str]:
+    whole = results["command"]["process_seconds"]
+    work = results["resgraph"]["work_seconds"]
+    rows = []
+    for key, label in NAMES.items():
+        if key in results:
+            r = results[key]
+            inside = r.get("work_seconds")
+            rows.append(
+                [
+                    label,
+                    f"{r['process_seconds']:.2f} s",
+                    f"{r['process_seconds'] / whole:.1f}x",
+                    "" if inside is None else f"{inside:.2f} s",
+                    "" if inside is None else f"{inside / work:.1f}x",
+                    f"{r['peak_mib']:.0f} MiB",
+                ]
+            )
+    head = [
+        "",
+        "process",
+        "to the command",
+        "without imports",
+        "to resgraph",
+        "peak memory",
+    ]
+    yield from _table(head, rows)
+
+
+def _depths(results: dict[str, Any]) -> Iterator[str]:
+    base = results["1001"]
+    rows = [
+        [
+            f"{int(depth):,}",
+            f"{r['work_seconds']:.2f} s",
+            f"{r['work_seconds'] / base['work_seconds']:.1f}x",
+            f"{r['peak_mib']:.0f} MiB",
+            f"{r['peak_mib'] / base['peak_mib']:.1f}x",
+            f"{r['source_seconds']:.3f} s",
+            f"{r['source_lines']}",
+        ]
+        for depth, r in results.items()
+    ]
+    head = ["layers", "without imports", "to 1,001", "peak memory", "to 1,001"]
+    yield from _table([*head, "source alone", "lines of source"], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'|'.join([' --- '] * len(head))}|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
