@@ -72,7 +72,9 @@ UnitParams = Annotated[
                     {"type": "string"},
                     {
                         "type": "object",
-                        "additionalProperties": {"type": "number"},
+                        "additionalProperties": {
+                            "anyOf": [{"type": "number"}, EXPRESSION_SCHEMA]
+                        },
                         "minProperties": 1,
                         "maxProperties": 1,
                     },
