@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 from resgraph.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
-from resgraph.expr import Expr, ExprError, exact, show
+from resgraph.expr import Expr, ExprError, exact, literal, show
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
 from resgraph.graph.params import Setting
@@ -19,7 +19,8 @@ from resgraph.names import refusal
 from resgraph.passes import analyse
 from resgraph.spec import Loaded, Sources, Spec, load
 from resgraph.spec.dump import dump
-from resgraph.spec.yaml import at, key_span
+from resgraph.spec.yaml import Entry, Scalar, at, key_span
+from resgraph.spec.yaml import Mapping as Mapping_
 
 
 @dataclass
@@ -42,15 +43,31 @@ class Compiler:
         with self._sources_in_errors():
             return _graphs(load(path, self.sources), network, settings or {})
 
-    def resolved(self, path: Path) -> str:
+    def names(self, path: Path) -> list[str]:
+        """The networks that the spec names. Raises as `graphs` does."""
+        with self._sources_in_errors():
+            loaded = load(path, self.sources)
+            return [] if loaded.spec is None else [*loaded.spec.networks]
+
+    def resolved(
+        self,
+        path: Path,
+        network: str | None = None,
+        settings: Mapping[str, Fraction] | None = None,
+    ) -> str:
         """The spec as one YAML text, each line with the file and line it came from.
 
-        Raises as `graphs` does.
+        With a network or settings, it builds that one network. Raises as `graphs` does.
         """
         with self._sources_in_errors():
             loaded = load(path, self.sources)
-            _graphs(loaded, None, {})
-            return dump(loaded.tree)
+            graphs = _graphs(loaded, network, settings or {})
+            tree = loaded.tree
+            if (network or settings) and loaded.spec:
+                values = _declared(loaded, loaded.spec, network)
+                given = {k: v for k, (v, _) in values.items()} | dict(settings or {})
+                tree = _with_network(tree, graphs[0].name, given)
+            return dump(tree)
 
     @contextmanager
     def _sources_in_errors(self) -> Iterator[None]:
@@ -70,7 +87,8 @@ def _graphs(
     findings = list(loaded.findings)
     for name, given in _wanted(loaded, loaded.spec, network, settings):
         try:
-            graphs.append(_graph(loaded, loaded.spec, name, given()))
+            graph = _graph(loaded, loaded.spec, name, given())
+            graphs.append(replace(graph, options=_options(network, settings)))
         except SpecError as error:
             findings += error.diagnostics
     if findings:
@@ -84,6 +102,22 @@ def _graph(
     builder = Builder(spec, loaded.tree, loaded.file, name, settings)
     graph = builder.build()
     return analyse(graph, [*loaded.findings, *builder.findings])
+
+
+def _options(network: str | None, settings: Mapping[str, Fraction]) -> str:
+    """The options that make a network which the spec does not name."""
+    if not settings:
+        return ""
+    base = f" --network {network}" if network else ""
+    return base + "".join(f" --set {k}={show(v)}" for k, v in settings.items())
+
+
+def _with_network(tree: Mapping_, name: str, values: Mapping[str, Fraction]) -> Mapping_:
+    """The tree with this one network under `networks`."""
+    params = {k: Entry(tree.span, Scalar(literal(v), tree.span)) for k, v in values.items()}
+    network = Entry(tree.span, Mapping_(params, tree.span))
+    networks = Entry(tree.span, Mapping_({name: network}, tree.span))
+    return replace(tree, entries=tree.entries | {"networks": networks})
 
 
 def _wanted(

@@ -45,7 +45,7 @@ def show_command(
     """
     compiler = Compiler()
     if emit is Stage.spec:
-        say(compiler.resolved(spec).rstrip())
+        say(compiler.resolved(spec, network, parse_settings(settings)).rstrip())
         return
     graphs = compiler.graphs(spec, network, parse_settings(settings))
     if json:

@@ -23,7 +23,7 @@ def torch_source(graph: Graph, out: Path) -> str:
     units = {unit.name: _unit_source(graph, unit) for unit in used_units(graph)}
     network = _network(graph, units)
     context: dict[str, Any] = {
-        "header": header(graph.file, out, digest(graph)),
+        "header": header(graph.file, out, digest(graph), graph.options),
         "title": docstring(graph.title.rstrip(".")),
         "units": [_unit(source) for source in units.values()],
         "network": network,

@@ -174,7 +174,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network: what is emitted, trained and verified."""
+    """A network: what is emitted, trained and verified.
+
+    `options` are those of the command line that made it, for the generated file's header.
+    """
 
     name: str
     title: str
@@ -187,6 +190,7 @@ class Graph:
     recipe: Mapping[str, Any]
     classes: int | None
     span: Span
+    options: str = ""
     stem_run: Instance | None = None
     head_run: Instance | None = None
     runs: tuple[tuple[Run, ...], ...] = field(default=())

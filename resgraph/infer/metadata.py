@@ -1,0 +1,103 @@
+"""What an ONNX model says about itself, and what is assumed where it says nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resgraph.diagnostics import ResgraphError
+
+ASSUMED = 0.5
+"""Mean and deviation of the pixels where a model does not tell: 0..255 becomes -1..1."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The `resgraph.*` properties of a model."""
+
+    network: str | None
+    digest: str | None
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Per channel, on the scale where 255 is 1."""
+    std: tuple[float, ...]
+    assumptions: tuple[str, ...]
+    """A sentence for each thing that the model does not tell."""
+
+
+def read_metadata(
+    properties: Mapping[str, str], channels: int, outputs: int
+) -> Metadata:
+    """Read the properties of a model with so many input channels and outputs.
+
+    Raises `ResgraphError` if a property is damaged or contradicts the model.
+    """
+    assumptions = []
+    classes = _strings(properties, "resgraph.classes", outputs)
+    if classes is None:
+        classes = tuple(str(number) for number in range(outputs))
+        assumptions.append("the model does not name its classes: they go by number")
+    mean = _floats(properties, "resgraph.mean", channels)
+    std = _floats(properties, "resgraph.std", channels)
+    if mean is None or std is None:
+        mean = std = (ASSUMED,) * channels
+        assumptions.append(
+            "the model does not tell how it was fed: pixels are brought to -1..1 "
+            f"(mean {ASSUMED}, deviation {ASSUMED})"
+        )
+    if min(std) <= 0:
+        raise _damaged("resgraph.std", "a deviation is not above 0")
+    return Metadata(
+        properties.get("resgraph.network"),
+        properties.get("resgraph.digest"),
+        classes,
+        mean,
+        std,
+        tuple(assumptions),
+    )
+
+
+def _strings(
+    properties: Mapping[str, str], key: str, count: int
+) -> tuple[str, ...] | None:
+    values = _list(properties, key, count)
+    if values is None:
+        return None
+    if not all(isinstance(value, str) for value in values):
+        raise _damaged(key, "not all of it is text")
+    return tuple(values)
+
+
+def _floats(
+    properties: Mapping[str, str], key: str, count: int
+) -> tuple[float, ...] | None:
+    values = _list(properties, key, count)
+    if values is None:
+        return None
+    if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        raise _damaged(key, "not all of it are numbers")
+    return tuple(float(value) for value in values)
+
+
+def _list(properties: Mapping[str, str], key: str, count: int) -> list[Any] | None:
+    if key not in properties:
+        return None
+    try:
+        values = json.loads(properties[key])
+    except ValueError:
+        raise _damaged(key, "it is no JSON") from None
+    if not isinstance(values, list):
+        raise _damaged(key, "it is no list")
+    if len(values) != count:
+        raise _damaged(key, f"it has {len(values)} entries for {count}")
+    return values
+
+
+def _damaged(key: str, what: str) -> ResgraphError:
+    return ResgraphError(
+        f"the model's metadata '{key}' cannot be used: {what}",
+        "export the model anew: resgraph export RUN",
+    )

@@ -1,0 +1,24 @@
+"""Train a generated network: load the file, load data, train, find the run again."""
+
+from resgraph.train.data import Dataset, load_data
+from resgraph.train.events import Event, Result
+from resgraph.train.loop import train
+from resgraph.train.module import Generated, load_generated
+from resgraph.train.options import TrainOptions
+from resgraph.train.recipe import Recipe
+from resgraph.train.run import Record, Run, open_run
+
+__all__ = [
+    "Dataset",
+    "Event",
+    "Generated",
+    "Recipe",
+    "Record",
+    "Result",
+    "Run",
+    "TrainOptions",
+    "load_data",
+    "load_generated",
+    "open_run",
+    "train",
+]

@@ -1,0 +1,106 @@
+"""What a user may choose about a training run, and the recipe that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.train.data import Dataset
+from resgraph.train.module import Generated
+from resgraph.train.recipe import Recipe
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Choices for one run; None leaves a choice to the recipe or to the device."""
+
+    data: str = "cifar10"
+    """What to give `load_data`."""
+    device: str = "auto"
+    """`auto` is CUDA where there is a device for it, else the CPU."""
+    iterations: int | None = None
+    """Another length of the whole schedule, which keeps its proportions."""
+    epochs: float | None = None
+    """The same, in passes over the training set."""
+    batch: int | None = None
+    lr: float | None = None
+    schedule_scale: float = 1.0
+    """A factor on the schedule's length."""
+    seed: int = 0
+    """Decides the initial weights, the order of images, crops, flips and dropout."""
+    out: Path | None = None
+    """The run folder; by default runs/NAME-DATA-sSEED."""
+    resume: bool = False
+    """Go on with an unfinished run. A finished one is left as it is."""
+    overwrite: bool = False
+    """Replace an earlier run in the same folder."""
+    amp: bool | None = None
+    """bfloat16 autocast; by default on CUDA alone."""
+    log_every: int = 50
+    """Iterations between records in metrics.jsonl."""
+    eval_every: int | None = None
+    """Iterations between tests, by default an epoch; the end is always tested."""
+    stop_at: int | None = None
+    """Stop before the end, after so many iterations, to be resumed."""
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise ResgraphError(
+                f"unknown device '{self.device}'", did_you_mean(self.device, DEVICES)
+            )
+        for name in ("log_every", "eval_every", "stop_at"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ResgraphError(f"{name} must be a whole number of at least 1")
+        if type(self.seed) is not int or self.seed < 0:
+            raise ResgraphError(f"the seed must be a whole number, not {self.seed!r}")
+        if self.resume and self.overwrite:
+            raise ResgraphError("resume and overwrite exclude each other", "give one")
+
+    @property
+    def changes_recipe(self) -> bool:
+        """Whether any choice departs from the network's or the data's own recipe."""
+        chosen = (self.iterations, self.epochs, self.batch, self.lr)
+        return self.schedule_scale != 1 or any(value is not None for value in chosen)
+
+    def recipe_for(self, generated: Generated, data: Dataset) -> Recipe:
+        """The recipe that a run with these choices follows.
+
+        Raises `ResgraphError` if a choice is out of range.
+        """
+        base = replace(generated.recipe, **(data.recipe or {}))
+        return base.scaled(self.schedule_scale).with_overrides(
+            train_size=len(data.train_images),
+            iterations=self.iterations,
+            epochs=self.epochs,
+            batch=self.batch,
+            lr=self.lr,
+            flip=base.flip and data.flip_ok,
+        )
+
+    def folder_for(self, generated: Generated, data: Dataset) -> Path:
+        """The run folder."""
+        if self.out is not None:
+            return Path(self.out)
+        return Path("runs") / f"{generated.name}-{data.name}-s{self.seed}"
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name in `DEVICES`.
+
+    Raises `ResgraphError` if CUDA is asked for and there is none: never the CPU instead.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        if torch.version.cuda is None:
+            why = f"the installed torch {torch.__version__} is built without it"
+        else:
+            why = "torch finds no NVIDIA device or no driver"
+        raise ResgraphError(f"no CUDA here: {why}", "train with --device cpu")
+    return torch.device(name)

@@ -1,0 +1,86 @@
+"""Where the data sets that are known by name are found, or downloaded from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.train.cache import cache_folder
+
+HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
+"""Krizhevsky (2009), by name, and where on the hub."""
+
+
+def find(name: str) -> Path:
+    """The folder that holds the data set; downloads it if no folder does.
+
+    Raises `ResgraphError` if it is neither here nor to be downloaded.
+    """
+    folders = places(name)
+    for folder in folders:
+        if any(folder.glob("train*.parquet")):
+            return folder
+    try:
+        return _download(name, folders[-1])
+    except Exception as error:  # whatever the network or the hub can come up with
+        looked = ", ".join(str(folder) for folder in folders)
+        raise ResgraphError(
+            f"{name} is not here and cannot be downloaded: {_first_line(error)}",
+            f"looked for train*.parquet in {looked}; put it there, or set "
+            "RESGRAPH_DATA, or try resgraph with --data digits, which needs no download",
+        ) from None
+
+
+def places(name: str) -> list[Path]:
+    """Where the data set may lie, in order; the last is where a download goes."""
+    root = os.environ.get("RESGRAPH_DATA")
+    return [
+        *([Path(root) / name] if root else []),
+        Path("data") / name,
+        Path("../shared/data") / name,
+        cache_folder() / "downloads" / name,
+    ]
+
+
+def _download(name: str, folder: Path) -> Path:
+    """Put the hub's training and test sets into the folder, whole or not at all."""
+    _require_hub()
+    import datasets
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        parts = datasets.load_dataset(HUB[name], cache_dir=f"{scratch}/arrow")
+        made = Path(scratch) / name
+        made.mkdir()
+        for part in ("train", "test"):
+            parts[part].to_parquet(str(made / f"{part}.parquet"))
+        shutil.rmtree(folder, ignore_errors=True)
+        made.replace(folder)
+    return folder
+
+
+def _require_hub() -> None:
+    """Raise `OSError` at once where the hub's name is unknown.
+
+    The hub's own client asks for half a minute before it gives up. Behind a proxy names
+    need not resolve here, so there the client has to find out.
+    """
+    if urllib.request.getproxies():
+        return
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    host = urlsplit(endpoint).hostname or endpoint
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        raise OSError(f"no connection to {host}") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
