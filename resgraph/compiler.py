@@ -54,16 +54,18 @@ class Compiler:
         path: Path,
         network: str | None = None,
         settings: Mapping[str, Fraction] | None = None,
+        alone: bool = False,
     ) -> str:
         """The spec as one YAML text, each line with the file and line it came from.
 
-        With a network or settings, it builds that one network. Raises as `graphs` does.
+        With a network, settings or `alone`, the text builds that one network, whatever
+        the file is called. Raises as `graphs` does.
         """
         with self._sources_in_errors():
             loaded = load(path, self.sources)
             graphs = _graphs(loaded, network, settings or {})
             tree = loaded.tree
-            if (network or settings) and loaded.spec:
+            if (network or settings or alone) and loaded.spec:
                 values = _declared(loaded, loaded.spec, network)
                 given = {k: v for k, (v, _) in values.items()} | dict(settings or {})
                 tree = _with_network(tree, graphs[0].name, given)
@@ -112,9 +114,13 @@ def _options(network: str | None, settings: Mapping[str, Fraction]) -> str:
     return base + "".join(f" --set {k}={show(v)}" for k, v in settings.items())
 
 
-def _with_network(tree: Mapping_, name: str, values: Mapping[str, Fraction]) -> Mapping_:
+def _with_network(
+    tree: Mapping_, name: str, values: Mapping[str, Fraction]
+) -> Mapping_:
     """The tree with this one network under `networks`."""
-    params = {k: Entry(tree.span, Scalar(literal(v), tree.span)) for k, v in values.items()}
+    params = {
+        k: Entry(tree.span, Scalar(literal(v), tree.span)) for k, v in values.items()
+    }
     network = Entry(tree.span, Mapping_(params, tree.span))
     networks = Entry(tree.span, Mapping_({name: network}, tree.span))
     return replace(tree, entries=tree.entries | {"networks": networks})

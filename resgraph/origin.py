@@ -43,7 +43,9 @@ class Origin:
 
     def resolved(self, compiler: Compiler) -> str:
         """The spec as one YAML text that builds this network alone."""
-        return compiler.resolved(self.spec, self._declared(compiler), self.settings)
+        return compiler.resolved(
+            self.spec, self._declared(compiler), self.settings, alone=True
+        )
 
     def _declared(self, compiler: Compiler) -> str | None:
         names = compiler.names(self.spec)

@@ -27,6 +27,7 @@ ARROWS = {
     "passes": {"diagnostics", "expr", "names", "ops", "graph"},
     "emit": {"diagnostics", "expr", "names", "ops", "graph", "__init__"},
     "compiler": {"diagnostics", "expr", "names", "spec", "graph", "passes"},
+    "origin": {"compiler", "diagnostics", "graph"},
     "reference": set(),
     "train": {"diagnostics", "__init__"},
     "infer": {"diagnostics"},

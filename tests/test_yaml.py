@@ -86,7 +86,7 @@ def test_reads_what_ruamel_writes(data: dict[str, Any]) -> None:
 
     stream = io.StringIO()
     writer = YAML(typ="safe", pure=True)
-    writer.version = (1, 2)
+    writer.version, writer.width = (1, 2), 10_000
     writer.dump(data, stream)
     assert plain(parse(stream.getvalue(), "f")) == data
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
-from resgraph.cli import compiling, running, showing
+from resgraph import __version__
+from resgraph.cli import compiling, inferring, running, showing
 from resgraph.cli.common import tell
 from resgraph.diagnostics import ResgraphError
 
@@ -20,7 +22,28 @@ app = typer.Typer(
     help="Write a residual unit as a graph in YAML; get readable PyTorch source, an ONNX "
     "model that needed no tracing, and a trained network.",
 )
-for module in (compiling, showing, running):
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"resgraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="The version."
+        ),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+for module in (compiling, showing, running, inferring):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 

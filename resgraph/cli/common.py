@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, render
+from resgraph.diagnostics import (
+    Diagnostic,
+    ResgraphError,
+    SpecError,
+    UsageError,
+    render,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +58,19 @@ def console() -> Console:
 
     width = None if sys.stdout.isatty() else 100
     return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def warn(text: str) -> None:
+    """What the user should know beside the result, on stderr."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def require_file(path: Path) -> None:
+    """Raise `UsageError` unless the file is there, before anything heavy is imported."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a file")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
 
 
 def tell(error: ResgraphError) -> None:

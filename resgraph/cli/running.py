@@ -1,64 +1,55 @@
-"""`train`, `export` and `infer`: what needs torch or ONNX Runtime."""
+"""`train` and `export`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resgraph.cli.common import Json, console, say, say_json
+from resgraph.cli.choices import (
+    Amp,
+    Batch,
+    Data,
+    Epochs,
+    Generated,
+    Iterations,
+    LogEvery,
+    Lr,
+    Out,
+    Overwrite,
+    Resume,
+    ScheduleScale,
+    Seed,
+    StopAt,
+    TrainDevice,
+)
+from resgraph.cli.common import Json, console, require_file, say, say_json
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.diagnostics import UsageError
 
 if TYPE_CHECKING:
     from resgraph.train import Result, Run
 
 
 def train_command(
-    generated: Annotated[
-        Path, typer.Argument(help="A generated file.", metavar="generated/NAME.py")
-    ],
-    data: Annotated[
-        str, typer.Option("--data", help="cifar10, cifar100, digits, or a folder.")
-    ] = "cifar10",
-    device: Annotated[
-        str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda.")
-    ] = "auto",
-    iterations: Annotated[
-        int | None, typer.Option("--iterations", help="Length of the schedule, in steps.")
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", help="The same, in passes over the data.")
-    ] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="Images per step.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
-    schedule_scale: Annotated[
-        float, typer.Option("--schedule-scale", help="Factor on the schedule's length.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", help="Decides all that is random.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="RUN", help="Run folder; runs/NAME-DATA-sSEED."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an unfinished run.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run.")
-    ] = False,
-    amp: Annotated[
-        bool | None,
-        typer.Option("--amp/--no-amp", help="bfloat16 autocast; by default on a GPU."),
-    ] = None,
-    log_every: Annotated[
-        int, typer.Option("--log-every", help="Steps between records.")
-    ] = 50,
-    stop_at: Annotated[
-        int | None, typer.Option("--stop-at", help="Stop after so many steps, resumably.")
-    ] = None,
+    generated: Generated,
+    data: Data = "cifar10",
+    device: TrainDevice = "auto",
+    iterations: Iterations = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: Lr = None,
+    schedule_scale: ScheduleScale = 1.0,
+    seed: Seed = 0,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    amp: Amp = None,
+    log_every: LogEvery = 50,
+    stop_at: StopAt = None,
     json: Json = False,
 ) -> None:
     """Train a generated network by its recipe; everything goes into a run folder.
@@ -102,12 +93,6 @@ SPEC = "spec.yaml"
 """The run folder's copy of the resolved spec, from which `export` compiles."""
 
 
-def require_file(path: Path) -> None:
-    """Raise `UsageError` before any heavy import."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-
-
 def resolved_spec(generated: Path) -> str | None:
     """The spec behind a generated file, if it is there and still the same."""
     from resgraph.origin import origin
@@ -141,7 +126,8 @@ def export_command(
         typer.Option("--spec", help="The spec, where the run folder has none."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="By default the run folder.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="By default the run folder."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -165,7 +151,9 @@ def export_command(
     graph = same(Compiler().graphs(source), name, wanted, source)
     files = export(graph, out or run, stored(weights, graph), metadata(opened))
     if json:
-        say_json({"network": name, "weights": weights.as_posix(), "files": paths(files)})
+        say_json(
+            {"network": name, "weights": weights.as_posix(), "files": paths(files)}
+        )
         return
     say(f"{name} with the weights of {weights.as_posix()}: {' '.join(paths(files))}")
     say(f"next: resgraph infer {files[0].as_posix()} IMAGE...")
@@ -179,3 +167,6 @@ def metadata(run: Run) -> dict[str, str]:
     """What travels in the model beside the network: classes and input normalisation."""
     keys = ("classes", "mean", "std")
     return {f"resgraph.{key}": json_.dumps(run.about[key]) for key in keys}
+
+
+COMMANDS = {"train": train_command, "export": export_command}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resgraph.diagnostics import ResgraphError
 
@@ -97,7 +97,8 @@ def _expand(given: str) -> Iterator[Path]:
     """The pictures that one input stands for."""
     path = Path(given)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        inside = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        found = sorted(p for p in inside if p.is_file())
         if not found:
             raise ResgraphError(
                 f"no pictures in {path}", f"looked for {', '.join(sorted(SUFFIXES))}"
@@ -106,14 +107,14 @@ def _expand(given: str) -> Iterator[Path]:
     elif path.exists():
         yield path
     else:
-        matches = (
-            sorted(glob.glob(given, recursive=True)) if glob.has_magic(given) else []
-        )
-        if not matches:
+        # Of pathlib's patterns none may be absolute, and a user's may.
+        matches = glob.glob(given, recursive=True)  # noqa: PTH207
+        files = sorted(Path(match) for match in matches if Path(match).is_file())
+        if not files:
             raise ResgraphError(
                 f"no picture {given}", "name files, folders or patterns"
             )
-        yield from (Path(match) for match in matches if Path(match).is_file())
+        yield from files
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -140,7 +141,7 @@ def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it is no picture of a known kind"
     if path.is_dir():
         return "it is a folder"

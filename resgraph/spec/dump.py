@@ -42,7 +42,8 @@ def _value(
     """On the line of its key where it is short and from one line, else below it."""
     one_line = tree.span.line == tree.span.end_line
     flat = f"{start} {_flow(tree)}"
-    if isinstance(tree, Scalar) or (one_line and len(flat) <= _FLOW_WIDTH):
+    leaf = isinstance(tree, Scalar) or tree.size == 1
+    if leaf or (one_line and len(flat) <= _FLOW_WIDTH):
         yield flat, origin
     else:
         yield start, origin

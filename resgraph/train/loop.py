@@ -45,9 +45,9 @@ def train(
     """Train a network on a data set and keep all about it in a run folder.
 
     Progress is shown on `console`, if given, and told to `on_event`. `files` (names and
-    texts) are kept in a new run's folder. On the CPU, a run
-    that was interrupted and resumed ends with bitwise the same weights as one that was
-    not. The caller's random generators are left as they are.
+    texts) are kept in a new run's folder. On the CPU, a run that was interrupted and
+    resumed ends with bitwise the same weights as one that was not. The caller's random
+    generators are left as they are.
 
     Raises `ResgraphError` if network and data do not fit together, if the device is not
     there, if the folder holds another run, or if the loss stops being a number; then the

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ class Run:
     def keep(self, files: Mapping[str, str]) -> None:
         """Write texts into the folder, by name: what the run was made from."""
         for name, text in files.items():
-            atomic_write(self.folder / name, lambda p, t=text: p.write_text(t, "utf-8"))
+            atomic_write(self.folder / name, partial(_write_text, text))
 
     def append(self, record: Record) -> None:
         """Add a line to metrics.jsonl."""
@@ -160,6 +161,10 @@ class Run:
                 f"{self.state} is damaged: {what}", "start anew with --overwrite"
             ) from None
         return dict(state)
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def open_run(folder: str | Path) -> Run:
