@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resgraph.diagnostics import ResgraphError, UsageError
-from resgraph.emit.files import staged
 from resgraph.emit.torch_source import torch_source
 from resgraph.emit.weights import WeightSource
+from resgraph.files import staged
 from resgraph.graph import Graph
 
 MAX_NODES = 2**31 // 400

@@ -1,5 +1,6 @@
 """Train a generated network: load the file, load data, train, find the run again."""
 
+from resgraph.train import _openmp  # noqa: F401 (takes effect before torch is loaded)
 from resgraph.train.data import Dataset, load_data
 from resgraph.train.events import Event, Result
 from resgraph.train.loop import train

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,41 +64,55 @@ def _files(folder: Path, part: str) -> list[Path]:
 
 
 def _decode(name: str, files: dict[str, list[Path]], channels: int) -> Decoded:
-    with tempfile.TemporaryDirectory() as scratch:
-        parts = _open(files, scratch)
-        image, label = _columns(parts["train"], files["train"][0])
-        arrays: dict[str, Any] = {}
-        for part, rows in parts.items():
-            if not len(rows):
-                raise ResgraphError(f"{name}: the {part} set is empty")
-            _columns(rows, files[part][0])
+    arrays: dict[str, Any] = {}
+    names: list[str] | None = None
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        for part, paths in files.items():
             where = f"{name}, {part} set"
+            rows = _open(paths, scratch)
+            image, label = _columns(rows, paths[0])
+            if not len(rows):
+                raise ResgraphError(f"{where}: it is empty")
             arrays[f"{part}_labels"] = _labels(rows, label, where)
             arrays[f"{part}_images"] = _images(rows, image, channels, where)
-        labels = (arrays["train_labels"], arrays["test_labels"])
-        classes = _classes(name, parts["train"].features[label], *labels)
-        return Decoded(**arrays, classes=classes)
+            names = names or getattr(rows.features[label], "names", None)
+    count = 1 + max(int(arrays[f"{part}_labels"].max()) for part in files)
+    return Decoded(**arrays, classes=_classes(count, names, CLASSES.get(name)))
 
 
-def _open(files: dict[str, list[Path]], scratch: str) -> Any:
-    """The parts as `datasets` reads them; its own copy goes into the scratch folder."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep `datasets` from logging what is told as an error, and from its own bars."""
     import datasets
 
-    paths = {part: [str(file) for file in found] for part, found in files.items()}
-    shown = datasets.is_progress_bar_enabled()
+    verbosity = datasets.logging.get_verbosity()
+    bars = datasets.is_progress_bar_enabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()
     try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if bars:
+            datasets.enable_progress_bars()
+
+
+def _open(files: list[Path], scratch: str) -> Any:
+    """The rows as `datasets` reads them; its own copy goes into the scratch folder."""
+    import datasets
+
+    try:
         return datasets.load_dataset(
-            "parquet", data_files=paths, cache_dir=scratch, keep_in_memory=True
+            "parquet",
+            data_files=[str(file) for file in files],
+            split="train",
+            batch_size=_CHUNK,
+            cache_dir=scratch,
+            keep_in_memory=True,
         )
     except Exception as error:  # pyarrow's and datasets' errors have no common base
-        cause = error.__cause__ or error
-        raise ResgraphError(
-            f"cannot read the parquet files in {files['train'][0].parent}: {cause}"
-        ) from None
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
+        cause = str(error.__cause__ or error).partition("\n")[0]
+        raise ResgraphError(f"cannot read {files[0]}: {cause}") from None
 
 
 def _columns(rows: Any, file: Path) -> tuple[str, str]:
@@ -160,10 +175,9 @@ def _labels(rows: Any, column: str, where: str) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _classes(name: str, feature: Any, *labels: NDArray[np.int64]) -> tuple[str, ...]:
-    """The classes' names: the column's own, else those known, else their numbers."""
-    count = 1 + max(int(part.max()) for part in labels)
-    for names in (getattr(feature, "names", None), CLASSES.get(name)):
+def _classes(count: int, *known: Sequence[str] | None) -> tuple[str, ...]:
+    """The first names that are enough for so many classes, else their numbers."""
+    for names in known:
         if names and count <= len(names):
             return tuple(names)
     return tuple(str(number) for number in range(count))

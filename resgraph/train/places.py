@@ -73,8 +73,9 @@ def _require_hub() -> None:
     """
     if urllib.request.getproxies():
         return
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    host = urlsplit(endpoint).hostname or endpoint
+    from huggingface_hub.constants import ENDPOINT
+
+    host = urlsplit(ENDPOINT).hostname or ENDPOINT
     try:
         socket.getaddrinfo(host, 443)
     except OSError:

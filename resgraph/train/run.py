@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.files import atomic_write, finite, read_json, write_json
+from resgraph.files import atomic_write
+from resgraph.train.files import finite, read_json, write_json
 from resgraph.train.recipe import Recipe
 
 FINISHED = "finished"
@@ -184,7 +185,12 @@ def open_run(folder: str | Path) -> Run:
         k for k in ("network", "digest", "status", "recipe") if k not in about
     ]:
         raise ResgraphError(f"{folder / 'run.json'} has no {', '.join(missing)}")
-    return Run(folder, about)
+    run = Run(folder, about)
+    if run.generated.parent != folder:  # or --overwrite would reach outside the folder
+        raise ResgraphError(
+            f"{folder / 'run.json'}: {run.network!r} is no network's name"
+        )
+    return run
 
 
 def create_run(folder: Path, about: Mapping[str, Any], overwrite: bool) -> Run:

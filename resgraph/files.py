@@ -1,11 +1,11 @@
-"""Output files that appear whole or not at all."""
+"""Writing files so that a reader, or a crash, never meets half of one."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,32 @@ def _move(stage: Path, out: Path) -> None:
         path.replace(out / path.name)
 
 
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in `path`'s place.
+
+    If `write` fails, an earlier file at `path` is as it was.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        _flush_to_disk(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _flush_to_disk(path: Path) -> None:
+    """A rename may reach the disk before the data does, so the data goes first."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def _umask() -> int:
-    mask = os.umask(0)
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
