@@ -31,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "train", "generated/tiny.py", *QUICK, "--out", "runs/tiny", cwd=folder
     )
     assert result.returncode == 0, result.stderr
-    assert "finished: runs/tiny" in result.stdout
+    assert "run folder: runs/tiny" in result.stdout
     result = resgraph("export", "runs/tiny", cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder

@@ -110,7 +110,7 @@ def say_result(result: Result) -> None:
     if result.test_error is not None:
         best = f"best {result.best_error:.2f} % at iteration {result.best_iteration:,}"
         say(f"test error {result.test_error:.2f} % ({best}) in {result.seconds:.0f} s")
-    say(f"{result.status}: {result.folder.as_posix()}")
+    say(f"run folder: {result.folder.as_posix()}")
     if result.status == "finished":
         say(f"next: resgraph export {result.folder.as_posix()}")
 
