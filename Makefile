@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready lint
 	$(RUN) compile --check specs/*.yaml
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
