@@ -36,6 +36,16 @@ def resgraph(folder: Path, depth: int) -> Work:
     return work
 
 
+def with_gc(folder: Path, depth: int) -> Work:
+    """The same with Python's cyclic garbage collector left on, to see what that costs."""
+    from contextlib import nullcontext
+
+    from resgraph.emit import onnx_model
+
+    onnx_model._no_cyclic_gc = nullcontext
+    return resgraph(folder, depth)
+
+
 def source(folder: Path, depth: int) -> Work:
     """Spec to source alone."""
     from fractions import Fraction
@@ -86,7 +96,7 @@ def floor(folder: Path, depth: int) -> Work:
     """A bare loop with the same nodes and tensors: built, serialised, written, checked."""
     import numpy as np
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     model = onnx.load(folder.parent / "model.onnx")
     plan = [
@@ -116,12 +126,12 @@ def floor(folder: Path, depth: int) -> Work:
         path.write_bytes(made.SerializeToString())
         onnx.checker.check_model(str(path), full_check=True)
 
-    assert TensorProto.FLOAT
     return work
 
 
 WORKLOADS: dict[str, Callable[[Path, int], Work]] = {
     "resgraph": resgraph,
+    "with_gc": with_gc,
     "source": source,
     "dynamo": lambda folder, depth: exporter(folder, depth, dynamo=True),
     "torchscript": lambda folder, depth: exporter(folder, depth, dynamo=False),

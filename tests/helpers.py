@@ -1,14 +1,18 @@
-"""What tests of generated code share."""
+"""What tests share."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from resgraph.compiler import Compiler, parse_settings
+from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
 
@@ -44,3 +48,10 @@ def module_of(graph: Graph, tmp_path: Path) -> ModuleType:
     path = tmp_path / f"{graph.name}.py"
     path.write_text(torch_source(graph, tmp_path), encoding="utf-8")
     return load(path)
+
+
+def refused(call: Callable[[], object]) -> str:
+    """The message and the hint of the `ResgraphError` that the call must raise."""
+    with pytest.raises(ResgraphError) as caught:
+        call()
+    return f"{caught.value.message} | {caught.value.hint}"
