@@ -80,12 +80,10 @@ def by_depth(folder: Path, rounds: int) -> dict[str, Any]:
     results = {}
     for depth in (164, 1001, 10001):
         runs = [workload("resgraph", folder, depth) for _ in range(rounds)]
-        collected = [workload("with_gc", folder, depth) for _ in range(rounds)]
         alone = [workload("source", folder, depth) for _ in range(rounds)]
         lines = folder / f"preact_bottleneck_depth{depth}.py"
         results[str(depth)] = {
             **summary("resgraph", runs),
-            "with_gc_seconds": median([inside(run) for run in collected]),
             "source_seconds": median([inside(run) for run in alone]),
             "source_lines": lines.read_text().count("\n"),
         }

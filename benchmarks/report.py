@@ -88,15 +88,13 @@ def _depths(results: dict[str, Any]) -> Iterator[str]:
             f"{r['work_seconds'] / base['work_seconds']:.1f}x",
             f"{r['peak_mib']:.0f} MiB",
             f"{r['peak_mib'] / base['peak_mib']:.1f}x",
-            f"{r['with_gc_seconds']:.2f} s",
             f"{r['source_seconds']:.3f} s",
             f"{r['source_lines']}",
         ]
         for depth, r in results.items()
     ]
     head = ["layers", "without imports", "to 1,001", "peak memory", "to 1,001"]
-    more = ["with cyclic GC on", "source alone", "lines of source"]
-    yield from _table([*head, *more], rows)
+    yield from _table([*head, "source alone", "lines of source"], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -20,7 +20,6 @@ def resgraph(folder: Path, depth: int) -> Work:
     from fractions import Fraction
 
     import jinja2  # noqa: F401
-    import networkx  # noqa: F401
     import numpy  # noqa: F401
 
     import resgraph.emit.onnx_model  # noqa: F401
@@ -34,16 +33,6 @@ def resgraph(folder: Path, depth: int) -> Work:
         write(graphs, folder, lambda graph: drawn(0))
 
     return work
-
-
-def with_gc(folder: Path, depth: int) -> Work:
-    """The same with Python's cyclic garbage collector left on, to see what that costs."""
-    from contextlib import nullcontext
-
-    from resgraph.emit import onnx_model
-
-    onnx_model._no_cyclic_gc = nullcontext
-    return resgraph(folder, depth)
 
 
 def source(folder: Path, depth: int) -> Work:
@@ -131,7 +120,6 @@ def floor(folder: Path, depth: int) -> Work:
 
 WORKLOADS: dict[str, Callable[[Path, int], Work]] = {
     "resgraph": resgraph,
-    "with_gc": with_gc,
     "source": source,
     "dynamo": lambda folder, depth: exporter(folder, depth, dynamo=True),
     "torchscript": lambda folder, depth: exporter(folder, depth, dynamo=False),

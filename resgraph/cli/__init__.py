@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import resgraph.cli.startup  # noqa: F401 (before the large imports)
 from resgraph import __version__
 from resgraph.cli import compiling, inferring, running, showing
 from resgraph.cli.common import tell

@@ -6,9 +6,7 @@ only prefixes names. Node, value and tensor names are those of the graph and sta
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,7 +41,7 @@ def write_onnx(
     `inline_bytes`. Raises `ResgraphError` where the model would not pass the checker.
     """
     files = [path]
-    with _no_cyclic_gc(), path.open("wb") as stream:
+    with path.open("wb") as stream:
         stream.write(_model(graph, metadata or {}).SerializeToString())
         if 4 * graph.total("numbers") <= inline_bytes:
             _append_inline(stream, graph, weights)
@@ -58,21 +56,6 @@ def write_onnx(
 def onnx_text(graph: Graph) -> str:
     """The model's nodes in ONNX's own text syntax, without weights."""
     return str(onnx.printer.to_text(_model(graph, {}))) + "\n"
-
-
-@contextmanager
-def _no_cyclic_gc() -> Iterator[None]:
-    """Thousands of small messages without a cycle among them: nothing to collect.
-
-    Collecting anyway makes the time grow faster than the depth (measured in benchmarks/).
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _check(path: Path) -> None:
