@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.emit.layout import INDENT, call, split_call
+from resgraph.emit.layout import INDENT, WIDTH, call, split_call
 from resgraph.emit.provenance import docstring, header
 from resgraph.emit.unit_source import BODY, UnitSource, arguments, show_shape
 from resgraph.graph import Graph, Instance, Run, Unit, digest, used_units
@@ -66,7 +66,7 @@ def _helpers(graph: Graph) -> list[str]:
 
 
 def _constants(graph: Graph) -> list[str]:
-    recipe = [f'{INDENT}"{key}": {_literal(v)},' for key, v in graph.recipe.items()]
+    recipe = [f'{INDENT}"{key}": {value!r},' for key, value in graph.recipe.items()]
     return [
         f"INPUT_SHAPE = {graph.input}",
         f'DIGEST = "{digest(graph)}"',
@@ -74,10 +74,6 @@ def _constants(graph: Graph) -> list[str]:
         *recipe,
         "}",
     ]
-
-
-def _literal(value: Any) -> str:
-    return repr(value)
 
 
 # --- units ----------------------------------------------------------------------------
@@ -175,7 +171,7 @@ def _run(run: Run, source: UnitSource) -> list[str]:
         start, step = first.input[0], run.instances[1].input[0] - first.input[0]
         loop = f"for channels in range({start}, {start + step * run.count}, {step})"
     flat = f"*({text} {loop}),"
-    if BODY + 4 + len(flat) <= 88:
+    if BODY + 4 + len(flat) <= WIDTH:
         return [flat]
     inner = call(*split_call(text), BODY + 8)
     return ["*(", *(INDENT + line for line in inner), f"{INDENT}{loop}", "),"]
