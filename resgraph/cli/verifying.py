@@ -1,0 +1,243 @@
+"""`verify` and `import-weights`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resgraph.cli.common import Json, Network, Set, console, say, say_json
+from resgraph.cli.subjects import Target, exporter, targets
+from resgraph.compiler import parse_settings
+from resgraph.diagnostics import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from resgraph.verify import Check, Options, Subject
+
+TargetFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A spec, a generated file, or a model of resgraph's.",
+        metavar="SPEC|NAME.py|NAME.onnx",
+        show_default=False,
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="PATH:CALLABLE",
+        help="Compare with this torch module instead of the paper's by hand; or none.",
+    ),
+]
+SpecOf = Annotated[
+    Path | None,
+    typer.Option("--spec", help="The spec, where the file's own is elsewhere."),
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A network, its checks, and the seconds that they took."""
+
+    network: str
+    checks: list[Check]
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        return any(check.verdict == "failed" for check in self.checks)
+
+
+def verify_command(
+    target: TargetFile,
+    network: Network = None,
+    settings: Set = [],  # noqa: B006 (typer reads the default)
+    against: Against = None,
+    structure: Annotated[
+        bool,
+        typer.Option("--structure", help="Parameters and structure only, no numbers."),
+    ] = False,
+    batch: Annotated[
+        int, typer.Option("--batch", min=2, help="Images of the comparison.")
+    ] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all numbers.")] = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, or cuda for the models on it too.")
+    ] = "cpu",
+    spec: SpecOf = None,
+    json: Json = False,
+) -> None:
+    """Verify that a network is the one its spec means: structure, numbers, training, ONNX.
+
+    Example: resgraph verify specs/preact_bottleneck.yaml --network resnet164
+    """
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device '{device}'", "cpu or cuda")
+    from resgraph.verify import Options
+
+    options = Options(batch, seed=seed, structure_only=structure, device=device)
+    outcomes = []
+    with tempfile.TemporaryDirectory() as work:
+        given = parse_settings(settings)
+        for found in targets(target, network, given, spec, Path(work)):
+            outcome = verified(found, against, options, Path(work), quiet=json)
+            outcomes.append(outcome)
+            if not json:
+                show(outcome)
+    if json:
+        say_json([as_json(outcome) for outcome in outcomes])
+    if any(outcome.failed for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def verified(
+    target: Target, against: str | None, options: Options, work: Path, quiet: bool
+) -> Outcome:
+    """Run the checks, with a word on the terminal about each while it runs."""
+    from resgraph.verify import verify
+
+    subject = subject_of(target, against, work)
+    begun = time.perf_counter()
+    checks: list[Check] = []
+    with console().status(f"verifying {target.graph.name}") as status:
+        for check in verify(subject, options):
+            checks.append(check)
+            if not quiet:
+                status.update(f"verifying {target.graph.name}: after {check.name}")
+    return Outcome(target.graph.name, checks, time.perf_counter() - begun)
+
+
+def subject_of(target: Target, against: str | None, work: Path) -> Subject:
+    """The target beside the reference that was asked for."""
+    from resgraph.verify import Subject, build
+
+    reference, name = target.reference, "by hand"
+    if against == "none":
+        reference = None
+    elif against is not None:
+        network = build(against)
+        reference, name = (lambda: network), against
+    return Subject(
+        target.graph,
+        target.generated,
+        exporter(target.graph, work),
+        target.model,
+        reference,
+        name,
+    )
+
+
+def show(outcome: Outcome) -> None:
+    """The checks as a table, and the verdict below."""
+    console().print(table(outcome))
+    failures = sum(check.verdict == "failed" for check in outcome.checks)
+    verdict = (
+        f"{failures} of {len(outcome.checks)} checks FAILED" if failures else "verified"
+    )
+    say(f"{outcome.network}: {verdict} in {outcome.seconds:.1f} s")
+
+
+def table(outcome: Outcome) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table(title=Text(outcome.network), box=box.SIMPLE_HEAD)
+    for column in ("check", "verdict", "found"):
+        result.add_column(column, overflow="fold")
+    styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+    for check in outcome.checks:
+        place = f"{check.span}: " if check.span else ""
+        verdict = Text(check.verdict.value, style=styles[check.verdict.value])
+        result.add_row(Text(check.name), verdict, Text(f"{place}{check.detail}"))
+    return result
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "network": outcome.network,
+        "verified": not outcome.failed,
+        "seconds": round(outcome.seconds, 3),
+        "checks": [check.as_dict() for check in outcome.checks],
+    }
+
+
+def import_weights_command(
+    network: Annotated[
+        Path,
+        typer.Argument(help="A generated file.", metavar="generated/NAME.py"),
+    ],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="PATH:CALLABLE|FILE",
+            help="A function that returns the trained module, or its weights: "
+            ".safetensors, .pth.",
+        ),
+    ],
+    against: Against = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="By default NAME.safetensors."),
+    ] = None,
+    spec: SpecOf = None,
+    json: Json = False,
+) -> None:
+    """Carry pretrained weights into a generated network, along a proven isomorphism.
+
+    Example: resgraph import-weights generated/resnet20.py --from my_nets.py:trained
+    """
+    if network.suffix != ".py":
+        raise UsageError(f"{network} is not a generated file (.py)")
+    from safetensors.torch import save_file
+
+    from resgraph.files import staged
+    from resgraph.verify import build, carry, is_callable_path, read_weights
+
+    (target,) = targets(network, None, {}, spec, Path())
+    generated = target.generated.build()
+    from_callable = is_callable_path(source) and not Path(source).exists()
+    given: Any = build(source) if from_callable else read_weights(Path(source))
+    others = dict(networks(target, against)) if not from_callable else {}
+    carried = carry(target.graph, generated, given, others, source)
+    path = out or network.with_suffix(".safetensors")
+    with staged(path.parent) as stage:
+        save_file(
+            {k: v.contiguous() for k, v in carried.tensors.items()}, stage / path.name
+        )
+    if json:
+        say_json(
+            {
+                "file": path.as_posix(),
+                "how": carried.how,
+                "tensors": len(carried.tensors),
+            }
+        )
+        return
+    say(f"{path.as_posix()}: {len(carried.tensors)} tensors, {carried.how}")
+    say(
+        f"next: resgraph compile {target.graph.file} --network {target.graph.name} "
+        f"--weights {path.as_posix()}"
+    )
+
+
+def networks(target: Target, against: str | None) -> Iterator[tuple[str, Any]]:
+    """The networks whose names a file of weights may have, besides the generated one's."""
+    from resgraph.verify import build
+
+    if against is not None:
+        yield against, build(against)
+    elif target.reference is not None:
+        yield "the reference by hand", target.reference()
+
+
+COMMANDS = {"verify": verify_command, "import-weights": import_weights_command}

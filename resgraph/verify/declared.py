@@ -1,0 +1,97 @@
+"""What a generated file declares against the graph: constants, parameters, their start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod, sqrt
+
+import torch
+from torch import Tensor
+
+from resgraph.graph import Graph
+from resgraph.ops import Weight
+from resgraph.train import Generated
+from resgraph.verify.report import Check, failed, passed
+
+_COUNT = ".num_batches_tracked"
+_SPREAD = 6.0
+"""Standard errors that the spread of a random start may be off."""
+
+
+def tensors(graph: Graph) -> dict[str, Weight]:
+    """Every tensor of the state_dict, by name, as the graph has it."""
+    return {
+        f"{prefix}{layer}.{weight.name}": weight
+        for prefix, instance in graph.parts()
+        for layer, weight in instance.weights
+    }
+
+
+def constants(graph: Graph, generated: Generated) -> Check:
+    """INPUT_SHAPE and RECIPE are the graph's."""
+    name = "constants"
+    if generated.input_shape != graph.input:
+        ours, theirs = list(generated.input_shape), list(graph.input)
+        return failed(
+            name, f"INPUT_SHAPE is {ours}, and the spec has {theirs}", graph.span
+        )
+    recipe = generated.recipe.as_dict()
+    wrong = [
+        f"{field} is {recipe.get(field)}, and the spec has {value}"
+        for field, value in graph.recipe.items()
+        if recipe.get(field) != value
+    ]
+    if wrong:
+        return failed(name, f"RECIPE: {'; '.join(wrong)}", graph.span)
+    return passed(name, "INPUT_SHAPE, RECIPE and DIGEST are the spec's")
+
+
+def parameters(
+    wanted: Mapping[str, Weight], state: Mapping[str, Tensor], what: str
+) -> Check:
+    """Names, shapes and number of the tensors; BN's counts of batches have no shape."""
+    name = f"parameters: {what}"
+    shapes = {
+        key: tuple(tensor.shape)
+        for key, tensor in state.items()
+        if not key.endswith(_COUNT)
+    }
+    wrong = [f"{key} is missing" for key in wanted if key not in shapes]
+    wrong += [f"{key} is not in the spec" for key in shapes if key not in wanted]
+    wrong += [
+        f"{key} is {list(shapes[key])}, and the spec has {list(weight.shape)}"
+        for key, weight in wanted.items()
+        if key in shapes and shapes[key] != weight.shape
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        return failed(name, "; ".join(wrong[:3]) + more)
+    trained = sum(prod(w.shape) for w in wanted.values() if w.trainable)
+    return passed(name, f"{len(wanted)} tensors, {trained:,} trainable numbers")
+
+
+def start(wanted: Mapping[str, Weight], state: Mapping[str, Tensor]) -> Check:
+    """A new network starts as the spec says: constants exactly, random ones in their spread."""
+    name = "initialisation"
+    for key, weight in wanted.items():
+        if problem := next(_problems(weight, state[key]), None):
+            return failed(name, f"{key} {problem}")
+    return passed(
+        name, f"constants exact, spreads of random weights to {_SPREAD:.0f} sigma"
+    )
+
+
+def _problems(weight: Weight, tensor: Tensor) -> Iterator[str]:
+    """What is wrong with the start of one tensor."""
+    init, values = weight.init, tensor.detach().double()
+    if init.constant is not None:
+        if not torch.equal(values, torch.full_like(values, init.constant)):
+            yield f"starts about {float(values.mean()):.3g}, and not as {init.constant:g}"
+        return
+    std = init.std or init.bound / sqrt(3)
+    spread = float(values.square().mean().sqrt())
+    error = std * _SPREAD / sqrt(2 * values.numel())
+    if abs(spread - std) > error:
+        yield f"starts with a deviation of {spread:.4g}, and not {std:.4g}"
+    if abs(float(values.mean())) > std * _SPREAD / sqrt(values.numel()):
+        yield f"starts about {float(values.mean()):.3g}, and not about 0"

@@ -1,0 +1,113 @@
+"""A graph executed node by node: the network that the spec means, without any emitted file.
+
+It knows units, paths and shapes from the IR and the ops from their own classes; how the
+emitter groups, chains and names things is no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resgraph.graph import INPUT, Graph, Instance
+from resgraph.ops.base import source
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node: what it computes from its layer and the named values, and how to make the layer."""
+
+    name: str
+    inputs: tuple[str, ...]
+    function: Callable[..., Tensor]
+    layer: Callable[[], nn.Module] | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A unit instance at its place, and its nodes."""
+
+    prefix: str
+    output: str
+    calls: tuple[Call, ...]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Part:
+        return self  # constant: a copy of the network shares it
+
+
+class Interpreter(nn.Module):
+    """[N, *graph.input] -> logits [N, classes]; names as in the graph and its state_dict.
+
+    Weights start as torch starts them: they are meant to be loaded.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.scopes: list[str] = []  # the tracer's, while it runs
+        self._parts: list[Part] = []
+        compiled: dict[int, tuple[Call, ...]] = {}
+        for prefix, instance in graph.parts():
+            if id(instance) not in compiled:
+                compiled[id(instance)] = tuple(_calls(instance))
+            calls = compiled[id(instance)]
+            self._parts.append(Part(prefix, instance.unit.output, calls))
+            for call in calls:
+                if call.layer is not None:
+                    self._add(f"{prefix}{call.name}", call.layer())
+
+    def _add(self, path: str, layer: nn.Module) -> None:
+        """Register a layer under its dotted path."""
+        *folders, name = path.split(".")
+        home: nn.Module = self
+        for folder in folders:
+            if folder not in home._modules:
+                home.add_module(folder, nn.Module())
+            home = home.get_submodule(folder)
+        home.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = dict(self.named_modules())
+        for part in self._parts:
+            values = {INPUT: x}
+            for call in part.calls:
+                path = f"{part.prefix}{call.name}"
+                self.scopes.append(path)
+                given = (values[i] for i in call.inputs)
+                values[call.name] = call.function(layers.get(path), *given)
+                self.scopes.pop()
+            x = values[part.output]
+        return x
+
+
+def _calls(instance: Instance) -> Iterator[Call]:
+    for _, node, inputs in instance.unit.steps():
+        names = _namespace(node.op.helper)
+        channels = [instance.shapes[i][0] for i in inputs]
+        text = node.op.torch_layer(*channels)
+        make = None if text is None else partial(eval, text, names)
+        values = [f"v{i}" for i in range(len(inputs))]
+        body = node.op.torch_call("layer", *values, attribute=_attribute)
+        function = eval(f"lambda layer, {', '.join(values)}: {body}", names)
+        yield Call(node.name, inputs, function, make)
+
+
+def _attribute(value: Any) -> str:
+    return source(value, whole=False)
+
+
+def _namespace(helper: str = "") -> dict[str, Any]:
+    """What an op's text may name: torch, as in a generated file, and its helper class."""
+    names: dict[str, Any] = {
+        "torch": torch,
+        "nn": nn,
+        "functional": functional,
+        "Tensor": Tensor,
+    }
+    exec(helper, names)
+    return names

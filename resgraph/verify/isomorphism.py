@@ -1,0 +1,138 @@
+"""Two flows are the same graph: canonical hashes, and the pairing that follows from them.
+
+A step's hash goes upwards through all that it is computed from, and then downwards through
+all that is computed from it; under `add` and `mul` the order of operands does not count.
+Names do not count anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resgraph.verify.labels import COMMUTATIVE
+from resgraph.verify.trace import INPUT, Flow, Step
+
+
+@dataclass(frozen=True)
+class Match:
+    """A proven isomorphism of two flows."""
+
+    steps: Mapping[int, int]
+    """Index of our step -> index of theirs."""
+    weights: Mapping[str, str]
+    """Our name in the state_dict -> theirs."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Where two flows part: the first step of each that the other does not have.
+
+    None where one of them has all that the other has, and more.
+    """
+
+    ours: int | None
+    theirs: int | None
+    why: str
+
+
+def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
+    """The isomorphism of two flows, or where they part."""
+    up = _up(ours), _up(theirs)
+    if up[0][ours.output] != up[1][theirs.output]:
+        return _parting(ours, theirs, up[0], up[1])
+    colours = _down(ours, up[0]), _down(theirs, up[1])
+    steps = _paired(ours, theirs, *colours)
+    if isinstance(steps, Mismatch):
+        return steps
+    return _weights(ours, theirs, steps)
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _up(flow: Flow) -> list[str]:
+    """A hash per step of all that it is computed from."""
+    hashes: list[str] = []
+    for step in flow.steps:
+        inputs = ["input" if i == INPUT else hashes[i] for i in step.inputs]
+        if step.op in COMMUTATIVE:
+            inputs.sort()
+        hashes.append(_digest(step.kind, inputs))
+    return hashes
+
+
+def _down(flow: Flow, up: Sequence[str]) -> list[str]:
+    """A hash per step of all that it is computed from and of all that it is used for."""
+    uses: dict[int, list[str]] = defaultdict(list)
+    colours = [""] * len(flow.steps)
+    uses[flow.output].append("output")
+    for i in range(len(flow.steps) - 1, -1, -1):
+        step = flow.steps[i]
+        colours[i] = _digest(up[i], sorted(uses[i]))
+        for place, source in enumerate(step.inputs):
+            where = 0 if step.op in COMMUTATIVE else place
+            uses[source].append(_digest(colours[i], where))
+    return colours
+
+
+def _parting(
+    ours: Flow, theirs: Flow, up: Sequence[str], their_up: Sequence[str]
+) -> Mismatch:
+    mine, others = set(up), set(their_up)
+    first = next((i for i, h in enumerate(up) if h not in others), None)
+    second = next((i for i, h in enumerate(their_up) if h not in mine), None)
+    return Mismatch(first, second, "they compute different things")
+
+
+def _paired(
+    ours: Flow, theirs: Flow, colours: Sequence[str], their_colours: Sequence[str]
+) -> dict[int, int] | Mismatch:
+    """Pair steps of one colour whose inputs are paired already."""
+    free: dict[str, list[int]] = defaultdict(list)
+    for j, colour in enumerate(their_colours):
+        free[colour].append(j)
+    pairs = {INPUT: INPUT}
+    for i, step in enumerate(ours.steps):
+        wanted = _ordered(step, [pairs[s] for s in step.inputs])
+        found = next(
+            (
+                j
+                for j in free[colours[i]]
+                if _ordered(theirs.steps[j], theirs.steps[j].inputs) == wanted
+            ),
+            None,
+        )
+        if found is None:
+            why = "the same ops, but values are shared between them in another way"
+            return Mismatch(i, next(iter(free[colours[i]]), None), why)
+        free[colours[i]].remove(found)
+        pairs[i] = found
+    del pairs[INPUT]
+    left = min((j for rest in free.values() for j in rest), default=None)
+    if left is not None:
+        return Mismatch(None, left, "they compute more than is needed for the same")
+    return pairs
+
+
+def _ordered(step: Step, inputs: Sequence[int]) -> list[int]:
+    return sorted(inputs) if step.op in COMMUTATIVE else list(inputs)
+
+
+def _weights(ours: Flow, theirs: Flow, steps: Mapping[int, int]) -> Match | Mismatch:
+    """The pairing of the tensors; each must have one partner wherever it is used."""
+    pairs: dict[str, str] = {}
+    back: dict[str, str] = {}
+    for i, j in steps.items():
+        mine, others = ours.steps[i].weights, theirs.steps[j].weights
+        for (_, name, _), (_, other, _) in zip(mine, others, strict=True):
+            if pairs.setdefault(name, other) != other or (
+                back.setdefault(other, name) != name
+            ):
+                why = f"{name} and {other} are not used in the same places"
+                return Mismatch(i, j, why)
+    return Match(steps, pairs)

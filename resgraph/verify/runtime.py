@@ -1,0 +1,66 @@
+"""The ONNX model in onnxruntime, beside torch and float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.infer import providers
+
+
+class OnnxModel(Protocol):
+    """What is needed of a model file (`resgraph.emit.onnx_file.OnnxFile`)."""
+
+    path: Path
+    metadata: Mapping[str, str]
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The tensors of the state_dict by name."""
+
+    def exposing(self, names: Sequence[str]) -> tuple[bytes, list[str]]:
+        """The model with these values as outputs too, and which of them it has."""
+
+
+def session(model: str | bytes, device: str) -> Any:
+    """An onnxruntime session with float32 arithmetic (no TF32) on `cpu` or `cuda`.
+
+    Raises `ResgraphError` if the file is no model, or the device cannot be had.
+    """
+    import onnxruntime
+
+    wanted = providers.provider_for(device)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    provider: Any = wanted
+    if wanted == providers.CUDA:
+        providers.preload()
+        provider = (wanted, {"use_tf32": "0"})
+    try:
+        made = onnxruntime.InferenceSession(model, options, providers=[provider])
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ResgraphError(
+            f"onnxruntime cannot load the model: {str(error).splitlines()[0]}",
+            "it is truncated or not from resgraph: compile or export it anew",
+        ) from None
+    providers.require(device, wanted, made.get_providers())
+    return made
+
+
+def logits(running: Any, images: Tensor) -> Tensor:
+    """Logits [N, classes] of images [N, C, H, W]."""
+    (result,) = running.run(["logits"], {"input": images.cpu().numpy()})
+    return torch.from_numpy(result)
+
+
+def values(model: OnnxModel, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
+    """The values of the named nodes, as far as the model has them."""
+    changed, found = model.exposing(names)
+    results = session(changed, "cpu").run(found, {"input": images.cpu().numpy()})
+    return {n: torch.from_numpy(r) for n, r in zip(found, results, strict=True)}

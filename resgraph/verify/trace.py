@@ -1,0 +1,321 @@
+"""A module's computation as a graph of steps, found by running it without a number.
+
+The module runs on torch's `meta` device, where tensors have shapes and no contents, while
+every call of a torch function is written down. That follows `if`s on shapes, needs no
+proxies, and sees through in-place ops, since a value is the tensor object that holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.verify.labels import (
+    COMMUTATIVE,
+    RANDOM,
+    Call,
+    Label,
+    function_name,
+    labels,
+    named,
+)
+
+INPUT = -1
+"""The network's input, among the inputs of a step."""
+BATCH = 2
+_SLOW = ("batch_norm", "relu")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One op in a network: what it computes, from which steps, with which tensors."""
+
+    op: str
+    attributes: tuple[tuple[str, Any], ...]
+    inputs: tuple[int, ...]
+    """Indices of earlier steps, or `INPUT`."""
+    weights: tuple[tuple[str, str, tuple[int, ...]], ...]
+    """(role, name in the state_dict, shape) of each tensor of the module that it reads."""
+    scope: str
+    """The part of the network that computes it: a module's name, or a node's."""
+    shape: tuple[int, ...]
+    """Of its value, without the batch."""
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """All but the names."""
+        shapes = tuple((role, shape) for role, _, shape in self.weights)
+        return (self.op, self.attributes, shapes)
+
+    def __str__(self) -> str:
+        chosen = [f"{k}={_short(v)}" for k, v in self.attributes if k != "training"]
+        shape = next((s for r, _, s in self.weights if r == "weight"), None)
+        sizes = ["x".join(map(str, shape))] if shape else []
+        return f"{self.op}({', '.join([*sizes, *chosen])})"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The steps that reach a network's output, in the order of their execution."""
+
+    steps: tuple[Step, ...]
+    output: int
+    sequence: str
+    """Digest of all that was called, in order: equal ones do the same to the last bit."""
+    values: tuple[Tensor, ...] = field(default=(), repr=False)
+    """The value of each step, where they were asked for."""
+
+
+def trace(network: nn.Module, input_shape: Sequence[int], training: bool) -> Flow:
+    """The flow of a network in training mode or at inference, from shapes alone.
+
+    `network` may be on any device; it is left as it is. Raises `ResgraphError` if its
+    forward fails, or depends on numbers.
+    """
+    state = {name: tensor.detach().to("meta") for name, tensor in _tensors_of(network)}
+    try:
+        with _mode(network, training), torch.device("meta"):
+            image = torch.empty(BATCH, *input_shape)
+            return _flow(network, image, state, keep=False)
+    except ResgraphError:
+        raise
+    except Exception as error:  # whatever a foreign forward may raise
+        raise ResgraphError(
+            f"{type(network).__name__} cannot be traced on images of {list(input_shape)}: "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            "its forward must take one batch of images, and go the same way whatever "
+            "numbers it is given",
+        ) from None
+
+
+def record(network: nn.Module, images: Tensor) -> Flow:
+    """The flow of a network on real images, with the value of every step.
+
+    The mode, training or not, is the network's own.
+    """
+    return _flow(network, images, dict(_tensors_of(network)), keep=True)
+
+
+def _tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers by name; a shared one once."""
+    yield from network.named_parameters()
+    yield from network.named_buffers()
+
+
+@contextmanager
+def _mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """Training mode or not, for a while."""
+    before = [(module, module.training) for module in network.modules()]
+    network.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+def _flow(
+    network: nn.Module, images: Tensor, state: dict[str, Tensor], keep: bool
+) -> Flow:
+    """Run the network with `state` in place of its own tensors, and write down what it does."""
+    tracer = _Tracer(state, images, keep)
+    with torch.no_grad(), _scopes(network, tracer), tracer:
+        output = functional_call(network, state, images)
+    if not isinstance(output, Tensor) or id(output) not in tracer.values:
+        raise ResgraphError(
+            f"{type(network).__name__} returns {type(output).__name__}, and not one tensor "
+            "computed from its input",
+            "name a callable whose network returns the logits alone",
+        )
+    return _live(tracer, tracer.values[id(output)])
+
+
+class _Tracer(TorchFunctionMode):
+    """Writes down every call of a torch function."""
+
+    def __init__(self, state: dict[str, Tensor], images: Tensor, keep: bool) -> None:
+        super().__init__()
+        self.state = {id(tensor): name for name, tensor in state.items()}
+        self.values = {id(images): INPUT}
+        self.steps: list[Step] = []
+        self.kept: list[Tensor] = []
+        self.keep = keep
+        self.scopes = [""]
+        self.zeros: set[int] = set()
+        self.sequence = hashlib.sha256()
+        self.alive: list[Any] = []  # so that no id comes twice
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        name = function_name(func)
+        arguments = named(name, args) | (kwargs or {})
+        tensors = list(_tensors(arguments))
+        shapes = [tuple(t.shape) for _, t in tensors]
+        result = self._result(func, name, args, kwargs or {})
+        if isinstance(result, Tensor):
+            self._write(name, arguments, tensors, shapes, result)
+        elif isinstance(result, list | tuple):
+            for i, part in enumerate(result):
+                if isinstance(part, Tensor):
+                    many = arguments | {"part": i}
+                    self._write(name, many, tensors, shapes, part)
+        return result
+
+    def _result(
+        self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """The call's result; without numbers, that of a normalisation is its input's shape.
+
+        torch computes batch normalisation on `meta` step by step in Python, which would
+        take most of the time of tracing.
+        """
+        x = next(iter(args), kwargs.get("input"))
+        if not self.keep and name in _SLOW and isinstance(x, Tensor):
+            inplace = name == "relu" and (
+                kwargs.get("inplace")
+                or func.__name__ == "relu_"
+                or args[1:2] == (True,)
+            )
+            return x if inplace else torch.empty_like(x)
+        return func(*args, **kwargs)
+
+    def _write(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        tensors: list[tuple[str, Tensor]],
+        shapes: list[tuple[int, ...]],
+        result: Tensor,
+    ) -> None:
+        inputs = [
+            self.values[id(t)]
+            for _, t in tensors
+            if id(t) in self.values and id(t) not in self.state
+        ]
+        weights = tuple(
+            (role, self.state[id(t)], tuple(t.shape))
+            for role, t in tensors
+            if id(t) in self.state
+        )
+        zeros = tuple(id(t) in self.zeros for _, t in tensors)
+        plain = {k: None if _has_tensor(v) else v for k, v in arguments.items()}
+        before = shapes[0] if shapes else ()
+        call = Call(name, plain, before, tuple(result.shape), len(tensors), zeros)
+        if _is_zeros(call):
+            self.zeros.add(id(result))
+        self.alive.append((result, tensors))
+        if not inputs and not weights and not tensors:
+            return
+        value = inputs[0] if inputs else None
+        found = labels(call)
+        self.sequence.update(repr((name, inputs, found)).encode())
+        for i, label in enumerate(found):
+            sources = tuple(inputs) if i == 0 else (len(self.steps) - 1,)
+            value = self._step(label, sources, weights if i == 0 else (), result)
+        if value is not None and id(result) not in self.state:
+            self.values[id(result)] = value
+
+    def _step(
+        self, label: Label, inputs: tuple[int, ...], weights: Any, result: Tensor
+    ) -> int:
+        shape = tuple(result.shape[1:])
+        step = Step(label[0], label[1], inputs, weights, self.scopes[-1], shape)
+        self.steps.append(step)
+        if self.keep:
+            self.kept.append(result.detach().clone())
+        return len(self.steps) - 1
+
+
+def _tensors(arguments: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    for name, value in arguments.items():
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, list | tuple):
+            yield from ((name, item) for item in value if isinstance(item, Tensor))
+
+
+def _has_tensor(value: Any) -> bool:
+    items = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(item, Tensor) for item in items)
+
+
+def _is_zeros(call: Call) -> bool:
+    made = call.name in ("zeros", "zeros_like", "new_zeros", "zero")
+    return made or (call.name == "mul" and call.arguments.get("other") == 0)
+
+
+@contextmanager
+def _scopes(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
+    """Let the tracer know in which module it is; a network may have scopes of its own."""
+    names = {id(module): name for name, module in network.named_modules()}
+
+    def enter(module: nn.Module, args: Any) -> None:
+        tracer.scopes.append(names.get(id(module), tracer.scopes[-1]))
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        tracer.scopes.pop()
+
+    handles = [
+        hooks.register_module_forward_pre_hook(enter),
+        hooks.register_module_forward_hook(leave, always_call=True),
+    ]
+    before = getattr(network, "scopes", None)
+    if before is not None:
+        setattr(network, "scopes", tracer.scopes)  # noqa: B010 (no attribute of nn.Module)
+    try:
+        yield
+    finally:
+        if before is not None:
+            setattr(network, "scopes", before)  # noqa: B010
+        for handle in handles:
+            handle.remove()
+
+
+def _live(tracer: _Tracer, output: int) -> Flow:
+    """The steps that reach the output, equal ones without weights or chance as one."""
+    needed = {output}
+    for i in range(len(tracer.steps) - 1, -1, -1):
+        if i in needed:
+            needed.update(tracer.steps[i].inputs)
+    place = {INPUT: INPUT}
+    steps: list[Step] = []
+    origin: list[int] = []
+    known: dict[Any, int] = {}
+    for i, step in enumerate(tracer.steps):
+        if i not in needed:
+            continue
+        inputs = tuple(place[j] for j in step.inputs)
+        if step.op in COMMUTATIVE:
+            inputs = tuple(sorted(inputs))
+        key = (step.op, step.attributes, inputs)
+        shared = not step.weights and step.op not in RANDOM
+        if shared and key in known:
+            place[i] = known[key]
+            continue
+        place[i] = known[key] = len(steps)
+        here = (step.op, step.attributes, inputs, step.weights)
+        steps.append(Step(*here, step.scope, step.shape))
+        origin.append(i)
+    values = tuple(tracer.kept[i] for i in origin) if tracer.keep else ()
+    return Flow(tuple(steps), place[output], tracer.sequence.hexdigest(), values)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+        return str(value[0])
+    return str(value)
