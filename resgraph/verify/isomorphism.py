@@ -42,13 +42,17 @@ class Mismatch:
 def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     """The isomorphism of two flows, or where they part."""
     up = _up(ours), _up(theirs)
-    if up[0][ours.output] != up[1][theirs.output]:
+    if _result(ours, up[0]) != _result(theirs, up[1]):
         return _parting(ours, theirs, up[0], up[1])
     colours = _down(ours, up[0]), _down(theirs, up[1])
     steps = _paired(ours, theirs, *colours)
     if isinstance(steps, Mismatch):
         return steps
     return _weights(ours, theirs, steps)
+
+
+def _result(flow: Flow, up: Sequence[str]) -> str:
+    return "input" if flow.output == INPUT else up[flow.output]
 
 
 def _digest(*parts: Any) -> str:

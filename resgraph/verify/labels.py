@@ -97,7 +97,10 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     "cat": ("tensors", "dim"),
     "getitem": ("input", "index"),
     "add": ("input", "other", "alpha"),
+    "sub": ("input", "other", "alpha"),
+    "rsub": ("input", "other", "alpha"),
     "mul": ("input", "other"),
+    "div": ("input", "other"),
     "to": ("input", "target"),
 }
 
@@ -113,6 +116,16 @@ def _as_written(call: Call) -> list[Label]:
         if value is not None and name != "inplace"
     }
     return [_label(call.name, **plain)]
+
+
+def _arithmetic(call: Call) -> list[Label]:
+    """2 and 2.0 are one number to a tensor of floats."""
+    numbers = {
+        name: float(value)
+        for name, value in call.arguments.items()
+        if isinstance(value, int | float)
+    }
+    return [_label(call.name, **numbers)]
 
 
 def _plain(value: Any) -> Any:
@@ -221,6 +234,9 @@ def _subsampled(steps: tuple[int, ...]) -> list[Label]:
 def _getitem(call: Call) -> list[Label]:
     index = call.arguments.get("index")
     items = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in items:
+        at, missing = items.index(Ellipsis), len(call.before) - len(items) + 1
+        items = (*items[:at], *[slice(None)] * missing, *items[at + 1 :])
     if not all(isinstance(item, slice) for item in items):
         return _as_written(call)
     ranges = [
@@ -277,6 +293,11 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "getitem": _getitem,
     "pad": _pad,
     "cat": _cat,
+    "add": _arithmetic,
+    "sub": _arithmetic,
+    "rsub": _arithmetic,
+    "mul": _arithmetic,
+    "div": _arithmetic,
     "to": _cast,
     "float": _same,
     "contiguous": _same,

@@ -13,6 +13,8 @@ from resgraph.train import Recipe
 
 FACTOR = 4.0
 """Our error against float64 may be so many times the other network's own."""
+LARGEST = 0.1
+"""A relative error above this is never allowed: float32 then says nothing about anything."""
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """Relative errors below this are rounding, whosever they are."""
 STEPS = 3
@@ -37,10 +39,31 @@ class Batch:
         return Batch(self.images.double(), self.labels)
 
 
+def rate(network: nn.Module, batch: Batch, recipe: Recipe) -> float:
+    """A learning rate at which a step changes the weights by a thousandth of their norm.
+
+    At most the recipe's rate of the warm-up, and at that where the gradient is 0. In networks
+    whose gradients explode, whole steps would leave rounding errors larger than the weights.
+    The network's gradients and BN statistics are changed.
+    """
+    logits = network.train()(batch.images)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    loss = functional.cross_entropy(logits, batch.labels)
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    slope = sum(float(g.square().sum()) for g in gradients if g is not None) ** 0.5
+    norm = sum(float(p.square().sum()) for p in parameters) ** 0.5
+    wanted = 1e-3 * norm / slope if slope > 0 else recipe.warmup_lr
+    return min(recipe.warmup_lr, wanted)
+
+
 def measured(
-    network: nn.Module, names: Mapping[str, str], batch: Batch, recipe: Recipe
+    network: nn.Module,
+    names: Mapping[str, str],
+    batch: Batch,
+    recipe: Recipe,
+    lr: float,
 ) -> Numbers:
-    """Logits, gradients, BN statistics, and the weights after SGD at the recipe's warm-up rate.
+    """Logits, gradients, BN statistics, and the weights after some steps of SGD.
 
     `names` maps the names to report to the network's own. The network is trained by it.
     """
@@ -50,7 +73,7 @@ def measured(
     network.train()
     optimizer = torch.optim.SGD(
         network.parameters(),
-        lr=recipe.warmup_lr,
+        lr=lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
@@ -131,14 +154,15 @@ def distance(
     """Where our error is largest beside what is allowed.
 
     Allowed is `FACTOR` times their own error in the same tensor, or times its root mean
-    square over all tensors where that is more, plus `ROUNDING`; all relative to the tensor.
+    square over all tensors where that is more, plus `ROUNDING`; all relative to the tensor,
+    and at most `LARGEST`.
     """
     errors = {name: relative(theirs[name], exact[name]) for name in ours}
     typical = (sum(e * e for e in errors.values()) / len(errors)) ** 0.5
     worst: Distance | None = None
     for name, tensor in ours.items():
         error = relative(tensor, exact[name])
-        allowed = FACTOR * max(errors[name], typical) + ROUNDING
+        allowed = min(FACTOR * max(errors[name], typical) + ROUNDING, LARGEST)
         if worst is None or not error / allowed <= worst.ours / worst.allowed:
             size = float(exact[name].abs().max())
             worst = Distance(name, error, allowed, size)

@@ -33,6 +33,7 @@ from resgraph.verify.labels import (
 INPUT = -1
 """The network's input, among the inputs of a step."""
 BATCH = 2
+_MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "tensor", "zeros")
 _SLOW = ("batch_norm", "relu")
 
 
@@ -84,8 +85,8 @@ def trace(network: nn.Module, input_shape: Sequence[int], training: bool) -> Flo
     """
     state = {name: tensor.detach().to("meta") for name, tensor in _tensors_of(network)}
     try:
-        with _mode(network, training), torch.device("meta"):
-            image = torch.empty(BATCH, *input_shape)
+        with _mode(network, training):
+            image = torch.empty(BATCH, *input_shape, device="meta")
             return _flow(network, image, state, keep=False)
     except ResgraphError:
         raise
@@ -191,7 +192,11 @@ class _Tracer(TorchFunctionMode):
                 or func.__name__ == "relu_"
                 or args[1:2] == (True,)
             )
-            return x if inplace else torch.empty_like(x)
+            return (
+                x if inplace else torch.empty(x.shape, device=x.device, dtype=x.dtype)
+            )
+        if not self.keep and name in _MAKERS:
+            kwargs = {"device": "meta"} | kwargs
         return func(*args, **kwargs)
 
     def _write(
@@ -216,9 +221,10 @@ class _Tracer(TorchFunctionMode):
         plain = {k: None if _has_tensor(v) else v for k, v in arguments.items()}
         before = shapes[0] if shapes else ()
         call = Call(name, plain, before, tuple(result.shape), len(tensors), zeros)
+        self.alive.append((result, tensors))
         if _is_zeros(call):
             self.zeros.add(id(result))
-        self.alive.append((result, tensors))
+            return
         if not inputs and not weights and not tensors:
             return
         value = inputs[0] if inputs else None
@@ -234,6 +240,9 @@ class _Tracer(TorchFunctionMode):
         self, label: Label, inputs: tuple[int, ...], weights: Any, result: Tensor
     ) -> int:
         shape = tuple(result.shape[1:])
+        if label[0] == "reshape" and inputs[0] != INPUT:
+            last = self.steps[inputs[0]]
+            inputs = last.inputs if last.op == "reshape" else inputs
         step = Step(label[0], label[1], inputs, weights, self.scopes[-1], shape)
         self.steps.append(step)
         if self.keep:

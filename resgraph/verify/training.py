@@ -21,6 +21,7 @@ from resgraph.verify.numbers import (
     Numbers,
     distance,
     measured,
+    rate,
     same_bits,
 )
 from resgraph.verify.places import Divergence, first_divergence, spans
@@ -48,8 +49,12 @@ class Comparison:
 
     def checks(self, batch: Batch, recipe: Recipe) -> Iterator[Check]:
         """A check per quantity; afterwards the networks are trained by a few steps."""
-        ours = measured(self.ours, {n: n for n in self.names}, batch, recipe)
-        theirs = measured(self.theirs, self.names, batch, recipe)
+        own = {name: name for name in self.names}
+        torch.manual_seed(0)  # dropout
+        lr = rate(self.ours, batch, recipe)
+        state.load(self.ours, self.start, own)
+        ours = measured(self.ours, own, batch, recipe, lr)
+        theirs = measured(self.theirs, self.names, batch, recipe, lr)
         for quantity in ours:
             name = f"{quantity}: {self.what}"
             if same_bits(ours[quantity], theirs[quantity]):
@@ -57,7 +62,7 @@ class Comparison:
                 many = f"{count:,} tensors" if count > 1 else "logits"
                 yield passed(name, f"{many} equal to the last bit")
             else:
-                exact = self._exact(batch, recipe)
+                exact = self._exact(batch, recipe, lr)
                 far = distance(ours[quantity], theirs[quantity], exact[quantity])
                 yield self._judged(name, quantity, far, batch)
 
@@ -72,10 +77,12 @@ class Comparison:
             return failed(name, f"{text}; {found}", found.place.span)
         return failed(name, text, spans(self.graph).get(far.name.rpartition(".")[0]))
 
-    def _exact(self, batch: Batch, recipe: Recipe) -> Numbers:
+    def _exact(self, batch: Batch, recipe: Recipe, lr: float) -> Numbers:
         """What their network computes in float64."""
         if self.exact is None:
-            self.exact = measured(self._double(), self.names, batch.double(), recipe)
+            self.exact = measured(
+                self._double(), self.names, batch.double(), recipe, lr
+            )
         return self.exact
 
     def _double(self) -> nn.Module:

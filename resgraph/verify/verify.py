@@ -96,7 +96,10 @@ class _Verification:
         return declared.tensors(self.subject.graph)
 
     def checks(self) -> Iterator[Check]:
-        yield from self._declared()
+        sound = True
+        for check in self._declared():
+            sound = sound and check.verdict is Verdict.passed
+            yield check
         our_flows = flows(self.ours, self.subject.graph)
         spec = against_graph(
             self.subject.graph, our_flows, flows(self.meant, self.subject.graph)
@@ -107,8 +110,8 @@ class _Verification:
             yield reference.check
         if self.options.structure_only:
             return
-        if spec.match is None:
-            yield skipped("numbers", "the structure is another one already")
+        if spec.match is None or not sound:
+            yield skipped("numbers", "what is above must be mended first")
             return
         start = self._start()
         if reference is None or reference.match is not None:
@@ -118,6 +121,7 @@ class _Verification:
         yield from self._models(start)
 
     def _declared(self) -> Iterator[Check]:
+        """Constants, parameters, their start."""
         yield declared.constants(self.subject.graph, self.subject.generated)
         sound = declared.parameters(self.wanted, self.ours.state_dict(), "module")
         yield sound

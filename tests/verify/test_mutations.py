@@ -205,7 +205,10 @@ MUTATIONS: dict[str, tuple[str, list[Edit], str]] = {
     ),
     "two layers of one shape change places": (
         PREACT,
-        [(F1, "f = self.conv2(torch.relu(self.bn1(x)))"), (F2, F2.replace("2(t", "1(t"))],
+        [
+            (F1, "f = self.conv2(torch.relu(self.bn1(x)))"),
+            (F2, F2.replace("2(t", "1(t")),
+        ],
         "structure: spec",
     ),
     "option A fills the wrong side": (
@@ -250,7 +253,12 @@ MUTATIONS: dict[str, tuple[str, list[Edit], str]] = {
     ),
     "the gate's bias starts at 0": (
         GATED,
-        [("nn.init.constant_(self.g_conv.bias, bias)", "nn.init.zeros_(self.g_conv.bias)")],
+        [
+            (
+                "nn.init.constant_(self.g_conv.bias, bias)",
+                "nn.init.zeros_(self.g_conv.bias)",
+            )
+        ],
         "initialisation",
     ),
     "dropout also at inference": (
@@ -275,7 +283,12 @@ MUTATIONS: dict[str, tuple[str, list[Edit], str]] = {
     ),
     "max pooling instead of the mean": (
         PREACT,
-        [("functional.adaptive_avg_pool2d(x, 1)", "functional.adaptive_max_pool2d(x, 1)")],
+        [
+            (
+                "functional.adaptive_avg_pool2d(x, 1)",
+                "functional.adaptive_max_pool2d(x, 1)",
+            )
+        ],
         "structure: spec",
     ),
     "He's start by fan-in": (
@@ -311,7 +324,9 @@ def test_every_mistake_is_caught(mistake: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mistake", MUTATIONS)
-def test_no_mistake_is_caught_by_the_reference_alone(mistake: str, tmp_path: Path) -> None:
+def test_no_mistake_is_caught_by_the_reference_alone(
+    mistake: str, tmp_path: Path
+) -> None:
     """A user's own spec has no network by hand: the graph itself must be enough."""
     name, edits, _ = MUTATIONS[mistake]
     subject = subject_of(name, tmp_path, *edits, by_hand=False)
