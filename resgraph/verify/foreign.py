@@ -128,7 +128,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _checkpoint(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
+        if path.read_bytes()[:1] not in (b"P", b"\x80"):  # of a zip file, of a pickle
+            raise ResgraphError(f"{path} is not a readable checkpoint") from error
         raise ResgraphError(
             f"{path} holds more than tensors, and loading it would run code from the file",
             "if you trust it: torch.save(network.state_dict(), ...) where it was made, or "

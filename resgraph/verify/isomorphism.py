@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resgraph.verify.flow import INPUT, Flow, Step
 from resgraph.verify.labels import COMMUTATIVE
-from resgraph.verify.trace import INPUT, Flow, Step
 
 
 @dataclass(frozen=True)

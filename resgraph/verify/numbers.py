@@ -51,7 +51,7 @@ def rate(network: nn.Module, batch: Batch, recipe: Recipe) -> float:
     loss = functional.cross_entropy(logits, batch.labels)
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     slope = sum(float(g.square().sum()) for g in gradients if g is not None) ** 0.5
-    norm = sum(float(p.square().sum()) for p in parameters) ** 0.5
+    norm = sum(float(p.detach().square().sum()) for p in parameters) ** 0.5
     wanted = 1e-3 * norm / slope if slope > 0 else recipe.warmup_lr
     return min(recipe.warmup_lr, wanted)
 

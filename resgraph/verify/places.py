@@ -10,8 +10,8 @@ from torch import Tensor
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
+from resgraph.verify.flow import Flow
 from resgraph.verify.numbers import FACTOR, ROUNDING, relative
-from resgraph.verify.trace import Flow
 
 
 @dataclass(frozen=True)

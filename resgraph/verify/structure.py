@@ -9,10 +9,11 @@ from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
+from resgraph.verify.flow import INPUT, Flow, Step
 from resgraph.verify.isomorphism import Match, Mismatch, match
 from resgraph.verify.places import spans
 from resgraph.verify.report import Check, failed, passed
-from resgraph.verify.trace import INPUT, Flow, Step, trace
+from resgraph.verify.trace import trace
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,9 +19,8 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from resgraph.diagnostics import ResgraphError
+from resgraph.verify.flow import INPUT, Flow, Step, live
 from resgraph.verify.labels import (
-    COMMUTATIVE,
-    RANDOM,
     Call,
     Label,
     function_name,
@@ -30,51 +28,9 @@ from resgraph.verify.labels import (
     named,
 )
 
-INPUT = -1
-"""The network's input, among the inputs of a step."""
 BATCH = 2
 _MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "tensor", "zeros")
 _SLOW = ("batch_norm", "relu")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One op in a network: what it computes, from which steps, with which tensors."""
-
-    op: str
-    attributes: tuple[tuple[str, Any], ...]
-    inputs: tuple[int, ...]
-    """Indices of earlier steps, or `INPUT`."""
-    weights: tuple[tuple[str, str, tuple[int, ...]], ...]
-    """(role, name in the state_dict, shape) of each tensor of the module that it reads."""
-    scope: str
-    """The part of the network that computes it: a module's name, or a node's."""
-    shape: tuple[int, ...]
-    """Of its value, without the batch."""
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """All but the names."""
-        shapes = tuple((role, shape) for role, _, shape in self.weights)
-        return (self.op, self.attributes, shapes)
-
-    def __str__(self) -> str:
-        chosen = [f"{k}={_short(v)}" for k, v in self.attributes if k != "training"]
-        shape = next((s for r, _, s in self.weights if r == "weight"), None)
-        sizes = ["x".join(map(str, shape))] if shape else []
-        return f"{self.op}({', '.join([*sizes, *chosen])})"
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The steps that reach a network's output, in the order of their execution."""
-
-    steps: tuple[Step, ...]
-    output: int
-    sequence: str
-    """Digest of all that was called, in order: equal ones do the same to the last bit."""
-    values: tuple[Tensor, ...] = field(default=(), repr=False)
-    """The value of each step, where they were asked for."""
 
 
 def trace(network: nn.Module, input_shape: Sequence[int], training: bool) -> Flow:
@@ -138,7 +94,9 @@ def _flow(
             "computed from its input",
             "name a callable whose network returns the logits alone",
         )
-    return _live(tracer, tracer.values[id(output)])
+    steps, last, origin = live(tracer.steps, tracer.values[id(output)])
+    values = tuple(tracer.kept[i] for i in origin) if keep else ()
+    return Flow(tuple(steps), last, tracer.sequence.hexdigest(), values)
 
 
 class _Tracer(TorchFunctionMode):
@@ -293,38 +251,3 @@ def _scopes(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
             setattr(network, "scopes", before)  # noqa: B010
         for handle in handles:
             handle.remove()
-
-
-def _live(tracer: _Tracer, output: int) -> Flow:
-    """The steps that reach the output, equal ones without weights or chance as one."""
-    needed = {output}
-    for i in range(len(tracer.steps) - 1, -1, -1):
-        if i in needed:
-            needed.update(tracer.steps[i].inputs)
-    place = {INPUT: INPUT}
-    steps: list[Step] = []
-    origin: list[int] = []
-    known: dict[Any, int] = {}
-    for i, step in enumerate(tracer.steps):
-        if i not in needed:
-            continue
-        inputs = tuple(place[j] for j in step.inputs)
-        if step.op in COMMUTATIVE:
-            inputs = tuple(sorted(inputs))
-        key = (step.op, step.attributes, inputs)
-        shared = not step.weights and step.op not in RANDOM
-        if shared and key in known:
-            place[i] = known[key]
-            continue
-        place[i] = known[key] = len(steps)
-        here = (step.op, step.attributes, inputs, step.weights)
-        steps.append(Step(*here, step.scope, step.shape))
-        origin.append(i)
-    values = tuple(tracer.kept[i] for i in origin) if tracer.keep else ()
-    return Flow(tuple(steps), place[output], tracer.sequence.hexdigest(), values)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
-        return str(value[0])
-    return str(value)
