@@ -50,13 +50,13 @@ class Interpreter(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.scopes: list[str] = []  # the tracer's, while it runs
-        self._parts: list[Part] = []
+        self.parts: list[Part] = []
         compiled: dict[int, tuple[Call, ...]] = {}
         for prefix, instance in graph.parts():
             if id(instance) not in compiled:
                 compiled[id(instance)] = tuple(_calls(instance))
             calls = compiled[id(instance)]
-            self._parts.append(Part(prefix, instance.unit.output, calls))
+            self.parts.append(Part(prefix, instance.unit.output, calls))
             for call in calls:
                 if call.layer is not None:
                     self._add(f"{prefix}{call.name}", call.layer())
@@ -72,17 +72,22 @@ class Interpreter(nn.Module):
         home.add_module(name, layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        layers = dict(self.named_modules())
-        for part in self._parts:
-            values = {INPUT: x}
-            for call in part.calls:
-                path = f"{part.prefix}{call.name}"
-                self.scopes.append(path)
-                given = (values[i] for i in call.inputs)
-                values[call.name] = call.function(layers.get(path), *given)
-                self.scopes.pop()
-            x = values[part.output]
+        for part in self.parts:
+            x = self.compute(part, x)[part.output]
         return x
+
+    def compute(self, part: Part, x: Tensor) -> dict[str, Tensor]:
+        """Every value of a part that is given x, by the name of its node."""
+        values = {INPUT: x}
+        home: nn.Module = self
+        for folder in part.prefix.split(".")[:-1]:
+            home = home._modules.get(folder) or home
+        for call in part.calls:
+            self.scopes.append(f"{part.prefix}{call.name}")
+            layer = home._modules.get(call.name) if call.layer else None
+            values[call.name] = call.function(layer, *(values[i] for i in call.inputs))
+            self.scopes.pop()
+        return values
 
 
 def _calls(instance: Instance) -> Iterator[Call]:

@@ -38,7 +38,8 @@ class Compared:
 
     check: Check
     match: Match | None
-    mismatch: Mismatch | None = None
+    training: bool = True
+    """Whether the mode in which they differ is that of training."""
     exactly: bool = False
     """The same calls in the same order: equal to the last bit."""
 
@@ -51,7 +52,8 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
         match(ours.training, theirs.training),
         match(ours.inference, theirs.inference),
     ]
-    for flow, other, result in zip(
+    for training, flow, other, result in zip(
+        (True, False),
         (ours.training, ours.inference),
         (theirs.training, theirs.inference),
         found,
@@ -59,7 +61,7 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     ):
         if isinstance(result, Mismatch):
             text, span = _explained(result, flow, other, where)
-            return Compared(failed(name, text, span), None, result)
+            return Compared(failed(name, text, span), None, training)
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
     for mine, other_name in pairs.weights.items():
@@ -76,10 +78,10 @@ def against_module(graph: Graph, ours: Flows, theirs: Flow, what: str) -> Compar
     result = match(ours.training, theirs)
     if isinstance(result, Mismatch):
         text, span = _explained(result, ours.training, theirs, spans(graph))
-        return Compared(failed(name, text, span), None, result)
+        return Compared(failed(name, text, span), None)
     exactly = ours.training.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
-    return Compared(passed(name, f"{_size(ours)}: {how}"), result, None, exactly)
+    return Compared(passed(name, f"{_size(ours)}: {how}"), result, exactly=exactly)
 
 
 def _size(ours: Flows) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ from resgraph.graph import Graph
 from resgraph.ops import Weight
 from resgraph.train import Generated
 from resgraph.verify import declared, state
+from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.models import onnx_checks, weights_of
 from resgraph.verify.numbers import Batch
+from resgraph.verify.parting import parted
 from resgraph.verify.report import Check, Verdict, skipped
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import (
@@ -110,6 +113,8 @@ class _Verification:
             yield reference.check
         if self.options.structure_only:
             return
+        if spec.match is None and sound:
+            yield self._parted(spec.training)
         if spec.match is None or not sound:
             yield skipped("numbers", "what is above must be mended first")
             return
@@ -119,6 +124,7 @@ class _Verification:
         else:
             yield skipped("numbers", "the reference's structure is another one already")
         yield from self._models(start)
+        yield from self._identity(start)
 
     def _declared(self) -> Iterator[Check]:
         """Constants, parameters, their start."""
@@ -162,6 +168,12 @@ class _Verification:
             state.load(self.ours, given, {name: name for name in self.wanted})
         return state.copied(self.ours)
 
+    def _parted(self, training: bool) -> Check:
+        """The first node at which the module is another than the graph, in numbers."""
+        start = self._start()
+        meant = self._meant(start)
+        return parted(self.subject.graph, self.ours, meant, self.batch.images, training)
+
     def _training(
         self, reference: Compared | None, start: dict[str, Tensor]
     ) -> Iterator[Check]:
@@ -190,6 +202,12 @@ class _Verification:
         meant = self.meant.to_empty(device="cpu")
         state.load(meant, start, {name: name for name in self.wanted})
         return meant
+
+    def _identity(self, start: Mapping[str, Tensor]) -> Iterator[Check]:
+        """The paper's equations, where the topology has identity paths."""
+        exact = deepcopy(self._meant(start)).double().train()
+        few = Batch(self.batch.images[:2], self.batch.labels[:2]).double()
+        yield from identity_checks(self.subject.graph, exact, few)
 
     def _models(self, start: Mapping[str, Tensor]) -> Iterator[Check]:
         model = self.subject.model

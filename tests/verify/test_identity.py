@@ -1,0 +1,57 @@
+"""Eq. (4) and (5) in numbers: they hold where the topology has identity paths, and only there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from resgraph.graph import Graph
+from resgraph.verify.identity import Stretch, identity_checks, measure, stretches
+from resgraph.verify.interpreter import Interpreter
+from resgraph.verify.numbers import Batch
+from tests.verify.conftest import network
+
+HOLDS = [
+    "preact_basic:resnet20",
+    "preact_bottleneck:resnet164@29",
+    "preact_1layer:resnet110_1layer@11",
+    "relu_only_preact_basic:resnet110_relu_only_preact@20",
+    "relu_before_add_basic:resnet110_relu_before_add@20",
+]
+BROKEN = [
+    "original_basic:resnet20_original",
+    "bn_after_add_basic:resnet110_bn_after_add@20",
+    "constant_scaling:resnet110_scale_05_1@20",
+    "exclusive_gating:resnet110_exclusive_gating_b6@20",
+    "conv_shortcut:resnet110_conv_shortcut@20",
+]
+
+
+def exact(graph: Graph) -> tuple[Interpreter, Batch]:
+    torch.manual_seed(6)
+    images = torch.randn(2, *graph.input, dtype=torch.float64)
+    return Interpreter(graph).double(), Batch(images, torch.tensor([1, 7]))
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_the_equations_hold_on_identity_paths(name: str) -> None:
+    graph, _ = network(name)
+    checks = list(identity_checks(graph, *exact(graph)))
+    assert len(checks) == 3
+    assert all(check.verdict == "passed" for check in checks), checks
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_equations_do_not_hold_elsewhere(name: str) -> None:
+    """Measured over units that have no identity path, both sides are far apart."""
+    graph, _ = network(name)
+    assert list(stretches(graph)) == []
+    run = graph.runs[1][-1]
+    stretch = Stretch(2, 1, tuple(run))
+    errors = measure(*_with(graph, stretch))
+    assert min(errors.forward, errors.backward) > 1e-2
+
+
+def _with(graph: Graph, stretch: Stretch) -> tuple[Interpreter, Stretch, Batch]:
+    model, batch = exact(graph)
+    return model, stretch, batch
