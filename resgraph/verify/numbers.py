@@ -39,48 +39,33 @@ class Batch:
         return Batch(self.images.double(), self.labels)
 
 
-def rate(network: nn.Module, batch: Batch, recipe: Recipe) -> float:
-    """A learning rate at which a step changes the weights by a thousandth of their norm.
-
-    At most the recipe's rate of the warm-up, and at that where the gradient is 0. In networks
-    whose gradients explode, whole steps would leave rounding errors larger than the weights.
-    The network's gradients and BN statistics are changed.
-    """
-    logits = network.train()(batch.images)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    loss = functional.cross_entropy(logits, batch.labels)
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    slope = sum(float(g.square().sum()) for g in gradients if g is not None) ** 0.5
-    norm = sum(float(p.detach().square().sum()) for p in parameters) ** 0.5
-    wanted = 1e-3 * norm / slope if slope > 0 else recipe.warmup_lr
-    return min(recipe.warmup_lr, wanted)
-
-
 def measured(
     network: nn.Module,
     names: Mapping[str, str],
     batch: Batch,
     recipe: Recipe,
-    lr: float,
-) -> Numbers:
+    lr: float | None = None,
+) -> tuple[Numbers, float]:
     """Logits, gradients, BN statistics, and the weights after some steps of SGD.
 
-    `names` maps the names to report to the network's own. The network is trained by it.
+    `names` maps the names to report to the network's own. The network is trained by it, at
+    the learning rate `lr`, or at that of `_rate`; the rate is returned with the numbers.
     """
     found: Numbers = {}
     with torch.no_grad():
         found[INFERENCE] = {"logits": network.eval()(batch.images)}
     network.train()
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-    )
     parameters, buffers = (
         dict(network.named_parameters()),
         dict(network.named_buffers()),
+    )
+    ours = {n: own for n, own in names.items() if own in parameters}
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.warmup_lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
     )
     torch.manual_seed(0)  # dropout
     for step in range(STEPS):
@@ -90,22 +75,28 @@ def measured(
         if step == 0:
             found[TRAINING] = {"logits": logits.detach()}
             found[GRADIENTS] = {
-                ours: _gradient(parameters[theirs])
-                for ours, theirs in names.items()
-                if theirs in parameters
+                n: _gradient(parameters[own]) for n, own in ours.items()
             }
             found[STATISTICS] = {
-                ours: buffers[theirs].clone()
-                for ours, theirs in names.items()
-                if theirs in buffers
+                n: buffers[own].clone() for n, own in names.items() if own in buffers
             }
+            lr = _rate(network, recipe) if lr is None else lr
+            optimizer.param_groups[0]["lr"] = lr
         optimizer.step()
-    found[WEIGHTS] = {
-        ours: parameters[theirs].detach().clone()
-        for ours, theirs in names.items()
-        if theirs in parameters
-    }
-    return {quantity: values for quantity, values in found.items() if values}
+    found[WEIGHTS] = {n: parameters[own].detach().clone() for n, own in ours.items()}
+    return {quantity: values for quantity, values in found.items() if values}, lr or 0.0
+
+
+def _rate(network: nn.Module, recipe: Recipe) -> float:
+    """A learning rate at which a step changes the weights by a thousandth of their norm.
+
+    At most the recipe's rate of the warm-up. In networks whose gradients explode, whole steps
+    would leave rounding errors larger than the weights.
+    """
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    slope = sum(float(g.square().sum()) for g in gradients) ** 0.5
+    norm = sum(float(p.detach().square().sum()) for p in network.parameters()) ** 0.5
+    return min(recipe.warmup_lr, 1e-3 * norm / slope) if slope > 0 else recipe.warmup_lr
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -21,7 +21,6 @@ from resgraph.verify.numbers import (
     Numbers,
     distance,
     measured,
-    rate,
     same_bits,
 )
 from resgraph.verify.places import Divergence, first_divergence, spans
@@ -50,11 +49,8 @@ class Comparison:
     def checks(self, batch: Batch, recipe: Recipe) -> Iterator[Check]:
         """A check per quantity; afterwards the networks are trained by a few steps."""
         own = {name: name for name in self.names}
-        torch.manual_seed(0)  # dropout
-        lr = rate(self.ours, batch, recipe)
-        state.load(self.ours, self.start, own)
-        ours = measured(self.ours, own, batch, recipe, lr)
-        theirs = measured(self.theirs, self.names, batch, recipe, lr)
+        ours, lr = measured(self.ours, own, batch, recipe)
+        theirs, _ = measured(self.theirs, self.names, batch, recipe, lr)
         for quantity in ours:
             name = f"{quantity}: {self.what}"
             if same_bits(ours[quantity], theirs[quantity]):
@@ -80,7 +76,7 @@ class Comparison:
     def _exact(self, batch: Batch, recipe: Recipe, lr: float) -> Numbers:
         """What their network computes in float64."""
         if self.exact is None:
-            self.exact = measured(
+            self.exact, _ = measured(
                 self._double(), self.names, batch.double(), recipe, lr
             )
         return self.exact

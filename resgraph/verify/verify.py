@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,7 +73,19 @@ def verify(subject: Subject, options: Options) -> Iterator[Check]:
     Raises `ResgraphError` where nothing can be compared: weights that are NaN, a module that
     cannot be traced or does not construct.
     """
-    return _Verification(subject, options).checks()
+    with _one_thread():
+        yield from _Verification(subject, options).checks()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For torch: the kernels of a few images are too small to be shared between threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass
