@@ -23,6 +23,7 @@ lint: $(VENV)/ready
 
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks.bench_compile
+	$(BIN)/python -m benchmarks.bench_verify
 
 clean:
 	rm -rf $(VENV) .demo runs build dist

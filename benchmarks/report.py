@@ -9,6 +9,11 @@ from typing import Any
 from benchmarks.measure import RESULTS, ROOT
 
 README = ROOT / "benchmarks" / "README.md"
+VERIFY = {
+    "resnet164": "`resgraph verify generated/resnet164.py`",
+    "resnet1001": "`resgraph verify generated/resnet1001.py`",
+    "resnet1001 --structure": "`resgraph verify generated/resnet1001.py --structure`",
+}
 MARK = "<!-- below this line: written by `make bench` -->"
 
 NAMES = {
@@ -24,7 +29,25 @@ def write_tables() -> None:
     """Replace what stands below the mark in the README."""
     data = json.loads((RESULTS / "compile.json").read_text())
     above = README.read_text().split(MARK)[0]
-    README.write_text("\n".join([f"{above}{MARK}", "", *_lines(data)]) + "\n")
+    verify = RESULTS / "verify.json"
+    lines = [*_lines(data)]
+    if verify.is_file():
+        lines += ["", *_verify(json.loads(verify.read_text()))]
+    README.write_text("\n".join([f"{above}{MARK}", "", *lines]) + "\n")
+
+
+def _verify(data: dict[str, Any]) -> Iterator[str]:
+    yield f"### Verification (medians of {data['rounds']} rounds)"
+    rows = [
+        [
+            label,
+            f"{data['runs'][key]['process_seconds']:.1f} s",
+            f"{data['runs'][key]['structure_seconds']:.1f} s",
+            f"{data['runs'][key]['peak_mib']:.0f} MiB",
+        ]
+        for key, label in VERIFY.items()
+    ]
+    yield from _table(["", "process", "structure alone", "peak memory"], rows)
 
 
 def _lines(data: dict[str, Any]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from resgraph.cli.common import Json, Network, Set, console, say, say_json
 from resgraph.cli.subjects import Target, exporter, targets
 from resgraph.compiler import parse_settings
-from resgraph.diagnostics import UsageError
+from resgraph.diagnostics import Diagnostic, UsageError, render
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,11 +46,15 @@ SpecOf = Annotated[
 
 @dataclass(frozen=True)
 class Outcome:
-    """A network, its checks, and the seconds that they took."""
+    """A network, its checks, and the seconds that each of them took."""
 
     network: str
     checks: list[Check]
-    seconds: float
+    each: list[float]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.each)
 
     @property
     def failed(self) -> bool:
@@ -105,14 +110,15 @@ def verified(
     from resgraph.verify import verify
 
     subject = subject_of(target, against, work)
-    begun = time.perf_counter()
     checks: list[Check] = []
+    times = [time.perf_counter()]
     with console().status(f"verifying {target.graph.name}") as status:
         for check in verify(subject, options):
             checks.append(check)
+            times.append(time.perf_counter())
             if not quiet:
                 status.update(f"verifying {target.graph.name}: after {check.name}")
-    return Outcome(target.graph.name, checks, time.perf_counter() - begun)
+    return Outcome(target.graph.name, checks, [b - a for a, b in pairwise(times)])
 
 
 def subject_of(target: Target, against: str | None, work: Path) -> Subject:
@@ -136,13 +142,26 @@ def subject_of(target: Target, against: str | None, work: Path) -> Subject:
 
 
 def show(outcome: Outcome) -> None:
-    """The checks as a table, and the verdict below."""
+    """The checks as a table, below it the spec's lines at fault, and the verdict."""
     console().print(table(outcome))
+    for line in faults(outcome):
+        say(line)
     failures = sum(check.verdict == "failed" for check in outcome.checks)
     verdict = (
         f"{failures} of {len(outcome.checks)} checks FAILED" if failures else "verified"
     )
     say(f"{outcome.network}: {verdict} in {outcome.seconds:.1f} s")
+
+
+def faults(outcome: Outcome) -> Iterator[str]:
+    """The failed checks at the lines of the spec that they name, one for each line."""
+    shown = set()
+    for check in outcome.checks:
+        span = check.span
+        if check.verdict == "failed" and span is not None and span not in shown:
+            shown.add(span)
+            texts = {span.file: Path(span.file).read_text(encoding="utf-8")}
+            yield render(Diagnostic(f"{check.name}: {check.detail}", span), texts)
 
 
 def table(outcome: Outcome) -> Table:
@@ -155,9 +174,8 @@ def table(outcome: Outcome) -> Table:
         result.add_column(column, overflow="fold")
     styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
     for check in outcome.checks:
-        place = f"{check.span}: " if check.span else ""
         verdict = Text(check.verdict.value, style=styles[check.verdict.value])
-        result.add_row(Text(check.name), verdict, Text(f"{place}{check.detail}"))
+        result.add_row(Text(check.name), verdict, Text(check.detail))
     return result
 
 
@@ -166,7 +184,10 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "network": outcome.network,
         "verified": not outcome.failed,
         "seconds": round(outcome.seconds, 3),
-        "checks": [check.as_dict() for check in outcome.checks],
+        "checks": [
+            check.as_dict() | {"seconds": round(seconds, 3)}
+            for check, seconds in zip(outcome.checks, outcome.each, strict=True)
+        ],
     }
 
 

@@ -88,6 +88,7 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "linear": ("input", "weight", "bias"),
     "relu": ("input", "inplace"),
+    "sigmoid": ("input",),
     "dropout": ("input", "p", "training", "inplace"),
     "max_pool2d": (*_POOL, "dilation", "ceil_mode", "return_indices"),
     "avg_pool2d": (*_POOL, "ceil_mode", "count_include_pad", "divisor_override"),
@@ -138,7 +139,8 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _pair(value: Any) -> tuple[int, ...]:
+def pair(value: Any) -> tuple[int, ...]:
+    """Height and width, of one number for both or of two."""
     items = tuple(value) if isinstance(value, list | tuple) else (value,)
     return items * 2 if len(items) == 1 else items
 
@@ -150,9 +152,9 @@ def _same(call: Call) -> list[Label]:
 def _conv(call: Call) -> list[Label]:
     padding = call.get("padding", 0)
     chosen = {
-        "stride": _pair(call.get("stride", 1)),
-        "padding": padding if isinstance(padding, str) else _pair(padding),
-        "dilation": _pair(call.get("dilation", 1)),
+        "stride": pair(call.get("stride", 1)),
+        "padding": padding if isinstance(padding, str) else pair(padding),
+        "dilation": pair(call.get("dilation", 1)),
         "groups": call.get("groups", 1),
     }
     return [_label("conv2d", **chosen)]
@@ -199,14 +201,14 @@ def _mean(call: Call) -> list[Label]:
 
 
 def _adaptive(call: Call) -> list[Label]:
-    size = _pair(call.get("output_size", 1))
+    size = pair(call.get("output_size", 1))
     return _pooled(call) if size == (1, 1) else [_label(call.name, size=size)]
 
 
 def _pool(call: Call) -> list[Label]:
-    kernel = _pair(call.get("kernel_size", 1))
-    stride = _pair(call.get("stride", kernel) or kernel)
-    padding = _pair(call.get("padding", 0))
+    kernel = pair(call.get("kernel_size", 1))
+    stride = pair(call.get("stride", kernel) or kernel)
+    padding = pair(call.get("padding", 0))
     if kernel == (1, 1) and padding == (0, 0):
         return _subsampled(stride)
     maps = call.before[-2:]

@@ -27,10 +27,10 @@ from resgraph.verify.labels import (
     labels,
     named,
 )
+from resgraph.verify.shapes import shape_of
 
 BATCH = 2
 _MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "tensor", "zeros")
-_SLOW = ("batch_norm", "relu")
 
 
 def trace(network: nn.Module, input_shape: Sequence[int], training: bool) -> Flow:
@@ -125,7 +125,7 @@ class _Tracer(TorchFunctionMode):
         arguments = named(name, args) | (kwargs or {})
         tensors = list(_tensors(arguments))
         shapes = [tuple(t.shape) for _, t in tensors]
-        result = self._result(func, name, args, kwargs or {})
+        result = self._result(func, name, arguments, args, kwargs or {})
         if isinstance(result, Tensor):
             self._write(name, arguments, tensors, shapes, result)
         elif isinstance(result, list | tuple):
@@ -136,24 +136,23 @@ class _Tracer(TorchFunctionMode):
         return result
 
     def _result(
-        self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]
+        self,
+        func: Callable[..., Any],
+        name: str,
+        arguments: dict[str, Any],
+        args: Any,
+        kwargs: dict[str, Any],
     ) -> Any:
-        """The call's result; without numbers, that of a normalisation is its input's shape.
-
-        torch computes batch normalisation on `meta` step by step in Python, which would
-        take most of the time of tracing.
-        """
-        x = next(iter(args), kwargs.get("input"))
-        if not self.keep and name in _SLOW and isinstance(x, Tensor):
-            inplace = name == "relu" and (
-                kwargs.get("inplace")
-                or func.__name__ == "relu_"
-                or args[1:2] == (True,)
-            )
-            return (
-                x if inplace else torch.empty(x.shape, device=x.device, dtype=x.dtype)
-            )
-        if not self.keep and name in _MAKERS:
+        """The call's result; without numbers, from its shape where that is known."""
+        if self.keep:
+            return func(*args, **kwargs)
+        if not (arguments.get("inplace") or _in_place(func)):
+            shape = shape_of(name, arguments)
+            if shape is not None:
+                return torch.empty(shape, device="meta", dtype=arguments["input"].dtype)
+        elif name == "relu":
+            return arguments["input"]
+        if name in _MAKERS:
             kwargs = {"device": "meta"} | kwargs
         return func(*args, **kwargs)
 
@@ -206,6 +205,12 @@ class _Tracer(TorchFunctionMode):
         if self.keep:
             self.kept.append(result.detach().clone())
         return len(self.steps) - 1
+
+
+def _in_place(func: Callable[..., Any]) -> bool:
+    """Whether the function changes its first argument: `add_`, `__iadd__`."""
+    name = getattr(func, "__name__", "")
+    return name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
 
 
 def _tensors(arguments: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,49 @@
+"""Shapes of the commonest results, without asking torch.
+
+On `meta`, torch computes batch normalisation step by step in Python, and convolutions and
+sums by long detours; a network of a thousand layers would take seconds for its shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from resgraph.verify.labels import pair
+
+_POINTWISE = ("batch_norm", "relu", "sigmoid")
+_MERGES = ("add", "mul")
+
+
+def shape_of(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The result's shape, or None where torch is to be asked, or has a reason to refuse."""
+    x = arguments.get("input")
+    if not isinstance(x, Tensor):
+        return None
+    if name in _POINTWISE:
+        return tuple(x.shape)
+    if name in _MERGES:
+        other = arguments.get("other")
+        same = isinstance(other, Tensor) and other.shape == x.shape
+        return tuple(x.shape) if same else None
+    return _convolved(x, arguments) if name == "conv2d" else None
+
+
+def _convolved(x: Tensor, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    weight, padding = arguments.get("weight"), arguments.get("padding", 0)
+    groups = arguments.get("groups", 1)
+    if not isinstance(weight, Tensor) or isinstance(padding, str) or x.dim() != 4:
+        return None
+    if x.shape[1] != weight.shape[1] * groups:
+        return None
+    chosen = [pair(arguments.get("stride", 1)), pair(padding)]
+    chosen.append(pair(arguments.get("dilation", 1)))
+    sides = [
+        (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+        for size, kernel, stride, pad, dilation in zip(
+            x.shape[2:], weight.shape[2:], *chosen, strict=True
+        )
+    ]
+    return (x.shape[0], weight.shape[0], *sides) if min(sides) > 0 else None
