@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resgraph.emit.onnx_file import OnnxFile
     from resgraph.train import Generated
 
+_KINDS = (".yaml", ".yml", ".py", ".onnx")
 SPEC = "spec.yaml"
 """A run folder's own spec."""
 
@@ -60,8 +61,10 @@ def targets(
     elif path.suffix == ".onnx":
         yield _from_model(path, spec, work)
     else:
+        inside = sorted(p.as_posix() for p in path.glob("*") if p.suffix in _KINDS)
         raise UsageError(
-            f"{path} is no spec (.yaml), generated file (.py) or model (.onnx)"
+            f"{path} is no spec (.yaml), generated file (.py) or model (.onnx)",
+            f"name one of {', '.join(inside[:5])}" if inside else None,
         )
 
 
