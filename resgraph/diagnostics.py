@@ -95,13 +95,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"known here: {', '.join(names)}" if len(names) <= 30 else None
 
 
-def render(diagnostic: Diagnostic, sources: dict[str, str]) -> str:
+def render(diagnostic: Diagnostic, sources: dict[str, str], kind: str = "error") -> str:
     """The diagnostic as plain text: `file:line:col: error: ...`, the line, carets, hints.
 
     `sources` maps a file's name to its text; a file that is absent from it is cited
-    by position alone.
+    by position alone. `kind` is the word in the place of `error`.
     """
-    lines = [*_located("error", diagnostic.message, diagnostic.span, sources)]
+    lines = [*_located(kind, diagnostic.message, diagnostic.span, sources)]
     for note in diagnostic.notes:
         lines += _located("note", note.message, note.span, sources)
     if diagnostic.hint:

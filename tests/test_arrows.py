@@ -33,7 +33,7 @@ ARROWS = {
     "train": {"diagnostics", "files", "__init__"},
     "infer": {"diagnostics"},
     "prove": {"diagnostics", "expr", "names", "ops", "graph"},
-    "verify": {"diagnostics", "graph", "ops", "train", "infer"},
+    "verify": {"diagnostics", "graph", "ops", "prove", "train", "infer"},
 }
 # Which parts may import each heavy library.
 HOMES = {

@@ -2,6 +2,7 @@
 
 from resgraph.ops import merge, pointwise, pool, shortcut, weighted
 from resgraph.ops.base import Init, OnnxBuilder, Op, OpError, Shape, Weight
+from resgraph.ops.facts import POINT, WHOLE, Reach, Role
 
 _MODULES = (weighted, pointwise, merge, pool, shortcut)
 
@@ -13,4 +14,16 @@ OPS: dict[str, type[Op]] = {
 }
 """Every op of the language, by the name that specs use."""
 
-__all__ = ["OPS", "Init", "OnnxBuilder", "Op", "OpError", "Shape", "Weight"]
+__all__ = [
+    "OPS",
+    "POINT",
+    "WHOLE",
+    "Init",
+    "OnnxBuilder",
+    "Op",
+    "OpError",
+    "Reach",
+    "Role",
+    "Shape",
+    "Weight",
+]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from resgraph.expr import Expr, ExprError, exact, literal
 from resgraph.names import Name
+from resgraph.ops.facts import Reach, Role
 from resgraph.ops.fields import NumberField
 
 Shape = tuple[int, ...]
@@ -97,6 +98,14 @@ class Op(BaseModel):
     """What others call it, in lower case and without '_': for the hint at a wrong name."""
     helper: ClassVar[str] = ""
     """Source of a module class that the generated file needs beside torch's."""
+    role: ClassVar[Role] = Role.UNKNOWN
+    """Weight layer, normalisation, activation, or none of them."""
+    sums: ClassVar[bool] = False
+    """Whether it adds its inputs up, as the addition of Eq. (1) does."""
+    on_shortcut: ClassVar[str] = ""
+    """What it makes of a shortcut, with the paper's figure of it."""
+    after_addition: ClassVar[str] = ""
+    """What the paper says of it as f, after the addition."""
 
     name: Name | None = Field(
         default=None, description="The layer's name in the state_dict."
@@ -151,6 +160,49 @@ class Op(BaseModel):
     def multiply_adds(self, *inputs: Shape) -> int:
         """Multiply-adds per image; the paper's count has convolutions and linear only."""
         return 0
+
+    # --- topology (of a resolved op; the defaults claim nothing) --------------------
+
+    def gain(self, *inputs: Shape) -> float | None:
+        """The constant that each input is multiplied by on its way into the output.
+
+        1 for an op that an identity path may pass: the output is the input, or a sum with
+        the input as a term. None where there is no such constant. `inputs` is empty where
+        shapes are not known yet.
+        """
+        return None
+
+    def slope(self, *others: str) -> str:
+        """What a gradient is multiplied by on its way back through one input, in words.
+
+        `others` are the op's other inputs, as `formula` or their paths name them.
+        """
+        return f"the derivative of {self.kind}"
+
+    def formula(self, *inputs: str) -> str | None:
+        """The output in terms of the inputs' names; None for an op best known by its path."""
+        return None
+
+    def activated(self, *inputs: bool) -> bool:
+        """Whether an activation has acted on the output since the last weight layer.
+
+        `inputs` says the same of each input. A merge is activated if all of its inputs are.
+        """
+        if self.role in (Role.ACTIVATION, Role.UNKNOWN):
+            return True
+        return self.role is not Role.WEIGHT and all(inputs)
+
+    def never_negative(self, *inputs: bool) -> bool:
+        """Whether no element of the output is below zero, given which inputs have none."""
+        return False
+
+    def idle(self, *never_negative: bool) -> bool:
+        """Whether it changes nothing, given which inputs are never negative."""
+        return False
+
+    def reach(self) -> Reach | None:
+        """What an output position sees of each input; None: not stated."""
+        return None
 
     # --- PyTorch --------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from resgraph.expr import Expr
 from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape
+from resgraph.ops.facts import POINT, Reach, Role
 from resgraph.ops.pointwise import operand
 
 
@@ -18,6 +19,8 @@ class Add(Op):
     kind: ClassVar[str] = "add"
     also: ClassVar[tuple[str, ...]] = ("sum", "plus", "residual", "merge")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
+    role: ClassVar[Role] = Role.PLAIN
+    sums: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -30,6 +33,15 @@ class Add(Op):
                     hint=mend(a, b),
                 )
         return inputs[0]
+
+    def gain(self, *inputs: Shape) -> float | None:
+        return 1.0
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -46,6 +58,8 @@ class Mul(Op):
     kind: ClassVar[str] = "mul"
     also: ClassVar[tuple[str, ...]] = ("multiply", "product", "times")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
+    role: ClassVar[Role] = Role.PLAIN
+    on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -60,6 +74,19 @@ class Mul(Op):
                     hint=mend(largest, shape),
                 )
         return largest
+
+    def slope(self, *others: str) -> str:
+        return " * ".join(f"({other})" for other in others)
+
+    def activated(self, *inputs: bool) -> bool:
+        """A gate makes the product nonlinear, whatever it multiplies."""
+        return any(inputs)
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -76,6 +103,7 @@ class Concat(Op):
     kind: ClassVar[str] = "concat"
     also: ClassVar[tuple[str, ...]] = ("cat", "concatenate", "stack")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
+    role: ClassVar[Role] = Role.PLAIN
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         if any(isinstance(c, Expr) for c in channels):
@@ -90,6 +118,15 @@ class Concat(Op):
                     hint=mend((0, *a[1:]), (0, *b[1:])),
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+    def slope(self, *others: str) -> str:
+        return "the gradient's channels of that input alone"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

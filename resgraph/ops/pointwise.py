@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from resgraph.expr import Expr
 from resgraph.ops.base import Fractional, OnnxBuilder, Op, Real, Shape, layer, source
+from resgraph.ops.facts import POINT, Reach, Role
 
 
 class Relu(Op):
@@ -16,6 +18,23 @@ class Relu(Op):
 
     kind: ClassVar[str] = "relu"
     also: ClassVar[tuple[str, ...]] = ("rectifier", "activation")
+    role: ClassVar[Role] = Role.ACTIVATION
+    after_addition: ClassVar[str] = (
+        "ReLU truncates where its input is negative: the paper sees it rarely at 164 "
+        "layers, more often at 1000"
+    )
+
+    def slope(self, *others: str) -> str:
+        return "the ReLU mask [input > 0]"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return True
+
+    def idle(self, *never_negative: bool) -> bool:
+        return all(never_negative)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -31,6 +50,16 @@ class Sigmoid(Op):
 
     kind: ClassVar[str] = "sigmoid"
     also: ClassVar[tuple[str, ...]] = ("gate", "logistic")
+    role: ClassVar[Role] = Role.ACTIVATION
+
+    def slope(self, *others: str) -> str:
+        return "g (1 - g), at most 1/4"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return True
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -45,8 +74,26 @@ class Scale(Op):
     """Multiplication by a constant, as on the shortcut of Fig. 2 b."""
 
     kind: ClassVar[str] = "scale"
+    role: ClassVar[Role] = Role.PLAIN
+    on_shortcut: ClassVar[str] = "constant scaling, as in Fig. 2b"
 
     factor: Real = Field(description="What every element is multiplied by.")
+
+    def gain(self, *inputs: Shape) -> float | None:
+        return None if isinstance(self.factor, Expr) else float(self.factor)
+
+    def slope(self, *others: str) -> str:
+        return f"{float(self.factor):g}"
+
+    def formula(self, *inputs: str) -> str | None:
+        return f"{self.slope()} * {operand(inputs[0])}"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        gain = self.gain()
+        return gain is not None and gain >= 0 and all(inputs)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -62,6 +109,16 @@ class OneMinus(Op):
 
     kind: ClassVar[str] = "one_minus"
     also: ClassVar[tuple[str, ...]] = ("complement", "1-x")
+    role: ClassVar[Role] = Role.PLAIN
+
+    def slope(self, *others: str) -> str:
+        return "-1"
+
+    def formula(self, *inputs: str) -> str | None:
+        return f"1 - {operand(inputs[0])}"
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -76,8 +133,27 @@ class Dropout(Op):
     """Dropout while training, as on the shortcut of Fig. 2 f; nothing at inference."""
 
     kind: ClassVar[str] = "dropout"
+    role: ClassVar[Role] = Role.PLAIN
+    on_shortcut: ClassVar[str] = (
+        "dropout, as in Fig. 2f: to the paper a scaling by the share kept, in "
+        "expectation; PyTorch makes up for it by scaling up what is kept"
+    )
 
     rate: Fractional = Field(description="Share of the elements that are zeroed.")
+
+    def gain(self, *inputs: Shape) -> float | None:
+        return 1.0 if self.rate == 0 else None
+
+    def slope(self, *others: str) -> str:
+        kept = 1 - float(self.rate)
+        scaled = f"{1 / kept:.3g} with probability {kept:.3g}, else " if kept else ""
+        return f"a random mask, {scaled}0,"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_layer(self, *channels: Any) -> str:
         return layer("nn.Dropout", source(self.rate, whole=False))
@@ -91,6 +167,19 @@ class Identity(Op):
 
     kind: ClassVar[str] = "identity"
     also: ClassVar[tuple[str, ...]] = ("skip", "shortcut", "noop")
+    role: ClassVar[Role] = Role.PLAIN
+
+    def gain(self, *inputs: Shape) -> float | None:
+        return 1.0
+
+    def formula(self, *inputs: str) -> str | None:
+        return inputs[0]
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return POINT
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

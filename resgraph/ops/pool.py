@@ -20,9 +20,12 @@ from resgraph.ops.base import (
     unless,
     window,
 )
+from resgraph.ops.facts import WHOLE, Reach, Role
 
 
 class _Pool(Op):
+    role: ClassVar[Role] = Role.PLAIN
+
     kernel: Count = Field(description="Side of the square window.")
     stride: Count | None = Field(
         default=None, description="Step of the window; by default its side."
@@ -46,6 +49,12 @@ class _Pool(Op):
                 field="padding",
             )
         return (x[0], *window(self, x, self.kernel, self._stride, self.padding))
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return Reach(-self.padding, self.kernel - 1 - self.padding, self._stride)
 
     def torch_layer(self, *channels: Any) -> str:
         stride = None if self.stride is None else unless(self.kernel, self.stride)
@@ -72,6 +81,9 @@ class MaxPool(_Pool):
     _torch: ClassVar[str] = "nn.MaxPool2d"
     _onnx: ClassVar[str] = "MaxPool"
 
+    def slope(self, *others: str) -> str:
+        return "the mask of the largest of each window"
+
 
 class AvgPool(_Pool):
     """The mean of each window, the padding's zeros counted."""
@@ -81,6 +93,9 @@ class AvgPool(_Pool):
     _torch: ClassVar[str] = "nn.AvgPool2d"
     _onnx: ClassVar[str] = "AveragePool"
     _onnx_attributes: ClassVar[dict[str, int]] = {"count_include_pad": 1}
+
+    def slope(self, *others: str) -> str:
+        return "the mean over each window"
 
 
 class GlobalAvgPool(Op):
@@ -94,6 +109,7 @@ class GlobalAvgPool(Op):
         "globalaveragepool",
         "globalpool",
     )
+    role: ClassVar[Role] = Role.PLAIN
 
     keepdim: StrictBool = Field(default=False, description="Keep a [C, 1, 1] map.")
 
@@ -101,6 +117,15 @@ class GlobalAvgPool(Op):
         (x,) = inputs
         need_map(self, x)
         return (x[0], 1, 1) if self.keepdim else (x[0],)
+
+    def slope(self, *others: str) -> str:
+        return "the mean over each map"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return WHOLE
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -117,9 +142,17 @@ class Flatten(Op):
     """A map as one vector of C * H * W."""
 
     kind: ClassVar[str] = "flatten"
+    role: ClassVar[Role] = Role.PLAIN
 
     def shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        """The linear layer behind it sees all of the vector."""
+        return WHOLE
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

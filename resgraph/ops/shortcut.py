@@ -17,6 +17,7 @@ from resgraph.ops.base import (
     need_map,
     unless,
 )
+from resgraph.ops.facts import Reach, Role
 
 
 class OptionA(Op):
@@ -24,6 +25,8 @@ class OptionA(Op):
 
     kind: ClassVar[str] = "option_a"
     also: ClassVar[tuple[str, ...]] = ("pad", "zeropad", "padshortcut", "subsample")
+    role: ClassVar[Role] = Role.PLAIN
+    on_shortcut: ClassVar[str] = "a change of shape"
     helper: ClassVar[str] = '''\
 class OptionA(nn.Module):
     """Identity shortcut across a change of shape: subsample, then zero-pad channels."""
@@ -54,6 +57,19 @@ class OptionA(nn.Module):
                 field="channels",
             )
         return (self.channels, *(-(-side // self.stride) for side in x[1:]))
+
+    def gain(self, *inputs: Shape) -> float | None:
+        """1 where it keeps the shape, and so every element."""
+        return 1.0 if inputs and self.shape(*inputs) == inputs[0] else None
+
+    def slope(self, *others: str) -> str:
+        return "the selection of pixels and channels"
+
+    def never_negative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+    def reach(self) -> Reach | None:
+        return Reach(0, 0, self.stride)
 
     def torch_layer(self, *channels: Any) -> str:
         stride = unless(1, self.stride)

@@ -26,6 +26,7 @@ from resgraph.ops.base import (
     unless,
     window,
 )
+from resgraph.ops.facts import POINT, WHOLE, Reach, Role
 
 
 class Conv(Op):
@@ -33,6 +34,8 @@ class Conv(Op):
 
     kind: ClassVar[str] = "conv"
     also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "weight")
+    role: ClassVar[Role] = Role.WEIGHT
+    on_shortcut: ClassVar[str] = "a convolution, as in Fig. 2e"
 
     kernel: Count = Field(description="Side of the square kernel.")
     channels: Count = Field(description="Output channels.")
@@ -59,6 +62,14 @@ class Conv(Op):
             )
         reach = self.dilation * (self.kernel - 1) + 1
         return (self.channels, *window(self, x, reach, self.stride, self._padding()))
+
+    def slope(self, *others: str) -> str:
+        return "the weight matrix W"
+
+    def reach(self) -> Reach | None:
+        padding = self._padding()
+        last = self.dilation * (self.kernel - 1) - padding
+        return Reach(-padding, last, self.stride)
 
     def _check_groups(self, channels: int) -> None:
         for count, what in ((channels, "input"), (self.channels, "output")):
@@ -142,6 +153,10 @@ class Bn(Op):
         "batchnormalization",
         "norm",
     )
+    role: ClassVar[Role] = Role.NORM
+    after_addition: ClassVar[str] = (
+        "BN alters the signal that the shortcut brings, as in Fig. 4b"
+    )
 
     eps: Positive = Field(default=1e-5, description="Added to the variance.")
     momentum: Fractional = Field(
@@ -151,6 +166,13 @@ class Bn(Op):
     def shape(self, *inputs: Shape) -> Shape:
         need_map(self, inputs[0])
         return inputs[0]
+
+    def slope(self, *others: str) -> str:
+        return "gamma / sigma of each channel"
+
+    def reach(self) -> Reach | None:
+        """A position by itself: its channel's statistics are constants at inference."""
+        return POINT
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         shape = (inputs[0][0],)
@@ -182,6 +204,7 @@ class Linear(Op):
 
     kind: ClassVar[str] = "linear"
     also: ClassVar[tuple[str, ...]] = ("fc", "dense", "gemm", "fullyconnected")
+    role: ClassVar[Role] = Role.WEIGHT
 
     features: Count = Field(description="Output features.")
     bias: StrictBool = Field(default=True, description="Add a bias per feature.")
@@ -197,6 +220,12 @@ class Linear(Op):
                 hint="put global_avg_pool or flatten before it",
             )
         return (self.features,)
+
+    def slope(self, *others: str) -> str:
+        return "the weight matrix W"
+
+    def reach(self) -> Reach | None:
+        return WHOLE
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         width = inputs[0][0]

@@ -1,0 +1,192 @@
+"""The gradient: where Eq. (5) holds, what stands in place of its 1, what all of it must pass.
+
+Eq. (5): dE/dx_l = dE/dx_L (1 + d/dx_l of the sum of F). The 1 is the identity path's
+derivative; of any other shortcut, it is the product of the derivatives along it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from resgraph.graph import Node, Unit
+from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
+from resgraph.prove.identity import breaks, span_of_y
+from resgraph.prove.parts import Parts, is_identity, passed_by_all
+from resgraph.prove.sites import Site, grouped, places, segments, units
+
+_LONGEST = 40
+"""Characters of a formula; a longer one is called by its node's name."""
+
+
+def gradient(found: Sequence[Site]) -> Iterator[Finding]:
+    """Findings on the way back from the network's end to its first unit."""
+    total = units(found)
+    carrying = [site for site in found if is_identity(site.instance)]
+    kept = {site.start for site in carrying}
+    rest = [site for site in found if site.start not in kept]
+    yield from _holds(carrying, total)
+    said: set[str] = set()
+    for (_, factors), group in grouped(rest, _factors):
+        yield _replaced(group, factors, total, said)
+    yield from _constants(found)
+    yield from _passed_by_all(found, total)
+
+
+def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
+    if carrying:
+        message = (
+            f"{places(carrying, total)}: Eq. (5) holds, "
+            "dE/dx_l = dE/dx_L (1 + d/dx_l of the sum of F): "
+            "the 1 carries dE/dx_L back whole, whatever the weights are"
+        )
+        where = tuple(stretch[0].unit() for stretch in segments(carrying))
+        span = span_of_y(carrying[0])
+        yield Finding(Level.HOLDS, Topic.GRADIENT, message, span, where)
+
+
+def _factors(site: Site) -> tuple[str, tuple[str, ...]]:
+    """The unit, and what its shortcut multiplies a gradient by, node by node."""
+    name, parts = site.instance.unit.name, site.parts
+    if parts is None:
+        return name, ()
+    span = breaks(parts)[0][0].span
+    slopes = [_slope(node, parts, site.instance.unit) for node, _ in breaks(parts)]
+    nodes = [at(node, span) for node, _ in breaks(parts)]
+    return name, tuple(f"{s} at {n}" for s, n in zip(slopes, nodes, strict=True))
+
+
+def _slope(node: Node, parts: Parts, unit: Unit) -> str:
+    """The derivative through a node of the shortcut, its other inputs by their names."""
+    return node.op.slope(*(_called(v, unit) for v in parts.beside[node.name]))
+
+
+def _called(value: str, unit: Unit) -> str:
+    """A value as a formula of the paths it is made of, `1 - g`, or by its path's name."""
+    paths = {value: path for path, value in unit.values.items()}
+    formulas: dict[str, str] = {}
+    for _, node, inputs in unit.steps():
+        text = node.op.formula(*(paths.get(i) or formulas.get(i, i) for i in inputs))
+        if text is not None and len(text) <= _LONGEST:
+            formulas[node.name] = text
+    return formulas.get(value) or paths.get(value, value)
+
+
+def _replaced(
+    group: Sequence[Site], factors: Sequence[str], total: int, said: set[str]
+) -> Finding:
+    """What units without an identity path put in the place of the 1.
+
+    `said` holds the remarks that earlier findings made, and need not be made again.
+    """
+    site = group[0]
+    stretches = segments(group)
+    if site.parts is None:
+        message = (
+            f"{places(group, total)}: no addition, so no 1 as in Eq. (5): the gradient "
+            "is a product of the units' own derivatives"
+        )
+        where = tuple(stretch[0].unit() for stretch in stretches)
+        span = span_of_y(site)
+        return Finding(Level.BROKEN, Topic.GRADIENT, message, span, where)
+    broken = breaks(site.parts)
+    several = max(map(units, stretches)) > 1
+    product = ", multiplied over the units" if several else ""
+    message = (
+        f"{places(group, total)}: in place of the 1 of Eq. (5) stands{product}: "
+        f"{' times '.join(factors[:LISTED])}{_remarks(site.parts, said)}"
+    )
+    where = tuple(s[0].path(node) for s in stretches for node, _ in broken)
+    return Finding(Level.BROKEN, Topic.GRADIENT, message, broken[0][0].span, where)
+
+
+def _remarks(parts: Parts, said: set[str]) -> str:
+    """What the paper has to say of such nodes on h and in f, the first time."""
+    on_h = dict.fromkeys(node.op.on_shortcut for node in parts.breaks_h)
+    in_f = dict.fromkeys(node.op.after_addition for node in parts.breaks_f)
+    text = ""
+    for where, remarks in (("On h", on_h), ("In f", in_f)):
+        fresh = [remark for remark in remarks if remark and remark not in said]
+        said.update(fresh)
+        text += f". {where}: {'; '.join(fresh)}" if fresh else ""
+    return text
+
+
+def _constants(found: Sequence[Site]) -> Iterator[Finding]:
+    """The product of the constant factors on each stage's shortcuts, if there are any."""
+    alike: dict[tuple[tuple[float, int], ...], list[tuple[Site, Node]]] = {}
+    for _, stage in grouped(found, lambda site: site.stage):
+        count: Counter[float] = Counter()
+        scaling = [(site, *pair) for site in stage for pair in _gains(site)]
+        for site, _, gain in scaling:
+            count[gain] += site.count
+        if scaling:
+            alike.setdefault(tuple(count.items()), []).append(scaling[0][:2])
+    for powers, firsts in alike.items():
+        names = listing([f"stage{site.stage}" for site, _ in firsts])
+        text, value = _powers(powers)
+        plain = (
+            ": nothing passes the shortcuts, as in a plain net" if value == "0" else ""
+        )
+        message = (
+            f"{names}: the constant factors on the shortcuts multiply to "
+            f"{text} from exit to entry{plain}"
+        )
+        where = tuple(site.path(node) for site, node in firsts)
+        span = firsts[0][1].span
+        yield Finding(Level.BROKEN, Topic.GRADIENT, message, span, where)
+
+
+def _gains(site: Site) -> Iterator[tuple[Node, float]]:
+    """The nodes of a unit's shortcut that multiply it by a constant, and the constants."""
+    for node, _ in breaks(site.parts) if site.parts else ():
+        gain = node.op.gain()
+        if gain is not None:
+            yield node, gain
+
+
+def _powers(powers: Sequence[tuple[float, int]]) -> tuple[str, str]:
+    """`0.5^18 = 3.8e-06`, and the product alone."""
+    text = " * ".join(f"{gain:g}" + f"^{n}" * (n > 1) for gain, n in powers)
+    value = _product(powers)
+    return text if text == value else f"{text} = {value}", value
+
+
+def _product(powers: Sequence[tuple[float, int]]) -> str:
+    """A product of powers to two digits, also where it is too small for a float."""
+    if any(gain == 0 for gain, _ in powers):
+        return "0"
+    exponent = sum(n * math.log10(abs(gain)) for gain, n in powers)
+    negative = sum(n for gain, n in powers if gain < 0) % 2
+    sign = "-" if negative else ""
+    if abs(exponent) < 300:
+        return f"{sign}{10**exponent:.2g}"
+    return f"{sign}1e{exponent:+.0f}"
+
+
+def _passed_by_all(found: Sequence[Site], total: int) -> Iterator[Finding]:
+    """The nodes that all of a unit's paths share, and how often a gradient meets them."""
+    alike = grouped(
+        found, lambda s: (s.instance.unit.name, _names(passed_by_all(s.instance)))
+    )
+    met = False
+    for (_, names), group in alike:
+        if not names:
+            continue
+        met = True
+        nodes = passed_by_all(group[0].instance)
+        span = nodes[0].span
+        named = listing([at(node, span) for node in nodes], " and ")
+        count = units(group)
+        times = "once" if count == 1 else f"{count} times"
+        message = f"{places(group, total)}: every gradient must pass {named}: {times}"
+        where = tuple(s[0].path(node) for s in segments(group) for node in nodes)
+        yield Finding(Level.FACT, Topic.GRADIENT, message, span, where)
+    if not met and found:
+        message = "no unit has a node that changes the value and that every gradient must pass"
+        yield Finding(Level.FACT, Topic.GRADIENT, message, span_of_y(found[0]))
+
+
+def _names(nodes: Sequence[Node]) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes)
