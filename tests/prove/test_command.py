@@ -1,0 +1,78 @@
+"""The command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from resgraph.cli import app
+from resgraph.compiler import parse_settings
+from resgraph.prove.report import report
+from tests.conftest import ROOT
+from tests.helpers import graph_of
+from tests.prove.common import TINY
+from tests.prove.test_mistakes import MISTAKES
+
+
+def command(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["prove", *map(str, arguments)])
+    return result.exit_code, result.stdout
+
+
+def test_command_tells_equal_networks_together(root: Path) -> None:
+    code, text = command("specs/shortcut_gating.yaml")
+    assert code == 0
+    heading = (
+        "resnet110_shortcut_gating_b0, resnet110_shortcut_gating_b6: Shortcut-only"
+    )
+    assert text.startswith(heading)
+    assert text.count("\nidentity path\n") == 1
+    assert text.endswith("2 networks, nothing suspect\n")
+
+
+def test_command_shows_suspects_with_their_lines(
+    tmp_path: Path, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, _ = MISTAKES["a forgotten tail and a projection from x and its BN"]
+    monkeypatch.chdir(tmp_path)
+    Path("wrong.yaml").write_text(text + "networks: {resnet20: {depth: 14}}\n")
+    code, text = command("wrong.yaml")
+    assert code == 1
+    golden("prove/wrong.txt", text)
+
+
+def test_command_prints_json(root: Path) -> None:
+    code, text = command("specs/preact_bottleneck.yaml", "--json")
+    assert code == 0
+    networks = json.loads(text)
+    assert [entry["network"] for entry in networks] == ["resnet164", "resnet1001"]
+    keys = {"level", "topic", "message", "file", "line", "col", "where", "hint"}
+    for entry in networks:
+        for finding in entry["findings"]:
+            assert set(finding) == keys
+            assert finding["file"] == "specs/preact_bottleneck.yaml"
+            assert finding["line"] > 1
+    broken = [f for f in networks[0]["findings"] if f["level"] == "broken"]
+    assert "stage2.0.h_conv" in broken[1]["where"]
+
+
+def test_titles_come_out_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(TINY.replace("A tiny original network", '"[red]x[/red] %s {0}"'))
+    code, text = command(path)
+    assert code == 0
+    assert text.startswith("spec: [red]x[/red] %s {0}\n")
+    graph = replace(graph_of(path), title="\x1b[31mred\u202e")
+    assert report([(graph, [])], {}).startswith("spec: �[31mred�\n")
+
+
+def test_settings_reach_the_command() -> None:
+    assert parse_settings(["depth=29"])["depth"] == 29
+    code, text = command(ROOT / "specs/preact_bottleneck.yaml", "--set", "depth=29")
+    assert code == 0
+    assert "29 weight layers" in text
