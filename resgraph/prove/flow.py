@@ -77,18 +77,18 @@ def follow(instance: Instance, parts: Parts | None, given: State) -> States:
     states = {INPUT: given}
     for _, node, inputs in instance.unit.steps():
         known = tuple(states[i] for i in inputs)
-        state = _after(node, known)
+        state = _after(node, known, given)
         if node.name in projections and node.op.role is Role.WEIGHT:
-            state = replace(state, raw=_first_raw(known))
+            state = replace(state, raw=_latest_raw(known, given))
         states[node.name] = state
     return states
 
 
-def _after(node: Node, inputs: tuple[State, ...]) -> State:
+def _after(node: Node, inputs: tuple[State, ...], given: State) -> State:
     op, mark = node.op, Mark(node.name, node.op.kind, node.span)
     raw: Mark | None = None
     if not op.activated(*(state.raw is None for state in inputs)):
-        raw = mark if op.role is Role.WEIGHT else _first_raw(inputs)
+        raw = mark if op.role is Role.WEIGHT else _latest_raw(inputs, given)
     alone = inputs[0] if len(inputs) == 1 else State()
     norm, activation = None, None
     if op.role in (Role.PLAIN, Role.ACTIVATION):
@@ -102,8 +102,12 @@ def _after(node: Node, inputs: tuple[State, ...]) -> State:
     return State(raw, never_negative, norm, activation)
 
 
-def _first_raw(inputs: tuple[State, ...]) -> Mark | None:
-    return next((state.raw for state in inputs if state.raw), None)
+def _latest_raw(inputs: tuple[State, ...], given: State) -> Mark | None:
+    """Of the weight layers that the inputs are raw since, one of this unit if there is one."""
+    marks = [state.raw for state in inputs if state.raw]
+    return next(
+        (mark for mark in marks if mark != given.raw), marks[0] if marks else None
+    )
 
 
 def flows(graph: Graph, found: tuple[Site, ...]) -> list[Flow]:
