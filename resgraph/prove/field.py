@@ -83,7 +83,9 @@ def _told(view: _View, image: Shape) -> str:
         for positions, pixels in zip(view.shape[1:], sides, strict=True)
     )
     who = ("no position sees", "some positions see", "every position sees")[seen]
-    return f"{extent} x {extent} pixels; {who} {whole}"
+    # Where a stride was cut off at _LARGEST, the extent is a lower bound and no number.
+    size = f"{extent} x {extent}" if extent < _LARGEST else "more than 10^18 x 10^18"
+    return f"{size} pixels; {who} {whole}"
 
 
 def _covering(field: Reach, positions: int, pixels: int) -> int:

@@ -105,9 +105,8 @@ def _after(node: Node, inputs: tuple[State, ...], given: State) -> State:
 def _latest_raw(inputs: tuple[State, ...], given: State) -> Mark | None:
     """Of the weight layers that the inputs are raw since, one of this unit if there is one."""
     marks = [state.raw for state in inputs if state.raw]
-    return next(
-        (mark for mark in marks if mark != given.raw), marks[0] if marks else None
-    )
+    own = [mark for mark in marks if mark != given.raw]
+    return next(iter(own or marks), None)
 
 
 def flows(graph: Graph, found: tuple[Site, ...]) -> list[Flow]:

@@ -1,12 +1,13 @@
 """Shapes of the commonest results, without asking torch.
 
 On `meta`, torch computes batch normalisation step by step in Python, and convolutions and
-sums by long detours; a network of a thousand layers would take seconds for its shapes.
+sums by long detours, for which it first imports symbolic algebra; a network of a thousand
+layers would take seconds for its shapes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -28,7 +29,20 @@ def shape_of(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
         other = arguments.get("other")
         same = isinstance(other, Tensor) and other.shape == x.shape
         return tuple(x.shape) if same else None
-    return _convolved(x, arguments) if name == "conv2d" else None
+    rule = _RULES.get(name)
+    return rule(x, arguments) if rule else None
+
+
+def _linear(x: Tensor, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    weight = arguments.get("weight")
+    fits = isinstance(weight, Tensor) and x.shape[-1:] == weight.shape[1:]
+    return (*x.shape[:-1], weight.shape[0]) if fits and weight is not None else None
+
+
+def _pooled(x: Tensor, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    sides = pair(arguments.get("output_size", 1))
+    whole = x.dim() == 4 and all(isinstance(side, int) for side in sides)
+    return (*x.shape[:2], *sides) if whole else None
 
 
 def _convolved(x: Tensor, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -47,3 +61,10 @@ def _convolved(x: Tensor, arguments: Mapping[str, Any]) -> tuple[int, ...] | Non
         )
     ]
     return (x.shape[0], weight.shape[0], *sides) if min(sides) > 0 else None
+
+
+_RULES: dict[str, Callable[[Tensor, Mapping[str, Any]], tuple[int, ...] | None]] = {
+    "adaptive_avg_pool2d": _pooled,
+    "conv2d": _convolved,
+    "linear": _linear,
+}
