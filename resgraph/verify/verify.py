@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resgraph.graph import Graph
+from resgraph.infer.providers import provider_for
 from resgraph.ops import Weight
 from resgraph.train import Generated
 from resgraph.verify import declared, state
@@ -73,6 +74,7 @@ def verify(subject: Subject, options: Options) -> Iterator[Check]:
     Raises `ResgraphError` where nothing can be compared: weights that are NaN, a module that
     cannot be traced or does not construct.
     """
+    provider_for(options.device)  # what cannot be had is told before any work
     with _one_thread():
         yield from _Verification(subject, options).checks()
 

@@ -207,6 +207,10 @@ def test_a_spec_that_has_changed_since(folder: Path) -> None:
         (["specs"], 2, "is no spec"),
         (["generated/resnet20.py", "--network", "resnet20"], 2, "are for specs"),
         (["generated/resnet20.py", "--device", "tpu"], 2, "unknown device 'tpu'"),
+        pytest.param(
+            ["generated/resnet20.py", "--device", "cuda"], 1, "no CUDA here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here"),
+        ),
         (["generated/resnet20.py", "--against", "resnet20"], 1, "is not PYTHON.PATH:CALLABLE"),
         (["generated/resnet20.py", "--against", "no.such:net"], 1, "cannot import no.such"),
         (["generated/resnet20.py", "--against", "no.py:net"], 1, "no.py: no such file"),
