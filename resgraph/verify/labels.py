@@ -59,12 +59,16 @@ def function_name(function: Any) -> str:
     return _SYNONYMS.get(name, name)
 
 
-def named(name: str, args: tuple[Any, ...]) -> dict[str, Any]:
-    """Positional arguments by name; by number where the function is unknown."""
+def named(
+    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All arguments by name, in the function's order; by number where it is unknown."""
     known = _SIGNATURES.get(name, ())
-    return {
+    given = {
         known[i] if i < len(known) else str(i): value for i, value in enumerate(args)
-    }
+    } | dict(kwargs)
+    ordered = {key: given[key] for key in known if key in given}
+    return ordered | {key: given[key] for key in sorted(given) if key not in ordered}
 
 
 _SYNONYMS = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from resgraph.verify.labels import (
 from resgraph.verify.shapes import shape_of
 
 BATCH = 2
+_FRESH = count()
 _MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "tensor", "zeros")
 
 
@@ -122,7 +124,7 @@ class _Tracer(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         name = function_name(func)
-        arguments = named(name, args) | (kwargs or {})
+        arguments = named(name, args, kwargs or {})
         tensors = list(_tensors(arguments))
         shapes = [tuple(t.shape) for _, t in tensors]
         result = self._result(func, name, arguments, args, kwargs or {})
@@ -153,7 +155,7 @@ class _Tracer(TorchFunctionMode):
         elif name == "relu" or id(arguments.get("input")) in self.state:
             return arguments[
                 "input"
-            ]  # a count of batches, say, whose number is not there
+            ]  # as the count of batches, which has no number here
         if name in _MAKERS:
             kwargs = {"device": "meta"} | kwargs
         return func(*args, **kwargs)
@@ -188,12 +190,29 @@ class _Tracer(TorchFunctionMode):
             return
         value = inputs[0] if inputs else None
         found = labels(call)
+        if found:
+            found[0] = self._with_constants(found[0], tensors)
         self.sequence.update(repr((name, inputs, found)).encode())
         for i, label in enumerate(found):
             sources = tuple(inputs) if i == 0 else (len(self.steps) - 1,)
             value = self._step(label, sources, weights if i == 0 else (), result)
         if value is not None and id(result) not in self.state:
             self.values[id(result)] = value
+
+    def _with_constants(
+        self, label: Label, tensors: Sequence[tuple[str, Tensor]]
+    ) -> Label:
+        """The label, unlike any other where it reads a tensor of which nothing is known."""
+        op, attributes = label
+        zeros = tuple(role for role, t in tensors if id(t) in self.zeros)
+        if zeros and op != "pad":
+            attributes = (*attributes, ("zeros", zeros))
+        if not all(self._known(id(t)) for _, t in tensors):
+            attributes = (*attributes, ("constant", next(_FRESH)))
+        return op, attributes
+
+    def _known(self, key: int) -> bool:
+        return key in self.values or key in self.state or key in self.zeros
 
     def _step(
         self, label: Label, inputs: tuple[int, ...], weights: Any, result: Tensor

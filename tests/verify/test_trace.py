@@ -117,6 +117,18 @@ DIFFERENT = {
         lambda n, x: n.other(n.conv(x)),
     ),
     "a detour of the gradient": (lambda n, x: x + x, lambda n, x: x + x.detach()),
+    "a difference by keywords": (
+        lambda n, x: torch.sub(other=x, input=n.conv(x)),
+        lambda n, x: torch.sub(x, n.conv(x)),
+    ),
+    "constants of which nothing is known": (
+        lambda n, x: x * torch.full((1, 4, 1, 1), 2.0),
+        lambda n, x: x * torch.full((1, 4, 1, 1), 3.0),
+    ),
+    "a sum with zeros and one with a constant": (
+        lambda n, x: x + torch.zeros(1, 4, 1, 1),
+        lambda n, x: x + torch.ones(1, 4, 1, 1),
+    ),
     "scales": (lambda n, x: 0.5 * x, lambda n, x: 0.25 * x),
     "relu twice": (
         lambda n, x: torch.relu(x),
