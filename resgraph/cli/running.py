@@ -26,7 +26,7 @@ from resgraph.cli.choices import (
     StopAt,
     TrainDevice,
 )
-from resgraph.cli.common import Json, console, require_file, say, say_json
+from resgraph.cli.common import SPEC, Json, console, require_file, say, say_json
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import UsageError
 
@@ -87,10 +87,6 @@ def train_command(
         say_result(result)
     if result.status == "interrupted":
         raise typer.Exit(130)
-
-
-SPEC = "spec.yaml"
-"""The run folder's copy of the resolved spec, from which `export` compiles."""
 
 
 def resolved_spec(generated: Path) -> str | None:

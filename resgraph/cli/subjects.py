@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resgraph.cli.common import SPEC
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.graph import Graph, digest
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from resgraph.train import Generated
 
 _KINDS = (".yaml", ".yml", ".py", ".onnx")
-SPEC = "spec.yaml"
-"""A run folder's own spec."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.verify import declared, state
-from resgraph.verify.structure import against_module, flows
+from resgraph.verify.structure import against_module
 from resgraph.verify.trace import trace
 
 
@@ -74,7 +74,7 @@ def _through(
 
 def _fits(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
     """The same names and shapes, BN's counts of batches aside."""
-    counts = ".num_batches_tracked"
+    counts = declared.COUNTS
     wanted = {
         k: v.shape for k, v in network.state_dict().items() if not k.endswith(counts)
     }
@@ -88,7 +88,7 @@ def _differences(graph: Graph, tensors: Mapping[str, Tensor]) -> str:
 def _along(graph: Graph, generated: nn.Module, source: nn.Module, what: str) -> Carried:
     compared = against_module(
         graph,
-        flows(generated, graph),
+        trace(generated, graph.input, training=True),
         trace(source, graph.input, training=True),
         what,
     )

@@ -13,7 +13,7 @@ from resgraph.ops import Weight
 from resgraph.train import Generated
 from resgraph.verify.report import Check, failed, passed
 
-_COUNT = ".num_batches_tracked"
+COUNTS = ".num_batches_tracked"
 _SPREAD = 6.0
 """Standard errors that the spread of a random start may be off."""
 
@@ -54,7 +54,7 @@ def parameters(
     shapes = {
         key: tuple(tensor.shape)
         for key, tensor in state.items()
-        if not key.endswith(_COUNT)
+        if not key.endswith(COUNTS)
     }
     wrong = [f"{key} is missing" for key in wanted if key not in shapes]
     wrong += [f"{key} is not in the spec" for key in shapes if key not in wanted]

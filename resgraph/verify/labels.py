@@ -32,7 +32,6 @@ class Call:
     arguments: Mapping[str, Any]
     before: tuple[int, ...]
     after: tuple[int, ...]
-    tensors: int
     zeros: tuple[bool, ...]
     """Which of the tensors are known to hold nothing but zeros."""
 

@@ -42,7 +42,7 @@ def onnx_checks(
             if far.within:
                 yield passed(name, str(far))
             else:
-                yield _located(name, str(far), graph, model, meant, images)
+                yield _located(name, str(far), graph, model, meant, exact, images)
 
 
 def _located(
@@ -51,17 +51,18 @@ def _located(
     graph: Graph,
     model: OnnxModel,
     meant: Interpreter,
+    exact: Interpreter,
     images: Tensor,
 ) -> Check:
     """The failed check, with the first node of the model that diverges."""
     flow = record(meant.eval(), images[:1])
-    right = record(deepcopy(meant).double().eval(), images[:1].double())
+    right = record(exact, images[:1].double())
     nodes = {node: i for node, i in by_node(flow).items() if i != flow.output}
     ours = runtime.values(model, list(nodes), images[:1])
     theirs = {node: flow.values[i] for node, i in nodes.items()}
-    exact = {node: right.values[i] for node, i in nodes.items()}
+    wanted = {node: right.values[i] for node, i in nodes.items()}
     found = first_divergence(
-        graph, [n for n in nodes if n in ours], ours, theirs, exact
+        graph, [n for n in nodes if n in ours], ours, theirs, wanted
     )
     if found is None:
         return failed(name, f"{text}; the last node diverges", graph.head.span)

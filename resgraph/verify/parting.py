@@ -31,17 +31,11 @@ def parted(
     found = match(*flows)
     if not isinstance(found, Mismatch):
         return passed(NAME, "none differs on these numbers")
-    logits = relative(
-        _value(flows[0], flows[0].output), _value(flows[1], flows[1].output)
-    )
+    logits = relative(*(flow.values[flow.output] for flow in flows))
     where = flows[1].steps[found.theirs].scope if found.theirs is not None else ""
     place = Place(where or "the output", spans(graph).get(where))
     text = f"first at {place}: {_errors(found, *flows)}; logits are off by {logits:.1e}"
     return failed(NAME, text, place.span)
-
-
-def _value(flow: Flow, index: int) -> Tensor:
-    return flow.values[index]
 
 
 def _errors(found: Mismatch, ours: Flow, theirs: Flow) -> str:

@@ -69,23 +69,23 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
             text = f"{mine} is used where the spec has {other_name}"
             node = other_name.rpartition(".")[0]
             return Compared(failed(name, text, where.get(node)), None)
-    return Compared(passed(name, _size(ours)), pairs)
+    return Compared(passed(name, _size(ours.training)), pairs)
 
 
-def against_module(graph: Graph, ours: Flows, theirs: Flow, what: str) -> Compared:
+def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compared:
     """The generated module against a reference, whatever that calls its parts."""
     name = f"structure: {what}"
-    result = match(ours.training, theirs)
+    result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        text, span = _explained(result, ours.training, theirs, spans(graph))
+        text, span = _explained(result, ours, theirs, spans(graph))
         return Compared(failed(name, text, span), None)
-    exactly = ours.training.sequence == theirs.sequence
+    exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
     return Compared(passed(name, f"{_size(ours)}: {how}"), result, exactly=exactly)
 
 
-def _size(ours: Flows) -> str:
-    return f"isomorphic, {len(ours.training.steps):,} ops"
+def _size(ours: Flow) -> str:
+    return f"isomorphic, {len(ours.steps):,} ops"
 
 
 def _explained(

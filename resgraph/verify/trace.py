@@ -153,9 +153,8 @@ class _Tracer(TorchFunctionMode):
             if shape is not None:
                 return torch.empty(shape, device="meta", dtype=arguments["input"].dtype)
         elif name == "relu" or id(arguments.get("input")) in self.state:
-            return arguments[
-                "input"
-            ]  # as the count of batches, which has no number here
+            # The module's own state, such as BN's count of batches, has no numbers here.
+            return arguments["input"]
         if name in _MAKERS:
             kwargs = {"device": "meta"} | kwargs
         return func(*args, **kwargs)
@@ -181,7 +180,7 @@ class _Tracer(TorchFunctionMode):
         zeros = tuple(id(t) in self.zeros for _, t in tensors)
         plain = {k: None if _has_tensor(v) else v for k, v in arguments.items()}
         before = shapes[0] if shapes else ()
-        call = Call(name, plain, before, tuple(result.shape), len(tensors), zeros)
+        call = Call(name, plain, before, tuple(result.shape), zeros)
         self.alive.append((result, tensors))
         if _is_zeros(call):
             self.zeros.add(id(result))

@@ -138,8 +138,9 @@ class _Verification:
             yield from self._training(reference, start)
         else:
             yield skipped("numbers", "the reference's structure is another one already")
-        yield from self._models(start)
-        yield from self._identity(start)
+        meant = self._meant(start)  # anew: it may have been trained
+        yield from self._models(start, meant)
+        yield from self._identity(meant)
 
     def _declared(self) -> Iterator[Check]:
         """Constants, parameters, their start."""
@@ -157,7 +158,7 @@ class _Verification:
             return None
         flow = trace(self.theirs, self.subject.graph.input, training=True)
         return against_module(
-            self.subject.graph, ours, flow, self.subject.reference_name
+            self.subject.graph, ours.training, flow, self.subject.reference_name
         )
 
     # --- numbers ----------------------------------------------------------------------
@@ -218,13 +219,15 @@ class _Verification:
         state.load(meant, start, {name: name for name in self.wanted})
         return meant
 
-    def _identity(self, start: Mapping[str, Tensor]) -> Iterator[Check]:
+    def _identity(self, meant: Interpreter) -> Iterator[Check]:
         """The paper's equations, where the topology has identity paths."""
-        exact = deepcopy(self._meant(start)).double().train()
+        exact = deepcopy(meant).double().train()
         few = Batch(self.batch.images[:2], self.batch.labels[:2]).double()
         yield from identity_checks(self.subject.graph, exact, few)
 
-    def _models(self, start: Mapping[str, Tensor]) -> Iterator[Check]:
+    def _models(
+        self, start: Mapping[str, Tensor], meant: Interpreter
+    ) -> Iterator[Check]:
         model = self.subject.model
         if model is None:
             model = self.subject.export(
@@ -237,6 +240,4 @@ class _Verification:
             for size in self.options.sizes
         ]
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
-        yield from onnx_checks(
-            self.subject.graph, model, self._meant(start), batches, devices
-        )
+        yield from onnx_checks(self.subject.graph, model, meant, batches, devices)
