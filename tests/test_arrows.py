@@ -30,7 +30,8 @@ ARROWS = {
     "compiler": {"diagnostics", "expr", "names", "spec", "graph", "passes"},
     "origin": {"compiler", "diagnostics", "graph"},
     "reference": set(),
-    "train": {"diagnostics", "files", "__init__"},
+    "data": {"diagnostics", "files"},
+    "train": {"data", "diagnostics", "files", "__init__"},
     "infer": {"diagnostics"},
     "prove": {"diagnostics", "expr", "names", "ops", "graph"},
     "verify": {"diagnostics", "graph", "ops", "prove", "train", "infer"},
@@ -43,8 +44,8 @@ HOMES = {
     "jinja2": {"emit"},
     "ruamel": {"spec"},
     "networkx": {"graph", "passes", "prove"},
-    "sklearn": {"train"},
-    "datasets": {"train"},
+    "sklearn": {"data"},
+    "datasets": {"data"},
 }
 
 

@@ -14,15 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
+from resgraph.data import load_data, pictures
+from resgraph.data.cache import cache_folder, checksum
+from resgraph.data.dataset import mean_and_std
+from resgraph.data.names import CLASSES
 from resgraph.diagnostics import ResgraphError
 from resgraph.infer.images import read_image
-from resgraph.train import load_data, pictures
-from resgraph.train.cache import cache_folder, checksum
-from resgraph.train.data import mean_and_std
-from resgraph.train.names import CLASSES
 from tests.conftest import ROOT
 
 SHAPE = (3, 8, 8)
@@ -77,22 +76,22 @@ def test_digits_are_scikit_learns() -> None:
     data = load_data("digits", (1, 8, 8))
     assert data.train_images.shape == (1437, 1, 8, 8)
     assert data.test_images.shape == (360, 1, 8, 8)
-    assert data.train_images.dtype == torch.uint8
+    assert data.train_images.dtype == np.uint8
     assert data.classes == tuple("0123456789")
     assert data.flip_ok is False
-    ours = torch.cat([data.train_images, data.test_images]).flatten(1).numpy()
+    ours = np.concatenate([data.train_images, data.test_images]).reshape(-1, 64)
     theirs = np.round(load_digits().data * 255 / 16).astype(np.uint8)
     assert sorted(map(bytes, ours)) == sorted(map(bytes, theirs))
 
 
 def test_digits_are_split_alike_for_each_class_and_each_time() -> None:
     one, two = load_data("digits", (1, 8, 8)), load_data("digits", (3, 16, 12))
-    assert torch.equal(one.test_labels, two.test_labels)
-    counts = torch.bincount(one.test_labels)
+    assert np.array_equal(one.test_labels, two.test_labels)
+    counts = np.bincount(one.test_labels)
     assert int(counts.min()) >= 34
     assert int(counts.max()) <= 38
     assert two.train_images.shape == (1437, 3, 16, 12)
-    assert torch.equal(two.train_images[:, 0], two.train_images[:, 2])
+    assert np.array_equal(two.train_images[:, 0], two.train_images[:, 2])
     assert one.fingerprint == two.fingerprint
 
 
@@ -106,8 +105,8 @@ def test_parquet_gives_the_pixels(folder: Path) -> None:
     assert data.train_labels.tolist() == [0, 1, 2] * 4
     assert data.test_labels.tolist() == [2, 1, 0, 0]
     for index in range(12):
-        expected = torch.from_numpy(pixels(index)).permute(2, 0, 1)
-        assert torch.equal(data.train_images[index], expected)
+        expected = pixels(index).transpose(2, 0, 1)
+        assert np.array_equal(data.train_images[index], expected)
     everything = np.stack([pixels(i) for i in range(12)]) / 255
     np.testing.assert_allclose(data.mean, everything.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(data.std, everything.std((0, 1, 2)), rtol=1e-9)
@@ -120,8 +119,8 @@ def test_parquet_may_be_in_several_files(folder: Path) -> None:
     pq.write_table(table.slice(5), folder / "train-00001-of-00002.parquet")
     data = load_data(folder, SHAPE)
     assert data.train_labels.tolist() == [0, 1, 2] * 4
-    last = torch.from_numpy(pixels(11)).permute(2, 0, 1)
-    assert torch.equal(data.train_images[11], last)
+    last = pixels(11).transpose(2, 0, 1)
+    assert np.array_equal(data.train_images[11], last)
 
 
 def test_the_columns_of_cifar100(tmp_path: Path, monkeypatch: Any) -> None:
@@ -151,9 +150,7 @@ def test_names_that_the_files_hold_come_first(tmp_path: Path) -> None:
         made.to_parquet(str(tmp_path / "cifar10" / f"{part}.parquet"))
     data = load_data(tmp_path / "cifar10", SHAPE)
     assert data.classes == ("cat", "dog")
-    assert torch.equal(
-        data.test_images[1], torch.from_numpy(pixels(0)).permute(2, 0, 1)
-    )
+    assert np.array_equal(data.test_images[1], pixels(0).transpose(2, 0, 1))
 
 
 def test_known_names() -> None:
@@ -178,12 +175,12 @@ def test_the_second_time_nothing_is_decoded(
     assert len(entries()) == 1
     monkeypatch.setitem(sys.modules, "datasets", None)  # importing it would now fail
     second = load_data(folder, SHAPE)
-    assert torch.equal(first.train_images, second.train_images)
-    assert torch.equal(first.test_labels, second.test_labels)
+    assert np.array_equal(first.train_images, second.train_images)
+    assert np.array_equal(first.test_labels, second.test_labels)
     assert (first.classes, first.mean) == (second.classes, second.mean)
     second.train_images[0] = 0  # reaches neither the file nor the next reader
     third = load_data(folder, SHAPE)
-    assert torch.equal(first.train_images, third.train_images)
+    assert np.array_equal(first.train_images, third.train_images)
 
 
 @pytest.mark.parametrize("name", ["train_images.npy", "test_labels.npy", "entry.json"])
@@ -194,8 +191,8 @@ def test_a_damaged_entry_is_made_anew(folder: Path, name: str) -> None:
     content[-3] ^= 0xFF
     damaged.write_bytes(content)
     second = load_data(folder, SHAPE)
-    assert torch.equal(first.train_images, second.train_images)
-    assert torch.equal(first.test_labels, second.test_labels)
+    assert np.array_equal(first.train_images, second.train_images)
+    assert np.array_equal(first.test_labels, second.test_labels)
     assert len(entries()) == 1
     assert damaged.read_bytes() != content
 
@@ -307,7 +304,7 @@ def test_shape_and_classes_are_checked(folder: Path) -> None:
 def test_absent_data_name_the_way_out(tmp_path: Path) -> None:
     """In a process of its own, with a hub that cannot be reached."""
     code = (
-        "from resgraph.train import load_data\n"
+        "from resgraph.data import load_data\n"
         "from resgraph.diagnostics import ResgraphError\n"
         "try: load_data('cifar10', (3, 32, 32))\n"
         "except ResgraphError as error: print(error.message, error.hint)\n"
@@ -390,7 +387,7 @@ def test_the_shared_cifar10(root: Path, tmp_path: Path) -> None:
     data = load_data(tmp_path / "cifar10", (3, 32, 32))
     data.check_fits((3, 32, 32), 10)
     assert data.classes[:2] == ("airplane", "automobile")
-    assert int(torch.bincount(data.train_labels).min()) > 15
+    assert int(np.bincount(data.train_labels).min()) > 15
     assert all(
         0.4 < m < 0.55 and 0.2 < s < 0.3
         for m, s in zip(data.mean, data.std, strict=True)

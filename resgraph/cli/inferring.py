@@ -83,11 +83,11 @@ def infer_data(
     classifier: Classifier, data: str, show: int, top: int, json: bool
 ) -> None:
     """The test error over a data set, and its first few images one by one."""
-    from resgraph.train import load_data
+    from resgraph.data import load_data
 
     dataset = load_data(data, classifier.input_shape)
     dataset.check_fits(classifier.input_shape, len(classifier.classes))
-    rows, seconds = timed_top(classifier, dataset.test_images.numpy(), top)
+    rows, seconds = timed_top(classifier, dataset.test_images, top)
     labels = dataset.test_labels.tolist()
     wrong = sum(row[0].index != label for row, label in zip(rows, labels, strict=True))
     error = 100 * wrong / len(rows)

@@ -57,7 +57,8 @@ def train_command(
     Example: resgraph train generated/resnet20.py --data digits
     """
     require_file(generated)
-    from resgraph.train import TrainOptions, load_data, load_generated, train
+    from resgraph.data import load_data
+    from resgraph.train import TrainOptions, load_generated, train
 
     module = load_generated(generated)
     spec = resolved_spec(generated)

@@ -1,7 +1,6 @@
 """Train a generated network: load the file, load data, train, find the run again."""
 
 from resgraph.train import _openmp  # noqa: F401 (takes effect before torch is loaded)
-from resgraph.train.data import Dataset, load_data
 from resgraph.train.events import Event, Result
 from resgraph.train.loop import train
 from resgraph.train.module import Generated, load_generated
@@ -10,7 +9,6 @@ from resgraph.train.recipe import Recipe
 from resgraph.train.run import Record, Run, open_run
 
 __all__ = [
-    "Dataset",
     "Event",
     "Generated",
     "Recipe",
@@ -18,7 +16,6 @@ __all__ = [
     "Result",
     "Run",
     "TrainOptions",
-    "load_data",
     "load_generated",
     "open_run",
     "train",

@@ -11,8 +11,8 @@ import hashlib
 import torch
 from torch import Tensor
 
+from resgraph.data import Dataset
 from resgraph.train.augment import crop_and_flip, draw
-from resgraph.train.data import Dataset
 from resgraph.train.recipe import Recipe
 
 
@@ -84,8 +84,8 @@ class Batches:
         self.recipe = recipe
         self.seed = seed
         self.device = device
-        self.images = data.train_images.to(device)
-        self.labels = data.train_labels.to(device)
+        self.images = torch.from_numpy(data.train_images).to(device)
+        self.labels = torch.from_numpy(data.train_labels).to(device)
         self.normalise = Normalise(data, device)
         self.order = Order(len(data.train_images), recipe.batch, seed)
 

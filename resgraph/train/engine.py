@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resgraph.data import Dataset
 from resgraph.train.batches import Batches, Normalise, seed_of
-from resgraph.train.data import Dataset
 from resgraph.train.recipe import Recipe
 
 _TEST_BATCH = 500
@@ -40,7 +40,10 @@ class Engine:
         self.device = device
         self.amp = amp
         self.batches = Batches(data, recipe, seed, device)
-        self.test = (data.test_images, data.test_labels)
+        self.test = (
+            torch.from_numpy(data.test_images),
+            torch.from_numpy(data.test_labels),
+        )
         self.normalise = Normalise(data, device)
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0

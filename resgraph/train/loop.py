@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
 from resgraph.train.batches import seed_of
-from resgraph.train.data import Dataset
 from resgraph.train.engine import Engine, fastest
 from resgraph.train.events import Event, OnEvent, Result, Standing, result_of
 from resgraph.train.interrupt import Interrupt

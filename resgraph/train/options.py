@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError, did_you_mean
-from resgraph.train.data import Dataset
 from resgraph.train.module import Generated
 from resgraph.train.recipe import Recipe
 

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.files import atomic_write
-from resgraph.train.files import finite, read_json, write_json
+from resgraph.files import atomic_write, finite, read_json, write_json
 from resgraph.train.recipe import Recipe
 
 FINISHED = "finished"

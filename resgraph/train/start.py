@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from resgraph import __version__
+from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.data import Dataset
 from resgraph.train.events import Standing
 from resgraph.train.module import Generated
 from resgraph.train.options import TrainOptions

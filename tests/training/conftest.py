@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from resgraph.train import (
-    Dataset,
-    Generated,
-    Result,
-    TrainOptions,
-    load_data,
-    load_generated,
-    train,
-)
+from resgraph.data import Dataset, load_data
+from resgraph.train import Generated, Result, TrainOptions, load_generated, train
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 RECIPE = {

@@ -14,15 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resgraph.files import atomic_write
-from resgraph.train import (
-    Dataset,
-    TrainOptions,
-    load_generated,
-    open_run,
-    train,
-)
-from resgraph.train.files import write_json
+from resgraph.data import Dataset
+from resgraph.files import atomic_write, write_json
+from resgraph.train import TrainOptions, load_generated, open_run, train
 from tests.conftest import ROOT
 from tests.helpers import refused
 from tests.training.conftest import (

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from resgraph.train import (
-    Dataset,
-    TrainOptions,
-    load_generated,
-    train,
-)
+from resgraph.data import Dataset
+from resgraph.train import TrainOptions, load_generated, train
 from tests.helpers import refused
 from tests.training.conftest import (
     DIGEST,

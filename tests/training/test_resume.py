@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from resgraph.data import Dataset
 from resgraph.train import (
-    Dataset,
     Event,
     Generated,
     TrainOptions,

@@ -10,14 +10,8 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from resgraph.train import (
-    Dataset,
-    Event,
-    Generated,
-    TrainOptions,
-    open_run,
-    train,
-)
+from resgraph.data import Dataset
+from resgraph.train import Event, Generated, TrainOptions, open_run, train
 from tests.training.conftest import (
     DIGEST,
     SOURCE,
@@ -71,7 +65,7 @@ def test_weights_give_the_error_that_was_recorded(
 ) -> None:
     result = trained(iterations=60, eval_every=20)
     run = open_run(result.folder)
-    images = digits.test_images / 255
+    images = torch.from_numpy(digits.test_images) / 255
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (digits.mean, digits.std))
     errors = {run.last: result.test_error, run.best: result.best_error}
     for path, error in errors.items():
@@ -79,7 +73,7 @@ def test_weights_give_the_error_that_was_recorded(
         network.load_state_dict(load_file(path))
         with torch.inference_mode():
             classes = network((images - mean) / std).argmax(1)
-        wrong = (classes != digits.test_labels).sum().item()
+        wrong = (classes.numpy() != digits.test_labels).sum()
         assert 100 * wrong / len(images) == error
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from resgraph.diagnostics import ResgraphError
 
@@ -23,12 +21,12 @@ class Dataset:
     """Images and labels of a training and a test set, as they are before augmentation."""
 
     name: str
-    train_images: Tensor
+    train_images: NDArray[np.uint8]
     """[N, C, H, W] uint8."""
-    train_labels: Tensor
+    train_labels: NDArray[np.int64]
     """[N] int64, the index into `classes`."""
-    test_images: Tensor
-    test_labels: Tensor
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     """Per channel of the training images, on the scale where 255 is 1."""
@@ -89,10 +87,10 @@ def dataset(
     mean, std = mean_and_std(train[0])
     return Dataset(
         name=name,
-        train_images=torch.from_numpy(train[0]),
-        train_labels=torch.from_numpy(train[1]),
-        test_images=torch.from_numpy(test[0]),
-        test_labels=torch.from_numpy(test[1]),
+        train_images=train[0],
+        train_labels=train[1],
+        test_images=test[0],
+        test_labels=test[1],
         classes=classes,
         mean=mean,
         std=std,
@@ -130,9 +128,9 @@ def load_data(name_or_path: str | Path, input_shape: Shape) -> Dataset:
 
     Raises `ResgraphError` if the data cannot be found, or are damaged.
     """
-    from resgraph.train.digits import load_digits
-    from resgraph.train.parquet import load_folder
-    from resgraph.train.places import HUB, find
+    from resgraph.data.digits import load_digits
+    from resgraph.data.parquet import load_folder
+    from resgraph.data.places import HUB, find
 
     name = str(name_or_path)
     if name == "digits":

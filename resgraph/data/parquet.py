@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resgraph.data import cache
+from resgraph.data.cache import Decoded
+from resgraph.data.dataset import Dataset, Shape, dataset
+from resgraph.data.names import CLASSES
+from resgraph.data.pictures import MODES, decoded
 from resgraph.diagnostics import ResgraphError
-from resgraph.train import cache
-from resgraph.train.cache import Decoded
-from resgraph.train.data import Dataset, Shape, dataset
-from resgraph.train.names import CLASSES
-from resgraph.train.pictures import MODES, decoded
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label")

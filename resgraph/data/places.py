@@ -10,8 +10,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from resgraph.data.cache import cache_folder
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.cache import cache_folder
 
 HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 """Krizhevsky (2009), by name, and where on the hub."""

@@ -12,8 +12,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.train.data import Dataset, Shape, dataset
-from resgraph.train.pictures import resized
+from resgraph.data.dataset import Dataset, Shape, dataset
+from resgraph.data.pictures import resized
 
 RECIPE = {
     "iterations": 500,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.files import read_json, write_json
+from resgraph.files import read_json, write_json
 
 _FORMAT = 1  # of the entries; another number makes all of them anew
 
