@@ -2,7 +2,7 @@
 
 from resgraph.ops import merge, pointwise, pool, shortcut, weighted
 from resgraph.ops.base import Init, OnnxBuilder, Op, OpError, Shape, Weight
-from resgraph.ops.facts import POINT, WHOLE, Reach, Role
+from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
 
 _MODULES = (weighted, pointwise, merge, pool, shortcut)
 
@@ -24,6 +24,7 @@ __all__ = [
     "OpError",
     "Reach",
     "Role",
+    "Saved",
     "Shape",
     "Weight",
 ]

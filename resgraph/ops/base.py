@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from resgraph.expr import Expr, ExprError, exact, literal
 from resgraph.names import Name
-from resgraph.ops.facts import Reach, Role
+from resgraph.ops.facts import Reach, Role, Saved
 from resgraph.ops.fields import NumberField
 
 Shape = tuple[int, ...]
@@ -106,6 +106,9 @@ class Op(BaseModel):
     """What it makes of a shortcut, with the paper's figure of it."""
     after_addition: ClassVar[str] = ""
     """What the paper says of it as f, after the addition."""
+    rereads: ClassVar[bool] = False
+    """Whether training can let it read an activation anew for the gradient, computed once
+    more from what stands before BN, where it alone reads it (`train/memory.py`)."""
 
     name: Name | None = Field(
         default=None, description="The layer's name in the state_dict."
@@ -203,6 +206,12 @@ class Op(BaseModel):
     def reach(self) -> Reach | None:
         """What an output position sees of each input; None: not stated."""
         return None
+
+    # --- training (of a resolved op) ------------------------------------------------
+
+    def saved(self, *inputs: Shape) -> Saved:
+        """What PyTorch keeps for the gradient; the most there can be, unless stated."""
+        return Saved(inputs=True, output=True)
 
     # --- PyTorch --------------------------------------------------------------------
 

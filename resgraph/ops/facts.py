@@ -1,4 +1,4 @@
-"""What an op states about its part in a topology; `resgraph prove` asks for these."""
+"""What an op states about its part in a topology and in training; for `prove` and `plan`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,22 @@ class Reach:
     first: float
     last: float
     stride: int = 1
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What PyTorch keeps of an op, from its forward until its gradient is computed."""
+
+    inputs: bool = False
+    output: bool = False
+    elements: int = 0
+    """Per image, of tensors of its own in the activations' type, such as a mask."""
+    bytes: int = 0
+    """Per image, of tensors of its own in another type, such as indices."""
+    fixed: int = 0
+    """Bytes whatever the batch, such as a batch's statistics."""
+    view: bool = False
+    """The output is the input, in the same memory."""
 
 
 POINT = Reach(0, 0)

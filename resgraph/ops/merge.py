@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import pairwise
+from math import prod
 from typing import Any, ClassVar
 
 from resgraph.expr import Expr
 from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape
-from resgraph.ops.facts import POINT, Reach, Role
+from resgraph.ops.facts import POINT, Reach, Role, Saved
 from resgraph.ops.pointwise import operand
 
 
@@ -42,6 +43,9 @@ class Add(Op):
 
     def reach(self) -> Reach | None:
         return POINT
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved()
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -88,6 +92,12 @@ class Mul(Op):
     def reach(self) -> Reach | None:
         return POINT
 
+    def saved(self, *inputs: Shape) -> Saved:
+        """Both factors of each product; all but the last product are factors."""
+        return Saved(
+            inputs=True, elements=(len(inputs) - 2) * prod(self.shape(*inputs))
+        )
+
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
     ) -> str:
@@ -127,6 +137,9 @@ class Concat(Op):
 
     def reach(self) -> Reach | None:
         return POINT
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved()
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

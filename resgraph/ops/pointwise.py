@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from resgraph.expr import Expr
 from resgraph.ops.base import Fractional, OnnxBuilder, Op, Real, Shape, layer, source
-from resgraph.ops.facts import POINT, Reach, Role
+from resgraph.ops.facts import POINT, Reach, Role, Saved
 
 
 class Relu(Op):
@@ -36,6 +37,9 @@ class Relu(Op):
     def reach(self) -> Reach | None:
         return POINT
 
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(output=True)
+
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
     ) -> str:
@@ -60,6 +64,9 @@ class Sigmoid(Op):
 
     def reach(self) -> Reach | None:
         return POINT
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(output=True)
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -95,6 +102,9 @@ class Scale(Op):
     def reach(self) -> Reach | None:
         return POINT
 
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved()
+
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
     ) -> str:
@@ -119,6 +129,9 @@ class OneMinus(Op):
 
     def reach(self) -> Reach | None:
         return POINT
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved()
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
@@ -155,6 +168,10 @@ class Dropout(Op):
     def reach(self) -> Reach | None:
         return POINT
 
+    def saved(self, *inputs: Shape) -> Saved:
+        """Its mask: numbers on the CPU, less on CUDA."""
+        return Saved(elements=prod(inputs[0]) if self.rate else 0, view=not self.rate)
+
     def torch_layer(self, *channels: Any) -> str:
         return layer("nn.Dropout", source(self.rate, whole=False))
 
@@ -180,6 +197,9 @@ class Identity(Op):
 
     def reach(self) -> Reach | None:
         return POINT
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(view=True)
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

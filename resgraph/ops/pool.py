@@ -20,7 +20,7 @@ from resgraph.ops.base import (
     unless,
     window,
 )
-from resgraph.ops.facts import WHOLE, Reach, Role
+from resgraph.ops.facts import WHOLE, Reach, Role, Saved
 
 
 class _Pool(Op):
@@ -84,6 +84,10 @@ class MaxPool(_Pool):
     def slope(self, *others: str) -> str:
         return "the mask of the largest of each window"
 
+    def saved(self, *inputs: Shape) -> Saved:
+        """The input, and an int64 index for each element of the output."""
+        return Saved(inputs=True, bytes=8 * prod(self.shape(*inputs)))
+
 
 class AvgPool(_Pool):
     """The mean of each window, the padding's zeros counted."""
@@ -96,6 +100,9 @@ class AvgPool(_Pool):
 
     def slope(self, *others: str) -> str:
         return "the mean over each window"
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(inputs=True)
 
 
 class GlobalAvgPool(Op):
@@ -127,6 +134,9 @@ class GlobalAvgPool(Op):
     def reach(self) -> Reach | None:
         return WHOLE
 
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved()
+
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]
     ) -> str:
@@ -153,6 +163,9 @@ class Flatten(Op):
     def reach(self) -> Reach | None:
         """The linear layer behind it sees all of the vector."""
         return WHOLE
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(view=True)
 
     def torch_call(
         self, layer: str, *values: str, attribute: Callable[[Any], str]

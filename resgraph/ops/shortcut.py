@@ -17,7 +17,7 @@ from resgraph.ops.base import (
     need_map,
     unless,
 )
-from resgraph.ops.facts import Reach, Role
+from resgraph.ops.facts import Reach, Role, Saved
 
 
 class OptionA(Op):
@@ -70,6 +70,9 @@ class OptionA(nn.Module):
 
     def reach(self) -> Reach | None:
         return Reach(0, 0, self.stride)
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(view=self.gain(*inputs) == 1)
 
     def torch_layer(self, *channels: Any) -> str:
         stride = unless(1, self.stride)

@@ -26,7 +26,7 @@ from resgraph.ops.base import (
     unless,
     window,
 )
-from resgraph.ops.facts import POINT, WHOLE, Reach, Role
+from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
 
 
 class Conv(Op):
@@ -36,6 +36,7 @@ class Conv(Op):
     also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "weight")
     role: ClassVar[Role] = Role.WEIGHT
     on_shortcut: ClassVar[str] = "a convolution, as in Fig. 2e"
+    rereads: ClassVar[bool] = True
 
     kernel: Count = Field(description="Side of the square kernel.")
     channels: Count = Field(description="Output channels.")
@@ -108,6 +109,9 @@ class Conv(Op):
         taps = self.kernel**2 * (x[0] // self.groups)
         _, height, width = self.shape(x)
         return taps * self.channels * height * width
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(inputs=True)
 
     def torch_layer(self, *channels: Any) -> str:
         return layer(
@@ -184,6 +188,10 @@ class Bn(Op):
             Weight("running_var", shape, one, trainable=False),
         )
 
+    def saved(self, *inputs: Shape) -> Saved:
+        """The input, and the batch's mean and deviation per channel in float32."""
+        return Saved(inputs=True, fixed=8 * inputs[0][0])
+
     def torch_layer(self, *channels: Any) -> str:
         return layer(
             "nn.BatchNorm2d",
@@ -235,6 +243,9 @@ class Linear(Op):
 
     def multiply_adds(self, *inputs: Shape) -> int:
         return inputs[0][0] * self.features
+
+    def saved(self, *inputs: Shape) -> Saved:
+        return Saved(inputs=True)
 
     def torch_layer(self, *channels: Any) -> str:
         return layer(

@@ -1,0 +1,28 @@
+"""Amounts of memory as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from resgraph.diagnostics import UsageError
+
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{p}b": 1000**k for k, p in enumerate("kmgt", 1)}
+_UNITS |= {f"{p}ib": 1024**k for k, p in enumerate("kmgt", 1)}
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of `2GiB`, `1500 MB` or `4e9`'s plain digits. Raises `UsageError`."""
+    match = _AMOUNT.fullmatch(text)
+    unit = match and _UNITS.get(match[2].lower())
+    if not match or not unit or not (amount := int(float(match[1]) * unit)):
+        raise UsageError(
+            f"{text!r} is no amount of memory", "write it like 2GiB or 1500MiB"
+        )
+    return amount
+
+
+def words(amount: float) -> str:
+    """Bytes in MiB, to the nearest: `1,144 MiB`."""
+    return f"{amount / 2**20:,.0f} MiB"

@@ -1,0 +1,122 @@
+"""What one unit keeps for its gradient, counted from what each op states.
+
+A tensor is counted once however many ops keep it, and only what is kept from the forward
+to the gradient: not weights, not what an op needs while it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+from resgraph.graph import INPUT, Instance, Node
+from resgraph.ops import Role
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a unit keeps, for batches of any size and activations of any type."""
+
+    elements: int
+    """Per image, of activations, the unit's input left out."""
+    bytes: int
+    """Per image, of tensors of other types."""
+    fixed: int
+    """Bytes whatever the batch."""
+    input: int
+    """Elements of the unit's input per image."""
+    keeps_input: bool
+    keeps_output: bool
+    """Whether the output is among what is kept, as a final ReLU's is."""
+
+    def total(self, batch: int, size: int) -> int:
+        """Bytes without the input; `size` is that of an activation's element."""
+        return batch * (self.elements * size + self.bytes) + self.fixed
+
+    def entry(self, batch: int, size: int) -> int:
+        """Bytes of the input."""
+        return batch * self.input * size
+
+
+def kept(instance: Instance, bn_relu: bool) -> Kept:
+    """What the unit keeps; with `bn_relu`, activations that can be computed anew are not.
+
+    Where a BN feeds nothing but a ReLU, and that nothing but one op that can reread it,
+    the op keeps what stands before the BN, which the BN keeps anyway.
+    """
+    return _kept(_Key(instance), bn_relu)
+
+
+def fusable(instance: Instance) -> tuple[str, ...]:
+    """The BNs whose BN-ReLU can be computed anew, by name, in reading order."""
+    return tuple(bn for bn, _ in _fused(instance))
+
+
+class _Key:
+    """An instance, hashed by its identity: its own hash would walk all of its fields."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    def __hash__(self) -> int:
+        return id(self.instance)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.instance is self.instance
+
+
+@lru_cache(maxsize=4096)
+def _kept(key: _Key, bn_relu: bool) -> Kept:
+    instance = key.instance
+    unit, shapes = instance.unit, instance.shapes
+    anew = {relu: bn for bn, relu in _fused(instance)} if bn_relu else {}
+    memory = {INPUT: INPUT}  # the value whose memory a value lies in
+    held: set[str] = set()
+    elements = other = fixed = 0
+    for _, node, inputs in unit.steps():
+        saved = node.op.saved(*(shapes[i] for i in inputs))
+        memory[node.name] = memory[inputs[0]] if saved.view else node.name
+        if node.name not in anew:
+            held |= {memory[i] for i in inputs if saved.inputs and i not in anew}
+            held |= {memory[node.name]} if saved.output else set()
+        elements += saved.elements
+        other += saved.bytes
+        fixed += saved.fixed
+    return Kept(
+        elements=elements + sum(prod(shapes[v]) for v in held - {INPUT}),
+        bytes=other,
+        fixed=fixed,
+        input=prod(instance.input),
+        keeps_input=INPUT in held,
+        keeps_output=memory[unit.output] in held - {INPUT},
+    )
+
+
+def _fused(instance: Instance) -> Iterator[tuple[str, str]]:
+    """The BN and the ReLU of each BN-ReLU that can be computed anew."""
+    unit = instance.unit
+    readers: dict[str, list[Node]] = {}
+    for _, node, inputs in unit.steps():
+        for value in inputs:
+            readers.setdefault(value, []).append(node)
+
+    def only_reader(node: Node) -> Node | None:
+        nodes = readers.get(node.name, [])
+        return nodes[0] if len(nodes) == 1 and node.name != unit.output else None
+
+    for _, node, _ in unit.steps():
+        if node.op.role is not Role.NORM:
+            continue
+        relu = only_reader(node)
+        if relu is None or not _rectifies(relu):
+            continue
+        reader = only_reader(relu)
+        if reader is not None and reader.op.rereads:
+            yield node.name, relu.name
+
+
+def _rectifies(node: Node) -> bool:
+    """ReLU is the activation that changes nothing where nothing is negative."""
+    return node.op.role is Role.ACTIVATION and node.op.idle(True)

@@ -1,0 +1,171 @@
+"""Training that keeps less: BN-ReLU and whole segments of units computed anew.
+
+Both change what is kept between forward and backward, and no number: on the CPU the weights
+after a step are bitwise those of plain training. Modules are changed in place, by class, so
+that the names of the state_dict stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resgraph.train.bnrelu import PendingBatchNorm2d
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Recompute:
+    """What to compute anew in the backward pass; `resgraph.plan` decides it."""
+
+    segments: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+    """By the name of an nn.Sequential, from and to (exclusive) which child."""
+    bn_relu: Sequence[str] = ()
+    """The BatchNorm2d whose BN and ReLU, read by one convolution, are computed anew."""
+    peak: int = 0
+    """Bytes of saved tensors that are kept at most, as predicted."""
+
+
+def planned(network: nn.Module, recompute: Recompute) -> nn.Module:
+    """Let the network train as `recompute` says; it is changed in place and returned.
+
+    Inference, and forwards without gradients, stay as they are.
+    """
+    for name in recompute.bn_relu:
+        PendingBatchNorm2d.adopt(network.get_submodule(name))
+    for name, spans in recompute.segments.items():
+        _Segmented.adopt(network.get_submodule(name), spans)
+    return network
+
+
+class _Segmented(nn.Sequential):
+    """A stage some of whose units are computed anew, segment by segment."""
+
+    spans: tuple[Span, ...]
+
+    @classmethod
+    def adopt(cls, stage: nn.Module, spans: Sequence[Span]) -> None:
+        """Make a stage one of these."""
+        if type(stage) is not nn.Sequential:
+            raise TypeError(f"a {type(stage).__name__} is no nn.Sequential")
+        stage.__class__ = cls
+        stage.spans = tuple(spans)  # type: ignore[assignment]  # its class is cls now
+
+    def forward(self, x: Tensor) -> Tensor:
+        units = list(self)
+        if not (self.training and torch.is_grad_enabled()):
+            return _run(units, x)
+        done = 0
+        for start, stop in self.spans:
+            x = _run(units[done:start], x)
+            x = _anew(units[start:stop], x)
+            done = stop
+        return _run(units[done:], x)
+
+
+def _run(units: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for unit in units:
+        x = unit(x)
+    return x
+
+
+def _anew(units: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """The units' output, of which nothing is kept but x."""
+    # An input that needs no gradient would keep the weights' gradients from being asked for.
+    root = torch.empty(0, device=x.device, requires_grad=True)
+    result: Tensor = _Anew.apply(x, root, units)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Anew(torch.autograd.Function):
+    """Units whose forward is done once more when their gradients are asked for.
+
+    Unlike torch.utils.checkpoint it needs no hook per saved tensor, and lets BN's running
+    statistics see each batch once.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, root: Tensor, units: Sequence[nn.Module]
+    ) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.units = units
+        ctx.autocast = _autocast_of(x.device)
+        ctx.random = _random_state(x.device) if _draws(units) else None
+        return _run(units, x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
+        (saved,) = ctx.saved_tensors
+        x = saved.detach().requires_grad_(ctx.needs_input_grad[0])
+        with (
+            torch.enable_grad(),
+            torch.autocast(**ctx.autocast),
+            _random(ctx.random, x.device),
+            _statistics_as_they_are(ctx.units),
+        ):
+            y = _run(ctx.units, x)
+        torch.autograd.backward(y, gradient)
+        return x.grad, None, None
+
+
+def _autocast_of(device: torch.device) -> dict[str, Any]:
+    return {
+        "device_type": device.type,
+        "dtype": torch.get_autocast_dtype(device.type),
+        "enabled": torch.is_autocast_enabled(device.type),
+    }
+
+
+def _draws(units: Sequence[nn.Module]) -> bool:
+    """Whether the units draw random numbers."""
+    return any(
+        isinstance(module, nn.Dropout) and module.p > 0
+        for unit in units
+        for module in unit.modules()
+    )
+
+
+def _random_state(device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.get_rng_state()
+
+
+@contextlib.contextmanager
+def _random(state: Tensor | None, device: torch.device) -> Iterator[None]:
+    """Draw as in the state that is given; afterwards as if nothing had been drawn."""
+    if state is None:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        else:
+            torch.set_rng_state(state)
+        yield
+
+
+@contextlib.contextmanager
+def _statistics_as_they_are(units: Sequence[nn.Module]) -> Iterator[None]:
+    """Let BN use the batch's statistics without adding them to its running ones."""
+    norms = [
+        module
+        for unit in units
+        for module in unit.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
