@@ -33,6 +33,7 @@ ARROWS = {
     "data": {"diagnostics", "files"},
     "train": {"data", "diagnostics", "files", "__init__"},
     "infer": {"diagnostics"},
+    "plan": {"diagnostics", "graph", "ops"},
     "prove": {"diagnostics", "expr", "names", "ops", "graph"},
     "verify": {"diagnostics", "graph", "ops", "prove", "train", "infer"},
 }

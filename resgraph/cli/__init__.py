@@ -9,7 +9,15 @@ import typer
 
 import resgraph.cli.startup  # noqa: F401 (before the large imports)
 from resgraph import __version__
-from resgraph.cli import compiling, inferring, proving, running, showing, verifying
+from resgraph.cli import (
+    compiling,
+    inferring,
+    planning,
+    proving,
+    running,
+    showing,
+    verifying,
+)
 from resgraph.cli.common import tell
 from resgraph.diagnostics import ResgraphError
 
@@ -44,7 +52,7 @@ def common(
     """Options before the command."""
 
 
-for module in (compiling, showing, proving, verifying, running, inferring):
+for module in (compiling, showing, proving, verifying, planning, running, inferring):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 

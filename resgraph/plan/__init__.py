@@ -1,12 +1,13 @@
 """The memory planner: what training keeps, what it computes anew, and what that costs."""
 
+from resgraph.plan.auto import Planner
 from resgraph.plan.budget import parse_bytes, words
 from resgraph.plan.memory import fusable
-from resgraph.plan.planner import Plan, Segment, plan, strategies
+from resgraph.plan.planner import Plan, plan, strategies
 
 __all__ = [
     "Plan",
-    "Segment",
+    "Planner",
     "fusable",
     "parse_bytes",
     "plan",

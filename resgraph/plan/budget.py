@@ -13,7 +13,7 @@ _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes of `2GiB`, `1500 MB` or `4e9`'s plain digits. Raises `UsageError`."""
+    """Bytes of `2GiB`, `1500 MB` or plain digits. Raises `UsageError`."""
     match = _AMOUNT.fullmatch(text)
     unit = match and _UNITS.get(match[2].lower())
     if not match or not unit or not (amount := int(float(match[1]) * unit)):

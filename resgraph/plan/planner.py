@@ -14,24 +14,18 @@ same peak with fewer units computed anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.plan.budget import words
-from resgraph.plan.memory import Kept, kept
+from resgraph.plan.memory import Kept, fusable, kept
 
-
-@dataclass(frozen=True)
-class Segment:
-    """Units `start` to `stop` (exclusive) of a stage, computed anew together."""
-
-    stage: int
-    """Counted from 1."""
-    start: int
-    stop: int
+Span = tuple[int, int]
+"""From which unit of a stage to which, the latter exclusive."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +33,10 @@ class Plan:
     """What is computed anew, and what that costs. Bytes are of saved tensors alone."""
 
     name: str
-    segments: tuple[Segment, ...]
-    bn_relu: bool
-    """Whether BN-ReLU before a convolution is computed anew."""
+    segments: Mapping[str, tuple[Span, ...]]
+    """By stage (`stage1`), the units that are computed anew together."""
+    bn_relu: tuple[str, ...]
+    """The BNs that are computed anew with the ReLU behind them, as in the state_dict."""
     peak: int
     """Bytes, the most that is kept at any time."""
     anew: float
@@ -49,6 +44,10 @@ class Plan:
     batch: int
     element: int
     """Bytes of an activation's element."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan for run.json and `--json`; of the BNs their number."""
+        return asdict(self) | {"bn_relu": len(self.bn_relu)}
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class _Costs:
         self.batch = batch
         self.element = element
         self.bn_relu = bn_relu
+        self.graph = graph
         self.multiply_adds = graph.total("multiply_adds")
         parts = [instance for _, instance in graph.parts()]
         self.stem, *body, self.head = (kept(instance, bn_relu) for instance in parts)
@@ -127,9 +127,16 @@ class _Costs:
         name: str,
         peak: int,
         anew: float = 0.0,
-        segments: tuple[Segment, ...] = (),
+        segments: Mapping[str, tuple[Span, ...]] | None = None,
     ) -> Plan:
-        return Plan(name, segments, self.bn_relu, peak, anew, self.batch, self.element)
+        names = self._fused() if self.bn_relu else ()
+        return Plan(
+            name, segments or {}, tuple(names), peak, anew, self.batch, self.element
+        )
+
+    def _fused(self) -> Iterator[str]:
+        for prefix, instance in self.graph.parts():
+            yield from (prefix + name for name in fusable(instance))
 
     def inside(self, start: int, stop: int) -> int:
         """Bytes inside a segment once it is computed anew, its input left out."""
@@ -137,17 +144,23 @@ class _Costs:
         return own + sum(self.boundary(i) for i in range(start + 1, stop))
 
 
-def plan(graph: Graph, batch: int, element: int = 4, budget: int | None = None) -> Plan:
+def plan(
+    graph: Graph,
+    batch: int,
+    element: int = 4,
+    budget: int | None = None,
+    bn_relu: bool = True,
+) -> Plan:
     """The plan that does least anew among those within `budget` bytes.
 
     Without a budget nothing is done anew. `element` is the size of an activation's element:
-    4 in float32, 2 in bfloat16. Raises `ResgraphError` where no plan fits, with what the
-    smallest takes.
+    4 in float32, 2 in bfloat16. `bn_relu` says whether BN-ReLU may be computed anew.
+    Raises `ResgraphError` where no plan fits, with what the smallest takes.
     """
-    plain = _Costs(graph, batch, element, bn_relu=False).whole()
-    if budget is None or plain.peak <= budget:
-        return plain
-    costs = _Costs(graph, batch, element, bn_relu=True)
+    plain = _Costs(graph, batch, element, bn_relu=False)
+    if budget is None or plain.whole().peak <= budget:
+        return plain.whole()
+    costs = _Costs(graph, batch, element, bn_relu=True) if bn_relu else plain
     if costs.whole().peak <= budget:
         return costs.whole()
     if (found := _within(costs, budget)) is not None:
@@ -184,12 +197,9 @@ def _smallest(costs: _Costs) -> Plan:
     return best
 
 
-_Cut = tuple[int, int]
-
-
-def _equal(costs: _Costs, count: int) -> list[_Cut]:
+def _equal(costs: _Costs, count: int) -> list[Span]:
     """Segments of `count` units within the stages."""
-    cuts: list[_Cut] = []
+    cuts: list[Span] = []
     for i, unit in enumerate(costs.units):
         if unit.index % count == 0:
             cuts.append((i, i + 1))
@@ -198,7 +208,7 @@ def _equal(costs: _Costs, count: int) -> list[_Cut]:
     return cuts
 
 
-def _segmented(costs: _Costs, cuts: Sequence[_Cut]) -> Plan:
+def _segmented(costs: _Costs, cuts: Sequence[Span]) -> Plan:
     """The plan that computes these segments, from the first unit on, anew."""
     inputs, end = costs.before, cuts[-1][1]
     peak = 0
@@ -209,18 +219,22 @@ def _segmented(costs: _Costs, cuts: Sequence[_Cut]) -> Plan:
     units = costs.units[:end]
     anew = sum(unit.multiply_adds for unit in units) / costs.multiply_adds
     name = "segments and BN-ReLU anew" if costs.bn_relu else "segments anew"
-    return costs.plan(name, peak, anew, tuple(_segments(costs, cuts)))
+    return costs.plan(name, peak, anew, _by_stage(costs, cuts))
 
 
-def _segments(costs: _Costs, cuts: Iterable[_Cut]) -> Iterator[Segment]:
+def _by_stage(costs: _Costs, cuts: Sequence[Span]) -> dict[str, tuple[Span, ...]]:
+    found: dict[str, tuple[Span, ...]] = {}
     for start, stop in cuts:
         first = costs.units[start]
-        yield Segment(first.stage, first.index, first.index + stop - start)
+        span = (first.index, first.index + stop - start)
+        stage = f"stage{first.stage}"
+        found[stage] = (*found.get(stage, ()), span)
+    return found
 
 
 def _within(costs: _Costs, budget: int) -> Plan | None:
     """The plan that computes the fewest units anew within the budget."""
-    cuts: list[_Cut] = []
+    cuts: list[Span] = []
     inputs = inside = 0
     for i, unit in enumerate(costs.units):
         grown = inside + costs.boundary(i) + unit.inside

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +20,63 @@ from resgraph.train.bnrelu import PendingBatchNorm2d
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Recompute:
+class Recompute(Protocol):
     """What to compute anew in the backward pass; `resgraph.plan` decides it."""
 
-    segments: Mapping[str, Sequence[Span]] = field(default_factory=dict)
-    """By the name of an nn.Sequential, from and to (exclusive) which child."""
-    bn_relu: Sequence[str] = ()
-    """The BatchNorm2d whose BN and ReLU, read by one convolution, are computed anew."""
-    peak: int = 0
-    """Bytes of saved tensors that are kept at most, as predicted."""
+    @property
+    def segments(self) -> Mapping[str, Sequence[Span]]:
+        """By the name of an nn.Sequential, from and to (exclusive) which child."""
+
+    @property
+    def bn_relu(self) -> Sequence[str]:
+        """The BatchNorm2d whose BN and ReLU, read by one convolution, are done anew."""
+
+
+class MemoryPlanner(Protocol):
+    """Decides what to compute anew, once it is known how much there is to keep."""
+
+    def __call__(
+        self, *, batch: int, element: int, free: int | None, bn_relu: bool
+    ) -> Recompute:
+        """For `batch` images on a device, `element` bytes an activation's element.
+
+        `free` is what the device has left in bytes, None if unknown; `bn_relu` says
+        whether BN-ReLU may be done anew. Raises `ResgraphError` if nothing fits.
+        """
 
 
 def planned(network: nn.Module, recompute: Recompute) -> nn.Module:
     """Let the network train as `recompute` says; it is changed in place and returned.
 
     Inference, and forwards without gradients, stay as they are.
+    Raises `TypeError` for a module that is none of torch's plain ones.
     """
     for name in recompute.bn_relu:
         PendingBatchNorm2d.adopt(network.get_submodule(name))
     for name, spans in recompute.segments.items():
         _Segmented.adopt(network.get_submodule(name), spans)
     return network
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that the device has left; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        table = dict(line.split(":") for line in lines)
+        free = int(table["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    return min([free, *_left_to_the_group()])
+
+
+def _left_to_the_group() -> Iterator[int]:
+    """What a container's limit leaves, where there is one."""
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):  # no such group, or no limit: "max"
+        limit = int((group / "memory.max").read_text())
+        yield limit - int((group / "memory.current").read_text())
 
 
 class _Segmented(nn.Sequential):

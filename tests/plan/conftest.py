@@ -1,0 +1,100 @@
+"""What the planner's tests share: a network trained plainly, and as a plan says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resgraph.compiler import Compiler
+from resgraph.graph import Graph
+from resgraph.plan import Plan
+from resgraph.train.memory import planned
+from resgraph.train.saved import SavedBytes
+from tests.conftest import ROOT
+from tests.helpers import module_of
+
+SPECS = sorted((ROOT / "specs").glob("*.yaml"))
+BATCH = 3
+
+
+def shallow(spec: Path) -> Graph:
+    """A spec's first network, with few units a stage."""
+    depth = Fraction(29 if "bottleneck" in spec.stem else 20)
+    compiler = Compiler()
+    name = compiler.names(spec)[0]
+    return compiler.graphs(spec, name, {"depth": depth})[0]
+
+
+@dataclass
+class Step:
+    """What one forward and backward left behind."""
+
+    logits: Tensor
+    gradients: dict[str, Tensor | None]
+    buffers: dict[str, Tensor]
+    drawn: Tensor
+    """The next random numbers."""
+    peak: int
+    """Bytes saved at most."""
+    left: int
+    """Bytes still saved in the end."""
+
+    def equals(self, other: Step) -> bool:
+        """Bitwise, memory left out."""
+        pairs = itertools.chain(
+            [(self.logits, other.logits), (self.drawn, other.drawn)],
+            _paired(self.gradients, other.gradients),
+            _paired(self.buffers, other.buffers),
+        )
+        return all(torch.equal(a, b) for a, b in pairs)
+
+
+def _paired(
+    one: dict[str, Tensor | None], two: dict[str, Tensor | None]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        other = two[name]
+        assert tensor is not None
+        assert other is not None
+        yield tensor, other
+
+
+class Trainer:
+    """Trains a graph's generated network for one step."""
+
+    def __init__(self, graph: Graph, folder: Path) -> None:
+        module = module_of(graph, folder)
+        self.graph = graph
+        self.build: type[nn.Module] = getattr(module, module.__all__[0])
+
+    def step(self, plan: Plan | None = None, images: int = BATCH) -> Step:
+        torch.manual_seed(1)
+        network = self.build()
+        x = torch.randn(images, *self.graph.input)
+        if plan is not None:
+            planned(network, plan)
+        with SavedBytes(network) as saved:
+            logits = network(x)
+            logits.backward(torch.linspace(-1, 1, logits.numel()).view_as(logits))
+        return Step(
+            logits.detach(),
+            {name: p.grad for name, p in network.named_parameters()},
+            dict(network.named_buffers()),
+            torch.rand(4),
+            saved.peak,
+            saved.now,
+        )
+
+
+@pytest.fixture(params=SPECS, ids=lambda spec: spec.stem)
+def trainer(request: pytest.FixtureRequest, tmp_path: Path) -> Trainer:
+    """A shallow network of each spec."""
+    return Trainer(shallow(request.param), tmp_path)

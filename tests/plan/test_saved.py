@@ -1,0 +1,137 @@
+"""Predictions are held against what autograd keeps, to the byte; results bitwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from resgraph.ops.base import source
+from resgraph.plan import plan, strategies
+from resgraph.train.memory import free_bytes, planned
+from resgraph.train.saved import SavedBytes
+from tests.conftest import ROOT
+from tests.helpers import graph_of
+from tests.plan.conftest import BATCH, Trainer, shallow
+from tests.test_ops import CASES, layer_of, op_of
+
+
+@pytest.mark.parametrize(("kind", "attributes", "shapes"), CASES)
+def test_what_an_op_keeps(kind: str, attributes: dict, shapes: list) -> None:
+    op = op_of(kind, attributes)
+    layer = layer_of(op, shapes)
+    # Each input comes from an op of its own, as in a network, and is no leaf.
+    leaves = [torch.randn(2, *shape, requires_grad=True) for shape in shapes]
+    names = {f"v{i}": leaf + 1 for i, leaf in enumerate(leaves)}
+    call = op.torch_call("layer", *names, attribute=lambda v: source(v, whole=False))
+    namespace = {"layer": layer, "torch": torch, "functional": functional}
+    with SavedBytes(layer or nn.Module()) as saved:
+        result = eval(call, namespace, names)
+        facts = op.saved(*shapes)
+        elements = facts.elements + facts.output * result[0].numel()
+        elements += sum(v[0].numel() for v in names.values()) * facts.inputs
+        assert saved.now == 2 * (4 * elements + facts.bytes) + facts.fixed
+        assert facts.view == any(
+            result.untyped_storage().data_ptr() == v.untyped_storage().data_ptr()
+            for v in names.values()
+        )
+
+
+def test_every_strategy_keeps_what_was_predicted_and_changes_nothing(
+    trainer: Trainer,
+) -> None:
+    plain = trainer.step()
+    for made in strategies(trainer.graph, BATCH):
+        step = trainer.step(made)
+        assert step.peak == made.peak, made.name
+        assert step.left == 0
+        assert step.equals(plain), made.name
+
+
+@pytest.mark.parametrize("name", ["tiny", "zoo"])
+def test_other_networks_too(name: str, tmp_path: Path) -> None:
+    """All ops in one network, growing units among them; and a network of almost none."""
+    trainer = Trainer(graph_of(ROOT / "tests" / "specs" / f"{name}.yaml"), tmp_path)
+    plain = trainer.step()
+    for made in strategies(trainer.graph, BATCH):
+        step = trainer.step(made)
+        assert step.peak == made.peak, made.name
+        assert step.equals(plain), made.name
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.35])
+def test_a_budget_is_kept(share: float, tmp_path: Path) -> None:
+    trainer = Trainer(shallow(ROOT / "specs" / "preact_bottleneck.yaml"), tmp_path)
+    plain = trainer.step()
+    budget = int(share * plain.peak)
+    made = plan(trainer.graph, BATCH, 4, budget)
+    step = trainer.step(made)
+    assert step.peak == made.peak <= budget
+    assert step.equals(plain)
+
+
+def test_inference_and_names_stay_as_they_are(tmp_path: Path) -> None:
+    trainer = Trainer(shallow(ROOT / "specs" / "preact_basic.yaml"), tmp_path)
+    network = trainer.build().eval()
+    names = list(network.state_dict())
+    x = torch.randn(2, *trainer.graph.input)
+    before = network(x)
+    *_, smallest = strategies(trainer.graph, 2)
+    planned(network, smallest)
+    assert list(network.state_dict()) == names
+    assert torch.equal(network(x), before)
+    network.train()
+    with torch.no_grad():
+        logits = network(x)
+    assert not logits.requires_grad
+
+
+def test_an_input_that_needs_no_gradient_does_not_stop_those_of_the_weights(
+    tmp_path: Path,
+) -> None:
+    """A first segment that reads the images: there is no stem before it."""
+    text = (ROOT / "tests" / "specs" / "tiny.yaml").read_text()
+    path = tmp_path / "stemless.yaml"
+    path.write_text(
+        "\n".join(line for line in text.splitlines() if "stem:" not in line)
+    )
+    trainer = Trainer(graph_of(path), tmp_path)
+    *_, made = strategies(trainer.graph, BATCH)
+    assert made.segments
+    assert trainer.step(made).equals(trainer.step())
+
+
+def test_bfloat16_keeps_half(tmp_path: Path) -> None:
+    """Under autocast the recomputation runs in the same precision."""
+    trainer = Trainer(shallow(ROOT / "specs" / "preact_basic.yaml"), tmp_path)
+    plans = list(strategies(trainer.graph, BATCH, 2))
+    results, peaks = [], []
+    for made in plans:
+        torch.manual_seed(2)
+        network = planned(trainer.build(), made)
+        x = torch.randn(BATCH, *trainer.graph.input)
+        with SavedBytes(network) as saved:
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = network(x).float().square().sum()
+            loss.backward()
+        peaks.append(saved.peak)
+        results.append([p.grad for p in network.parameters()])
+    layers = (nn.Conv2d, nn.Linear)
+    casts = sum(
+        2 * m.weight.numel() for m in network.modules() if isinstance(m, layers)
+    )
+    for made, peak, gradients in zip(plans, peaks, results, strict=True):
+        # Autocast's copies of the weights are kept too, but for those of segments.
+        assert 0.95 * made.peak < peak <= 1.01 * (made.peak + casts)
+        for ours, plain in zip(gradients, results[0], strict=True):
+            torch.testing.assert_close(ours, plain, rtol=0.1, atol=0.05)
+
+
+def test_free_memory_is_known_on_linux() -> None:
+    free = free_bytes(torch.device("cpu"))
+    if Path("/proc/meminfo").exists():
+        assert free is not None
+        assert free > 2**20
