@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.measure import RESULTS, ROOT
+from resgraph.plan import words
 
 README = ROOT / "benchmarks" / "README.md"
 VERIFY = {
@@ -27,13 +28,12 @@ NAMES = {
 
 def write_tables() -> None:
     """Replace what stands below the mark in the README."""
-    data = json.loads((RESULTS / "compile.json").read_text())
     above = README.read_text().split(MARK)[0]
-    verify = RESULTS / "verify.json"
-    lines = [*_lines(data)]
-    if verify.is_file():
-        lines += ["", *_verify(json.loads(verify.read_text()))]
-    README.write_text("\n".join([f"{above}{MARK}", "", *lines]) + "\n")
+    lines = [f"{above}{MARK}"]
+    for name, section in SECTIONS.items():
+        if (path := RESULTS / f"{name}.json").is_file():
+            lines += ["", *section(json.loads(path.read_text()))]
+    README.write_text("\n".join(lines) + "\n")
 
 
 def _verify(data: dict[str, Any]) -> Iterator[str]:
@@ -125,3 +125,30 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"|{'|'.join([' --- '] * len(head))}|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
+
+
+def _memory(data: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"### Memory of training: {data['network']}, float32, batch {data['batch']} "
+        f"(medians of {data['rounds']} rounds)"
+    )
+    plain = data["ways"][0]
+    rows = [
+        [
+            way["name"],
+            "" if way["predicted"] is None else words(way["predicted"]),
+            words(way["counted"]),
+            f"{plain['counted'] / way['counted']:.1f}x",
+            f"{100 * way['anew']:.0f} %",
+            f"{way['seconds']:.2f} s",
+            f"{way['seconds'] / plain['seconds']:.2f}x",
+            words(data["at_128"][way["name"]]) if way["name"] in data["at_128"] else "",
+        ]
+        for way in data["ways"]
+    ]
+    head = ["done anew", "predicted", "counted", "less", "of the forward", "step"]
+    yield from _table([*head, "to plain", "predicted at batch 128"], rows)
+
+
+SECTIONS = {"compile": _lines, "verify": _verify, "memory": _memory}
+"""What stands below the mark, by file of results, in this order."""
