@@ -7,6 +7,7 @@ round, so that the ratios are of neighbours. Bytes are of saved tensors, counted
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks.measure import ROOT, median, save
 from benchmarks.report import write_tables
 from resgraph.compiler import Compiler
+from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.origin import origin
 from resgraph.plan import plan, strategies
@@ -110,8 +112,9 @@ def main() -> None:
 def _ways(graph: Graph, batch: int, build: Callable[[], nn.Module]) -> Iterator[Way]:
     plans = list(strategies(graph, batch))
     plain = plans[0].peak
-    twelfth = plan(graph, batch, 4, plain // 12)
-    plans.insert(-1, replace(twelfth, name="planned for a twelfth"))
+    with contextlib.suppress(ResgraphError):  # shallow networks cannot
+        twelfth = plan(graph, batch, 4, plain // 12)
+        plans.insert(-1, replace(twelfth, name="planned for a twelfth"))
     for made in plans:
         network = planned(_laid_out(build()), made)
         yield Way(made.name, network, made.peak, made.anew)
