@@ -53,7 +53,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
     If `write` fails, an earlier file at `path` is as it was.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_unfinished(path), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -64,6 +64,17 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed process left of `atomic_write`s to `path`."""
+    for file in path.parent.glob(f"{_unfinished(path)}*"):
+        file.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> str:
+    """How the temporary files for `path` begin."""
+    return f".{path.name}."
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -21,21 +21,32 @@ ARROWS = {
     "expr": set(),
     "files": {"diagnostics"},
     "names": set(),
+    "seal": {"diagnostics"},
     "ops": {"diagnostics", "expr", "names"},
     "spec": {"diagnostics", "expr", "names", "ops"},
     "graph": {"diagnostics", "expr", "names", "ops"},
     "graph/build": {"diagnostics", "expr", "names", "ops", "spec", "graph"},
     "passes": {"diagnostics", "expr", "names", "ops", "graph"},
-    "emit": {"diagnostics", "expr", "files", "names", "ops", "graph", "__init__"},
+    "emit": {
+        "diagnostics",
+        "expr",
+        "files",
+        "names",
+        "ops",
+        "graph",
+        "seal",
+        "__init__",
+    },
     "compiler": {"diagnostics", "expr", "names", "spec", "graph", "passes"},
     "origin": {"compiler", "diagnostics", "graph"},
     "reference": set(),
     "data": {"diagnostics", "files"},
-    "train": {"data", "diagnostics", "files", "__init__"},
-    "infer": {"diagnostics"},
+    "train": {"data", "diagnostics", "files", "seal", "__init__"},
+    "study": {"diagnostics", "files", "train"},
+    "infer": {"data", "diagnostics"},
     "plan": {"diagnostics", "graph", "ops"},
     "prove": {"diagnostics", "expr", "names", "ops", "graph"},
-    "verify": {"diagnostics", "graph", "ops", "prove", "train", "infer"},
+    "verify": {"diagnostics", "graph", "ops", "prove", "seal", "train", "infer"},
 }
 # Which parts may import each heavy library.
 HOMES = {
@@ -47,6 +58,8 @@ HOMES = {
     "networkx": {"graph", "passes", "prove"},
     "sklearn": {"data"},
     "datasets": {"data"},
+    "tensorboardX": {"train"},
+    "matplotlib": {"study"},
 }
 
 

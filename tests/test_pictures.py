@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resgraph.data.pictures import read_picture
 from resgraph.infer import read_images
-from resgraph.infer.images import read_image
 from tests.helpers import refused
 
 SHAPE = (3, 6, 5)
 
 
 COLOUR = (200, 100, 50)
+
+
+def read_image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    return read_picture(path, shape[0], shape[1:])
 
 
 def flat(mode: str, size: tuple[int, int] = (31, 17)) -> Image.Image:

@@ -16,6 +16,8 @@ from resgraph.cli import (
     proving,
     running,
     showing,
+    studying,
+    sweeping,
     verifying,
 )
 from resgraph.cli.common import tell
@@ -52,7 +54,17 @@ def common(
     """Options before the command."""
 
 
-for module in (compiling, showing, proving, verifying, planning, running, inferring):
+for module in (
+    compiling,
+    showing,
+    proving,
+    verifying,
+    planning,
+    running,
+    sweeping,
+    studying,
+    inferring,
+):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 

@@ -11,7 +11,7 @@ Generated = Annotated[
     Path, typer.Argument(help="A generated file.", metavar="generated/NAME.py")
 ]
 Data = Annotated[
-    str, typer.Option("--data", help="cifar10, cifar100, digits, or a folder.")
+    str, typer.Option("--data", help="cifar10, cifar100, digits, a folder (parquet, images) or a CIFAR archive.")
 ]
 TrainDevice = Annotated[
     str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda.")
@@ -34,11 +34,50 @@ Out = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")]
-Amp = Annotated[
+Precision = Annotated[
+    str,
+    typer.Option("--precision", help="auto (bf16 on a GPU, else fp32), fp32, tf32, bf16."),
+]
+ChannelsLast = Annotated[
     bool | None,
-    typer.Option("--amp/--no-amp", help="bfloat16 autocast; by default on a GPU."),
+    typer.Option(
+        "--channels-last/--no-channels-last", help="Layout of maps; by default yes."
+    ),
+]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile", help="torch.compile of units; by default on a GPU."
+    ),
+]
+CudaGraph = Annotated[
+    bool | None,
+    typer.Option(
+        "--cuda-graph/--no-cuda-graph",
+        help="Record the step and replay it; by default on a GPU.",
+    ),
+]
+Fused = Annotated[
+    bool | None,
+    typer.Option("--fused/--no-fused", help="SGD as one kernel; by default yes."),
 ]
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]
+CheckpointEvery = Annotated[
+    int | None,
+    typer.Option("--checkpoint-every", help="Steps between checkpoints; each test."),
+]
+SyncBn = Annotated[
+    bool | None,
+    typer.Option("--sync-bn/--no-sync-bn", help="BN over all ranks; by default yes."),
+]
+EvalEvery = Annotated[
+    int | None,
+    typer.Option("--eval-every", help="Steps between tests; by default an epoch."),
+]
+Monitored = Annotated[
+    bool,
+    typer.Option("--monitor", help="Record truncation, responses, gradients by unit."),
+]
 StopAt = Annotated[
     int | None, typer.Option("--stop-at", help="Stop after so many steps, resumably.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,12 +77,17 @@ def require_file(path: Path) -> None:
 
 
 def tell(error: ResgraphError) -> None:
-    """The error and its hint, on stderr; a spec's findings with their lines."""
+    """The error and its hint, on stderr; a spec's findings with their lines.
+
+    Of several processes that torchrun started, each says which it is.
+    """
     if isinstance(error, SpecError):
         for line in _findings(error):
             _paint(line)
         return
-    _paint(f"error: {error.message}")
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
+    _paint(f"{rank}error: {error.message}")
     if error.hint:
         _paint(f"  hint: {error.hint}")
 

@@ -9,29 +9,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resgraph.cli.behind import behind
 from resgraph.cli.choices import (
-    Amp,
     Batch,
+    ChannelsLast,
+    CheckpointEvery,
+    Compile,
+    CudaGraph,
     Data,
     Epochs,
+    EvalEvery,
+    Fused,
     Generated,
     Iterations,
     LogEvery,
     Lr,
+    Monitored,
     Out,
     Overwrite,
+    Precision,
     Resume,
     ScheduleScale,
     Seed,
     StopAt,
+    SyncBn,
     TrainDevice,
 )
 from resgraph.cli.common import SPEC, Json, console, require_file, say, say_json
+from resgraph.cli.planning import AUTO, MemoryBudget
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import UsageError
 
 if TYPE_CHECKING:
-    from resgraph.train import Result, Run
+    from resgraph.train import Result, Run, TrainOptions
 
 
 def train_command(
@@ -47,9 +57,18 @@ def train_command(
     out: Out = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    amp: Amp = None,
+    precision: Precision = "auto",
+    channels_last: ChannelsLast = None,
+    compile: Compile = None,
+    cuda_graph: CudaGraph = None,
+    fused: Fused = None,
+    sync_bn: SyncBn = None,
     log_every: LogEvery = 50,
+    eval_every: EvalEvery = None,
+    checkpoint_every: CheckpointEvery = None,
     stop_at: StopAt = None,
+    monitor: Monitored = False,
+    memory_budget: MemoryBudget = AUTO,
     json: Json = False,
 ) -> None:
     """Train a generated network by its recipe; everything goes into a run folder.
@@ -57,11 +76,8 @@ def train_command(
     Example: resgraph train generated/resnet20.py --data digits
     """
     require_file(generated)
-    from resgraph.data import load_data
-    from resgraph.train import TrainOptions, load_generated, train
+    from resgraph.train import TrainOptions
 
-    module = load_generated(generated)
-    spec = resolved_spec(generated)
     options = TrainOptions(
         data=data,
         device=device,
@@ -74,32 +90,57 @@ def train_command(
         out=out,
         resume=resume,
         overwrite=overwrite,
-        amp=amp,
+        precision=precision,
+        channels_last=channels_last,
+        compile=compile,
+        cuda_graph=cuda_graph,
+        fused=fused,
+        sync_bn=sync_bn,
+        checkpoint_every=checkpoint_every,
         log_every=log_every,
+        eval_every=eval_every,
         stop_at=stop_at,
+        monitor=monitor,
     )
-    dataset = load_data(data, module.input_shape)
+    run_training(generated, options, memory_budget, json)
+
+
+def run_training(
+    generated: Path, options: TrainOptions, memory_budget: str, json: bool
+) -> None:
+    """Train in this process, perhaps one of several that torchrun started."""
+    from resgraph.data import load_data
+    from resgraph.train import load_generated, train
+    from resgraph.train.options import pick_device
+    from resgraph.train.world import OtherRankError, joined
+
     shown = None if json else console()
-    files = {} if spec is None else {SPEC: spec}
-    result = train(module, dataset, options, console=shown, files=files)
-    if json:
+    try:
+        with joined(cuda=pick_device(options.device).type == "cuda") as world:
+            module = world.after_writer(lambda: load_generated(generated))
+            spec = world.after_writer(lambda: behind(generated))
+            planner = spec.planner(memory_budget)
+            data = world.after_writer(
+                lambda: load_data(options.data, module.input_shape)
+            )
+            result = train(
+                module,
+                data,
+                options,
+                console=shown,
+                files=spec.files,
+                world=world,
+                planner=planner,
+                cuts=spec.cuts if options.monitor else None,
+            )
+    except OtherRankError:  # which tells it
+        raise typer.Exit(1) from None
+    if world.is_writer and json:
         say_json(dataclasses.asdict(result) | {"folder": result.folder.as_posix()})
-    else:
+    elif world.is_writer:
         say_result(result)
     if result.status == "interrupted":
         raise typer.Exit(130)
-
-
-def resolved_spec(generated: Path) -> str | None:
-    """The spec behind a generated file, if it is there and still the same."""
-    from resgraph.origin import origin
-
-    found = origin(generated)
-    if found is None:
-        return None
-    compiler = Compiler()
-    found.graph(compiler)
-    return found.resolved(compiler)
 
 
 def say_result(result: Result) -> None:

@@ -1,4 +1,4 @@
-"""Data sets for training: what they are, how to come by one, whether one fits a network."""
+"""Data sets for training: what they are, and whether one fits a network."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resgraph.data.source import Shape, by
 from resgraph.diagnostics import ResgraphError
-
-Shape = tuple[int, int, int]
-"""Channels, height, width."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels of a training and a test set, as they are before augmentation."""
+    """Images and labels of a training and a test set, as they are before augmentation.
+
+    Raises `ResgraphError` if a label is not the index of a class.
+    """
 
     name: str
     train_images: NDArray[np.uint8]
@@ -40,6 +41,18 @@ class Dataset:
     """Fields of the training recipe that replace the generated file's, where that was
     written for other data."""
 
+    def __post_init__(self) -> None:
+        for part, labels in (
+            ("training", self.train_labels),
+            ("test", self.test_labels),
+        ):
+            if labels.min() < 0 or labels.max() >= len(self.classes):
+                raise ResgraphError(
+                    f"{self.name}: the {part} labels run from {labels.min()} to "
+                    f"{labels.max()}, which are not the indices of "
+                    f"{len(self.classes)} classes"
+                )
+
     @property
     def shape(self) -> Shape:
         """Channels, height and width of an image."""
@@ -50,8 +63,8 @@ class Dataset:
         """Raise `ResgraphError` unless images and classes are what a network takes."""
         if self.shape != tuple(input_shape):
             raise ResgraphError(
-                f"{self.name} has images of {_by(self.shape)}, "
-                f"the network takes {_by(input_shape)}",
+                f"{self.name} has images of {by(self.shape)}, "
+                f"the network takes {by(input_shape)}",
                 f"give the spec's network `input: {list(self.shape)}` and compile it",
             )
         if len(self.classes) != outputs:
@@ -62,89 +75,43 @@ class Dataset:
             )
 
 
-def dataset(
-    name: str,
-    train: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    test: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    classes: tuple[str, ...],
-    fingerprint: str,
-    *,
-    flip_ok: bool = True,
-    recipe: Mapping[str, Any] | None = None,
-) -> Dataset:
-    """A data set from arrays of images and labels, with its mean and deviation.
-
-    Raises `ResgraphError` if a set is empty or a label is not the index of a class.
-    """
-    for part, (images, labels) in (("training", train), ("test", test)):
-        if not len(images):
-            raise ResgraphError(f"{name}: the {part} set is empty")
-        if labels.min() < 0 or labels.max() >= len(classes):
-            raise ResgraphError(
-                f"{name}: the {part} labels run from {labels.min()} to {labels.max()}, "
-                f"which are not the indices of {len(classes)} classes"
-            )
-    mean, std = mean_and_std(train[0])
-    return Dataset(
-        name=name,
-        train_images=train[0],
-        train_labels=train[1],
-        test_images=test[0],
-        test_labels=test[1],
-        classes=classes,
-        mean=mean,
-        std=std,
-        fingerprint=fingerprint,
-        flip_ok=flip_ok,
-        recipe=recipe,
-    )
-
-
-def mean_and_std(
-    images: NDArray[np.uint8],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Each channel's mean and deviation over [N, C, H, W] uint8, where 255 is 1.
-
-    They come from counts of the 256 values, exact and without a copy in floats. A channel
-    of one value has deviation 1, so that dividing by it is harmless.
-    """
-    values = np.arange(256) / 255
-    moments = []
-    for channel in range(images.shape[1]):
-        counts = np.bincount(images[:, channel].reshape(-1), minlength=256)
-        share = counts / counts.sum()
-        mean = float(share @ values)
-        moments.append((mean, float(share @ (values - mean) ** 2) ** 0.5 or 1.0))
-    return tuple(m for m, _ in moments), tuple(s for _, s in moments)
-
-
 def load_data(name_or_path: str | Path, input_shape: Shape) -> Dataset:
-    """Load a data set for a network that takes `input_shape`.
+    """Load a data set for a network that takes `input_shape` (channels, height, width).
 
-    `digits`: 1,797 handwritten digits that scikit-learn ships. `cifar10`, `cifar100`:
-    from `$RESGRAPH_DATA/NAME`, `data/NAME`, `../shared/data/NAME`, an earlier download,
-    or the hub. Else a folder with train*.parquet and test*.parquet, in the columns that
-    `datasets` uses: `img` or `image`, and `label` or `fine_label`.
+    `digits`: 1,797 handwritten digits that scikit-learn ships. `cifar10`, `cifar100` (its
+    100 fine classes): found beside the project or in `$RESGRAPH_DATA`, in any form below,
+    or downloaded. Else a path: one of the official CIFAR archives, packed or unpacked; a
+    folder with train*.parquet and test*.parquet; a folder with train/CLASS/ and test/CLASS/
+    or val/CLASS/, whose pictures are brought to the network's size. docs/data.md tells all.
 
+    Images are decoded once and then mapped from a cache under the data's checksum.
     Raises `ResgraphError` if the data cannot be found, or are damaged.
     """
+    from resgraph.data import places
+    from resgraph.data.cache import decoded
     from resgraph.data.digits import load_digits
-    from resgraph.data.parquet import load_folder
-    from resgraph.data.places import HUB, find
+    from resgraph.data.forms import source_at
+    from resgraph.data.names import class_names
+    from resgraph.data.pictures import check_channels
 
-    name = str(name_or_path)
-    if name == "digits":
+    if str(name_or_path) == "digits":
         return load_digits(input_shape)
-    if name in HUB:
-        return load_folder(find(name), input_shape, name)
-    if not Path(name).is_dir():
-        raise ResgraphError(
-            f"no data set '{name}', and no folder of that name",
-            f"known: digits, {', '.join(HUB)}; or a folder with train*.parquet and "
-            "test*.parquet",
-        )
-    return load_folder(Path(name), input_shape)
-
-
-def _by(shape: Shape) -> str:
-    return " x ".join(map(str, shape))
+    check_channels(input_shape[0])
+    known = str(name_or_path) in places.HUB
+    path = places.find(str(name_or_path)) if known else Path(name_or_path)
+    source = source_at(path, input_shape, str(name_or_path) if known else None)
+    contents = source.checksum()
+    found = decoded(source, contents)
+    (train, train_labels), (test, test_labels) = found["train"], found["test"]
+    count = 1 + max(int(train_labels.max()), int(test_labels.max()))
+    return Dataset(
+        name=source.name,
+        train_images=train,
+        train_labels=train_labels,
+        test_images=test,
+        test_labels=test_labels,
+        classes=class_names(source.name, count, found.classes),
+        mean=found.mean,
+        std=found.std,
+        fingerprint=f"sha256:{contents}",
+    )

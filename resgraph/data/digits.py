@@ -12,8 +12,10 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.data.dataset import Dataset, Shape, dataset
+from resgraph.data.dataset import Dataset
+from resgraph.data.moments import mean_and_std
 from resgraph.data.pictures import resized
+from resgraph.data.source import Shape
 
 RECIPE = {
     "iterations": 500,
@@ -40,12 +42,18 @@ def load_digits(input_shape: Shape) -> Dataset:
     train, test, train_labels, test_labels = train_test_split(
         images, labels, test_size=0.2, stratify=labels, random_state=_SPLIT_SEED
     )
-    return dataset(
-        "digits",
-        (train, train_labels),
-        (test, test_labels),
-        tuple(str(digit) for digit in range(10)),
-        f"sha256:{hashlib.sha256(grey.tobytes() + labels.tobytes()).hexdigest()}",
+    mean, std = mean_and_std(train)
+    contents = hashlib.sha256(grey.tobytes() + labels.tobytes()).hexdigest()
+    return Dataset(
+        name="digits",
+        train_images=train,
+        train_labels=train_labels,
+        test_images=test,
+        test_labels=test_labels,
+        classes=tuple(str(digit) for digit in range(10)),
+        mean=mean,
+        std=std,
+        fingerprint=f"sha256:{contents}",
         flip_ok=False,
         recipe=RECIPE | {"pad": max(1, input_shape[1] // 8)},
     )

@@ -20,3 +20,14 @@ CLASSES = {
     "cifar100": tuple(_CIFAR100.split()),
 }
 """By data set, in the order of the labels."""
+
+
+def class_names(data: str, count: int, stored: tuple[str, ...]) -> tuple[str, ...]:
+    """Names for so many classes: those stored with the data, if they are enough.
+
+    Else those that are known for the data set of that name, else the labels' numbers.
+    """
+    for names in (stored, CLASSES.get(data, ())):
+        if names and count <= len(names):
+            return names
+    return tuple(str(number) for number in range(count))

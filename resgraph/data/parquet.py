@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,73 +12,150 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.data import cache
-from resgraph.data.cache import Decoded
-from resgraph.data.dataset import Dataset, Shape, dataset
-from resgraph.data.names import CLASSES
-from resgraph.data.pictures import MODES, decoded
+from resgraph.data import source
+from resgraph.data.checksums import checksum
+from resgraph.data.pictures import no_size_warnings, read_picture
+from resgraph.data.source import PARTS, Chunk, Problems, by
 from resgraph.diagnostics import ResgraphError
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label")
-_CHUNK = 1000  # rows decoded at a time
 
 
-def load_folder(folder: Path, input_shape: Shape, name: str | None = None) -> Dataset:
-    """The data set in a folder of train*.parquet and test*.parquet.
+class Parquet:
+    """The data set in a folder of train*.parquet and test*.parquet."""
 
-    Images are decoded once and kept in the cache under the files' checksum; afterwards
-    neither the parquet files' contents nor `datasets` are looked into.
-    Raises `ResgraphError` for missing files or columns, images that do not decode or that
-    differ in size, and labels that are none.
-    """
-    channels = input_shape[0]
-    if channels not in MODES:
-        raise ResgraphError(
-            f"images have 1, 3 or 4 channels, the network takes {channels}"
+    def __init__(self, folder: Path, channels: int, name: str) -> None:
+        """Raises `ResgraphError` if one of the sets is not there."""
+        self.name = name
+        self.variant = str(channels)
+        self.channels = channels
+        self.files = {part: sorted(folder.glob(f"{part}*.parquet")) for part in PARTS}
+        if lacking := [f"{part}*.parquet" for part in PARTS if not self.files[part]]:
+            raise ResgraphError(
+                f"no {' and no '.join(lacking)} in {folder}",
+                "a data folder holds train*.parquet and test*.parquet",
+            )
+
+    def checksum(self) -> str:
+        """Of the files' contents alone."""
+        return checksum([file for part in PARTS for file in self.files[part]])
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[_Tables]:
+        """Begin to read; `datasets` reads the files as a stream, without copies."""
+        with tempfile.TemporaryDirectory() as scratch, _quiet(), no_size_warnings():
+            tables = {part: _open(self.files[part], scratch) for part in PARTS}
+            yield _Tables(tables, self.channels)
+
+
+class _Tables:
+    def __init__(self, tables: dict[str, _Table], channels: int) -> None:
+        self._tables = tables
+        self._channels = channels
+        self._shape: tuple[int, ...] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return next((t.classes for t in self._tables.values() if t.classes), ())
+
+    def chunks(self, part: str, problems: Problems) -> Iterator[Chunk]:
+        self._shape, row = None, 0
+        for stored, labels in self._tables[part].batches():
+            images, kept = [], []
+            for offset, item in enumerate(stored):
+                try:
+                    images.append(self._image(item))
+                    kept.append(offset)
+                except ResgraphError as error:
+                    problems.add(f"{part} set, row {row + offset}: {error.message}")
+            row += len(stored)
+            checked = _labels(labels, f"{part} set", problems)
+            if images:
+                yield np.stack(images), checked[kept]
+
+    def _image(self, stored: Any) -> NDArray[np.uint8]:
+        data = stored.get("bytes") if isinstance(stored, dict) else stored
+        if not isinstance(data, bytes):
+            raise ResgraphError("there is no image in it")
+        image = read_picture(io.BytesIO(data), self._channels)
+        self._shape = self._shape or image.shape
+        if image.shape != self._shape:
+            raise ResgraphError(
+                f"the image is {by(image.shape[1:])}, those before it {by(self._shape[1:])}"
+            )
+        return image
+
+
+class _Table:
+    """The rows of one set, as `datasets` streams them."""
+
+    def __init__(self, rows: Any, image: str, label: str, file: Path) -> None:
+        self._rows, self._image, self._label, self._file = rows, image, label, file
+        self.classes = tuple(getattr(rows.features[label], "names", None) or ())
+
+    def batches(self) -> Iterator[tuple[list[Any], list[Any]]]:
+        """What the columns hold, images not decoded: each a dict with `bytes`."""
+        from datasets import Image
+
+        rows = self._rows.select_columns([self._image, self._label])
+        if isinstance(self._rows.features[self._image], Image):
+            rows = rows.cast_column(self._image, Image(decode=False))
+        batches = rows.iter(batch_size=source.CHUNK)
+        while True:
+            with _errors_of(self._file):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch[self._image], batch[self._label]
+
+
+def _open(files: list[Path], scratch: str) -> _Table:
+    import datasets
+
+    with _errors_of(files[0]):
+        rows = datasets.load_dataset(
+            "parquet",
+            data_files=[str(file) for file in files],
+            split="train",
+            streaming=True,
+            batch_size=source.CHUNK,
+            cache_dir=scratch,
         )
-    name = name or folder.resolve().name
-    files = {part: _files(folder, part) for part in ("train", "test")}
-    checksum = cache.checksum([*files["train"], *files["test"]])
-    key = f"{checksum}-{channels}"
-    found = cache.load(key)
-    if found is None:
-        found = _decode(name, files, channels)
-        cache.store(key, found)
-    return dataset(
-        name,
-        (found.train_images, found.train_labels),
-        (found.test_images, found.test_labels),
-        found.classes,
-        f"sha256:{checksum}",
+    image, label = (
+        _column(rows.column_names or [], files[0], what, wanted)
+        for what, wanted in (("images", _IMAGE_COLUMNS), ("labels", _LABEL_COLUMNS))
+    )
+    return _Table(rows, image, label, files[0])
+
+
+def _column(
+    present: Sequence[str], file: Path, what: str, wanted: tuple[str, ...]
+) -> str:
+    for column in wanted:
+        if column in present:
+            return column
+    raise ResgraphError(
+        f"{file} has no column of {what}; it has {', '.join(present)}",
+        f"call it {' or '.join(wanted)}",
     )
 
 
-def _files(folder: Path, part: str) -> list[Path]:
-    files = sorted(folder.glob(f"{part}*.parquet"))
-    if not files:
-        raise ResgraphError(
-            f"no {part}*.parquet in {folder}",
-            "a data folder holds train*.parquet and test*.parquet",
-        )
-    return files
+def _labels(stored: list[Any], where: str, problems: Problems) -> NDArray[np.int64]:
+    wrong = sum(type(label) is not int or abs(label) >= 2**31 for label in stored)
+    if wrong:
+        problems.add(f"{where}: {wrong} labels are not whole numbers")
+        return np.zeros(len(stored), np.int64)
+    return np.asarray(stored, np.int64)
 
 
-def _decode(name: str, files: dict[str, list[Path]], channels: int) -> Decoded:
-    arrays: dict[str, Any] = {}
-    names: list[str] | None = None
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
-        for part, paths in files.items():
-            where = f"{name}, {part} set"
-            rows = _open(paths, scratch)
-            image, label = _columns(rows, paths[0])
-            if not len(rows):
-                raise ResgraphError(f"{where}: it is empty")
-            arrays[f"{part}_labels"] = _labels(rows, label, where)
-            arrays[f"{part}_images"] = _images(rows, image, channels, where)
-            names = names or getattr(rows.features[label], "names", None)
-    count = 1 + max(int(arrays[f"{part}_labels"].max()) for part in files)
-    return Decoded(**arrays, classes=_classes(count, names, CLASSES.get(name)))
+@contextlib.contextmanager
+def _errors_of(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # pyarrow's and datasets' errors have no common base
+        cause = str(error.__cause__ or error).partition("\n")[0]
+        raise ResgraphError(f"cannot read {file}: {cause}") from None
 
 
 @contextlib.contextmanager
@@ -95,89 +173,3 @@ def _quiet() -> Iterator[None]:
         datasets.logging.set_verbosity(verbosity)
         if bars:
             datasets.enable_progress_bars()
-
-
-def _open(files: list[Path], scratch: str) -> Any:
-    """The rows as `datasets` reads them; its own copy goes into the scratch folder."""
-    import datasets
-
-    try:
-        return datasets.load_dataset(
-            "parquet",
-            data_files=[str(file) for file in files],
-            split="train",
-            batch_size=_CHUNK,
-            cache_dir=scratch,
-            keep_in_memory=True,
-        )
-    except Exception as error:  # pyarrow's and datasets' errors have no common base
-        cause = str(error.__cause__ or error).partition("\n")[0]
-        raise ResgraphError(f"cannot read {files[0]}: {cause}") from None
-
-
-def _columns(rows: Any, file: Path) -> tuple[str, str]:
-    """The names of the columns with the images and the labels."""
-    names = []
-    for what, wanted in (("images", _IMAGE_COLUMNS), ("labels", _LABEL_COLUMNS)):
-        found = [column for column in wanted if column in rows.column_names]
-        if not found:
-            raise ResgraphError(
-                f"{file} has no column of {what}; it has {', '.join(rows.column_names)}",
-                f"call it {' or '.join(wanted)}",
-            )
-        names.append(found[0])
-    return names[0], names[1]
-
-
-def _images(rows: Any, column: str, channels: int, where: str) -> NDArray[np.uint8]:
-    """All images of the column as [N, C, H, W]."""
-    images: NDArray[np.uint8] | None = None
-    for index, stored in enumerate(_stored(rows, column)):
-        image = _image(stored, channels, f"{where}, row {index}")
-        if images is None:
-            images = np.empty((len(rows), *image.shape), np.uint8)
-        if image.shape != images.shape[1:]:
-            raise ResgraphError(
-                f"{where}, row {index}: the image is {image.shape[1]} x {image.shape[2]}, "
-                f"those before it {images.shape[2]} x {images.shape[3]}",
-                "bring all images to one size",
-            )
-        images[index] = image
-    assert images is not None
-    return images
-
-
-def _stored(rows: Any, column: str) -> Iterator[Any]:
-    """What the column holds for each image, not decoded: a dict with `bytes`."""
-    from datasets import Image
-
-    only = rows.select_columns([column])
-    if isinstance(only.features[column], Image):
-        only = only.cast_column(column, Image(decode=False))
-    for batch in only.iter(batch_size=_CHUNK):
-        yield from batch[column]
-
-
-def _image(stored: Any, channels: int, where: str) -> NDArray[np.uint8]:
-    data = stored.get("bytes") if isinstance(stored, dict) else stored
-    if not isinstance(data, bytes):
-        raise ResgraphError(f"{where}: there is no image in it")
-    try:
-        return decoded(data, channels)
-    except Exception as error:  # Pillow's plugins raise many kinds on damaged data
-        raise ResgraphError(f"{where}: the image does not decode: {error}") from None
-
-
-def _labels(rows: Any, column: str, where: str) -> NDArray[np.int64]:
-    labels = np.asarray(rows[column][:])
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ResgraphError(f"{where}: the labels in '{column}' are not whole numbers")
-    return labels.astype(np.int64)
-
-
-def _classes(count: int, *known: Sequence[str] | None) -> tuple[str, ...]:
-    """The first names that are enough for so many classes, else their numbers."""
-    for names in known:
-        if names and count <= len(names):
-            return tuple(names)
-    return tuple(str(number) for number in range(count))

@@ -1,19 +1,77 @@
-"""From a stored picture to the uint8 array that a network is trained on.
+"""From a picture of any kind and size to the uint8 array that a network takes.
 
-`resgraph.infer.images` does the same to pictures that it is given, without torch; a test
-holds the two together.
+Training and inference both come here, so a picture is the same numbers to both. The size is
+reached bicubic, with the whole picture, whatever its proportions.
 """
 
 from __future__ import annotations
 
-import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from resgraph.diagnostics import ResgraphError
+
+SUFFIXES = frozenset(
+    [".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+)
+"""What counts as a picture in a folder; a file named by itself may be called anything."""
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode for so many channels."""
+
+_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+
+
+def check_channels(channels: int) -> None:
+    """Raise `ResgraphError` for a number of channels that no picture has."""
+    if channels not in MODES:
+        raise ResgraphError(
+            f"pictures have 1, 3 or 4 channels, the network takes {channels}"
+        )
+
+
+def read_picture(
+    file: Path | BinaryIO, channels: int, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """One picture as [C, H, W], upright as its EXIF data say, transparency over white.
+
+    `size` is the height and width to bring it to; None leaves it as it is.
+    Raises `ResgraphError`, whose message says what "it" is, if the picture is unreadable, or
+    so large that it may be an attack.
+    """
+    check_channels(channels)
+    mode = MODES[channels]
+    try:
+        with Image.open(file) as image:
+            _check_pixels(image)
+            upright = _eight_bits(ImageOps.exif_transpose(image))
+            plain = (upright if mode == "RGBA" else _opaque(upright)).convert(mode)
+            array = np.asarray(resized(plain, *size) if size else plain)
+    except Image.DecompressionBombError:
+        raise ResgraphError(
+            f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is refused"
+        ) from None
+    except Exception as error:  # Pillow's plugins raise many kinds on damaged files
+        raise ResgraphError(_reason(file, error)) from None
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+@contextmanager
+def no_size_warnings() -> Iterator[None]:
+    """Keep Pillow from warning of large pictures, which `read_picture` refuses.
+
+    Warnings are a matter of the whole process, so this is entered once, before threads.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def resized(image: Image.Image, height: int, width: int) -> Image.Image:
@@ -23,11 +81,33 @@ def resized(image: Image.Image, height: int, width: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def decoded(data: bytes, channels: int) -> NDArray[np.uint8]:
-    """A JPEG, PNG or the like as [C, H, W] uint8.
+def _check_pixels(image: Image.Image) -> None:
+    """Refuse what Pillow itself refuses only from twice as many pixels."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        raise Image.DecompressionBombError
 
-    Raises `OSError`, `ValueError` or the like if the bytes are no whole image.
-    """
-    with Image.open(io.BytesIO(data)) as image:
-        array = np.asarray(image.convert(MODES[channels]))
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The picture with 16 bits per pixel brought to 8, which Pillow would cut off."""
+    if not image.mode.startswith("I"):
+        return image
+    wide = np.asarray(image).astype(np.int64).clip(0, 65535)
+    return Image.fromarray((wide >> 8).astype(np.uint8))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The picture laid over white, if it is transparent anywhere."""
+    if image.mode not in _ALPHA and "transparency" not in image.info:
+        return image
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer)
+
+
+def _reason(file: Path | BinaryIO, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no picture of a known kind"
+    if isinstance(file, Path) and file.is_dir():
+        return "it is a folder"
+    return f"it cannot be read: {error or type(error).__name__}"

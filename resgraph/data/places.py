@@ -10,7 +10,9 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from resgraph.data.cache import cache_folder
+from resgraph.data.archives import FORMS
+from resgraph.data.checksums import cache_folder
+from resgraph.data.forms import holds_data, official_in
 from resgraph.diagnostics import ResgraphError
 
 HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
@@ -18,33 +20,37 @@ HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 
 
 def find(name: str) -> Path:
-    """The folder that holds the data set; downloads it if no folder does.
+    """Where the data set is, in any of the forms; downloads it if it is nowhere.
 
+    In each place that is `NAME` or, under its own name, an official archive.
     Raises `ResgraphError` if it is neither here nor to be downloaded.
     """
-    folders = places(name)
-    for folder in folders:
-        if any(folder.glob("train*.parquet")):
-            return folder
+    roots = places()
+    for root in roots:
+        if holds_data(root / name):
+            return root / name
+        if official := official_in(root, name):
+            return official
     try:
-        return _download(name, folders[-1])
+        return _download(name, roots[-1] / name)
     except Exception as error:  # whatever the network or the hub can come up with
-        looked = ", ".join(str(folder) for folder in folders)
+        looked = ", ".join(str(root / name) for root in roots)
+        archives = " and ".join(form.archive for form in FORMS if form.data == name)
         raise ResgraphError(
             f"{name} is not here and cannot be downloaded: {_first_line(error)}",
-            f"looked for train*.parquet in {looked}; put it there, or set "
+            f"looked in {looked}, and beside these for {archives}; put it there, or set "
             "RESGRAPH_DATA, or try resgraph with --data digits, which needs no download",
         ) from None
 
 
-def places(name: str) -> list[Path]:
-    """Where the data set may lie, in order; the last is where a download goes."""
-    root = os.environ.get("RESGRAPH_DATA")
+def places() -> list[Path]:
+    """The folders in which data sets may lie, in order; the last is for downloads."""
+    given = os.environ.get("RESGRAPH_DATA")
     return [
-        *([Path(root) / name] if root else []),
-        Path("data") / name,
-        Path("../shared/data") / name,
-        cache_folder() / "downloads" / name,
+        *([Path(given)] if given else []),
+        Path("data"),
+        Path("../shared/data"),
+        cache_folder() / "downloads",
     ]
 
 

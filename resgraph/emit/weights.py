@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.ops import Weight
+from resgraph.seal import unsealed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,9 +94,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ResgraphError(f"{path}: no such file")
     try:
-        return load_file(path)
+        tensors: dict[str, Any] = load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise ResgraphError(
             f"{path} is not a readable safetensors file: {error}",
             "other formats: load them in PyTorch and save with safetensors.torch.save_file",
         ) from None
+    unsealed(path)
+    return tensors

@@ -45,6 +45,13 @@ class Plan:
     element: int
     """Bytes of an activation's element."""
 
+    @property
+    def words(self) -> str:
+        """What is computed anew, for the user; empty where nothing is."""
+        if not self.segments and not self.bn_relu:
+            return ""
+        return f"{self.name}: at most {words(self.peak)} kept"
+
     def as_dict(self) -> dict[str, Any]:
         """The plan for run.json and `--json`; of the BNs their number."""
         return asdict(self) | {"bn_relu": len(self.bn_relu)}

@@ -2,11 +2,11 @@
 
 from resgraph.train import _openmp  # noqa: F401 (takes effect before torch is loaded)
 from resgraph.train.events import Event, Result
-from resgraph.train.loop import train
 from resgraph.train.module import Generated, load_generated
 from resgraph.train.options import TrainOptions
 from resgraph.train.recipe import Recipe
 from resgraph.train.run import Record, Run, open_run
+from resgraph.train.session import train
 
 __all__ = [
     "Event",

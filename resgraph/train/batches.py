@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from resgraph.data import Dataset
-from resgraph.train.augment import crop_and_flip, draw
+from resgraph.diagnostics import ResgraphError
+from resgraph.train.augment import Draws, crop_and_flip, draw, sent
 from resgraph.train.recipe import Recipe
+from resgraph.train.streaming import Rows, Stream, fits
 
 
 def seed_of(seed: int, purpose: str, number: int = 0) -> int:
@@ -32,18 +34,21 @@ class Order:
     """The images' order: one epoch's permutation after the other, without a gap.
 
     A batch may end one epoch and begin the next, so that all batches are full and every
-    image is used equally often.
+    image is used equally often. `part` is the part of each batch that is wanted here.
     """
 
-    def __init__(self, count: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, count: int, batch: int, seed: int, part: slice = slice(None)
+    ) -> None:
         self.count = count
         self.batch = batch
         self.seed = seed
+        self.part = part
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
 
     def indices(self, iteration: int) -> Tensor:
-        """[batch] int64: the images of an iteration, counted from 0."""
+        """[batch] int64, or the part of it: the images of an iteration, from 0."""
         start, parts = iteration * self.batch, []
         end = start + self.batch
         while start < end:
@@ -51,7 +56,7 @@ class Order:
             part = self._of(epoch)[first : first + end - start]
             parts.append(part)
             start += len(part)
-        return torch.cat(parts)
+        return torch.cat(parts)[self.part]
 
     def _of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
@@ -71,34 +76,105 @@ class Normalise:
         self.shift = (-mean / std).to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
-        floats = images.to(torch.float32) * self.scale + self.shift
+        floats = images.to(torch.float32).mul_(self.scale).add_(self.shift)
         return floats.contiguous(memory_format=torch.channels_last)
 
 
+def check_batch(batch: int, data: Dataset, ranks: int = 1) -> None:
+    """Raise `ResgraphError` if batches of that size cannot be had from the training set.
+
+    A batch is at most the set, and is split evenly over the ranks.
+    """
+    count = len(data.train_images)
+    if batch > count:
+        raise ResgraphError(
+            f"a batch of {batch:,} images is larger than the training set of {data.name}, "
+            f"which has {count:,}",
+            f"give --batch {count} or less",
+        )
+    if batch % ranks:
+        raise ResgraphError(
+            f"batches of {batch} images cannot be split evenly over {ranks} ranks",
+            f"give a --batch that {ranks} divides",
+        )
+
+
 class Batches:
-    """Training batches on a device; the whole training set lies there as uint8."""
+    """Training batches on a device, by iteration.
+
+    The training set lies on the device as uint8 where it fits; else it is read from disk
+    as training goes on. Both give bitwise the same batches. Each batch is drawn whole and
+    then split: the parts of all ranks together are the batch of a single rank, bitwise.
+    """
 
     def __init__(
-        self, data: Dataset, recipe: Recipe, seed: int, device: torch.device
+        self,
+        data: Dataset,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        stream: bool | None = None,
+        workers: int = 2,
     ) -> None:
+        """Batches of `recipe.batch` images, or of this rank's part of them.
+
+        `stream` says whether the set is read from disk all the time, by so many `workers`
+        (processes; with 0, by this one); None decides by its size.
+        Raises `ResgraphError` for what `check_batch` refuses.
+        """
+        check_batch(recipe.batch, data, ranks)
+        share = recipe.batch // ranks
+        self._part = slice(rank * share, (rank + 1) * share)
+        self.count = len(data.train_images)
         self.recipe = recipe
         self.seed = seed
         self.device = device
-        self.images = torch.from_numpy(data.train_images).to(device)
-        self.labels = torch.from_numpy(data.train_labels).to(device)
         self.normalise = Normalise(data, device)
-        self.order = Order(len(data.train_images), recipe.batch, seed)
+        self.order = Order(self.count, recipe.batch, seed, self._part)
+        if stream is None:
+            stream = not fits(data.train_images.nbytes, device)
+        self._stream: Stream | None = None
+        if stream:
+            rows = Rows(data.train_images, data.train_labels, self.order.indices)
+            self._stream = Stream(rows, workers, pinned=device.type == "cuda")
+            shape = (share, *data.shape)
+            self._images = torch.empty(shape, dtype=torch.uint8, device=device)
+            self._labels = torch.empty(share, dtype=torch.int64, device=device)
+        else:
+            self._images = torch.from_numpy(data.train_images).to(device)
+            self._labels = torch.from_numpy(data.train_labels).to(device)
 
     def __getitem__(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Images [batch, C, H, W] float32, normalised and augmented; labels [batch]."""
-        indices = self.order.indices(iteration)
-        if self.device.type == "cuda":  # else the copy would wait for the device
-            indices = indices.pin_memory().to(self.device, non_blocking=True)
-        images = self.normalise(self.images[indices])
+        indices, draws = self.prepare(iteration)
+        return self.build(sent(indices, self.device), draws.to(self.device))
+
+    def prepare(self, iteration: int) -> tuple[Tensor, Draws]:
+        """The host's part of a batch: what `build` is to be given, still on the CPU.
+
+        Indices [batch] int64 and the draws. While streaming, this also puts the images in
+        their place on the device, so that `build` has to come before the next `prepare`.
+        """
+        generator = generator_of(self.seed, "augment", iteration)
+        recipe = self.recipe
+        draws = draw(recipe.batch, recipe.pad, recipe.flip, generator)[self._part]
+        if self._stream is None:
+            return self.order.indices(iteration), draws
+        images, labels = self._stream[iteration]
+        self._images.copy_(images, non_blocking=True)
+        self._labels.copy_(labels, non_blocking=True)
+        return torch.arange(len(images)), draws
+
+    def build(self, indices: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """The device's part: from tensors there, the images and labels of a batch.
+
+        It has one shape, and nothing in it makes the host wait, so it can be captured in a
+        CUDA graph.
+        """
+        images, labels = self.normalise(self._images[indices]), self._labels[indices]
         if self.recipe.pad or self.recipe.flip:
-            generator = generator_of(self.seed, "augment", iteration)
-            recipe, count = self.recipe, len(images)
-            draws = draw(count, recipe.pad, recipe.flip, generator).to(self.device)
-            images = crop_and_flip(images, draws, recipe.pad)
-        labels = self.labels[indices]
+            images = crop_and_flip(images, draws, self.recipe.pad)
         return images.contiguous(memory_format=torch.channels_last), labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resgraph.data import Dataset
+from resgraph.train.augment import Draws, sent
 from resgraph.train.batches import Batches, Normalise, seed_of
+from resgraph.train.compiled import compile_units, failures_explained, uncompiled
+from resgraph.train.cudagraph import GraphedStep
+from resgraph.train.execution import Execution
+from resgraph.train.memory import Recompute, planned
+from resgraph.train.parallel import parallel
+from resgraph.train.precision import autocast
 from resgraph.train.recipe import Recipe
+from resgraph.train.world import ALONE, World
 
 _TEST_BATCH = 500
 
@@ -29,17 +37,32 @@ class Engine:
         data: Dataset,
         recipe: Recipe,
         seed: int,
-        device: torch.device,
-        amp: bool,
+        execution: Execution,
+        world: World = ALONE,
+        sync_bn: bool = True,
+        recompute: Recompute | None = None,
     ) -> None:
+        device = execution.device
+        self.format = (
+            torch.channels_last if execution.channels_last else torch.contiguous_format
+        )
         # torch's annotations lack the form of `to` with a memory format alone.
-        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device).to(memory_format=self.format)  # type: ignore[call-overload]
+        if recompute is not None:
+            planned(network, recompute)
+        if execution.compile:
+            compile_units(network, whole=world.size == 1)
         self.network = network
+        self.world = world
+        self.sync_bn = sync_bn
+        self.parallel = parallel(network, world, sync_bn)
         self.recipe = recipe
         self.seed = seed
         self.device = device
-        self.amp = amp
-        self.batches = Batches(data, recipe, seed, device)
+        self.execution = execution
+        self.batches = Batches(
+            data, recipe, seed, device, rank=world.rank, ranks=world.size
+        )
         self.test = (
             torch.from_numpy(data.test_images),
             torch.from_numpy(data.test_labels),
@@ -47,32 +70,92 @@ class Engine:
         self.normalise = Normalise(data, device)
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0
-        self.optimizer = torch.optim.SGD(
+        self.optimizer = self._optimizer()
+        self._graphed: GraphedStep | None = None
+
+    def _optimizer(self) -> torch.optim.SGD:
+        lr: float | Tensor = self.recipe.lr
+        if self.execution.cuda_graph:  # a number would be recorded as it was then
+            lr = torch.tensor(lr, device=self.device)
+        return torch.optim.SGD(
             self.network.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
+            lr=lr,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=self.recipe.nesterov,
+            fused=self.execution.fused or None,  # None lets torch choose
         )
 
     def step(self, iteration: int) -> None:
-        """One step of SGD, the iterations counted from 0."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr_at(iteration)
-        torch.manual_seed(seed_of(self.seed, "dropout", iteration))
-        images, labels = self.batches[iteration]
+        """One step of SGD, the iterations counted from 0.
+
+        Raises `ResgraphError` at the first step if the network cannot be compiled, or the
+        step not be recorded, as was chosen.
+        """
+        self._set_lr(self.recipe.lr_at(iteration))
+        torch.manual_seed(seed_of(self.seed, f"dropout{self.world.suffix}", iteration))
+        indices, draws = self.batches.prepare(iteration)
+        inputs = [indices, draws.top, draws.left, draws.mirrored]
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            loss = functional.cross_entropy(self.network(images), labels)
+        compiles = self.execution.compile
+        with failures_explained() if compiles else contextlib.nullcontext():
+            if self.execution.cuda_graph:
+                self._replay(inputs)
+            else:
+                self._advance([sent(tensor, self.device) for tensor in inputs])
+        self.loss_count += 1
+
+    def _advance(self, inputs: Sequence[Tensor]) -> None:
+        """The device's part of a step, all in place: what a CUDA graph records."""
+        indices, *drawn = inputs
+        images, labels = self.batches.build(indices, Draws(*drawn))
+        images = images.contiguous(memory_format=self.format)
+        with autocast(self.device, self.execution.precision):
+            loss = functional.cross_entropy(self.parallel(images), labels)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimizer.step()
         self.loss_sum += loss.detach()
-        self.loss_count += 1
+
+    def _replay(self, inputs: Sequence[Tensor]) -> None:
+        """The same by a CUDA graph."""
+        if self._graphed is None:
+            changed = [
+                *self.network.parameters(),
+                *self.network.buffers(),
+                *self._momentum(),
+                self.loss_sum,
+            ]
+            self._graphed = GraphedStep(self._advance, changed, self.device)
+        self._graphed(inputs)
+
+    def _momentum(self) -> list[Tensor]:
+        """Each parameter's momentum. Before the first step it is 0, not absent as in torch.
+
+        The first step comes out the same: 0 times momentum, plus the gradient.
+        """
+        if not self.recipe.momentum:
+            return []
+        state = self.optimizer.state
+        for parameter in self.network.parameters():
+            if state[parameter].get("momentum_buffer") is None:
+                state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return [state[p]["momentum_buffer"] for p in self.network.parameters()]
+
+    def _set_lr(self, lr: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def mean_loss(self) -> float:
         """The mean training loss since `forget_loss`; waits for the device."""
-        return self.loss_sum.item() / max(1, self.loss_count)
+        return self._loss_sum().item() / max(1, self.loss_count)
+
+    def _loss_sum(self) -> Tensor:
+        """The sum of the global batches' losses, each the mean over the ranks' parts."""
+        return self.world.total(self.loss_sum) / self.world.size
 
     def forget_loss(self) -> None:
         """Begin a new mean."""
@@ -82,22 +165,29 @@ class Engine:
     def test_error(self, stop: Callable[[], bool] = lambda: False) -> float | None:
         """Percent of the test set that is classified wrongly, single view, in float32.
 
-        None if `stop` told to leave off.
+        Each rank tests its share. None if `stop` told any of them to leave off.
         """
         self.network.eval()
+        if not self.sync_bn:  # then each rank has statistics of its own
+            self.world.equalise(self.network.buffers())
         wrong = torch.zeros((), dtype=torch.int64, device=self.device)
-        count = len(self.test[0])
-        with torch.inference_mode():
-            for start in range(0, count, _TEST_BATCH):
-                if stop():
-                    return None
-                images, labels = (
-                    part[start : start + _TEST_BATCH].to(self.device)
-                    for part in self.test
-                )
-                logits = self.network(self.normalise(images))
+        share, stopped = self.world.share(len(self.test[0])), False
+        with torch.inference_mode(), self._as_written():
+            for start in range(share.start, share.stop, _TEST_BATCH):
+                if stopped := stop():
+                    break
+                chosen = slice(start, min(start + _TEST_BATCH, share.stop))
+                images, labels = (part[chosen].to(self.device) for part in self.test)
+                images = self.normalise(images).contiguous(memory_format=self.format)
+                logits = self.network(images)
                 wrong += (logits.argmax(1) != labels).sum()
-        return 100 * wrong.item() / count
+        if self.world.any(stopped):
+            return None
+        return 100 * self.world.total(wrong).item() / len(self.test[0])
+
+    def _as_written(self) -> contextlib.AbstractContextManager[Any]:
+        """Within it, the network runs as its file has it."""
+        return uncompiled() if self.execution.compile else contextlib.nullcontext()
 
     def is_finite(self) -> bool:
         """Whether every weight and running statistic is a number."""
@@ -113,24 +203,16 @@ class Engine:
         """All that a later process needs to go on as if there had been no break."""
         return {
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "loss_sum": self.loss_sum,
+            "optimizer": self.optimizer.state_dict()["state"],
+            "loss_sum": self._loss_sum(),
             "loss_count": self.loss_count,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave, perhaps on another device or by another execution."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        ours = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**ours, "state": state["optimizer"]})
+        self._graphed = None  # it has the addresses of the momentum that was
         self.loss_sum.copy_(state["loss_sum"])
         self.loss_count = int(state["loss_count"])
-
-
-@contextlib.contextmanager
-def fastest(device: torch.device) -> Iterator[None]:
-    """On CUDA, let cuDNN measure which algorithm is fastest for each convolution."""
-    if device.type != "cuda":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
-        yield

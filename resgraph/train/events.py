@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from resgraph.train.run import Record, Run
 
@@ -33,11 +35,23 @@ class Standing:
     iteration: int = 0
     tested: int = 0
     """The iteration of the last test."""
+    recorded: int = 0
+    """The iteration of the last record."""
     train_loss: float | None = None
     test_error: float | None = None
     best_error: float | None = None
     best_iteration: int | None = None
     seconds: float = 0.0
+
+
+class Monitor(Protocol):
+    """What looks into the network at each record."""
+
+    def record(self, iteration: int, images: Tensor, labels: Tensor) -> None:
+        """Look at the network after `iteration` steps, on this rank's last batch."""
+
+    def forget_after(self, iteration: int) -> None:
+        """Drop what was noted for later iterations, which will come again."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class Result:
 
     folder: Path
     status: str
-    """`finished`, `stopped` (at `stop_at`) or `interrupted` (by Ctrl-C)."""
+    """`finished`, `stopped` (at `stop_at`) or `interrupted` (by Ctrl-C or SIGTERM)."""
     iteration: int
     train_loss: float | None
     """Mean cross-entropy in nats, as in the last record."""
@@ -66,6 +80,7 @@ class Result:
 
 def result_of(run: Run) -> Result:
     """The result that run.json holds."""
-    fields: dict[str, Any] = dict(run.about["results"])
-    fields.pop("tested", None)
-    return Result(folder=run.folder, status=run.status, **fields)
+    results: dict[str, Any] = run.about["results"]
+    named = {field.name for field in fields(Result)}
+    kept = {name: value for name, value in results.items() if name in named}
+    return Result(folder=run.folder, status=run.status, **kept)

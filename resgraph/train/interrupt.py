@@ -13,11 +13,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupt:
     """While it is entered, the first signal sets `requested`, and a second one stops hard.
 
+    Not so with `patient`: torchrun passes on to its processes the signals that the
+    terminal has sent them already, so there a second one means no more than the first.
     Outside the main thread, where Python takes no signals, it does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.requested = False
+        self.patient = patient
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -35,6 +38,6 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and not self.patient:
             raise KeyboardInterrupt
         self.requested = True

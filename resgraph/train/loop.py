@@ -1,151 +1,145 @@
-"""Training from start to end: when to record, test, save and stop."""
+"""The iterations of a run: when to record, test, save and stop."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
-import torch
-
-from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.batches import seed_of
-from resgraph.train.engine import Engine, fastest
-from resgraph.train.events import Event, OnEvent, Result, Standing, result_of
+from resgraph.train.checkpoint import (
+    Found,
+    generators,
+    set_generators,
+)
+from resgraph.train.clock import Clock
+from resgraph.train.engine import Engine
+from resgraph.train.events import (
+    Event,
+    Monitor,
+    Standing,
+)
 from resgraph.train.interrupt import Interrupt
-from resgraph.train.module import Generated
-from resgraph.train.options import TrainOptions, pick_device
+from resgraph.train.journal import Journal
+from resgraph.train.options import TrainOptions
 from resgraph.train.run import (
     DIVERGED,
+    FAILED,
     FINISHED,
     INTERRUPTED,
-    RUNNING,
     STOPPED,
     Record,
 )
-from resgraph.train.start import Plan, begin
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def train(
-    generated: Generated,
-    data: Dataset,
-    options: TrainOptions | None = None,
-    *,
-    console: Console | None = None,
-    on_event: OnEvent | None = None,
-    files: Mapping[str, str] | None = None,
-) -> Result:
-    """Train a network on a data set and keep all about it in a run folder.
-
-    Progress is shown on `console`, if given, and told to `on_event`. `files` (names and
-    texts) are kept in a new run's folder. On the CPU, a run that was interrupted and
-    resumed ends with bitwise the same weights as one that was not. The caller's random
-    generators are left as they are.
-
-    Raises `ResgraphError` if network and data do not fit together, if the device is not
-    there, if the folder holds another run, or if the loss stops being a number; then the
-    last good weights are in the folder.
-    """
-    options = options or TrainOptions()
-    device = pick_device(options.device)
-    cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(cuda))
-        stack.enter_context(fastest(device))
-        torch.manual_seed(seed_of(options.seed, "weights"))
-        network = generated.build()
-        data.check_fits(generated.input_shape, generated.classes(network))
-        plan = begin(generated, data, options, network, device, files or {})
-        if plan.run.status == FINISHED:
-            return result_of(plan.run)
-        listeners = [on_event] if on_event else []
-        if console is not None:
-            from resgraph.train.progress import Display
-
-            listeners.append(stack.enter_context(Display(console)))
-        stack.enter_context(_memory_explained(plan.recipe.batch))
-        engine = Engine(network, data, plan.recipe, options.seed, device, plan.amp)
-        return _Loop(plan, engine, options, listeners).run()
+from resgraph.train.start import Plan
+from resgraph.train.weights import Tested, best_of
+from resgraph.train.world import OtherRankError, World
 
 
-@contextlib.contextmanager
-def _memory_explained(batch: int) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise ResgraphError(
-            f"the device's memory is too small for batches of {batch} images",
-            "try a smaller --batch",
-        ) from None
+class DivergedError(ResgraphError):
+    """Training has left the numbers."""
 
 
-class _Loop:
-    """The iterations of one run in this process."""
+class Loop:
+    """The iterations of one run in this process, one of the world's ranks."""
 
     def __init__(
         self,
         plan: Plan,
         engine: Engine,
         options: TrainOptions,
-        listeners: list[OnEvent],
+        journal: Journal,
+        world: World,
+        monitor: Monitor | None = None,
     ) -> None:
         self.plan = plan
-        self.folder = plan.run
         self.recipe = plan.recipe
         self.engine = engine
         self.options = options
-        self.listeners = listeners
-        self.images = len(engine.batches.images)
+        self.journal = journal
+        self.world = world
+        self.monitor = monitor
+        self.images = plan.run.about["train_images"]
         epoch = math.ceil(self.images / self.recipe.batch)
         self.eval_every = options.eval_every or epoch
         self.at = Standing()
-        self.interrupt = Interrupt()
-        self.began = time.perf_counter()
+        self.saved: int | None = None  # the iteration of the last checkpoint
+        self.interrupt = Interrupt(patient=world.size > 1)
+        self.clock = Clock()
 
-    def run(self) -> Result:
-        """Train until the end, until `stop_at`, or until the user has enough."""
-        if self.plan.resumes:
-            self._take_up()
-        else:
-            self._save(best=False)  # so that there are good weights from the beginning
-        self.folder = self.folder.update(status=RUNNING)
-        self._restart_speed()
-        self._tell(text=self._title())
+    def run(self, found: Found | None) -> None:
+        """Train until the end, until `stop_at`, or until the user has enough.
+
+        `found` is the checkpoint to go on from; None begins a new run.
+        """
+        if found is not None:
+            self._take_up(found)
         with self.interrupt:
-            status = self._iterate()
-            if status != FINISHED:
-                self._save_state()
-        self._conclude(status)
-        return result_of(self.folder)
+            try:
+                self._begin(found)
+                status = self._iterate()
+                if self.saved != self.at.iteration:
+                    self._checkpoint()
+                self._conclude(status)
+            except Exception as error:
+                if self.world.is_writer:
+                    status = DIVERGED if isinstance(error, DivergedError) else FAILED
+                    self.journal.fail(error, self._standing(), status)
+                raise
+
+    def _take_up(self, found: Found) -> None:
+        """Go on from a checkpoint."""
+        try:
+            self.at = Standing(**found.state["standing"])
+            self.engine.load_state(found.state)
+            set_generators(found.state["generators"], self.engine.device)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            what = str(error).partition("\n")[0]
+            raise ResgraphError(
+                f"the checkpoint in {self.plan.run.folder} does not fit the network: {what}",
+                "start anew with --overwrite or in another folder",
+            ) from None
+        # The file may be of a test that the checkpoint does not know of yet.
+        best = self.world.from_writer(lambda: best_of(self.plan.run))
+        self.at.best_error = best.error if best else None
+        self.at.best_iteration = best.iteration if best else None
+        self.saved = self.at.iteration
+        self.clock = Clock(self.at.seconds)
+
+    def _begin(self, found: Found | None) -> None:
+        self._write(lambda: self.journal.begin(self._standing()))
+        if self.monitor is not None:
+            self.monitor.forget_after(self.at.recorded)
+        if found is None:  # then there are good weights from the beginning
+            self._keep_weights(best=False)
+            self._checkpoint()
+        self._tell(text=self._title())
+        if found is not None and found.remark:
+            self._tell(text=found.remark)
+        self.clock.restart()
 
     def _iterate(self) -> str:
-        """Steps and tests until a reason to stop; returns the run's status."""
+        """Steps, tests and checkpoints until a reason to stop; returns the run's status."""
         while True:
             if self._test_is_due() and not self._test():
                 return INTERRUPTED
+            if self._checkpoint_is_due():
+                self._checkpoint()
             if self.at.iteration >= self.recipe.iterations:
                 return FINISHED
             if self.at.iteration >= (self.options.stop_at or math.inf):
                 return STOPPED
-            if self.interrupt.requested:
+            if self.world.any(self.interrupt.requested):
                 return INTERRUPTED
             self._step()
 
     def _step(self) -> None:
         self.engine.step(self.at.iteration)
         self.at.iteration += 1
-        self.steps += 1
+        self.clock.step()
         self._tell()
         if self.at.iteration % self.options.log_every == 0 and not self._test_is_due():
             self._record(self._read_loss(), self._speed(), None)
-            self._restart_speed()
+            self.clock.restart()
 
     def _test_is_due(self) -> bool:
         iteration = self.at.iteration
@@ -153,7 +147,7 @@ class _Loop:
         return due and iteration != self.at.tested
 
     def _test(self) -> bool:
-        """Test, record and save. False if the user did not let the test end."""
+        """Test, record, keep the weights. False if the user did not let the test end."""
         # Reading the loss waits for the device, so the speed is that of the steps alone.
         loss = self._read_loss()
         speed = self._speed()
@@ -167,8 +161,8 @@ class _Loop:
         if best:
             at.best_error, at.best_iteration = error, at.iteration
         self._record(loss, speed, error)
-        self._save(best)
-        self._restart_speed()
+        self._keep_weights(best)
+        self.clock.restart()
         return True
 
     def _read_loss(self) -> float:
@@ -176,85 +170,93 @@ class _Loop:
         self._require(math.isfinite(loss))
         return loss
 
+    def _speed(self) -> float:
+        """Images per second, over all ranks."""
+        return self.clock.steps_per_s * self.recipe.batch
+
     def _require(self, finite: bool) -> None:
-        """Raise `ResgraphError` where training has left the numbers."""
-        if finite:
+        """Raise `DivergedError` on the writer, and end the others, where a number is none."""
+        if not self.world.any(not finite):
             return
-        self._conclude(DIVERGED)
         rate = self.recipe.lr_at(self.at.iteration - 1)
-        raise ResgraphError(
+        message = (
             f"training diverged by iteration {self.at.iteration}, at learning rate "
-            f"{rate:g}: the loss or a weight is no longer a finite number",
-            f"try a lower --lr, or a longer warm-up in the spec; the weights of iteration "
-            f"{self.at.tested} are in {self.folder.last}",
+            f"{rate:g}: the loss or a weight is no longer a finite number"
         )
+        hint = (
+            "try a lower --lr, or a longer warm-up in the spec; the weights of iteration "
+            f"{self.at.tested} are in {self.plan.run.last}"
+        )
+        raise (DivergedError if self.world.is_writer else OtherRankError)(message, hint)
 
     def _record(self, loss: float, speed: float, error: float | None) -> None:
         self.engine.forget_loss()
-        self.at.train_loss = loss
+        at = self.at
+        at.train_loss, at.recorded = loss, at.iteration
         record = Record(
-            iteration=self.at.iteration,
-            epoch=self.at.iteration * self.recipe.batch / self.images,
-            lr=self.recipe.lr_at(self.at.iteration - 1),
+            iteration=at.iteration,
+            epoch=at.iteration * self.recipe.batch / self.images,
+            lr=self.recipe.lr_at(at.iteration - 1),
             train_loss=loss,
             test_error=error,
-            seconds=self._seconds(),
+            seconds=self.clock.seconds,
             images_per_s=speed,
         )
-        self.folder.append(record)
+        self._write(lambda: self.journal.record(record))
+        if self.monitor is not None:  # on all ranks: synchronised BN needs them all
+            self.monitor.record(at.iteration, *self.engine.batches[at.iteration - 1])
         self._tell(record)
 
     def _tell(self, record: Record | None = None, text: str | None = None) -> None:
-        event = Event(self.at.iteration, self.recipe.iterations, record, text)
-        for listener in self.listeners:
-            listener(event)
+        if self.world.is_writer:
+            iteration, iterations = self.at.iteration, self.recipe.iterations
+            self.journal.tell(Event(iteration, iterations, record, text))
 
     def _title(self) -> str:
-        about = self.folder.about
-        precision = "bfloat16 autocast" if self.plan.amp else "float32"
+        about = self.plan.run.about
+        ranks = f" on each of {self.world.size} ranks" if self.world.size > 1 else ""
+        recompute = self.plan.recompute
+        anew = f", {recompute.words}" if recompute and recompute.words else ""
         return (
             f"{about['network']} ({about['parameters']:,} parameters) on {about['data']} "
             f"({self.images:,} images)\n{self.recipe.iterations:,} iterations of "
-            f"{self.recipe.batch} images, {precision}, {about['device']}"
+            f"{self.recipe.batch} images, {self.plan.execution.words}{anew}, "
+            f"{about['device']}{ranks}"
         )
-
-    # --- the clock --------------------------------------------------------------------
-
-    def _seconds(self) -> float:
-        return time.perf_counter() - self.began
-
-    def _restart_speed(self) -> None:
-        self.steps = 0
-        self.mark = time.perf_counter()
-
-    def _speed(self) -> float:
-        """Images per second since the clock was restarted."""
-        elapsed = time.perf_counter() - self.mark
-        return self.steps * self.recipe.batch / max(elapsed, 1e-9)
 
     # --- the folder -------------------------------------------------------------------
 
-    def _save(self, best: bool) -> None:
-        weights = self.engine.weights()
-        if best:
-            self.folder.save_weights(self.folder.best, weights)
-        self.folder.save_weights(self.folder.last, weights)
-        self._save_state()
+    def _write(self, action: Callable[[], None]) -> None:
+        """Let the writer write; where it cannot, all ranks end."""
+        self.world.from_writer(action)
 
-    def _save_state(self) -> None:
-        self.at.seconds = self._seconds()
-        self.folder.save_state({**self.engine.state(), "standing": asdict(self.at)})
+    def _standing(self) -> Standing:
+        self.at.seconds = self.clock.seconds
+        return self.at
 
-    def _take_up(self) -> None:
-        """Go on from what was saved last."""
-        state = self.folder.load_state(self.engine.device)
-        self.at = Standing(**state["standing"])
-        self.began -= self.at.seconds
-        self.engine.load_state(state)
-        self.folder.forget_after(self.at.iteration)
+    def _keep_weights(self, best: bool) -> None:
+        tested = Tested(self.at.iteration, self.at.test_error)
+        self._write(lambda: self.journal.weights(self.engine.weights(), tested, best))
+
+    def _checkpoint_is_due(self) -> bool:
+        iteration, every = self.at.iteration, self.options.checkpoint_every
+        if iteration == self.saved:
+            return False
+        if every is None:
+            return iteration == self.at.tested
+        return iteration % every == 0 or iteration == self.recipe.iterations
+
+    def _checkpoint(self) -> None:
+        """Save all that a later process needs; a state without numbers never."""
+        self._require(self.engine.is_finite())
+        state = {
+            **self.engine.state(),
+            "generators": generators(self.engine.device),
+            "standing": asdict(self._standing()),
+        }
+        self._write(lambda: self.journal.checkpoint(state))
+        self.saved = self.at.iteration
 
     def _conclude(self, status: str) -> None:
-        self.at.seconds = self._seconds()
-        results = asdict(self.at)
-        self.folder = self.folder.update(status=status, results=results)
+        self._write(lambda: self.journal.conclude(status, self._standing()))
         self._tell(text=status)

@@ -31,6 +31,13 @@ class Recompute(Protocol):
     def bn_relu(self) -> Sequence[str]:
         """The BatchNorm2d whose BN and ReLU, read by one convolution, are done anew."""
 
+    @property
+    def words(self) -> str:
+        """The same for the user; empty where nothing is."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for run.json."""
+
 
 class MemoryPlanner(Protocol):
     """Decides what to compute anew, once it is known how much there is to keep."""
@@ -56,6 +63,19 @@ def planned(network: nn.Module, recompute: Recompute) -> nn.Module:
     for name, spans in recompute.segments.items():
         _Segmented.adopt(network.get_submodule(name), spans)
     return network
+
+
+def left_for_training(
+    network: nn.Module, device: torch.device, ranks: int
+) -> int | None:
+    """Bytes for what is kept for gradients: of what is free, all but weights, gradients
+    and momentum. Ranks on the CPU share its memory."""
+    free = free_bytes(device)
+    if free is None:
+        return None
+    share = free // ranks if device.type == "cpu" else free
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    return max(0, share - 3 * weights)
 
 
 def free_bytes(device: torch.device) -> int | None:

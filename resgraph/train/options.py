@@ -10,6 +10,7 @@ import torch
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError, did_you_mean
 from resgraph.train.module import Generated
+from resgraph.train.precision import AUTO, check_precision
 from resgraph.train.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -39,12 +40,27 @@ class TrainOptions:
     """Go on with an unfinished run. A finished one is left as it is."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
-    amp: bool | None = None
-    """bfloat16 autocast; by default on CUDA alone."""
+    precision: str = AUTO
+    """`fp32`, `tf32` (CUDA alone), `bf16` (autocast), or `auto`: bf16 on CUDA, else fp32."""
+    channels_last: bool | None = None
+    """Lay out maps with their channels innermost; by default yes."""
+    compile: bool | None = None
+    """Compile each distinct unit with torch.compile; by default on a single CUDA device."""
+    cuda_graph: bool | None = None
+    """Record the step as a CUDA graph and replay it; by default on a single CUDA device."""
+    fused: bool | None = None
+    """SGD as one kernel over many parameters; by default yes."""
+    sync_bn: bool | None = None
+    """With several ranks: whether BN's statistics are those of all; by default they are."""
     log_every: int = 50
     """Iterations between records in metrics.jsonl."""
     eval_every: int | None = None
     """Iterations between tests, by default an epoch; the end is always tested."""
+    checkpoint_every: int | None = None
+    """Iterations between checkpoints, from which a run is resumed; by default each test
+    makes one. The end, and where the run is stopped, always make one."""
+    monitor: bool = False
+    """Look into the units at each record (`resgraph.train.monitor`)."""
     stop_at: int | None = None
     """Stop before the end, after so many iterations, to be resumed."""
 
@@ -53,7 +69,8 @@ class TrainOptions:
             raise ResgraphError(
                 f"unknown device '{self.device}'", did_you_mean(self.device, DEVICES)
             )
-        for name in ("log_every", "eval_every", "stop_at"):
+        check_precision(self.precision)
+        for name in ("log_every", "eval_every", "checkpoint_every", "stop_at"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
                 raise ResgraphError(f"{name} must be a whole number of at least 1")

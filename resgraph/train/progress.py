@@ -5,36 +5,34 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from resgraph.train.events import Event
 from resgraph.train.run import Record
 
+_ETA_SECONDS = 300.0  # the speed that the ETA is computed from is that of so long
+
 
 class Display:
-    """Called with each event: a bar on a terminal, and a line for every test."""
+    """Called with each event: one live line on a terminal, and a line for every test."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.tested = ""
         self.progress = Progress(
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]}"),
+            BarColumn(bar_width=None),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("ETA", style="progress.remaining"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
             transient=True,
+            expand=True,
+            speed_estimate_period=_ETA_SECONDS,
             disable=not console.is_terminal,
         )
-        self.task = self.progress.add_task("", total=None)
+        self.task = self.progress.add_task("", total=None, done="")
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -50,7 +48,10 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         self.progress.update(
-            self.task, completed=event.iteration, total=event.iterations
+            self.task,
+            completed=event.iteration,
+            total=event.iterations,
+            done=f"{event.iteration:,}/{event.iterations:,}",
         )
         if event.text is not None:
             self.console.print(Text(event.text))
@@ -58,14 +59,14 @@ class Display:
             self._show(event.record)
 
     def _show(self, record: Record) -> None:
-        loss, speed = (
-            f"loss {record.train_loss:.4f}",
-            f"{record.images_per_s:,.0f} img/s",
-        )
-        self.progress.update(self.task, description=f"{loss}  {speed}")
+        loss = f"loss {record.train_loss:.4f}"
+        speed = f"{record.images_per_s:,.0f} img/s"
         if record.test_error is not None:
+            self.tested = f"  error {record.test_error:.2f} %"
             line = (
                 f"{record.iteration:>7,}  epoch {record.epoch:5.1f}  lr {record.lr:<6.3g} "
                 f"{loss}  test error {record.test_error:5.2f} %  {speed}"
             )
             self.console.print(Text(line))
+        now = f"{loss}{self.tested}  lr {record.lr:.3g}  {speed}"
+        self.progress.update(self.task, description=now)

@@ -2,27 +2,35 @@
 
 | file | holds |
 |---|---|
-| `run.json` | network, digest, data, recipe, versions, status, results |
+| `run.json` | network, digest, data, seed, recipe, environment, status, results |
 | `NAME.py` | the generated file as it was |
 | `metrics.jsonl` | a `Record` a line |
+| `units.jsonl` | with `--monitor`, a look into each unit a line |
+| `events.out.tfevents.*` | the same for TensorBoard |
 | `last.safetensors`, `best.safetensors` | the state_dict at the last test, at the best one |
-| `state.pt` | what `--resume` needs: weights, momentum, where the run stands |
+| `state.pt` | what `--resume` needs: weights, momentum, generators, where the run stands |
+| `state.previous.pt` | the checkpoint before, for when that one is damaged |
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from resgraph.diagnostics import ResgraphError
-from resgraph.files import atomic_write, finite, read_json, write_json
+from resgraph.files import (
+    atomic_write,
+    finite,
+    read_json,
+    remove_unfinished,
+    write_json,
+)
+from resgraph.train.monitor import UNITS
 from resgraph.train.recipe import Recipe
 
 FINISHED = "finished"
@@ -30,6 +38,10 @@ RUNNING = "running"
 STOPPED = "stopped"
 INTERRUPTED = "interrupted"
 DIVERGED = "diverged"
+FAILED = "failed"
+
+_EVENTS = "events.out.tfevents."  # by which TensorBoard knows its files
+_DIGITS = 6  # of the number that their names end with
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`running` (or killed), `finished`, `stopped`, `interrupted` or `diverged`."""
+        """`running` (or killed), `finished`, `stopped`, `interrupted`, `diverged`, `failed`."""
         return str(self.about["status"])
 
     @property
@@ -95,9 +107,50 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def event_files(self) -> list[Path]:
+        """Those for TensorBoard, oldest first; one, unless a session was cut short."""
+        return sorted(self.folder.glob(_EVENTS + "[0-9]" * _DIGITS))
+
+    def event_file(self, number: int) -> Path:
+        """The one that bears a number."""
+        return self.folder / f"{_EVENTS}{number:0{_DIGITS}}"
+
+    @property
     def state(self) -> Path:
-        """The file that a run is resumed from."""
+        """The checkpoint that a run is resumed from."""
         return self.folder / "state.pt"
+
+    @property
+    def previous_state(self) -> Path:
+        """The checkpoint before it."""
+        return self.folder / "state.previous.pt"
+
+    @property
+    def next_state(self) -> Path:
+        """A checkpoint that was written and has not taken its place yet."""
+        return self.folder / "state.next.pt"
+
+    @property
+    def damaged_state(self) -> Path:
+        """A checkpoint that was found damaged and put aside."""
+        return self.folder / "state.damaged.pt"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that training writes, whether it is there or not; run.json comes last."""
+        return (
+            self.generated,
+            self.metrics,
+            self.folder / UNITS,
+            *self.event_files,
+            self.last,
+            self.best,
+            self.state,
+            self.previous_state,
+            self.next_state,
+            self.damaged_state,
+            self.folder / "run.json",
+        )
 
     def records(self) -> Iterator[Record]:
         """The records so far; a line that a crash cut short ends them."""
@@ -116,51 +169,28 @@ class Run:
         write_json(self.folder / "run.json", about)
         return Run(self.folder, about)
 
-    def keep(self, files: Mapping[str, str]) -> None:
-        """Write texts into the folder, by name: what the run was made from."""
-        for name, text in files.items():
-            atomic_write(self.folder / name, partial(_write_text, text))
+    def tidy(self) -> None:
+        """Remove what a killed process left half done."""
+        for file in self.files:
+            remove_unfinished(file)
+        self.next_state.unlink(missing_ok=True)
 
     def append(self, record: Record) -> None:
-        """Add a line to metrics.jsonl."""
+        """Add a line to metrics.jsonl; it is on disk when this returns."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite(asdict(record)), allow_nan=False) + "\n")
+            file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
 
     def forget_after(self, iteration: int) -> None:
-        """Drop records of steps that no saved state covers, before they come again."""
+        """Drop records that no checkpoint covers, before they come again."""
         kept = [r for r in self.records() if r.iteration <= iteration]
-        lines = [json.dumps(finite(asdict(r))) + "\n" for r in kept]
-        atomic_write(self.metrics, lambda p: p.write_text("".join(lines), "utf-8"))
+        text = "".join(map(_line, kept))
+        atomic_write(self.metrics, partial(_write_text, text))
 
-    def save_weights(self, path: Path, weights: Mapping[str, Tensor]) -> None:
-        """Write a state_dict to `last` or `best`, whole or not at all."""
-        from safetensors.torch import save_file
 
-        about = {"network": self.network, "digest": str(self.about["digest"])}
-        atomic_write(path, lambda p: save_file(dict(weights), str(p), about))
-
-    def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write the file that a run is resumed from, whole or not at all."""
-        atomic_write(self.state, lambda p: torch.save(dict(state), p))
-
-    def load_state(self, device: torch.device) -> dict[str, Any]:
-        """Read it; nothing in the file is executed.
-
-        Raises `ResgraphError` if the file is missing or damaged.
-        """
-        try:
-            state = torch.load(self.state, map_location=device, weights_only=True)
-        except FileNotFoundError:
-            raise ResgraphError(
-                f"{self.folder} was stopped before anything was saved",
-                "start it anew with --overwrite",
-            ) from None
-        except Exception as error:  # torch's errors on damaged files are of many kinds
-            what = str(error).partition("\n")[0]
-            raise ResgraphError(
-                f"{self.state} is damaged: {what}", "start anew with --overwrite"
-            ) from None
-        return dict(state)
+def _line(record: Record) -> str:
+    return json.dumps(finite(asdict(record)), allow_nan=False) + "\n"
 
 
 def _write_text(text: str, path: Path) -> None:
@@ -192,21 +222,27 @@ def open_run(folder: str | Path) -> Run:
     return run
 
 
-def create_run(folder: Path, about: Mapping[str, Any], overwrite: bool) -> Run:
-    """A new run folder with its run.json.
+def create_run(
+    folder: Path, about: Mapping[str, Any], files: Mapping[str, str], overwrite: bool
+) -> Run:
+    """A new run folder with its run.json and `files`, names and texts.
 
     Raises `ResgraphError` if a run is there already, unless `overwrite`; and if the
-    folder has other contents, which are never touched.
+    folder has other contents, which are never touched; or if it cannot be written.
     """
-    if (folder / "run.json").exists():
-        _clear(open_run(folder), overwrite)
-    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ResgraphError(
-            f"{folder} exists and is not a run folder", "choose another with --out"
-        )
     try:
+        remove_unfinished(folder / "run.json")  # of a run that was killed at once
+        if (folder / "run.json").exists():
+            _clear(open_run(folder), overwrite)
+        elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise ResgraphError(
+                f"{folder} exists and is not a run folder", "choose another with --out"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        return Run(folder, about).update()
+        run = Run(folder, about).update()
+        for name, text in files.items():
+            atomic_write(folder / name, partial(_write_text, text))
+        return run
     except OSError as error:
         raise ResgraphError(f"cannot write the run folder: {error}") from None
 
@@ -219,6 +255,6 @@ def _clear(run: Run, overwrite: bool) -> None:
             f"{run.folder} holds a run already ({run.status})",
             f"{going}replace it with --overwrite, or choose another --out or --seed",
         )
-    files = (run.generated, run.metrics, run.last, run.best, run.state)
-    for file in (*files, run.folder / "run.json"):
+    run.tidy()
+    for file in run.files:
         file.unlink(missing_ok=True)

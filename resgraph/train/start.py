@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,14 +9,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from resgraph import __version__
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
+from resgraph.train.batches import check_batch
+from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
+from resgraph.train.execution import Execution, execution_for
+from resgraph.train.memory import MemoryPlanner, Recompute, left_for_training
 from resgraph.train.module import Generated
 from resgraph.train.options import TrainOptions
+from resgraph.train.precision import element_size
 from resgraph.train.recipe import Recipe
 from resgraph.train.run import RUNNING, Run, create_run, open_run
+from resgraph.train.world import World
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,11 @@ class Plan:
 
     run: Run
     recipe: Recipe
-    amp: bool
+    execution: Execution
+    sync_bn: bool
     resumes: bool
+    recompute: Recompute | None
+    """What the backward pass computes anew; None where nothing plans that."""
 
 
 def begin(
@@ -37,37 +44,87 @@ def begin(
     network: nn.Module,
     device: torch.device,
     files: Mapping[str, str],
+    world: World,
+    planner: MemoryPlanner | None = None,
 ) -> Plan:
     """Make the run folder, or open the one that is resumed.
 
-    Raises `ResgraphError` if the folder holds another run than the one asked for.
+    Raises `ResgraphError` if network and data do not fit together, if the batch is larger
+    than the training set or cannot be split evenly, if no plan fits the memory, or if the
+    folder holds another run than the one asked for; in all these cases nothing has been
+    written.
     """
+    data.check_fits(generated.input_shape, generated.classes(network))
     recipe = options.recipe_for(generated, data)
-    amp = device.type == "cuda" if options.amp is None else options.amp
+    sync_bn = True if options.sync_bn is None else options.sync_bn
     folder = options.folder_for(generated, data)
     facts = _facts(generated, data, options.seed)
     if options.resume:
         run = open_run(folder)
         _check_same(run, facts, recipe if options.changes_recipe else run.recipe)
-        kept = bool(run.about["amp"]) if options.amp is None else options.amp
-        return Plan(run, run.recipe, kept, resumes=True)
+        check_batch(run.recipe.batch, data, world.size)
+        execution = execution_for(
+            options, device, world.size, kept=run.about["execution"]
+        )
+        if options.sync_bn is None:
+            sync_bn = bool(run.about["sync_bn"])
+        moved = _moved(run, device, world)
+        recompute = _recompute(
+            planner, network, run.recipe.batch, execution, world, sync_bn
+        )
+        return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
+    execution = execution_for(options, device, world.size)
+    check_batch(recipe.batch, data, world.size)
+    recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
     about = {
         **facts,
         "status": RUNNING,
         "recipe": recipe.as_dict(),
-        "amp": amp,
-        "device": _device_name(device),
+        "execution": execution.as_dict(),
+        "sync_bn": sync_bn,
+        "ranks": world.size,
+        "device": device_name(device),
+        "environment": environment(device),
+        "memory": None if recompute is None else recompute.as_dict(),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "versions": {
-            "resgraph": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
         "results": asdict(Standing()),
     }
-    run = create_run(folder, about, options.overwrite)
-    run.keep({run.generated.name: generated.source, **files})
-    return Plan(run, recipe, amp, resumes=False)
+    kept = {f"{generated.name}.py": generated.source, **files}
+    run = create_run(folder, about, kept, options.overwrite)
+    return Plan(run, recipe, execution, sync_bn, False, recompute)
+
+
+def _recompute(
+    planner: MemoryPlanner | None,
+    network: nn.Module,
+    batch: int,
+    execution: Execution,
+    world: World,
+    sync_bn: bool,
+) -> Recompute | None:
+    """What to compute anew, so that training fits this rank's device.
+
+    BN-ReLU is left to torch.compile, which does it by itself, and not done where BN's
+    statistics are those of several ranks.
+    """
+    if planner is None:
+        return None
+    return planner(
+        batch=batch // world.size,
+        element=element_size(execution.precision),
+        free=left_for_training(network, execution.device, world.size),
+        bn_relu=not execution.compile and not (world.size > 1 and sync_bn),
+    )
+
+
+def _moved(run: Run, device: torch.device, world: World) -> Run:
+    """The run as it goes on, perhaps elsewhere; what it ran on before is kept."""
+    now = environment(device)
+    about: dict[str, Any] = {"ranks": world.size, "device": device_name(device)}
+    if now != (before := run.about.get("environment")):
+        earlier = [*run.about.get("earlier_environments", []), before]
+        about |= {"environment": now, "earlier_environments": earlier}
+    return Run(run.folder, {**run.about, **about})
 
 
 def _facts(generated: Generated, data: Dataset, seed: int) -> dict[str, Any]:
@@ -115,10 +172,3 @@ def _check_same(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
             f"cannot resume {run.folder} by another recipe: {'; '.join(changed)}",
             "--resume alone goes on by the run's own recipe",
         )
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' * (threads != 1)}"

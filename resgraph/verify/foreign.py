@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.seal import unsealed
 
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "params", "ema")
 
@@ -118,11 +119,13 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return dict(load_file(path))
+        tensors = dict(load_file(path))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise ResgraphError(
             f"{path} is not a readable safetensors file: {error}"
         ) from None
+    unsealed(path)
+    return tensors
 
 
 def _checkpoint(path: Path) -> Any:

@@ -80,16 +80,16 @@ def test_cuda_is_never_replaced_silently(trained: Trained) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize("amp", [None, False])
-def test_cuda(trained: Trained, amp: bool | None) -> None:
-    result = trained(device="cuda", iterations=120, amp=amp)
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_cuda(trained: Trained, precision: str) -> None:
+    result = trained(device="cuda", iterations=120, precision=precision)
     assert result.test_accuracy is not None
     assert result.test_accuracy > 60
 
 
 def test_bfloat16_on_the_cpu_if_asked_for(trained: Trained) -> None:
-    result = trained(amp=True, iterations=3)
-    assert open_run(result.folder).about["amp"] is True
+    result = trained(precision="bf16", iterations=3)
+    assert open_run(result.folder).about["execution"]["precision"] == "bf16"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -112,9 +112,20 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     assert value == {"a": [None, 1.5], "b": {"c": None}}
 
 
-def test_importing_is_kind_to_other_processes() -> None:
-    code = "import resgraph.train, os; print(os.environ['OMP_WAIT_POLICY'])"
-    env = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+@pytest.mark.parametrize(
+    ("chosen", "spin"),
+    [
+        ({}, "1000"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+    ],
+)
+def test_importing_is_kind_to_other_processes(
+    chosen: dict[str, str], spin: str
+) -> None:
+    code = "import resgraph.train, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    env = {k: v for k, v in os.environ.items() if k not in ours} | chosen
     told = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -123,4 +134,4 @@ def test_importing_is_kind_to_other_processes() -> None:
         text=True,
         check=True,
     )
-    assert told.stdout.strip() == "PASSIVE"
+    assert told.stdout.strip() == spin

@@ -79,6 +79,22 @@ def test_a_finished_run_is_left_alone(trained: Trained) -> None:
     assert trained(overwrite=True, seed=3).status == "finished"
 
 
+def test_one_process_at_a_time(
+    trained: Trained, tiny: Generated, digits: Dataset, options: TrainOptions
+) -> None:
+    told: list[str] = []
+
+    def disturb(event: Event) -> None:
+        if event.iteration == 12 and event.record is not None:
+            told.append(refused(lambda: trained(resume=True)))
+            told.append(refused(lambda: trained(overwrite=True)))
+
+    assert train(tiny, digits, options, on_event=disturb).status == "finished"
+    assert len(told) == 2
+    assert all("another process is training in" in text for text in told)
+    assert trained(overwrite=True).status == "finished"
+
+
 def test_an_unfinished_run_is_not_lost(trained: Trained) -> None:
     trained(stop_at=5)
     assert "go on with it with --resume" in refused(lambda: trained())
@@ -105,6 +121,7 @@ def test_resume_refuses_another_topology(
 def test_resume_without_a_run_or_with_a_damaged_one(trained: Trained) -> None:
     assert "does not exist" in refused(lambda: trained(resume=True))
     folder = trained(stop_at=5).folder
+    (folder / "state.previous.pt").unlink()
     (folder / "state.pt").write_bytes(b"not a state")
     assert "state.pt is damaged" in refused(lambda: trained(resume=True))
     (folder / "run.json").write_text("{")
@@ -154,6 +171,26 @@ def test_ctrl_c_while_testing_puts_the_test_off(
     assert (result.status, result.iteration) == ("interrupted", 10)
     assert result.test_error is None
     train(tiny, digits, dataclasses.replace(options, resume=True))
+    train(tiny, digits, dataclasses.replace(options, out=tmp_path / "whole"))
+    assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
+
+
+def test_a_record_that_no_checkpoint_covers_is_not_kept_twice(
+    tiny: Generated, digits: Dataset, options: TrainOptions, tmp_path: Path
+) -> None:
+    """The checkpoint is of step 10 before its test; the kill comes after the record."""
+
+    def interrupt(event: Event) -> None:
+        if event == Event(10, 24):
+            signal.raise_signal(signal.SIGINT)
+
+    train(tiny, digits, options, on_event=interrupt)
+    state = tmp_path / "run" / "state.pt"
+    untested, resumed = state.read_bytes(), dataclasses.replace(options, resume=True)
+    train(tiny, digits, dataclasses.replace(resumed, stop_at=10))
+    assert comparable(tmp_path / "run")[-1][0] == 10
+    state.write_bytes(untested)
+    train(tiny, digits, resumed)
     train(tiny, digits, dataclasses.replace(options, out=tmp_path / "whole"))
     assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -12,6 +16,7 @@ from safetensors.torch import load_file
 
 from resgraph.data import Dataset
 from resgraph.train import Event, Generated, TrainOptions, open_run, train
+from resgraph.train.progress import Display
 from tests.training.conftest import (
     DIGEST,
     SOURCE,
@@ -27,8 +32,16 @@ def test_loss_falls_and_the_folder_tells_all(trained: Trained, tmp_path: Path) -
     assert result.test_accuracy > 60
     run = open_run(tmp_path / "run")
     names = {p.name for p in run.folder.iterdir()}
-    files = {"run.json", "tiny.py", "metrics.jsonl", "state.pt"}
-    assert names == files | {"last.safetensors", "best.safetensors"}
+    assert names == {
+        "run.json",
+        "tiny.py",
+        "metrics.jsonl",
+        "events.out.tfevents.000001",
+        "state.pt",
+        "state.previous.pt",
+        "last.safetensors",
+        "best.safetensors",
+    }
     assert run.generated.read_text() == SOURCE
     records = list(run.records())
     assert [r.iteration for r in records] == list(range(10, 121, 10))
@@ -55,9 +68,32 @@ def test_run_json(trained: Trained, tiny: Generated, digits: Dataset) -> None:
     assert about["status"] == "finished"
     assert about["recipe"]["iterations"] == 24
     assert about["recipe"]["milestones"] == [14, 20]
-    assert about["versions"]["torch"] == torch.__version__
+    assert about["environment"]["torch"] == torch.__version__
+    assert about["environment"]["threads"] == torch.get_num_threads()
+    assert about["environment"]["gpu"] is None
     assert about["parameters"] == sum(p.numel() for p in tiny.build().parameters())
     assert about["results"]["test_error"] == result.test_error
+
+
+def test_the_environment_tells_of_the_machine_and_of_nobody(trained: Trained) -> None:
+    text = (trained().folder / "run.json").read_text()
+    about = json.loads(text)["environment"]
+    assert about["python"] == platform.python_version()
+    assert about["numpy"] == np.__version__
+    assert about["cpu"]
+    assert str(Path.home()) not in json.dumps(about)
+    assert getpass.getuser() not in json.dumps(about)
+    assert platform.node() not in json.dumps(about)
+
+
+def test_another_environment_is_added(trained: Trained) -> None:
+    run = open_run(trained(stop_at=5).folder)
+    before = {**run.about["environment"], "torch": "2.6.0"}
+    run.update(environment=before)
+    trained(stop_at=7, resume=True)
+    about = open_run(trained(resume=True).folder).about
+    assert about["environment"]["torch"] == torch.__version__
+    assert about["earlier_environments"] == [before]
 
 
 def test_weights_give_the_error_that_was_recorded(
@@ -122,3 +158,27 @@ def test_events_and_display(
         24,
     ]
     assert events[-1].text == "finished"
+
+
+def test_one_live_line_on_a_terminal(
+    tiny: Generated, digits: Dataset, options: TrainOptions, tmp_path: Path
+) -> None:
+    with (tmp_path / "out.txt").open("w+") as file:
+        console = Console(file=file, width=80, force_terminal=True, color_system=None)
+
+        def draw(event: Event) -> None:
+            display(event)
+            display.progress.refresh()
+
+        with Display(console) as display:
+            train(tiny, digits, options, on_event=draw)
+        file.seek(0)
+        frames = re.split(r"[\r\n]|\x1b\[\??\d*[A-Za-z]", file.read())
+    live = [frame for frame in frames if "ETA" in frame]
+    assert max(map(len, live)) <= 80
+    last = live[-1].split()
+    assert last[0] == "24/24"
+    record = [*open_run(tmp_path / "run").records()][-1]
+    shown = f"loss {record.train_loss:.4f}  error {record.test_error:.2f} %  lr 0.001"
+    assert shown in live[-1]
+    assert f"{record.images_per_s:,.0f} img/s" in live[-1]

@@ -1,0 +1,157 @@
+"""One way of training, measured: `python -m benchmarks.training WAY`, WAY as JSON.
+
+A way is a network by the engine, with each choice spelled out, or the hand-written network in
+a plain loop. The latter is given the same batch each time, ready-made, so what its loader
+would cost is in its favour; ours takes its batches from a data set and augments them.
+
+Needs torch and numpy alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks.measure import ROOT, median
+from resgraph.data import Dataset
+from resgraph.diagnostics import ResgraphError
+from resgraph.reference import REFERENCES, full_preact_basic
+from resgraph.train.engine import Engine
+from resgraph.train.execution import Execution
+from resgraph.train.module import load_generated
+from resgraph.train.precision import autocast, numerics
+from resgraph.train.recipe import Recipe
+
+HAND_WRITTEN = {**REFERENCES, "resnet20": lambda: full_preact_basic(depth=20)}
+PLAIN = {
+    "precision": "fp32",
+    "channels_last": False,
+    "compile": False,
+    "cuda_graph": False,
+    "fused": False,
+}
+"""Execution with everything off."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a network is trained."""
+
+    name: str
+    network: str
+    batch: int
+    device: str = "cpu"
+    reference: bool = False
+    """The hand-written network, for which these hold: precision, channels_last, compile,
+    of which the last is torch.compile of the whole network."""
+    choices: dict[str, Any] = field(default_factory=lambda: dict(PLAIN))
+    """Of `Execution`."""
+    steps: int = 5
+    """In each of the blocks of which the median is taken."""
+    blocks: int = 5
+
+    def start(self) -> Callable[[], None]:
+        """Build it; what is returned does a step each time it is called."""
+        torch.manual_seed(0)
+        return self._hand_written() if self.reference else self._ours()
+
+    def _ours(self) -> Callable[[], None]:
+        generated = load_generated(ROOT / "generated" / f"{self.network}.py")
+        execution = Execution(torch.device(self.device), **self.choices)
+        recipe = Recipe(64_000, self.batch, 0.1, (32_000,), 0.1, 0, 0, 0.9, False, 1e-4, 4, True)
+        data = noise(4 * self.batch)
+        engine = Engine(generated.build(), data, recipe, 0, execution)
+        done = iter(range(recipe.iterations))
+        return lambda: engine.step(next(done))
+
+    def _hand_written(self) -> Callable[[], None]:
+        device = torch.device(self.device)
+        network = HAND_WRITTEN[self.network]().to(device)
+        images = torch.randn(self.batch, 3, 32, 32, device=device)
+        labels = torch.arange(self.batch, device=device) % 10
+        if self.choices["channels_last"]:
+            network.to(memory_format=torch.channels_last)
+            images = images.contiguous(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4
+        )
+        call = torch.compile(network) if self.choices["compile"] else network
+
+        def step() -> None:
+            with autocast(device, self.choices["precision"]):
+                loss = functional.cross_entropy(call(images), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+        return step
+
+
+def noise(count: int) -> Dataset:
+    """Random images of CIFAR's form."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+    labels = np.arange(count) % 10
+    moments = (0.5, 0.5, 0.5), (0.3, 0.3, 0.3)
+    names = tuple("0123456789")
+    return Dataset("noise", images, labels, images, labels, names, *moments, "sha256:0")
+
+
+def wait(device: str) -> None:
+    """Until the device has done all it was told."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def block(step: Callable[[], None], way: Way) -> float:
+    """Seconds a step, over one block of steps."""
+    start = time.perf_counter()
+    for _ in range(way.steps):
+        step()
+    wait(way.device)
+    return (time.perf_counter() - start) / way.steps
+
+
+def measured(way: Way) -> dict[str, Any]:
+    """Seconds until the first step is done, seconds a step after that, and peak memory."""
+    wait(way.device)  # by which CUDA itself has started
+    with numerics(way.choices["precision"]):
+        begun = time.perf_counter()
+        step = way.start()
+        step()
+        wait(way.device)
+        first = time.perf_counter() - begun
+        block(step, way)
+        seconds = median([block(step, way) for _ in range(way.blocks)])
+    peak = torch.cuda.max_memory_reserved() if way.device == "cuda" else None
+    return {
+        "first_step_seconds": round(first, 3),
+        "step_seconds": seconds,
+        "images_per_s": round(way.batch / seconds, 1),
+        "peak_bytes": peak,
+    }
+
+
+def as_json(way: Way) -> str:
+    return json.dumps(asdict(way))
+
+
+def main() -> None:
+    way = Way(**json.loads(sys.argv[1]))
+    try:
+        result = measured(way)
+    except (ResgraphError, torch.OutOfMemoryError) as error:
+        result = {"error": str(error).partition("\n")[0]}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What training learns from the spec behind a generated file, where it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resgraph.cli.common import SPEC
+from resgraph.cli.planning import planner
+from resgraph.compiler import Compiler
+
+if TYPE_CHECKING:
+    from resgraph.graph import Graph
+    from resgraph.plan import Planner
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The graph and the resolved spec of a generated file; None where there is no spec."""
+
+    graph: Graph | None
+    spec: str | None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What a run folder keeps of it."""
+        return {} if self.spec is None else {SPEC: self.spec}
+
+    @cached_property
+    def cuts(self) -> Mapping[str, bool] | None:
+        """By unit, whether its f cuts at zero; None where that is not known."""
+        from resgraph.prove.cuts import truncating
+
+        return None if self.graph is None else truncating(self.graph)
+
+    def planner(self, budget: str) -> Planner | None:
+        """What plans memory within a budget as `--memory-budget` has it.
+
+        Raises `ResgraphError` if an amount is asked for, and there is no spec.
+        """
+        return planner(self.graph, budget)
+
+
+def behind(generated: Path) -> Behind:
+    """The spec behind a generated file. Raises `ResgraphError` if it has changed since."""
+    from resgraph.origin import origin
+
+    found = origin(generated)
+    if found is None:
+        return Behind(None, None)
+    compiler = Compiler()
+    return Behind(found.graph(compiler), found.resolved(compiler))

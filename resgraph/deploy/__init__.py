@@ -1,0 +1,7 @@
+"""The smallest exact form of a trained network for inference: passes over graph and weights."""
+
+from resgraph.deploy.network import Network
+from resgraph.deploy.report import folded, report
+from resgraph.deploy.targets import TARGETS, prepare
+
+__all__ = ["TARGETS", "Network", "folded", "prepare", "report"]

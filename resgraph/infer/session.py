@@ -1,0 +1,185 @@
+"""An onnxruntime session for an image classifier: opened, checked, run batch by batch."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.infer import providers
+
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+"""Of the input and the output, as numpy knows them."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What a model takes and gives."""
+
+    input: str
+    output: str
+    shape: tuple[int, int, int]
+    """Channels, height and width of an image."""
+    classes: int
+    type: type[Any]
+    """numpy's type of the input."""
+    result: type[Any]
+    """numpy's type of the output."""
+    single: bool
+    """Whether it takes one image at a time only."""
+
+
+def require_file(path: Path) -> None:
+    """Raise `ResgraphError` unless the path is a file."""
+    if path.is_dir():
+        found = sorted(file.name for file in path.glob("*.onnx"))[:5]
+        raise ResgraphError(
+            f"{path} is a folder, not an ONNX model",
+            f"name one of its models: {', '.join(found)}"
+            if found
+            else "make a model of a run: resgraph export RUN",
+        )
+    if not path.exists():
+        raise ResgraphError(f"no model {path}", "make one: resgraph export RUN")
+
+
+def open_session(
+    path: Path,
+    provider: str,
+    threads: int | None = None,
+    *,
+    tf32: bool = False,
+    cuda_graph: bool = False,
+) -> Any:
+    """A session on that provider; TF32 and CUDA graphs are for CUDA alone.
+
+    Raises `ResgraphError` if the file is no model that can be run there.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    chosen: Any = provider
+    if provider == providers.CUDA:
+        providers.preload()
+        options.add_session_config_entry(providers.RECORD, "1")
+        flags = {"use_tf32": tf32, "enable_cuda_graph": cuda_graph}
+        chosen = (provider, {key: str(int(value)) for key, value in flags.items()})
+    try:
+        # Without fallback, an error of CUDA's is one, and not a second try on the CPU.
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=[chosen], enable_fallback=0
+        )
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ResgraphError(
+            f"{path} is not an ONNX model that can be run: {first_line(error)}",
+            "a CUDA graph needs every node on CUDA: try without --cuda-graph"
+            if cuda_graph
+            else "compile or export it anew: resgraph export RUN",
+        ) from None
+
+
+def tensors(session: Any, path: Path) -> Tensors:
+    """The one input [N, C, H, W] and the one output [N, classes].
+
+    Raises `ResgraphError` for a model that has others.
+    """
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shape = inputs[0].shape if len(inputs) == 1 else []
+    whole = [isinstance(size, int) and size > 0 for size in shape]
+    if len(shape) != 4 or not all(whole[1:]) or (whole[0] and shape[0] != 1):
+        shown = "; ".join(f"{i.name} {i.shape}" for i in inputs)
+        raise _foreign(
+            path, f"its input should be [N, C, H, W] with N free, not {shown}"
+        )
+    if inputs[0].type not in TYPES:
+        raise _foreign(path, f"its input should be of floats, not {inputs[0].type}")
+    given = outputs[0].shape
+    if len(given) != 2 or not isinstance(given[1], int):
+        raise _foreign(path, f"its output should be logits [N, classes], not {given}")
+    if outputs[0].type not in TYPES:
+        raise _foreign(path, f"its output should be of floats, not {outputs[0].type}")
+    return Tensors(
+        input=inputs[0].name,
+        output=outputs[0].name,
+        shape=(shape[1], shape[2], shape[3]),
+        classes=given[1],
+        type=TYPES[inputs[0].type],
+        result=TYPES[outputs[0].type],
+        single=whole[0],
+    )
+
+
+def run(session: Any, about: Tensors, batch: NDArray[Any]) -> NDArray[Any]:
+    """Logits [N, classes] of a batch, from any number of threads at once."""
+    return np.asarray(session.run([about.output], {about.input: batch})[0])
+
+
+class Bound:
+    """A session with its input and output in buffers on the device, which stay there.
+
+    One batch at a time, whatever the number of threads. With a `fixed` size, smaller batches
+    are filled up to it, so that the buffers never move: what a CUDA graph replays is their
+    addresses.
+    """
+
+    def __init__(
+        self, session: Any, about: Tensors, device: str, fixed: int | None = None
+    ) -> None:
+        """Bind on `cuda`, or on `cpu`, which computes the same and gains nothing."""
+        self._session, self._about = session, about
+        self._device, self._fixed = device, fixed
+        self._lock = threading.Lock()
+        self._size = -1
+        self._binding = self._input = self._output = None
+
+    def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Logits [N, classes] of a batch of at most the fixed size."""
+        count = len(batch)
+        size = self._fixed or count
+        if count < size:
+            rest = np.zeros((size - count, *batch.shape[1:]), batch.dtype)
+            batch = np.concatenate([batch, rest])
+        with self._lock:
+            if size != self._size:
+                self._bind(size)
+            binding, given, result = self._binding, self._input, self._output
+            assert binding is not None
+            assert given is not None
+            assert result is not None
+            given.update_inplace(np.ascontiguousarray(batch))
+            binding.synchronize_inputs()
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            # On the CPU numpy sees the buffer itself, which the next batch overwrites.
+            return np.array(result.numpy()[:count])
+
+    def _bind(self, size: int) -> None:
+        from onnxruntime import OrtValue
+
+        about = self._about
+        make = OrtValue.ortvalue_from_shape_and_type
+        self._input = make([size, *about.shape], about.type, self._device, 0)
+        self._output = make([size, about.classes], about.result, self._device, 0)
+        self._binding = self._session.io_binding()
+        self._binding.bind_ortvalue_input(about.input, self._input)
+        self._binding.bind_ortvalue_output(about.output, self._output)
+        self._size = size
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _foreign(path: Path, what: str) -> ResgraphError:
+    return ResgraphError(
+        f"{path} is not an image classifier as resgraph exports them: {what}"
+    )

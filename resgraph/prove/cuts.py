@@ -1,0 +1,34 @@
+"""Which units cut their signal at zero after the addition, as Sec. 4.2 asks of f = ReLU."""
+
+from __future__ import annotations
+
+from resgraph.graph import Graph
+from resgraph.prove.flow import Flow, flows
+from resgraph.prove.sites import sites
+
+
+def truncating(graph: Graph) -> dict[str, bool]:
+    """By the name of each unit (`stage1.0`), in order: whether its f ends in a cut at zero.
+
+    A cut at zero is an op that leaves what is not negative as it is and lets nothing
+    negative pass. An f whose input is never negative cuts nothing, and neither does one
+    that is the identity, even where F ends in ReLU (Fig. 4c).
+    """
+    answers = dict[str, bool]()
+    for flow in flows(graph, sites(graph)):
+        if flow.site is not None:
+            cuts = _cuts(flow)
+            answers |= {flow.site.unit(i): cuts for i in range(flow.site.count)}
+    return answers
+
+
+def _cuts(flow: Flow) -> bool:
+    if flow.parts is None:
+        return False
+    for node, inputs in flow.inputs():
+        if node.name == flow.instance.unit.output and node in flow.parts.f:
+            keeps = node.op.idle(*(True for _ in inputs))
+            stops = node.op.never_negative(*(False for _ in inputs))
+            idle = node.op.idle(*(state.never_negative for state in inputs))
+            return keeps and stops and not idle
+    return False

@@ -1,0 +1,1 @@
+"""What many runs show together: curves, what goes on in units, sweeps, the paper's tables."""

@@ -1,0 +1,130 @@
+"""The file that a run is resumed from, and the one before it.
+
+A checkpoint is what `torch.save` writes: a zip archive, in which every tensor and the
+structure bear a CRC-32. They are checked before anything is used.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.files import atomic_write
+from resgraph.train.run import Run
+
+_OWNER = ("network", "digest", "data_digest", "seed")
+"""What of run.json a checkpoint repeats, so that it serves no other run."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint, read back."""
+
+    state: dict[str, Any]
+    """Tensors on the CPU."""
+    remark: str | None = None
+    """What was wrong with the newest, where the one before it had to serve."""
+
+
+class _DamagedError(Exception):
+    """A file that is no whole checkpoint."""
+
+
+def save_checkpoint(run: Run, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the one that was the newest becomes the previous one.
+
+    Killed at any point, this leaves at least one whole checkpoint behind if there was one.
+    Raises `OSError` where it cannot be written; then the earlier ones are as they were.
+    """
+    owner = {key: run.about[key] for key in _OWNER}
+    buffer = io.BytesIO()  # torch would tell a full disk as an error of its own
+    torch.save({**state, "run": owner}, buffer)
+    atomic_write(run.next_state, lambda p: p.write_bytes(buffer.getbuffer()))
+    if run.state.exists():
+        run.state.replace(run.previous_state)
+    run.next_state.replace(run.state)
+
+
+def load_checkpoint(run: Run) -> Found:
+    """The newest checkpoint that is whole; nothing in the file is executed.
+
+    A damaged newest one is put aside if the previous one is whole, so that the next save
+    does not put it in the previous one's place.
+    Raises `ResgraphError` if there is none, if none is whole, or if it is another run's.
+    """
+    problems = []
+    for path in (run.state, run.previous_state):
+        try:
+            state = _read(path)
+        except FileNotFoundError:
+            continue
+        except _DamagedError as error:
+            problems.append(f"{path} is damaged: {error}")
+            continue
+        _check_owner(run, path, state)
+        if not problems:
+            return Found(state)
+        run.state.replace(run.damaged_state)
+        return Found(
+            state,
+            f"{problems[0]}; it is {run.damaged_state.name} now, and the run "
+            f"goes on from the checkpoint before it, {path.name}",
+        )
+    if problems:
+        raise ResgraphError(
+            "; ".join(problems),
+            "nothing to go on from; start anew with --overwrite or in another folder. "
+            f"Weights of the last test are in {run.last}",
+        )
+    raise ResgraphError(
+        f"{run.folder} was stopped before anything was saved",
+        "start it anew with --overwrite",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file's state. Raises `FileNotFoundError` and `_DamagedError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if bad := archive.testzip():
+                raise _DamagedError(f"wrong checksum of {bad}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, _DamagedError):
+        raise
+    except Exception as error:  # zipfile's and torch's errors are of many kinds
+        raise _DamagedError(str(error).partition("\n")[0]) from None
+    if not isinstance(state, dict):
+        raise _DamagedError("it holds no state")
+    return state
+
+
+def _check_owner(run: Run, path: Path, state: Mapping[str, Any]) -> None:
+    owner = state.get("run")
+    owner = owner if isinstance(owner, dict) else {}
+    for key in _OWNER:
+        if owner.get(key) != run.about.get(key):
+            raise ResgraphError(
+                f"{path} is the checkpoint of another run "
+                f"({key} {owner.get(key)}, here {run.about.get(key)})",
+                "put this run's own file back, or start anew with --overwrite",
+            )
+
+
+def generators(device: torch.device) -> dict[str, Any]:
+    """The state of torch's random generators, for the CPU and for the device."""
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_generators(state: Mapping[str, Any], device: torch.device) -> None:
+    """Take up what `generators` gave, as far as the device is of the same kind."""
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,100 @@
+"""How a step is computed on a device: the choices that change its speed, not its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from resgraph.diagnostics import UsageError
+from resgraph.train.options import TrainOptions
+from resgraph.train.precision import AUTO, WORDS, pick_precision
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What was chosen for one device. Results differ by rounding alone.
+
+    Dropout's masks are an exception: compiled code draws others than eager code does.
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    """`fp32`, `tf32` or `bf16`."""
+    channels_last: bool = True
+    """Weights and activations lie with their channels innermost."""
+    compile: bool = False
+    """Each distinct unit is compiled by torch.compile."""
+    cuda_graph: bool = False
+    """The whole step is recorded once, as a CUDA graph, and replayed."""
+    fused: bool = True
+    """SGD is one kernel over many parameters."""
+
+    def __post_init__(self) -> None:
+        if self.cuda_graph and self.device.type != "cuda":
+            raise UsageError(
+                f"CUDA graphs need CUDA, and this trains on the {self.device.type}",
+                "leave out --cuda-graph",
+            )
+        if self.cuda_graph and not self.fused:
+            raise UsageError(
+                "a CUDA graph needs fused SGD, which reads the learning rate on the device",
+                "give --no-fused with --no-cuda-graph",
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choices by name, for run.json, which says elsewhere what the device is."""
+        return {k: v for k, v in asdict(self).items() if k != "device"}
+
+    @property
+    def words(self) -> str:
+        """The choices that are on, for the user."""
+        flags = {
+            "channels last": self.channels_last,
+            "compiled": self.compile,
+            "CUDA graph": self.cuda_graph,
+            "fused SGD": self.fused,
+        }
+        return ", ".join([WORDS[self.precision], *(k for k, on in flags.items() if on)])
+
+
+def execution_for(
+    options: TrainOptions,
+    device: torch.device,
+    ranks: int = 1,
+    kept: Mapping[str, Any] | None = None,
+) -> Execution:
+    """What the options choose; else what a resumed run has `kept`; else the defaults.
+
+    The defaults are the fastest that were measured (benchmarks/README.md): everything on
+    CUDA; on the CPU, where compiling takes longer than it soon saves, all but compilation.
+    A run that was begun on CUDA and goes on elsewhere leaves CUDA graphs behind.
+    Raises `UsageError` for what the device, or training on several ranks, does not allow.
+    """
+    cuda, kept = device.type == "cuda", kept or {}
+    alone = cuda and ranks == 1
+
+    def choose(name: str, default: bool) -> bool:
+        chosen = getattr(options, name)
+        return bool(kept.get(name, default) if chosen is None else chosen)
+
+    if options.cuda_graph and ranks > 1:
+        raise UsageError(
+            f"a CUDA graph records one process's step, and this trains on {ranks} ranks",
+            "leave out --cuda-graph",
+        )
+    precision = options.precision
+    if precision == AUTO:
+        precision = kept.get("precision", AUTO)
+    fused = choose("fused", True)
+    graph = choose("cuda_graph", alone and fused)
+    return Execution(
+        device,
+        precision=pick_precision(precision, device),
+        channels_last=choose("channels_last", True),
+        compile=choose("compile", alone),
+        cuda_graph=graph if options.cuda_graph is not None else graph and alone,
+        fused=fused,
+    )

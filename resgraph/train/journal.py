@@ -1,0 +1,91 @@
+"""What a run writes down and tells: records, weights, checkpoints, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.train.checkpoint import save_checkpoint
+from resgraph.train.events import Event, OnEvent, Standing
+from resgraph.train.run import FAILED, RUNNING, Record, Run
+from resgraph.train.tensorboard import TensorBoard
+from resgraph.train.weights import Tested, save_weights
+
+
+class Journal:
+    """The run folder and the listeners of one run; the writer's rank alone uses it.
+
+    A `ResgraphError` is raised where the folder cannot be written, as with a full disk;
+    what was in it before is as it was.
+    """
+
+    def __init__(self, run: Run, listeners: Sequence[OnEvent]) -> None:
+        self.run = run
+        self.listeners = listeners
+        self._tensorboard: TensorBoard | None = None
+
+    def begin(self, at: Standing) -> None:
+        """Bring the folder to where the run stands: later records will come again."""
+        with _writing(self.run.folder):
+            self.run.tidy()
+            self.run.forget_after(at.recorded)
+            self._tensorboard = TensorBoard(self.run, at.seconds)
+            self.run = self.run.update(status=RUNNING, failure=None)
+
+    def record(self, record: Record) -> None:
+        """Add a record to the metrics."""
+        with _writing(self.run.metrics):
+            self.run.append(record)
+        if self._tensorboard is not None:
+            with _writing(self._tensorboard.path):
+                self._tensorboard.add(record)
+
+    def weights(self, state: Mapping[str, Tensor], tested: Tested, best: bool) -> None:
+        """Keep a state_dict as the last one, and perhaps as the best one."""
+        for path in (self.run.best, self.run.last) if best else (self.run.last,):
+            with _writing(path):
+                save_weights(self.run, path, state, tested)
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Keep what the run is resumed from, beside the checkpoint before."""
+        with _writing(self.run.state):
+            save_checkpoint(self.run, state)
+
+    def conclude(self, status: str, at: Standing) -> None:
+        """Say in run.json how the run ended, or how far it came."""
+        with _writing(self.run.folder):
+            self.run = self.run.update(status=status, results=asdict(at))
+
+    def fail(self, error: Exception, at: Standing, status: str = FAILED) -> None:
+        """Say in run.json what ended the run, if the disk still takes that much."""
+        about = {"status": status, "failure": str(error), "results": asdict(at)}
+        with contextlib.suppress(OSError):
+            self.run = self.run.update(**about)
+
+    def close(self) -> None:
+        """Let go of open files."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on to all who listen."""
+        for listener in self.listeners:
+            listener(event)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Explain that a file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ResgraphError(
+            f"cannot write {path}: {error.strerror or error}",
+            "mend that, then go on with --resume: what was saved before is whole",
+        ) from None
