@@ -30,14 +30,14 @@ def plot_command(
 
     Example: resgraph plot runs/resnet164-cifar10-s0 runs/resnet164_original-cifar10-s0
     """
-    known = ("svg", "png")
-    chosen = list(dict.fromkeys(part.strip() for part in formats.split(",")))
-    for form in chosen:
-        if form not in known:
-            hint = did_you_mean(form, known)
-            raise UsageError(f"no figures of the format '{form}'", hint)
+    from resgraph.study.canvas import FORMATS
     from resgraph.study.plot import plot
 
+    chosen = list(dict.fromkeys(part.strip() for part in formats.split(",")))
+    for form in chosen:
+        if form not in FORMATS:
+            hint = did_you_mean(form, FORMATS)
+            raise UsageError(f"no figures of the format '{form}'", hint)
     files, notes = plot(runs, out, chosen)
     for note in notes:
         warn(note)
@@ -66,12 +66,12 @@ def table_command(
 
     Example: resgraph table runs --format markdown
     """
-    known = ("text", "markdown", "csv", "json")
-    if form not in known:
-        raise UsageError(f"no table of the form '{form}'", did_you_mean(form, known))
     from resgraph.study import tables
     from resgraph.study.outcomes import outcomes, run_folders
 
+    known = (*tables.FORMS, "json")
+    if form not in known:
+        raise UsageError(f"no table of the form '{form}'", did_you_mean(form, known))
     # Without runs the tables have the paper's figures alone.
     named = runs or [folder for folder in (RUNS,) if any(folder.rglob("run.json"))]
     found = outcomes(run_folders(named))

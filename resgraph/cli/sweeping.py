@@ -15,6 +15,7 @@ from resgraph.cli.choices import (
     CheckpointEvery,
     Data,
     Epochs,
+    EvalEvery,
     Iterations,
     LogEvery,
     Lr,
@@ -33,7 +34,7 @@ from resgraph.cli.common import (
     say_json,
     warn,
 )
-from resgraph.cli.planning import AUTO
+from resgraph.cli.planning import AUTO, MemoryBudget
 from resgraph.compiler import parse_settings
 from resgraph.diagnostics import UsageError
 
@@ -77,8 +78,10 @@ def sweep_command(
     schedule_scale: ScheduleScale = 1.0,
     precision: Precision = "auto",
     log_every: LogEvery = 50,
+    eval_every: EvalEvery = None,
     checkpoint_every: CheckpointEvery = None,
     monitor: Monitored = False,
+    memory_budget: MemoryBudget = AUTO,
     json: Json = False,
 ) -> None:
     """Train networks with several seeds, one run after the other, into DIR/NAME-sSEED.
@@ -90,8 +93,7 @@ def sweep_command(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("a sweep is one process", "run it without torchrun")
     files = sources(targets, network, parse_settings(settings), generated)
-    from resgraph.study.sweep import Sweep
-    from resgraph.train import TrainOptions, load_generated
+    from resgraph.train import TrainOptions
 
     options = TrainOptions(
         data=data,
@@ -103,11 +105,27 @@ def sweep_command(
         schedule_scale=schedule_scale,
         precision=precision,
         log_every=log_every,
+        eval_every=eval_every,
         checkpoint_every=checkpoint_every,
         monitor=monitor,
     )
+    run_sweep(files, seeds, options, out, memory_budget, json)
+
+
+def run_sweep(
+    files: Sequence[Path],
+    seeds: int,
+    options: TrainOptions,
+    out: Path,
+    memory_budget: str,
+    json: bool,
+) -> None:
+    """Train the networks of the generated files with so many seeds, and report."""
+    from resgraph.study.sweep import Sweep
+    from resgraph.train import load_generated
+
     networks = [load_generated(file) for file in files]
-    train_one = trainer(networks, options, quiet=json)
+    train_one = trainer(networks, options, memory_budget, quiet=json)
     sweep = Sweep(out, networks, seeds, options)
     try:
         ended = sweep.run(train_one, warn if json else say)
@@ -157,10 +175,13 @@ def sources(
 
 
 def trainer(
-    networks: Sequence[Generated], options: TrainOptions, quiet: bool
+    networks: Sequence[Generated],
+    options: TrainOptions,
+    memory_budget: str,
+    quiet: bool,
 ) -> TrainOne:
-    """What trains one run of a sweep. Data are loaded now, so that what is wrong with
-    them is told before anything begins."""
+    """What trains one run of a sweep. Specs and data are loaded now, so that what is wrong
+    with them is told before anything begins."""
     from resgraph.cli.behind import behind
     from resgraph.data import load_data
     from resgraph.train import Result, train
@@ -168,6 +189,10 @@ def trainer(
     shapes = {generated.input_shape for generated in networks}
     data = {shape: load_data(options.data, shape) for shape in sorted(shapes)}
     specs = {generated.path: behind(generated.path) for generated in networks}
+    planners = {path: spec.planner(memory_budget) for path, spec in specs.items()}
+    for path, spec in specs.items():
+        if options.monitor and spec.cuts is None:
+            raise UsageError(f"{path}: --monitor needs its spec, which is not there")
 
     def train_one(generated: Generated, chosen: TrainOptions) -> Result:
         spec = specs[generated.path]
@@ -177,7 +202,7 @@ def trainer(
             chosen,
             console=None if quiet else console(),
             files=spec.files,
-            planner=spec.planner(AUTO),
+            planner=planners[generated.path],
             cuts=spec.cuts if chosen.monitor else None,
         )
 

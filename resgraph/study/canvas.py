@@ -17,8 +17,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from resgraph.files import staged
 
-FORMATS = ("svg", "png")
-
 _OKABE_ITO = (
     "#0072B2",
     "#D55E00",
@@ -54,6 +52,7 @@ _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": "resgraph"},
     "png": {"Software": None},
 }
+FORMATS = tuple(_METADATA)
 _TEN_THOUSANDS_FROM = 20_000
 _BETWEEN = (1, 1.5, 2, 3, 5, 7)  # of a decade
 

@@ -25,6 +25,7 @@ from resgraph.train import (
     open_run,
     train,
 )
+from resgraph.train.monitor import UnitRecords
 from tests.helpers import refused
 from tests.training.conftest import DIGEST, written
 
@@ -273,14 +274,18 @@ def sweeping(spec: Path) -> Sweeping:
 def test_the_command_from_spec_to_summary(
     sweeping: Sweeping, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweeping()
+    sweeping(monitor=True, eval_every=2)
     shown = capsys.readouterr().out
     assert "thin-s0 (1 of 4)" in shown
     assert "wide: test error in %: " in shown
     assert "median [min, max] over 2 seeds" in shown
     assert "next: resgraph table sweep" in shown
     assert (Path("sweep") / "thin-s0" / "spec.yaml").is_file()
-    sweeping(json=True)
+    units = UnitRecords.read(Path("sweep") / "thin-s0")
+    assert units is not None
+    assert units.units == ("stage1.0",)
+    assert [record.iteration for record in units.records] == [2, 4]
+    sweeping(monitor=True, eval_every=2, json=True)
     printed = json.loads(capsys.readouterr().out)
     assert {run["status"] for run in printed["runs"]} == {"finished"}
     assert [group["network"] for group in printed["networks"]] == ["thin", "wide"]
@@ -305,6 +310,14 @@ def test_the_command_says_what_failed(
 
 def test_wrong_data_are_told_before_anything_begins(sweeping: Sweeping) -> None:
     assert "no data set 'digit'" in refused(lambda: sweeping(data="digit"))
+    assert not Path("sweep").exists()
+
+
+def test_a_monitor_needs_the_spec(spec: Path) -> None:
+    (thin,) = sources([spec], "thin", {}, Path("generated"))
+    spec.rename("two.yaml")
+    wanted = {"out": Path("sweep"), "data": "digits", "monitor": True}
+    assert "needs its spec" in refused(lambda: sweep_command([thin], **wanted))
     assert not Path("sweep").exists()
 
 

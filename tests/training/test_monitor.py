@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from resgraph.compiler import Compiler
+from resgraph.data import load_data
 from resgraph.prove.cuts import truncating
+from resgraph.train import TrainOptions, load_generated, train
 from resgraph.train.memory import planned
 from resgraph.train.monitor import PROBE, UNITS, Monitor, UnitRecords, units_of
 from tests.conftest import ROOT
@@ -23,6 +26,19 @@ from tests.helpers import graph_from, graph_of, module_of, refused
 
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 IDENTITY_F = ("preact", "relu_before_add", "relu_only_preact")  # Fig. 4c, d and e
+
+
+ON_CUDA = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device here"
+)
+
+
+def generators(device: str) -> list[list[int]]:
+    """The states of torch's generators."""
+    states = [torch.get_rng_state()]
+    if device == "cuda":
+        states.append(torch.cuda.get_rng_state())
+    return [state.tolist() for state in states]
 
 
 def small(spec: str, tmp_path: Path) -> tuple[nn.Module, dict[str, bool]]:
@@ -181,24 +197,50 @@ def test_training_ends_bitwise_as_without_a_monitor(spec: str, tmp_path: Path) -
     assert len(read(tmp_path / "run").records) == 6
 
 
-def test_a_probe_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_runs_with_a_monitor_end_as_those_without_and_go_on(tmp_path: Path) -> None:
+    graph = graph_from(BODY % "relu", tmp_path)
+    module_of(graph, tmp_path)
+    generated = load_generated(tmp_path / f"{graph.name}.py")
+    digits = load_data("digits", (1, 8, 8))
+
+    def run(folder: str, **changes: Any) -> dict[str, Tensor]:
+        options = {"iterations": 6, "log_every": 2, "eval_every": 3} | changes
+        chosen = TrainOptions(device="cpu", out=tmp_path / folder, **options)
+        train(generated, digits, chosen, cuts=truncating(graph))
+        return load_file(tmp_path / folder / "last.safetensors")
+
+    plain, watched = run("plain"), run("watched", monitor=True)
+    run("parts", monitor=True, stop_at=3)
+    with (tmp_path / "parts" / UNITS).open("a") as file:
+        file.write('{"iteration": 4, "trun')  # as a kill leaves it
+    parts = run("parts", monitor=True, resume=True)
+    assert all(torch.equal(plain[key], watched[key]) for key in plain)
+    assert all(torch.equal(plain[key], parts[key]) for key in plain)
+    assert UnitRecords.read(tmp_path / "plain") is None
+    whole = (tmp_path / "watched" / UNITS).read_text()
+    assert (tmp_path / "parts" / UNITS).read_text() == whole
+    assert [r.iteration for r in read(tmp_path / "watched").records] == [2, 3, 4, 6]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_CUDA)])
+def test_a_probe_leaves_everything_as_it_was(device: str, tmp_path: Path) -> None:
     network, cuts = small("dropout_shortcut", tmp_path)
-    network.train()
+    network.to(device).train()
     network.get_submodule("stage2").eval()
     first = next(network.parameters())
     first.grad = torch.ones_like(first)
     gradients = [p.grad for p in network.parameters()]
     modes = [module.training for module in network.modules()]
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    random = torch.get_rng_state()
-    Monitor(network, cuts, tmp_path).record(1, *batch())
+    random = generators(device)
+    Monitor(network, cuts, tmp_path).record(1, *(part.to(device) for part in batch()))
     assert all(
         p.grad is g for p, g in zip(network.parameters(), gradients, strict=True)
     )
     assert torch.equal(first.grad, torch.ones_like(first))
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(network.state_dict()[key], state[key]) for key in state)
-    assert torch.equal(torch.get_rng_state(), random)
+    assert generators(device) == random
     assert not any(module._forward_hooks for module in network.modules())
 
 
