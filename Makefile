@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/resgraph
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-gpu clean
 
 demo: $(VENV)/ready
 	$(RUN) compile specs/preact_basic.yaml specs/preact_bottleneck.yaml
@@ -24,6 +24,10 @@ lint: $(VENV)/ready
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks.bench_compile
 	$(BIN)/python -m benchmarks.bench_verify
+	$(BIN)/python -m benchmarks.bench_train
+
+bench-gpu: $(VENV)/ready
+	$(BIN)/python -m benchmarks.bench_gpu
 
 clean:
 	rm -rf $(VENV) .demo runs build dist

@@ -11,9 +11,7 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -23,8 +21,8 @@ from typing import Any
 import torch
 
 from benchmarks.floor import floor_of, hardware
-from benchmarks.measure import RESULTS, ROOT
-from benchmarks.training import HAND_WRITTEN, PLAIN, Way, as_json
+from benchmarks.measure import RESULTS
+from benchmarks.training import HAND_WRITTEN, PLAIN, Way, in_process
 from resgraph.files import write_json
 from resgraph.train.precision import element_size
 
@@ -56,11 +54,15 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--small", action="store_true", help="A dry run, of ResNet-20.")
     parser.add_argument("--minutes", type=float, default=9.5)
-    parser.add_argument("--rows", default="", help="Only rows whose name has this in it.")
+    parser.add_argument(
+        "--rows", default="", help="Only rows whose name has this in it."
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("no CUDA device here; --device cpu --small is a dry run of this benchmark")
+        sys.exit(
+            "no CUDA device here; --device cpu --small is a dry run of this benchmark"
+        )
     end = time.monotonic() + 60 * options.minutes
     options.out.parent.mkdir(parents=True, exist_ok=True)
     results = about(options.device, options.small)
@@ -139,29 +141,9 @@ def row(way: Way, end: float) -> dict[str, Any]:
     """Measure a way in a process of its own, in what is left of the time."""
     whole = way.reference and way.choices["compile"]
     limit = min(WHOLE_LIMIT if whole else ROW_LIMIT, end - time.monotonic())
-    result = _in_process(way, limit) if limit > 1 else {"error": "no time was left"}
+    result = in_process(way, limit) if limit > 1 else {"error": "no time was left"}
     print(f"{way.network}: {way.name}: {json.dumps(result)}", flush=True)
     return {**asdict(way), **result}
-
-
-def _in_process(way: Way, limit: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            child = subprocess.run(
-                [sys.executable, "-m", "benchmarks.training", as_json(way)],
-                cwd=ROOT,
-                env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
-                capture_output=True,
-                text=True,
-                timeout=limit,
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"not done in {limit:.0f} s"}
-    if child.returncode:
-        told = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
-        return {"error": told[-1]}
-    result: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
-    return result
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ def hardware(device: torch.device, small: bool = False) -> Hardware:
     source = torch.ones(size, device=device)
     target = torch.empty_like(source)
     side = 256 if small else 8192
-    factor = torch.ones(side, side, device=device, dtype=torch.bfloat16)
+    fastest = torch.bfloat16 if device.type == "cuda" else torch.float32
+    factor = torch.ones(side, side, device=device, dtype=fastest)
     copied = _fastest(lambda: target.copy_(source), device)
     multiplied = _fastest(lambda: factor @ factor, device)
     return Hardware(2 * 4 * size / copied, 2 * side**3 / multiplied)

@@ -150,5 +150,75 @@ def _memory(data: dict[str, Any]) -> Iterator[str]:
     yield from _table([*head, "to plain", "predicted at batch 128"], rows)
 
 
-SECTIONS = {"compile": _lines, "verify": _verify, "memory": _memory}
+def _train(data: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"### Training: {data['network']}, float32, batch {data['batch']} "
+        f"(medians of {data['rounds']} rounds)"
+    )
+    by_hand = next(iter(data["steps"].values()))
+    rows = [
+        [
+            name,
+            f"{seconds:.3f} s",
+            f"{data['batch'] / seconds:.1f}",
+            f"{by_hand / seconds:.2f}x",
+            _first(data["starts"].get(name)),
+        ]
+        for name, seconds in data["steps"].items()
+    ]
+    rows += [
+        [name, "", "", "", _first(start)]
+        for name, start in data["starts"].items()
+        if name not in data["steps"]
+    ]
+    yield from _table(["", "step", "images/s", "to by hand", "to the first step"], rows)
+
+
+def _first(start: dict[str, Any] | None) -> str:
+    """Seconds until the first step was done, where that was measured."""
+    if start is None:
+        return ""
+    return start.get("error") or f"{start['first_step_seconds']:.1f} s"
+
+
+def _gpu(data: dict[str, Any]) -> Iterator[str]:
+    found = data["hardware"]
+    yield f"### Training on {data['device']}"
+    yield (
+        f"torch {data['torch']}, CUDA {data['cuda']}; measured in the same run: a copy moves "
+        f"{found['bytes_per_s'] / 1e9:,.0f} GB/s, a product of matrices "
+        f"does {found['operations_per_s'] / 1e12:,.1f} TFLOP/s."
+    )
+    yield ""
+    rows = [
+        [f"{r['network']}: {r['name']}", *_measured(r, data["floors"][r["network"]])]
+        for r in data["rows"]
+    ]
+    head = ["", "images/s", "step", "to the floor", "to the first step", "peak memory"]
+    yield from _table(head, rows)
+
+
+def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
+    if "error" in row:
+        return [row["error"], "", "", "", ""]
+    step = row["step_seconds"]
+    least = floor["seconds"][
+        "bf16" if row["choices"]["precision"] == "bf16" else "fp32"
+    ]
+    return [
+        f"{row['images_per_s']:,.0f}",
+        f"{1000 * step:.1f} ms",
+        f"{step / least:.1f}x",
+        _first(row),
+        "" if row["peak_bytes"] is None else words(row["peak_bytes"]),
+    ]
+
+
+SECTIONS = {
+    "compile": _lines,
+    "verify": _verify,
+    "memory": _memory,
+    "train": _train,
+    "gpu": _gpu,
+}
 """What stands below the mark, by file of results, in this order."""

@@ -10,7 +10,11 @@ Needs torch and numpy alone.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -66,7 +70,9 @@ class Way:
     def _ours(self) -> Callable[[], None]:
         generated = load_generated(ROOT / "generated" / f"{self.network}.py")
         execution = Execution(torch.device(self.device), **self.choices)
-        recipe = Recipe(64_000, self.batch, 0.1, (32_000,), 0.1, 0, 0, 0.9, False, 1e-4, 4, True)
+        recipe = Recipe(
+            64_000, self.batch, 0.1, (32_000,), 0.1, 0, 0, 0.9, False, 1e-4, 4, True
+        )
         data = noise(4 * self.batch)
         engine = Engine(generated.build(), data, recipe, 0, execution)
         done = iter(range(recipe.iterations))
@@ -131,6 +137,7 @@ def measured(way: Way) -> dict[str, Any]:
         first = time.perf_counter() - begun
         block(step, way)
         seconds = median([block(step, way) for _ in range(way.blocks)])
+    # Reserved, not allocated: a CUDA graph's pool stays reserved between its replays.
     peak = torch.cuda.max_memory_reserved() if way.device == "cuda" else None
     return {
         "first_step_seconds": round(first, 3),
@@ -140,8 +147,33 @@ def measured(way: Way) -> dict[str, Any]:
     }
 
 
-def as_json(way: Way) -> str:
-    return json.dumps(asdict(way))
+def in_process(way: Way, limit: float) -> dict[str, Any]:
+    """Measure it in a process of its own, from a cold compiler's cache.
+
+    Where it fails, or is not done in so many seconds, the result is an `error`.
+    """
+    command = [sys.executable, "-m", "benchmarks.training", json.dumps(asdict(way))]
+    with tempfile.TemporaryDirectory() as cache:
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that compilers it starts end with it
+        )
+        try:
+            printed, told = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+            return {"error": f"not done in {limit:.0f} s"}
+    if child.returncode:
+        lines = told.strip().splitlines() or [f"exit code {child.returncode}"]
+        return {"error": lines[-1]}
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return result
 
 
 def main() -> None:

@@ -11,7 +11,11 @@ Generated = Annotated[
     Path, typer.Argument(help="A generated file.", metavar="generated/NAME.py")
 ]
 Data = Annotated[
-    str, typer.Option("--data", help="cifar10, cifar100, digits, a folder (parquet, images) or a CIFAR archive.")
+    str,
+    typer.Option(
+        "--data",
+        help="cifar10, cifar100, digits, a folder (parquet, images) or a CIFAR archive.",
+    ),
 ]
 TrainDevice = Annotated[
     str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda.")
@@ -36,7 +40,9 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")]
 Precision = Annotated[
     str,
-    typer.Option("--precision", help="auto (bf16 on a GPU, else fp32), fp32, tf32, bf16."),
+    typer.Option(
+        "--precision", help="auto (bf16 on a GPU, else fp32), fp32, tf32, bf16."
+    ),
 ]
 ChannelsLast = Annotated[
     bool | None,

@@ -9,8 +9,7 @@ alike in these share it, since weights are its inputs.
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,12 +18,16 @@ from torch import nn
 
 from resgraph.diagnostics import ResgraphError
 
-# A unit may be compiled with gradients, and without (in a segment that is computed anew).
-_MODES = 2
+Backend = str | Callable[..., Any]
+# By the class of a unit, so that the next network of the same file compiles nothing.
+_COMPILED: dict[tuple[type[nn.Module], Backend, bool], type[nn.Module]] = {}
+# A unit compiles once; in a segment that is computed anew twice, first without gradients
+# and then without a second look at BN's statistics. A monitor's forward may be a third.
+_MODES = 4
 
 
 def compile_units(
-    network: nn.Module, *, backend: str = "inductor", whole: bool = True
+    network: nn.Module, *, backend: Backend = "inductor", whole: bool = True
 ) -> nn.Module:
     """Let the units in the network's stages run compiled; it is changed in place, returned.
 
@@ -44,7 +47,8 @@ def uncompiled() -> AbstractContextManager[Any]:
 
     For tests: their batches have other shapes, and too few of them to be worth it.
     """
-    return torch.compiler.set_stance("force_eager")
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 @contextlib.contextmanager
@@ -70,12 +74,14 @@ def _units(network: nn.Module) -> Iterator[nn.Module]:
             yield from own
 
 
-@functools.cache  # so that the next network of the same file compiles nothing
-def _compiled(kind: type[nn.Module], backend: str, whole: bool) -> type[nn.Module]:
-    forward = torch.compile(
-        kind.forward, backend=backend, fullgraph=whole, dynamic=False
-    )
-    return type(kind.__name__, (kind,), {"forward": forward})
+def _compiled(kind: type[nn.Module], backend: Backend, whole: bool) -> type[nn.Module]:
+    key = (kind, backend, whole)
+    if key not in _COMPILED:
+        forward = torch.compile(
+            kind.forward, backend=backend, fullgraph=whole, dynamic=False
+        )
+        _COMPILED[key] = type(kind.__name__, (kind,), {"forward": forward})
+    return _COMPILED[key]
 
 
 def _allow(compilations: int) -> None:

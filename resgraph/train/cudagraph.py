@@ -81,7 +81,7 @@ class GraphedStep:
     def _warm_up(self) -> None:
         """Steps on a stream of their own, so that all that is done once is done before."""
         here = torch.cuda.current_stream(self._device)
-        side = torch.cuda.Stream(self._device)
+        side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         side.wait_stream(here)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UP):

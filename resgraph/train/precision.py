@@ -21,9 +21,7 @@ PRECISIONS = (AUTO, *WORDS)
 def check_precision(name: str) -> None:
     """Raise `UsageError` for a name that is not in `PRECISIONS`."""
     if name not in PRECISIONS:
-        raise UsageError(
-            f"unknown precision '{name}'", did_you_mean(name, PRECISIONS)
-        )
+        raise UsageError(f"unknown precision '{name}'", did_you_mean(name, PRECISIONS))
 
 
 def pick_precision(name: str, device: torch.device) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
@@ -70,48 +71,27 @@ def train(
         stack.enter_context(torch.random.fork_rng(cuda))
         torch.manual_seed(seed_of(options.seed, "weights"))
         network = generated.build()
-        start = partial(
-            begin,
-            generated,
-            data,
-            options,
-            network,
-            device,
-            files or {},
-            world,
-            planner,
-        )
+        facts = (generated, data, options, network, device, files or {}, world, planner)
         folder = options.folder_for(generated, data)
-        plan = world.from_writer(lambda: _alone(start, folder, stack))
+        plan = world.from_writer(lambda: _alone(partial(begin, *facts), folder, stack))
         if plan.run.status == FINISHED:
             return result_of(plan.run)
-        found = (
-            world.from_writer(lambda: load_checkpoint(plan.run))
-            if plan.resumes
-            else None
-        )
+        found = None
+        if plan.resumes:
+            found = world.from_writer(lambda: load_checkpoint(plan.run))
         listeners = [on_event] if on_event else []
         if console is not None and world.is_writer:
             from resgraph.train.progress import Display
 
             listeners.append(stack.enter_context(Display(console)))
-        stack.enter_context(_memory_explained(plan.recipe.batch))
-        stack.enter_context(numerics(plan.execution.precision))
-        engine = Engine(
-            network,
-            data,
-            plan.recipe,
-            options.seed,
-            plan.execution,
-            world,
-            plan.sync_bn,
-            plan.recompute,
-        )
         journal = stack.enter_context(contextlib.closing(Journal(plan.run, listeners)))
         monitor = None
         if options.monitor:
-            folder_to_write = plan.run.folder if world.is_writer else None
-            monitor = Monitor(network, cuts or {}, folder_to_write)
+            written = plan.run.folder if world.is_writer else None
+            monitor = Monitor(network, cuts or {}, written)
+        stack.enter_context(_memory_explained(plan.recipe.batch))
+        stack.enter_context(numerics(plan.execution.precision))
+        engine = _engine(plan, network, data, options.seed, world)
         Loop(plan, engine, options, journal, world, monitor).run(found)
         return world.from_writer(lambda: result_of(journal.run))
 
@@ -127,6 +107,22 @@ def _alone(
     if new:
         stack.enter_context(locked(folder))
     return plan
+
+
+def _engine(
+    plan: Plan, network: nn.Module, data: Dataset, seed: int, world: World
+) -> Engine:
+    """The engine that does what was planned."""
+    return Engine(
+        network,
+        data,
+        plan.recipe,
+        seed,
+        plan.execution,
+        world,
+        plan.sync_bn,
+        plan.recompute,
+    )
 
 
 @contextlib.contextmanager

@@ -50,6 +50,8 @@ class SyncBatchNorm(nn.BatchNorm2d):
         """Bring the running statistics on, as BatchNorm2d does: an unbiased variance."""
         if self.running_mean is None or self.running_var is None:
             return
+        if not self.track_running_stats:  # not now: a forward that is done once more
+            return
         if not self.track_running_stats:  # a forward done anew: they have this batch
             return
         share = self.momentum

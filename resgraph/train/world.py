@@ -7,7 +7,9 @@ on its part of every batch; rank 0 alone writes files and tells the user.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -144,7 +146,8 @@ def joined(cuda: bool) -> Iterator[World]:
         dist.init_process_group("nccl" if cuda else "gloo")
         control = dist.new_group(backend="gloo") if cuda else None
         yield replace(world, control=control)
-    except RuntimeError as error:
+    except BaseException as error:
+        _let_go(error)
         if not _is_of_the_connection(error):
             raise
         raise ResgraphError(
@@ -152,8 +155,17 @@ def joined(cuda: bool) -> Iterator[World]:
             "the one that ended first says why; go on with --resume",
         ) from None
     finally:
+        gc.collect()  # as in _let_go
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what the error's frames hold, such as a network that is trained in parallel.
+
+    It must not outlive the process group: freed after it, it may wait for ever.
+    """
+    traceback.clear_frames(error.__traceback__)
 
 
 def _take_device(world: World) -> None:
@@ -167,6 +179,8 @@ def _take_device(world: World) -> None:
     torch.cuda.set_device(world.local_rank)
 
 
-def _is_of_the_connection(error: RuntimeError) -> bool:
+def _is_of_the_connection(error: BaseException) -> bool:
     """Whether NCCL or Gloo raised it; Gloo has no class of its own for that."""
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )

@@ -202,8 +202,20 @@ def test_weights_of_others_need_no_checksum(tmp_path: Path) -> None:
 
 
 def test_damaged_best_weights_are_replaced(trained: Trained) -> None:
-    run = open_run(trained(stop_at=15).folder)
+    """At once, though at such a learning rate no later test is better."""
+    run = open_run(trained(stop_at=15, lr=1e-12).folder)
+    assert run.about["results"]["best_iteration"] == 10
     run.best.write_bytes(run.best.read_bytes()[:-1])
-    result = trained(resume=True)
-    assert float(unsealed(run.best)["test_error"]) == result.best_error
-    assert int(unsealed(run.best)["iteration"]) == result.best_iteration
+    assert trained(resume=True, stop_at=20, lr=1e-12).best_iteration == 20
+    assert unsealed(run.best)["iteration"] == "20"
+
+
+def test_best_weights_of_a_step_that_no_checkpoint_covers(trained: Trained) -> None:
+    """What the file holds is what is said of it."""
+    run = open_run(trained(stop_at=10).folder)
+    state = run.state.read_bytes()
+    later = trained(stop_at=20, resume=True)
+    assert later.best_iteration == 20
+    run.state.write_bytes(state)
+    result = trained(stop_at=12, resume=True)
+    assert (result.best_error, result.best_iteration) == (later.best_error, 20)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from resgraph.train import Generated, Recipe
 from resgraph.train.compiled import compile_units, failures_explained, uncompiled
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
+from resgraph.train.memory import Span, planned
 from resgraph.train.module import load_generated
 from tests.helpers import graph_from, module_of, refused
 
@@ -119,6 +121,31 @@ def test_more_shapes_than_torch_would_keep(
     network = getattr(module, module.__all__[0])()
     compile_units(network, backend=compilations)(images_of(4)).sum().backward()
     assert compilations.count == DISTINCT + 4
+
+
+def test_segments_computed_anew(tmp_path: Path, compilations: Counter) -> None:
+    """Their units compile twice: for the forward, and for when it is done once more."""
+    plain, network = network_of(tmp_path), network_of(tmp_path)
+    planned(network, Segments())
+    compile_units(network, backend=compilations)
+    for each in (plain, network):
+        each(images_of(4)).sum().backward()
+        each(images_of(4)).sum().backward()
+    assert compilations.count == DISTINCT + 2
+    for one, two in zip(plain.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad)
+    for one, two in zip(plain.buffers(), network.buffers(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The first stage computed anew."""
+
+    segments: Mapping[str, Sequence[Span]] = field(
+        default_factory=lambda: {"stage1": [(0, 3)]}
+    )
+    bn_relu: Sequence[str] = ()
 
 
 def test_evaluation_compiles_nothing(tmp_path: Path, compilations: Counter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -119,7 +120,7 @@ def test_run_json_keeps_what_was_chosen(trained: Trained) -> None:
 def test_tf32_is_on_for_tf32_alone(precision: str, tf32: bool) -> None:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
-    with pytest.raises(KeyError), numerics(precision):
+    with contextlib.suppress(KeyError), numerics(precision):
         assert (cudnn.allow_tf32, matmul.allow_tf32) == (tf32, tf32)
         assert cudnn.benchmark
         raise KeyError

@@ -86,6 +86,15 @@ def test_killed_within_a_checkpoint(whole: Path, tmp_path: Path, change: int) ->
     assert_same(run, whole)
 
 
+def test_killed_at_once(whole: Path, tmp_path: Path) -> None:
+    """Before the folder is one that a run can be recognised by."""
+    run, source = tmp_path / "run", whole.parent / "tiny.py"
+    for change in (1, 2, 3, 4, 5):
+        assert ended(started(session, source, run, change, run)) == -signal.SIGKILL
+    assert ended(started(session, source, run)) == 0
+    assert_same(run, whole)
+
+
 def test_killed_at_any_time(whole: Path, tmp_path: Path) -> None:
     chance = random.Random(0)
     run, codes = tmp_path / "run", []

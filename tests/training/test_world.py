@@ -25,6 +25,7 @@ from resgraph.train import (
 )
 from resgraph.train.world import joined
 from tests.conftest import ROOT
+from tests.helpers import refused
 from tests.training.conftest import written
 from tests.training.preload import DIGITS
 from tests.training.processes import run_ranks
