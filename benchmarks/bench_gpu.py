@@ -47,6 +47,8 @@ ALONE: dict[str, dict[str, Any]] = {
 WHOLE_LIMIT = 240.0
 """Seconds for compiling a whole network, which may take minutes."""
 ROW_LIMIT = 120.0
+MEMORY_SECONDS = 60.0
+"""What the rows of memory are given at least."""
 
 
 def main() -> None:
@@ -71,7 +73,8 @@ def main() -> None:
         if options.rows in f"{way.network}: {way.name}":
             results["rows"].append(row(way, end))
             write_json(options.out, results)
-    results["rows"] += memory_rows(options.device, options.small, end)
+    if options.rows in "memory":
+        results["rows"] += memory_rows(options.device, options.small, end)
     write_json(options.out, results)
 
 
@@ -133,8 +136,20 @@ def ways(device: str, small: bool) -> Iterator[Way]:
 
 
 def memory_rows(device: str, small: bool, end: float) -> Sequence[dict[str, Any]]:
-    """Rows of the memory planner: bytes as predicted and as measured."""
-    return []
+    """Rows of the memory planner: bytes as predicted, as counted and as allocated.
+
+    In float32, without compilation. They need resgraph's own dependencies beside torch.
+    """
+    name, batch = next(iter(networks(small).items()))
+    about = {"network": name, "batch": batch, "part": "memory"}
+    if time.monotonic() > end - MEMORY_SECONDS:
+        return [{**about, "error": "no time was left"}]
+    try:
+        from benchmarks.bench_memory import measured
+    except ImportError as error:
+        return [{**about, "error": str(error)}]
+    _, ways = measured(name, batch, 1 if small else 3, device)
+    return [{**about, **way.row()} for way in ways]
 
 
 def row(way: Way, end: float) -> dict[str, Any]:

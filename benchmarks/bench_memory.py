@@ -10,7 +10,8 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.measure import ROOT, median, save
 from benchmarks.report import write_tables
+from benchmarks.training import wait
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
@@ -38,21 +40,43 @@ class Way:
     predicted: int | None
     anew: float
     counted: int = 0
+    seconds: list[float] = field(default_factory=list)
+    peak: int | None = None
 
-    def step(self, images: Tensor, labels: Tensor) -> float:
-        """Seconds of a forward and backward."""
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """A forward and backward, timed; on CUDA also its peak of memory."""
+        cuda = images.device.type == "cuda"
         self.network.zero_grad(set_to_none=True)
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        wait(images.device.type)
         start = time.perf_counter()
         loss = functional.cross_entropy(self.network(images), labels)
         torch.autograd.backward(loss)
-        return time.perf_counter() - start
+        wait(images.device.type)
+        self.seconds.append(time.perf_counter() - start)
+        self.network.zero_grad(set_to_none=True)
+        if cuda:
+            self.peak = torch.cuda.max_memory_allocated()
 
-    def count(self, images: Tensor, labels: Tensor) -> None:
+    def count(self, images: Tensor) -> None:
         """Count the saved bytes of a step."""
         with SavedBytes(self.network) as saved:
             logits = self.network(images)
             logits.backward(torch.ones_like(logits))
         self.counted = saved.peak
+        self.network.zero_grad(set_to_none=True)
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "predicted": self.predicted,
+            "counted": self.counted,
+            "anew": self.anew,
+            "seconds": median(self.seconds),
+            "fastest": round(min(self.seconds), 4),
+            "peak_bytes": self.peak,
+        }
 
 
 class _Checkpointed(nn.Sequential):
@@ -70,22 +94,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    path = ROOT / "generated" / f"{options.network}.py"
-    found = origin(path)
-    assert found is not None
-    graph = found.graph(Compiler())
-    generated = load_generated(path)
-    ways = list(_ways(graph, options.batch, generated.build))
-    channels, *size = graph.input
-    images = torch.randn(options.batch, channels, *size)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(options.batch) % 10
-    for way in ways:
-        way.count(images, labels)
-    times: list[list[float]] = [[] for _ in ways]
-    for _ in range(options.rounds):
-        for way, seconds in zip(ways, times, strict=True):
-            seconds.append(way.step(images, labels))
+    graph, ways = measured(options.network, options.batch, options.rounds, "cpu")
     save(
         "memory",
         {
@@ -93,40 +102,52 @@ def main() -> None:
             "batch": options.batch,
             "rounds": options.rounds,
             "at_128": {p.name: p.peak for p in strategies(graph, 128)},
-            "ways": [
-                {
-                    "name": way.name,
-                    "predicted": way.predicted,
-                    "counted": way.counted,
-                    "anew": way.anew,
-                    "seconds": median(seconds),
-                    "fastest": min(seconds),
-                }
-                for way, seconds in zip(ways, times, strict=True)
-            ],
+            "ways": [way.row() for way in ways],
         },
     )
     write_tables()
 
 
-def _ways(graph: Graph, batch: int, build: Callable[[], nn.Module]) -> Iterator[Way]:
+def measured(
+    name: str, batch: int, rounds: int, device: str
+) -> tuple[Graph, list[Way]]:
+    """A network trained in all ways, in float32; bytes are counted first, which also warms up."""
+    path = ROOT / "generated" / f"{name}.py"
+    found = origin(path)
+    assert found is not None
+    graph = found.graph(Compiler())
+    ways = list(_ways(graph, batch, load_generated(path).build, device))
+    images = torch.randn(batch, *graph.input, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(batch, device=device) % 10
+    for way in ways:
+        way.count(images)
+    for _ in range(rounds):
+        for way in ways:
+            way.step(images, labels)
+    return graph, ways
+
+
+def _ways(
+    graph: Graph, batch: int, build: Callable[[], nn.Module], device: str
+) -> Iterator[Way]:
     plans = list(strategies(graph, batch))
     plain = plans[0].peak
     with contextlib.suppress(ResgraphError):  # shallow networks cannot
         twelfth = plan(graph, batch, 4, plain // 12)
         plans.insert(-1, replace(twelfth, name="planned for a twelfth"))
     for made in plans:
-        network = planned(_laid_out(build()), made)
+        network = planned(_laid_out(build(), device), made)
         yield Way(made.name, network, made.peak, made.anew)
-    network = _laid_out(build())
+    network = _laid_out(build(), device)
     for name, stage in network.named_children():
         if name.startswith("stage"):
             stage.__class__ = _Checkpointed
     yield Way("torch.utils.checkpoint around each unit", network, None, 1.0)
 
 
-def _laid_out(network: nn.Module) -> nn.Module:
-    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _laid_out(network: nn.Module, device: str) -> nn.Module:
+    network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

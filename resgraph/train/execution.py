@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from resgraph.diagnostics import UsageError
 from resgraph.train.options import TrainOptions
@@ -47,6 +48,25 @@ class Execution:
     def as_dict(self) -> dict[str, Any]:
         """The choices by name, for run.json, which says elsewhere what the device is."""
         return {k: v for k, v in asdict(self).items() if k != "device"}
+
+    def spared(self, network: nn.Module) -> Execution:
+        """The same, without channels last where that would break torch 2.13 on the CPU.
+
+        There the gradient of a 1x1 convolution with a stride, of 3 to 6 input channels in
+        that layout, writes beyond its memory, and the process dies.
+        """
+        return replace(
+            self, channels_last=self.channels_last and not self._breaks(network)
+        )
+
+    def _breaks(self, network: nn.Module) -> bool:
+        return self.device.type == "cpu" and any(
+            isinstance(layer, nn.Conv2d)
+            and layer.kernel_size == (1, 1)
+            and layer.stride != (1, 1)
+            and layer.in_channels < 8
+            for layer in network.modules()
+        )
 
     @property
     def words(self) -> str:

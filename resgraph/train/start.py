@@ -65,7 +65,7 @@ def begin(
         check_batch(run.recipe.batch, data, world.size)
         execution = execution_for(
             options, device, world.size, kept=run.about["execution"]
-        )
+        ).spared(network)
         if options.sync_bn is None:
             sync_bn = bool(run.about["sync_bn"])
         moved = _moved(run, device, world)
@@ -73,7 +73,7 @@ def begin(
             planner, network, run.recipe.batch, execution, world, sync_bn
         )
         return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
-    execution = execution_for(options, device, world.size)
+    execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
     recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
     about = {

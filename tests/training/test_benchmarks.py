@@ -50,6 +50,18 @@ def test_a_dry_run(tmp_path: Path) -> None:
     assert "CUDA graphs need CUDA" in graph["error"]
 
 
+def test_a_dry_run_of_the_memory_rows(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    result = bench_gpu("--device=cpu", "--small", "--rows=memory", "--out", out)
+    assert result.returncode == 0, result.stderr
+    plain, *others = json.loads(out.read_text())["rows"]
+    assert plain["name"] == "all kept"
+    assert len(others) > 5
+    for row in (plain, *others):
+        assert row["counted"] == (row["predicted"] or row["counted"])
+        assert row["counted"] <= plain["counted"]
+
+
 def test_time_that_runs_out_leaves_a_whole_file(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     assert (

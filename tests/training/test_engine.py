@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resgraph.data import Dataset
 from resgraph.train import Generated, Recipe, TrainOptions, open_run
@@ -31,6 +31,18 @@ def recipe() -> Recipe:
     return dataclasses.replace(
         Recipe.from_mapping(RECIPE | {"warmup_iterations": 2}), milestones=(4, 6)
     )
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "kept"),
+    [(4, 1, 2, False), (8, 1, 2, True), (4, 3, 2, True), (4, 1, 1, True)],
+)
+def test_a_layout_that_breaks_torch_is_not_used(
+    channels: int, kernel: int, stride: int, kept: bool
+) -> None:
+    network = nn.Sequential(nn.Conv2d(channels, 8, kernel, stride=stride))
+    assert Execution(CPU).spared(network).channels_last is kept
+    assert Execution(CUDA).spared(network).channels_last
 
 
 def engine_of(

@@ -14,8 +14,8 @@ from resgraph.cli import app
 from resgraph.diagnostics import ResgraphError
 from resgraph.train import open_run
 
-SHORT = ("--data", "digits", "--device", "cpu", "--iterations", "4", "--batch", "8")
-SHORT += ("--log-every", "2")
+SHORT = ("--data", "digits", "--device", "cpu", "--iterations", "2", "--batch", "8")
+SHORT += ("--log-every", "1")
 
 
 def trained(out: Path, *words: str, network: str = "resnet20") -> str:
@@ -70,7 +70,7 @@ def test_the_monitor_sees_through_segments(root: Path, tmp_path: Path) -> None:
         [json.loads(line) for line in (tmp_path / n / "units.jsonl").open()]
         for n in ("seen", "small")
     )
-    assert [line.get("iteration") for line in seen] == [None, 2, 4]
+    assert [line.get("iteration") for line in seen] == [None, 1, 2]
     assert seen == small
     assert max(seen[-1]["truncated"]) > 0.1
     weights = [
