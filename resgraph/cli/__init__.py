@@ -11,10 +11,12 @@ import resgraph.cli.startup  # noqa: F401 (before the large imports)
 from resgraph import __version__
 from resgraph.cli import (
     compiling,
+    exporting,
     inferring,
     planning,
     proving,
     running,
+    serving,
     showing,
     studying,
     sweeping,
@@ -63,7 +65,9 @@ for module in (
     running,
     sweeping,
     studying,
+    exporting,
     inferring,
+    serving,
 ):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)

@@ -1,6 +1,23 @@
 """Classify pictures with an exported network; needs onnxruntime, not torch."""
 
 from resgraph.infer.classifier import Classifier, Prediction
-from resgraph.infer.images import Pictures, Problem, read_images
+from resgraph.infer.evaluation import Evaluation, evaluation
+from resgraph.infer.images import (
+    Pictures,
+    Problem,
+    find_pictures,
+    read_files,
+    read_images,
+)
 
-__all__ = ["Classifier", "Pictures", "Prediction", "Problem", "read_images"]
+__all__ = [
+    "Classifier",
+    "Evaluation",
+    "Pictures",
+    "Prediction",
+    "Problem",
+    "evaluation",
+    "find_pictures",
+    "read_files",
+    "read_images",
+]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.infer import providers
+from resgraph.infer import machine, providers
 from resgraph.infer.metadata import read_metadata
+from resgraph.infer.providers import Placement
+from resgraph.infer.session import (
+    Bound,
+    first_line,
+    open_session,
+    require_file,
+    run,
+    tensors,
+)
 
-_BATCH = 256  # images at a time, so that memory does not grow with their number
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_BATCH = 256  # images at a time, at most,
+_NUMBERS = 2**22  # and so many numbers, so that memory does not grow with their size
 
 
 @dataclass(frozen=True)
@@ -28,29 +38,62 @@ class Prediction:
 
 
 class Classifier:
-    """An ONNX model with one input [N, C, H, W] and one output of logits [N, classes]."""
+    """An ONNX model with one input [N, C, H, W] and one output of logits [N, classes].
+
+    Its methods may be called from any number of threads at once, and give what they give
+    alone: threads share the model and, on the CPU, onnxruntime's pool.
+    """
 
     def __init__(
-        self, model_path: str | Path, device: str = "auto", threads: int | None = None
+        self,
+        model_path: str | Path,
+        device: str = "auto",
+        threads: int | None = None,
+        *,
+        batch: int | None = None,
+        tf32: bool = False,
+        cuda_graph: bool = False,
     ) -> None:
         """Load the model on `auto`, `cpu` or `cuda`, on the CPU with so many threads.
 
-        Raises `ResgraphError` if the file is missing, damaged or no such model, and if
-        `cuda` is asked for where it cannot be had.
+        `batch` is how many images are computed at a time; by default up to 256, fewer where
+        they are large. `tf32` lets CUDA round float32 products to TF32. `cuda_graph` has
+        CUDA replay one recorded graph for batches of exactly `batch` images, smaller ones
+        being filled up.
+
+        Raises `ResgraphError` if the file is missing, damaged or no such model, if `cuda` is
+        asked for where it cannot be had, or anything of CUDA's where the CPU computes.
         """
         self.path = Path(model_path)
-        if threads is not None and threads < 1:
-            raise ResgraphError(f"threads must be at least 1, not {threads}")
-        _require_file(self.path)
-        wanted = providers.provider_for(device)
-        self._session = _open(self.path, wanted, threads)
-        self._provider = providers.require(
-            device, wanted, self._session.get_providers()
+        for name, value in (("threads", threads), ("batch", batch)):
+            if value is not None and value < 1:
+                raise ResgraphError(f"{name} must be at least 1, not {value}")
+        require_file(self.path)
+        optimised = _optimised(self.path, device)
+        wanted, idle = providers.choose("cpu" if optimised else device)
+        options = (("TF32", tf32), ("a CUDA graph", cuda_graph))
+        asked = [what for what, given in options if given]
+        _refuse_on_cpu(wanted, asked, idle)
+        self._session = open_session(
+            self.path,
+            wanted,
+            threads,
+            optimised=optimised,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
         )
-        self._input, self.input_shape, self._chunk = _input_of(self._session, self.path)
-        outputs = _outputs_of(self._session, self.path)
+        had = self._session.get_providers()
+        self._provider = providers.require(device, wanted, had)
+        if self._provider != wanted:
+            idle = "the GPU is not used: onnxruntime cannot load its CUDA provider"
+            _refuse_on_cpu(self._provider, asked, idle)
+        self._about = about = tensors(self._session, self.path)
+        self.input_shape = about.shape
+        self.batch = _batch(batch, about.shape, about.single, self.path)
         properties = self._session.get_modelmeta().custom_metadata_map
-        self.metadata = read_metadata(properties, self.input_shape[0], outputs)
+        self.metadata = read_metadata(properties, about.shape[0], about.classes)
+        self.notes = (*self.metadata.assumptions, *([idle] if idle else []))
+        self._compute = self._runner(cuda_graph)
         mean = np.array(self.metadata.mean, np.float32).reshape(1, -1, 1, 1)
         std = np.array(self.metadata.std, np.float32).reshape(1, -1, 1, 1)
         self._scale, self._shift = 1 / (255 * std), -mean / std
@@ -60,6 +103,11 @@ class Classifier:
         """The execution provider that runs the model, by onnxruntime's name."""
         return self._provider
 
+    @cached_property
+    def placement(self) -> Placement:
+        """The provider and how many of the model's nodes are not on it."""
+        return providers.placement(self._session)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes' names, in the order of the logits."""
@@ -67,21 +115,24 @@ class Classifier:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What had to be assumed, a sentence each; to be shown to the user."""
+        """What had to be assumed of the model, a sentence each; to be shown to the user.
+
+        `notes` has these, and what is to be said of the device.
+        """
         return self.metadata.assumptions
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits [N, classes] of images [N, C, H, W] or [N, H, W, C], uint8.
 
         Images that fit both layouts are taken as [N, C, H, W].
-        Raises `ResgraphError` for images of another shape or type.
+        Raises `ResgraphError` for images of another shape or type, and if the model gives
+        logits that are not finite.
         """
         images = self._arranged(images)
         parts = [np.empty((0, len(self.classes)), np.float32)]
-        for start in range(0, len(images), self._chunk):
-            normal = images[start : start + self._chunk] * self._scale + self._shift
-            fed = {self._input.name: normal.astype(_TYPES[self._input.type])}
-            parts.append(self._run(fed).astype(np.float32))
+        for start in range(0, len(images), self.batch):
+            normal = images[start : start + self.batch] * self._scale + self._shift
+            parts.append(self._run(normal.astype(self._about.dtype, copy=False)))
         return np.concatenate(parts)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -92,12 +143,19 @@ class Classifier:
 
     def top_k(self, images: NDArray[np.uint8], k: int = 5) -> list[list[Prediction]]:
         """The `k` likeliest classes of each image, the likeliest first."""
-        rows = self.predict(images)
-        best = np.argsort(-rows, axis=1, kind="stable")[:, : max(1, k)]
-        return [
-            [Prediction(self.classes[i], int(i), float(row[i])) for i in indices]
-            for row, indices in zip(rows, best, strict=True)
-        ]
+        return [self.likeliest(row, k) for row in self.predict(images)]
+
+    def likeliest(self, row: NDArray[np.float32], k: int) -> list[Prediction]:
+        """The `k` likeliest classes by one row of `predict`, the likeliest first."""
+        best = np.argsort(-row, kind="stable")[: max(1, k)]
+        return [Prediction(self.classes[i], int(i), float(row[i])) for i in best]
+
+    def _runner(self, graph: bool) -> Callable[[NDArray[np.generic]], object]:
+        """What computes a batch: on CUDA with its buffers on the device."""
+        if self._provider == providers.CUDA:
+            fixed = self.batch if graph else None
+            return Bound(self._session, self._about, "cuda", fixed)
+        return lambda batch: run(self._session, self._about, batch)
 
     def _arranged(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The images as [N, C, H, W]."""
@@ -113,76 +171,59 @@ class Classifier:
             "read_images brings pictures to that size",
         )
 
-    def _run(self, fed: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    def _run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         try:
-            result = self._session.run(None, fed)[0]
+            logits = np.asarray(self._compute(batch), np.float32)
         except Exception as error:  # onnxruntime's errors have no common base
             raise ResgraphError(
-                f"{self.path} fails on {self._provider}: {_first_line(error)}"
+                f"{self.path} fails on {self._provider}: {first_line(error)}"
             ) from None
-        return np.asarray(result)
+        bad = int((~np.isfinite(logits)).any(axis=1).sum())
+        if bad:
+            raise ResgraphError(
+                f"{self.path} gives logits that are not finite (NaN or infinite) for {bad} "
+                f"of {len(logits)} images",
+                "its training diverged, its weights are damaged, or float16 overflows: "
+                "look at the run's metrics.jsonl, or export another form",
+            )
+        return logits
 
 
-def _require_file(path: Path) -> None:
-    if path.is_dir():
-        found = sorted(file.name for file in path.glob("*.onnx"))[:5]
+def _optimised(path: Path, device: str) -> bool:
+    """Whether the model is optimised already, for this CPU.
+
+    Raises `ResgraphError` if it is for another one, or `cuda` is asked for.
+    """
+    properties = machine.properties_of(path)
+    if not machine.is_optimised(properties):
+        return False
+    machine.check_machine(properties)
+    if device == "cuda":
         raise ResgraphError(
-            f"{path} is a folder, not an ONNX model",
-            f"name one of its models: {', '.join(found)}"
-            if found
-            else "make a model of a run: resgraph export RUN",
+            f"{path} was optimised for the CPU, in layouts that CUDA has not",
+            "take the portable model on CUDA",
         )
-    if not path.exists():
-        raise ResgraphError(f"no model {path}", "make one: resgraph export RUN")
+    return True
 
 
-def _open(path: Path, provider: str, threads: int | None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    if provider == providers.CUDA:
-        providers.preload()
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
-    except Exception as error:  # onnxruntime's errors have no common base
+def _refuse_on_cpu(provider: str, asked: list[str], idle: str | None) -> None:
+    """Raise `ResgraphError` for what only CUDA has, instead of leaving it out silently."""
+    if asked and provider != providers.CUDA:
         raise ResgraphError(
-            f"{path} is not an ONNX model that can be run: {_first_line(error)}",
-            "compile or export it anew: resgraph export RUN",
-        ) from None
-
-
-def _input_of(session: Any, path: Path) -> tuple[Any, tuple[int, int, int], int]:
-    """The input, its [C, H, W], and how many images it takes at a time."""
-    inputs = session.get_inputs()
-    shape = inputs[0].shape if len(inputs) == 1 else []
-    whole = [isinstance(size, int) and size > 0 for size in shape]
-    if len(shape) != 4 or not all(whole[1:]) or (whole[0] and shape[0] != 1):
-        shown = "; ".join(f"{i.name} {i.shape}" for i in inputs)
-        raise _foreign(
-            path, f"its input should be [N, C, H, W] with N free, not {shown}"
+            f"{asked[0]} needs CUDA, and the model would run on the CPU",
+            idle or "--device cuda says what CUDA lacks here",
         )
-    if inputs[0].type not in _TYPES:
-        raise _foreign(path, f"its input should be of floats, not {inputs[0].type}")
-    return inputs[0], (shape[1], shape[2], shape[3]), 1 if whole[0] else _BATCH
 
 
-def _outputs_of(session: Any, path: Path) -> int:
-    """The number of classes."""
-    outputs = session.get_outputs()
-    shape = outputs[0].shape
-    if len(shape) != 2 or not isinstance(shape[1], int):
-        raise _foreign(path, f"its output should be logits [N, classes], not {shape}")
-    return int(shape[1])
-
-
-def _foreign(path: Path, what: str) -> ResgraphError:
-    return ResgraphError(
-        f"{path} is not an image classifier as resgraph exports them: {what}"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _batch(
+    wanted: int | None, shape: tuple[int, int, int], single: bool, path: Path
+) -> int:
+    """How many images at a time."""
+    if single:
+        if wanted not in (None, 1):
+            raise ResgraphError(
+                f"{path} takes one image at a time, and not {wanted}",
+                "leave --batch out, or export it with N free",
+            )
+        return 1
+    return wanted or max(1, min(_BATCH, _NUMBERS // int(np.prod(shape))))

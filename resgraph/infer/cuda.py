@@ -113,9 +113,9 @@ def _libraries(major: int) -> Missing | None:
 
 
 def _cuda_names(major: int) -> Iterator[str]:
+    """What the provider is linked to; cuFFT, which convolutions don't use, may be absent."""
     yield from (f"lib{part}.so.{major}" for part in ("cudart", "cublasLt", "cublas"))
     yield "libcurand.so.10"
-    yield "libcufft.so.12" if major >= 13 else "libcufft.so.11"
 
 
 def _load(name: str) -> Any:

@@ -33,6 +33,15 @@ class Pictures:
     problems: tuple[Problem, ...]
 
 
+def find_pictures(inputs: Iterable[str | Path]) -> list[Path]:
+    """The files that files, folders (with the folders in them) and patterns stand for.
+
+    Each once. Raises `ResgraphError` if an input is not there, or has no picture in it.
+    """
+    paths = (path for given in inputs for path in _expand(str(given)))
+    return list(dict.fromkeys(paths))
+
+
 def read_images(
     inputs: Iterable[str | Path], input_shape: tuple[int, int, int]
 ) -> Pictures:
@@ -42,11 +51,15 @@ def read_images(
     read is a `Problem`, and the rest are done.
     Raises `ResgraphError` if an input is not there, or has no picture in it.
     """
+    return read_files(find_pictures(inputs), input_shape)
+
+
+def read_files(paths: Iterable[Path], input_shape: tuple[int, int, int]) -> Pictures:
+    """Read files, as `read_images` does; also one that is not there is a `Problem`."""
     channels, height, width = input_shape
-    paths = [path for given in inputs for path in _expand(str(given))]
     images, read, problems = [], [], []
     with no_size_warnings():
-        for path in dict.fromkeys(paths):
+        for path in paths:
             try:
                 images.append(read_picture(path, channels, (height, width)))
                 read.append(path)

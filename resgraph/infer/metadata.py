@@ -13,6 +13,8 @@ from resgraph.diagnostics import ResgraphError
 ASSUMED = 0.5
 """Mean and deviation of the pixels where a model does not tell: 0..255 becomes -1..1."""
 
+_TRAINING = {"resgraph.classes", "resgraph.mean", "resgraph.std"}  # export knows these
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -24,6 +26,8 @@ class Metadata:
     mean: tuple[float, ...]
     """Per channel, on the scale where 255 is 1."""
     std: tuple[float, ...]
+    named: bool
+    """Whether the model names its classes; else they go by number."""
     assumptions: tuple[str, ...]
     """A sentence for each thing that the model does not tell."""
 
@@ -37,6 +41,7 @@ def read_metadata(
     """
     assumptions = []
     classes = _strings(properties, "resgraph.classes", outputs)
+    named = classes is not None
     if classes is None:
         classes = tuple(str(number) for number in range(outputs))
         assumptions.append("the model does not name its classes: they go by number")
@@ -48,6 +53,11 @@ def read_metadata(
             "the model does not tell how it was fed: pixels are brought to -1..1 "
             f"(mean {ASSUMED}, deviation {ASSUMED})"
         )
+    if "resgraph.network" in properties and not _TRAINING & properties.keys():
+        assumptions.append(
+            "the model does not tell that it was trained: 'resgraph compile' fills models "
+            "with random weights, 'resgraph export RUN' with trained ones"
+        )
     if min(std) <= 0:
         raise _damaged("resgraph.std", "a deviation is not above 0")
     return Metadata(
@@ -56,6 +66,7 @@ def read_metadata(
         classes,
         mean,
         std,
+        named,
         tuple(assumptions),
     )
 

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from resgraph.diagnostics import ResgraphError
 from resgraph.infer import providers
 
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+TYPES: dict[str, type[np.floating[Any]]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
 """Of the input and the output, as numpy knows them."""
 
 
@@ -26,10 +29,10 @@ class Tensors:
     shape: tuple[int, int, int]
     """Channels, height and width of an image."""
     classes: int
-    type: type[Any]
-    """numpy's type of the input."""
-    result: type[Any]
-    """numpy's type of the output."""
+    dtype: type[np.floating[Any]]
+    """Of the input."""
+    result: type[np.floating[Any]]
+    """Of the output."""
     single: bool
     """Whether it takes one image at a time only."""
 
@@ -53,10 +56,13 @@ def open_session(
     provider: str,
     threads: int | None = None,
     *,
+    optimised: bool = False,
     tf32: bool = False,
     cuda_graph: bool = False,
 ) -> Any:
     """A session on that provider; TF32 and CUDA graphs are for CUDA alone.
+
+    A model that is `optimised` already is left as it is, and so starts sooner.
 
     Raises `ResgraphError` if the file is no model that can be run there.
     """
@@ -64,6 +70,9 @@ def open_session(
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if optimised:
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL
     if threads is not None:
         options.intra_op_num_threads = threads
     chosen: Any = provider
@@ -80,9 +89,7 @@ def open_session(
     except Exception as error:  # onnxruntime's errors have no common base
         raise ResgraphError(
             f"{path} is not an ONNX model that can be run: {first_line(error)}",
-            "a CUDA graph needs every node on CUDA: try without --cuda-graph"
-            if cuda_graph
-            else "compile or export it anew: resgraph export RUN",
+            _remedy(error, cuda_graph),
         ) from None
 
 
@@ -111,7 +118,7 @@ def tensors(session: Any, path: Path) -> Tensors:
         output=outputs[0].name,
         shape=(shape[1], shape[2], shape[3]),
         classes=given[1],
-        type=TYPES[inputs[0].type],
+        dtype=TYPES[inputs[0].type],
         result=TYPES[outputs[0].type],
         single=whole[0],
     )
@@ -137,8 +144,7 @@ class Bound:
         self._session, self._about = session, about
         self._device, self._fixed = device, fixed
         self._lock = threading.Lock()
-        self._size = -1
-        self._binding = self._input = self._output = None
+        self._buffers: tuple[int, Any, Any, Any] | None = None
 
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Logits [N, classes] of a batch of at most the fixed size."""
@@ -148,12 +154,9 @@ class Bound:
             rest = np.zeros((size - count, *batch.shape[1:]), batch.dtype)
             batch = np.concatenate([batch, rest])
         with self._lock:
-            if size != self._size:
-                self._bind(size)
-            binding, given, result = self._binding, self._input, self._output
-            assert binding is not None
-            assert given is not None
-            assert result is not None
+            if self._buffers is None or self._buffers[0] != size:
+                self._buffers = self._bind(size)
+            _, binding, given, result = self._buffers
             given.update_inplace(np.ascontiguousarray(batch))
             binding.synchronize_inputs()
             self._session.run_with_iobinding(binding)
@@ -161,22 +164,30 @@ class Bound:
             # On the CPU numpy sees the buffer itself, which the next batch overwrites.
             return np.array(result.numpy()[:count])
 
-    def _bind(self, size: int) -> None:
+    def _bind(self, size: int) -> tuple[int, Any, Any, Any]:
+        """The size, the binding, and the buffers of its input and output."""
         from onnxruntime import OrtValue
 
-        about = self._about
-        make = OrtValue.ortvalue_from_shape_and_type
-        self._input = make([size, *about.shape], about.type, self._device, 0)
-        self._output = make([size, about.classes], about.result, self._device, 0)
-        self._binding = self._session.io_binding()
-        self._binding.bind_ortvalue_input(about.input, self._input)
-        self._binding.bind_ortvalue_output(about.output, self._output)
-        self._size = size
+        about, make = self._about, OrtValue.ortvalue_from_shape_and_type
+        given = make([size, *about.shape], about.dtype, self._device, 0)
+        result = make([size, about.classes], about.result, self._device, 0)
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(about.input, given)
+        binding.bind_ortvalue_output(about.output, result)
+        return size, binding, given, result
 
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _remedy(error: Exception, cuda_graph: bool) -> str:
+    if type(error).__name__ == "NotImplemented":
+        return "no kernel for it here: bf16, for one, is for GPUs; export another form"
+    if cuda_graph:
+        return "a CUDA graph needs every node on CUDA: try without --cuda-graph"
+    return "compile or export it anew: resgraph export RUN"
 
 
 def _foreign(path: Path, what: str) -> ResgraphError:

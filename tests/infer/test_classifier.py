@@ -2,79 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
+import resgraph
+from resgraph.emit.optimised import optimise
 from resgraph.infer import Classifier
-from resgraph.infer.providers import CPU, CUDA, provider_for, require
+from resgraph.infer.machine import machine_properties
+from resgraph.infer.providers import CPU, CUDA, RECORD, placement, provider_for, require
+from resgraph.infer.session import Bound, open_session, run, tensors
 from tests.conftest import ROOT
 from tests.helpers import refused
-
-SHAPE = (3, 6, 5)
-CLASSES = ["ant", "bee", "cat", "dog"]
-MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
-METADATA = {
-    "resgraph.network": "tiny",
-    "resgraph.digest": "sha256:" + "0" * 64,
-    "resgraph.classes": json.dumps(CLASSES),
-    "resgraph.mean": json.dumps(MEAN),
-    "resgraph.std": json.dumps(STD),
-}
-RANDOM = np.random.default_rng(0)
-W1 = RANDOM.standard_normal((90, 16)).astype(np.float32) / 9
-W2 = RANDOM.standard_normal((16, 4)).astype(np.float32)
-BIAS = RANDOM.standard_normal(4).astype(np.float32)
-
-
-def model(
-    folder: Path,
-    metadata: dict[str, str] = METADATA,
-    shape: tuple[Any, ...] = ("N", *SHAPE),
-    kind: int = TensorProto.FLOAT,
-) -> Path:
-    """Two layers: logits = relu(flatten(x) W1) W2 + BIAS."""
-    dtype = helper.tensor_dtype_to_np_dtype(kind)
-    weights = {"w1": W1, "w2": W2, "bias": BIAS}
-    nodes = [
-        helper.make_node("Flatten", ["input"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w1"], ["a"]),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("MatMul", ["b", "w2"], ["c"]),
-        helper.make_node("Add", ["c", "bias"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("input", kind, shape)],
-        [helper.make_tensor_value_info("logits", kind, [shape[0], 4])],
-        [numpy_helper.from_array(v.astype(dtype), k) for k, v in weights.items()],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-    made.ir_version = 10
-    helper.set_model_props(made, metadata)
-    path = folder / "tiny.onnx"
-    onnx.save(made, path)
-    return path
-
-
-def oracle(images: np.ndarray, mean: Any = MEAN, std: Any = STD) -> np.ndarray:
-    """Logits of [N, C, H, W] uint8, in float64."""
-    x = (images / 255 - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
-    hidden = np.maximum(x.reshape(len(x), -1) @ W1.astype(float), 0)
-    return hidden @ W2 + BIAS
-
-
-def noise(count: int = 7) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, (count, *SHAPE), np.uint8)
-
+from tests.infer.common import BIAS, CLASSES, METADATA, SHAPE, model, noise, oracle
 
 # --- the classifier -------------------------------------------------------------------
 
@@ -161,6 +108,80 @@ def test_other_images_are_refused(tmp_path: Path, images: np.ndarray) -> None:
     assert "takes uint8 images [N, 3, 6, 5], not" in told
 
 
+# --- threads, batches, buffers --------------------------------------------------------
+
+
+def test_many_threads_get_what_one_gets(tmp_path: Path) -> None:
+    classifier = Classifier(model(tmp_path), "cpu", threads=1, batch=3)
+    images = noise(64)
+    slices = [slice(i % 50, i % 50 + 1 + i % 7) for i in range(200)]
+    serial = [classifier.predict(images[part]) for part in slices]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(lambda part: classifier.predict(images[part]), slices))
+    for one, other in zip(serial, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_batch(tmp_path: Path) -> None:
+    path = model(tmp_path)
+    small = Classifier(path, "cpu", batch=2)
+    assert small.batch == 2
+    assert Classifier(path, "cpu").batch == 256
+    np.testing.assert_allclose(small.logits(noise()), oracle(noise()), atol=1e-4)
+    assert "batch must be at least 1" in refused(lambda: Classifier(path, batch=0))
+    single = model(tmp_path, shape=(1, *SHAPE))
+    assert Classifier(single, "cpu").batch == 1
+    told = refused(lambda: Classifier(single, "cpu", batch=2))
+    assert "takes one image at a time, and not 2" in told
+
+
+@pytest.mark.parametrize("fixed", [None, 8])
+def test_buffers_on_the_device(tmp_path: Path, fixed: int | None) -> None:
+    """What CUDA runs by, on the CPU: sizes that change, and threads."""
+    path = model(tmp_path)
+    session = open_session(path, CPU, 1)
+    about = tensors(session, path)
+    bound = Bound(session, about, "cpu", fixed)
+    drawn = np.random.default_rng(2)
+    sizes = [8, 8, 3, 1, 8, 5]
+    batches = [drawn.standard_normal((n, *SHAPE)).astype(np.float32) for n in sizes]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(bound, batches * 10))
+    for batch, result in zip(batches * 10, results, strict=True):
+        np.testing.assert_allclose(result, run(session, about, batch), atol=1e-5)
+
+
+def test_nodes_are_counted_by_provider(tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(RECORD, "1")
+    path = str(model(tmp_path))
+    session = onnxruntime.InferenceSession(path, options, providers=[CPU])
+    counted = session.get_provider_graph_assignment_info()
+    assert sum(len(part.get_nodes()) for part in counted) >= 4
+    assert str(placement(session)) == f"{CPU}, all nodes"
+    assert Classifier(path, "cpu").placement.elsewhere == ()
+
+
+# --- numbers that are none ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite(tmp_path: Path, value: float) -> None:
+    broken = BIAS.copy()
+    broken[2] = value
+    classifier = Classifier(model(tmp_path, bias=broken), "cpu")
+    told = refused(lambda: classifier.predict(noise(5)))
+    assert "not finite (NaN or infinite) for 5 of 5 images" in told
+    assert classifier.predict(noise(0)).shape == (0, 4)
+
+
+def test_an_untrained_model_is_noted(tmp_path: Path) -> None:
+    fresh = {k: METADATA[k] for k in ("resgraph.network", "resgraph.digest")}
+    *_, last = Classifier(model(tmp_path, fresh), "cpu").notes
+    assert "does not tell that it was trained" in last
+    assert Classifier(model(tmp_path), "cpu").notes == ()
+
+
 # --- models that are none -------------------------------------------------------------
 
 
@@ -191,6 +212,26 @@ def test_foreign_models(
 ) -> None:
     path = model(tmp_path, shape=shape, kind=kind)
     assert message in refused(lambda: Classifier(path, device="cpu"))
+
+
+def test_a_type_that_the_cpu_lacks(tmp_path: Path) -> None:
+    path = model(tmp_path, kind=TensorProto.BFLOAT16)
+    told = refused(lambda: Classifier(path, device="cpu"))
+    assert "no kernel for it here: bf16" in told
+
+
+def test_a_model_optimised_here_and_elsewhere(tmp_path: Path) -> None:
+    path, fast = model(tmp_path), tmp_path / "optimised.onnx"
+    here = machine_properties()
+    optimise(path, fast, here)
+    classifier = Classifier(fast, threads=1)
+    assert classifier.provider == CPU
+    assert classifier.classes == tuple(CLASSES)
+    np.testing.assert_allclose(classifier.logits(noise()), oracle(noise()), atol=1e-4)
+    assert "in layouts that CUDA has not" in refused(lambda: Classifier(fast, "cuda"))
+    elsewhere = here["resgraph.machine"].replace(onnxruntime.__version__, "1.0.0")
+    optimise(path, fast, {"resgraph.machine": elsewhere})
+    assert "optimised for onnxruntime 1.0.0" in refused(lambda: Classifier(fast))
 
 
 @pytest.mark.parametrize(
@@ -248,6 +289,41 @@ def test_cuda(tmp_path: Path) -> None:
     classifier = Classifier(model(tmp_path), device="cuda")
     assert classifier.provider == CUDA
     np.testing.assert_allclose(classifier.logits(noise()), oracle(noise()), atol=1e-2)
+
+
+@pytest.mark.skipif(has_cuda(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("option", ["tf32", "cuda_graph"])
+def test_what_is_cudas_is_refused_on_the_cpu(tmp_path: Path, option: str) -> None:
+    for device in ("cpu", "auto"):
+        told = refused(lambda: Classifier(model(tmp_path), device, **{option: True}))  # noqa: B023
+        assert "needs CUDA, and the model would run on the CPU" in told
+
+
+@pytest.mark.skipif(not has_cuda(), reason="no CUDA device here")
+@pytest.mark.parametrize("options", [{"tf32": True}, {"cuda_graph": True, "batch": 4}])
+def test_options_of_cuda(tmp_path: Path, options: dict[str, Any]) -> None:
+    classifier = Classifier(model(tmp_path), "cuda", **options)
+    assert classifier.placement.provider == CUDA
+    for count in (4, 1, 9):
+        logits = classifier.logits(noise(count))
+        np.testing.assert_allclose(logits, oracle(noise(count)), atol=0.05)
+
+
+def test_resgraph_itself_has_it() -> None:
+    assert resgraph.Classifier is Classifier
+    with pytest.raises(AttributeError, match="no attribute 'Klassifier'"):
+        resgraph.Klassifier  # noqa: B018
+    code = (
+        "import resgraph, sys; print(sorted({'numpy', 'onnxruntime'} & {*sys.modules}))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "[]"
 
 
 def test_torch_is_not_needed(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""`serve`: an exported model behind HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resgraph.cli.common import require_file, say, warn
+from resgraph.cli.inferring import InferDevice, Model, Tf32, Threads
+
+
+def serve_command(
+    model: Model,
+    host: Annotated[
+        str, typer.Option("--host", help="0.0.0.0 serves other machines too.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")
+    ] = 8000,
+    device: InferDevice = "auto",
+    threads: Threads = None,
+    tf32: Tf32 = False,
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", min=1, help="Images computed together.")
+    ] = 32,
+    max_wait_ms: Annotated[
+        float,
+        typer.Option(
+            "--max-wait-ms", min=0, help="How long an image waits for others."
+        ),
+    ] = 2.0,
+    max_queue: Annotated[
+        int, typer.Option("--max-queue", min=1, help="Images that wait; then 503.")
+    ] = 256,
+    max_bytes: Annotated[
+        int, typer.Option("--max-bytes", min=1, help="Of a request; then 413.")
+    ] = 10_000_000,
+    max_pixels: Annotated[
+        int, typer.Option("--max-pixels", min=1, help="Of a picture; then 413.")
+    ] = 25_000_000,
+) -> None:
+    """Serve a model: POST /classify, GET /health, GET /metrics, and a page at /.
+
+    Example: resgraph serve runs/demo/resnet20.onnx --port 8000
+    """
+    require_file(model)
+    from resgraph.serve import require_extra
+
+    require_extra()
+    from resgraph.infer import Classifier
+    from resgraph.serve.server import listen, serve
+    from resgraph.serve.service import Settings
+
+    settings = Settings(
+        max_batch=max_batch,
+        max_wait_ms=max_wait_ms,
+        max_queue=max_queue,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+    )
+    listening = listen(host, port)
+    classifier = Classifier(model, device, threads, tf32=tf32)
+    for note in classifier.notes:
+        warn(note)
+
+    def started(address: str) -> None:
+        say(f"{model.as_posix()} on {classifier.placement}")
+        print(f"serving {address} (stop with Ctrl-C)", flush=True)
+
+    serve(classifier, listening, settings, started)
+    say("stopped")
+
+
+COMMANDS = {"serve": serve_command}

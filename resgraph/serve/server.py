@@ -1,0 +1,96 @@
+"""A model served until a signal comes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import uvicorn
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.infer import Classifier
+from resgraph.serve.app import create_app
+from resgraph.serve.service import Service, Settings
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_BACKLOG = 2048  # connections that wait to be taken
+_GRACE = 30  # seconds for requests under way when the server stops
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is any that is free.
+
+    Raises `ResgraphError` if it cannot be had, most often since another server has it.
+    """
+    try:
+        return _listening(host, port)
+    except (OSError, OverflowError) as error:
+        code = getattr(error, "errno", None)
+        if code == errno.EADDRINUSE:
+            raise ResgraphError(
+                f"port {port} of {host} is in use",
+                "stop the server that has it, or choose another: --port 8001, or 0 for any",
+            ) from None
+        why = os.strerror(code) if code and code > 0 else error
+        raise ResgraphError(
+            f"cannot listen on {host}:{port}: {why}",
+            "--host is a name or address of this machine",
+        ) from None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    # By its protocol asyncio knows that a socket is TCP's, and then sends small answers at
+    # once; `socket.create_server` leaves it out, and each answer would take 40 ms more.
+    kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    family, *_, address = socket.getaddrinfo(host, port, 0, *kind)[0]
+    made = socket.socket(family, *kind)
+    try:
+        if os.name == "posix":  # elsewhere this would let two servers share the port
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def serve(
+    classifier: Classifier,
+    listening: socket.socket,
+    settings: Settings,
+    started: Callable[[str], object],
+) -> None:
+    """Answer requests until SIGINT or SIGTERM, then finish those under way.
+
+    `started` is told the address. A first batch is computed before that, so that a model
+    that does not work is a `ResgraphError` here and not a server that fails.
+    """
+    shape = (settings.max_batch, *classifier.input_shape)
+    classifier.predict(np.zeros(shape, np.uint8))
+    host, port = listening.getsockname()[:2]
+    config = uvicorn.Config(
+        create_app(Service(classifier, settings)),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    with _quiet_signals(), listening:
+        started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """Let an orderly stop be one: uvicorn raises the signal again when it is done."""
+    before = {s: signal.signal(s, lambda *_: None) for s in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,44 @@
+"""A server in a process of its own, as users run it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.load_serve import Server, as_png, served
+from resgraph.infer import Classifier
+from tests.infer.common import model, noise
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def classifier(path: Path) -> Classifier:
+    return Classifier(path, "cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def server(path: Path) -> Iterator[Server]:
+    """With small limits: 100 kB, a million pixels."""
+    limits = ("--max-bytes", "100000", "--max-pixels", "1000000")
+    with served(path, "--device", "cpu", "--threads", "1", *limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[bytes]:
+    """PNGs of the model's own size, so that nothing is resized."""
+    return [as_png(image) for image in noise(40)]
+
+
+def encoded(kind: str, size: tuple[int, int] = (40, 30)) -> bytes:
+    stream = io.BytesIO()
+    Image.effect_mandelbrot(size, (-2, -1, 1, 1), 50).convert("RGB").save(stream, kind)
+    return stream.getvalue()
