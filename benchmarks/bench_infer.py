@@ -40,6 +40,7 @@ Images = NDArray[np.float32]
 Way = Callable[[Images], Any]
 
 THREADS = 2
+_REST = 0.05
 MODELS = {
     "portable": ("portable", "portable"),
     "cpu": ("cpu", "portable"),
@@ -57,39 +58,46 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=["resnet164", "resnet1001"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--limit", type=int, default=900, help="s, of torch.compile")
+    parser.add_argument(
+        "--seconds", type=float, default=600, help="of a batch's rounds"
+    )
+    parser.add_argument("--batches", type=int, nargs="*", default=[1, 32])
     parser.add_argument("--compiled", nargs=2, metavar=("NETWORK", "BATCH"))
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     if options.compiled:
         name, batch = options.compiled
-        print(json.dumps(compiled(name, int(batch), options.rounds)))
+        print(json.dumps(compiled(name, int(batch), options)))
         return
-    results = {
-        name: network(name, options.rounds, options.limit) for name in options.networks
-    }
-    about = {"rounds": options.rounds, "threads": THREADS}
-    about["onnxruntime"] = onnxruntime.__version__
-    save("infer", about | {"networks": results})
-    write_tables()
+    results: dict[str, Any] = {}
+    for name in options.networks:
+        results[name] = network(name, options)
+        about = {"rounds": options.rounds, "threads": THREADS}
+        about["onnxruntime"] = onnxruntime.__version__
+        save("infer", about | {"networks": results})
+        write_tables()
 
 
-def network(name: str, rounds: int, limit: int) -> dict[str, Any]:
-    """Seconds of every way at batch 1 and 32, and of the sessions' starts."""
+def network(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of every way at each batch, and of the sessions' starts."""
     graph, module = loaded(name)
     with tempfile.TemporaryDirectory() as folder:
         models = written(graph, Path(folder))
         models["traced"] = traced(module, graph, Path(folder) / "traced.onnx")
-        starts = started(models, min(rounds, 5))
+        starts = started(models, min(options.rounds, 5))
         ways = all_ways(module, models)
+        rounds, seconds = options.rounds, options.seconds
         return {
             "start": starts,
-            "mebibytes": {n: p.stat().st_size / 2**20 for n, p in models.items()},
+            "mebibytes": {
+                n: round(p.stat().st_size / 2**20, 2) for n, p in models.items()
+            },
             "batches": {
                 str(batch): {
-                    **interleaved(ways, images(graph, batch), rounds),
-                    "compiled": in_process(name, batch, rounds, limit),
+                    **interleaved(ways, images(graph, batch), rounds, seconds),
+                    "compiled": in_process(name, batch, options),
                 }
-                for batch in (1, 32)
+                for batch in options.batches
             },
         }
 
@@ -137,7 +145,7 @@ def written(graph: Graph, folder: Path) -> dict[str, Path]:
             prepared.graph,
             prepared.weights,
             machine=machine_properties(),
-            calibration=images(graph, 32) if form == "int8" else None,
+            calibration=images(graph, 8) if form == "int8" else None,
         )
         models[name] = export_form(exported, form, folder / name)[0]
     return models
@@ -187,8 +195,11 @@ def by_torch(module: Callable[[Tensor], Tensor], layout: torch.memory_format) ->
 
 def laid_out(module: nn.Module) -> nn.Module:
     """A copy with its weights in channels-last layout."""
-    made: nn.Module = copy.deepcopy(module)
-    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made = copy.deepcopy(module)
+    for tensor in (*made.parameters(), *made.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return made
 
 
 def by_onnxruntime(path: Path) -> Way:
@@ -199,24 +210,35 @@ def by_onnxruntime(path: Path) -> Way:
 # --- measuring ------------------------------------------------------------------------
 
 
-def interleaved(ways: Mapping[str, Way], batch: Images, rounds: int) -> dict[str, Any]:
-    """The median and the fastest seconds, and how far from torch's the logits are."""
+def interleaved(
+    ways: Mapping[str, Way], batch: Images, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """The median and the fastest seconds, and how far from torch's the logits are.
+
+    Each round begins with another way, and rests after each, since the threads of a pool go
+    on spinning for a while. No round begins after so many seconds.
+    """
     expected = ways["eager"](batch)
     scale = float(np.abs(expected).max())
     apart = {n: float(np.abs(w(batch) - expected).max()) for n, w in ways.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    names, end = [*ways], time.perf_counter() + seconds
+    for turn in range(rounds):
+        if turn and time.perf_counter() > end:
+            break
+        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
+            time.sleep(_REST)
             start = time.perf_counter()
-            way(batch)
-            seconds[name].append(time.perf_counter() - start)
+            ways[name](batch)
+            found[name].append(time.perf_counter() - start)
     return {
         name: {
-            "seconds": median(found),
-            "fastest": round(min(found), 4),
-            "apart": apart[name] / scale,
+            "rounds": len(each),
+            "seconds": median(each),
+            "fastest": round(min(each), 4),
+            "apart": float(f"{apart[name] / scale:.2g}"),
         }
-        for name, found in seconds.items()
+        for name, each in found.items()
     }
 
 
@@ -231,10 +253,15 @@ def started(models: Mapping[str, Path], rounds: int) -> dict[str, float]:
     return {name: median(found) for name, found in seconds.items()}
 
 
-def in_process(name: str, batch: int, rounds: int, limit: int) -> dict[str, Any] | None:
+def in_process(
+    name: str, batch: int, options: argparse.Namespace
+) -> dict[str, Any] | None:
     """`torch.compile` in a process of its own; None where it takes longer than the limit."""
+    if not options.limit:
+        return None
     command: Sequence[object] = (
-        *(sys.executable, "-m", "benchmarks.bench_infer", "--rounds", rounds),
+        *(sys.executable, "-m", "benchmarks.bench_infer"),
+        *("--rounds", options.rounds, "--seconds", options.seconds),
         *("--compiled", name, batch),
     )
     try:
@@ -243,7 +270,7 @@ def in_process(name: str, batch: int, rounds: int, limit: int) -> dict[str, Any]
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=limit,
+            timeout=options.limit,
             check=True,
         )
     except subprocess.TimeoutExpired:
@@ -252,13 +279,14 @@ def in_process(name: str, batch: int, rounds: int, limit: int) -> dict[str, Any]
     return found
 
 
-def compiled(name: str, batch: int, rounds: int) -> dict[str, Any]:
+def compiled(name: str, batch: int, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of the compiled module, and of eager in turns with it."""
     graph, module = loaded(name)
-    given = images(graph, batch)
-    eager = by_torch(module, torch.contiguous_format)
-    fast = by_torch(torch.compile(module), torch.contiguous_format)
-    found = interleaved({"eager": eager, "compiled": fast}, given, rounds)
+    ways = {
+        "eager": by_torch(module, torch.contiguous_format),
+        "compiled": by_torch(torch.compile(module), torch.contiguous_format),
+    }
+    found = interleaved(ways, images(graph, batch), options.rounds, options.seconds)
     result: dict[str, Any] = found["compiled"]
     return result | {"eager": found["eager"]["seconds"]}
 

@@ -214,11 +214,64 @@ def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
     ]
 
 
+INFER = {
+    "eager": "torch, eager",
+    "channels_last": "torch, channels-last",
+    "compiled": "`torch.compile`, in a process of its own",
+    "traced": "`torch.onnx.export`, in onnxruntime",
+    "portable": "resgraph, portable",
+    "cpu": "resgraph, `--target cpu`",
+    "cuda": "resgraph, `--target cuda`, on the CPU",
+    "functions": "resgraph, `--form functions`",
+    "optimised": "resgraph, `--form optimised`",
+    "fp16": "resgraph, `--form fp16`",
+    "int8": "resgraph, `--form int8`",
+}
+
+
+def _infer(data: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"### Inference on the CPU ({data['threads']} threads, onnxruntime "
+        f"{data['onnxruntime']}, medians of at most {data['rounds']} rounds)"
+    )
+    for name, found in data["networks"].items():
+        yield ""
+        yield f"{name}; a ratio is time to the portable form's, beside it in every round."
+        yield ""
+        yield from _ways_of_inference(found)
+
+
+def _ways_of_inference(found: dict[str, Any]) -> Iterator[str]:
+    head = [""]
+    for batch in found["batches"]:
+        head += [f"batch {batch}", "to portable", "logits apart"]
+    rows = []
+    for key, label in INFER.items():
+        row = [label]
+        for ways in found["batches"].values():
+            way = ways.get(key)
+            if way is None:
+                row += ["", "", ""]
+                continue
+            # What has a process of its own is compared through eager, which ran in both.
+            other = way["eager"] / ways["eager"]["seconds"] if "eager" in way else 1.0
+            ratio = way["seconds"] / other / ways["portable"]["seconds"]
+            milliseconds = f"{1000 * way['seconds']:.1f} ms"
+            row += [milliseconds, f"{ratio:.2f}x", f"{way['apart']:.0e}"]
+        start = found["start"].get(key)
+        size = found["mebibytes"].get(key)
+        row.append("" if start is None else f"{start:.3f} s")
+        row.append("" if size is None else f"{size:.1f} MiB")
+        rows.append(row)
+    yield from _table([*head, "session start", "file"], rows)
+
+
 SECTIONS = {
     "compile": _lines,
     "verify": _verify,
     "memory": _memory,
     "train": _train,
     "gpu": _gpu,
+    "infer": _infer,
 }
 """What stands below the mark, by file of results, in this order."""

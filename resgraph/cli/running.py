@@ -1,11 +1,10 @@
-"""`train` and `export`."""
+"""`train`."""
 
 from __future__ import annotations
 
 import dataclasses
-import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -35,13 +34,11 @@ from resgraph.cli.choices import (
     SyncBn,
     TrainDevice,
 )
-from resgraph.cli.common import SPEC, Json, console, require_file, say, say_json
+from resgraph.cli.common import Json, console, require_file, say, say_json
 from resgraph.cli.planning import AUTO, MemoryBudget
-from resgraph.compiler import Compiler
-from resgraph.diagnostics import UsageError
 
 if TYPE_CHECKING:
-    from resgraph.train import Result, Run, TrainOptions
+    from resgraph.train import Result, TrainOptions
 
 
 def train_command(
@@ -153,58 +150,4 @@ def say_result(result: Result) -> None:
         say(f"next: resgraph export {result.folder.as_posix()}")
 
 
-def export_command(
-    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    best: Annotated[
-        bool,
-        typer.Option("--best", help="The weights of the best test, not of the last."),
-    ] = False,
-    spec: Annotated[
-        Path | None,
-        typer.Option("--spec", help="The spec, where the run folder has none."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="By default the run folder."),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Export a run's trained weights as ONNX, by the emitter of `compile`: no tracing.
-
-    Example: resgraph export runs/resnet20-digits-s0
-    """
-    if not run.is_dir():
-        raise UsageError(f"{run}: no such run folder", "resgraph train makes one")
-    from resgraph.emit import export
-    from resgraph.emit.weights import stored
-    from resgraph.origin import same
-    from resgraph.train import open_run
-
-    opened = open_run(run)
-    weights = opened.best if best else opened.last
-    source = spec or run / SPEC
-    if not source.is_file():
-        raise UsageError(f"{run} has no copy of its spec", "give it with --spec")
-    name, wanted = opened.network, str(opened.about["digest"])
-    graph = same(Compiler().graphs(source), name, wanted, source)
-    files = export(graph, out or run, stored(weights, graph), metadata(opened))
-    if json:
-        say_json(
-            {"network": name, "weights": weights.as_posix(), "files": paths(files)}
-        )
-        return
-    say(f"{name} with the weights of {weights.as_posix()}: {' '.join(paths(files))}")
-    say(f"next: resgraph infer {files[0].as_posix()} IMAGE...")
-
-
-def paths(files: tuple[Path, ...]) -> list[str]:
-    return [file.as_posix() for file in files]
-
-
-def metadata(run: Run) -> dict[str, str]:
-    """What travels in the model beside the network: classes and input normalisation."""
-    keys = ("classes", "mean", "std")
-    return {f"resgraph.{key}": json_.dumps(run.about[key]) for key in keys}
-
-
-COMMANDS = {"train": train_command, "export": export_command}
+COMMANDS = {"train": train_command}

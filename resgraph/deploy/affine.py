@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.deploy.network import Tensors
+from resgraph.deploy.edit import Tensors
 from resgraph.ops.weighted import Bn
 
 Vector = NDArray[np.float64]

@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resgraph.deploy.affine import affine
-from resgraph.deploy.network import Edit, Layers, Network, Recipe, Tensors, rewrite
-from resgraph.deploy.units import edited, new_name, readers, steps
+from resgraph.deploy.edit import Edit, Layers, Recipe, Tensors
+from resgraph.deploy.network import Network, rewrite
+from resgraph.deploy.units import new_name, readers, steps
 from resgraph.graph import INPUT, Instance, Node
 from resgraph.ops.weighted import Bn, Conv
 
 
 def fold_after_conv(network: Network) -> Network:
     """The network without the BNs that alone read a convolution's output."""
-    return rewrite(network, _find, edited)
+    return rewrite(network, _find)
 
 
 def _find(instance: Instance, layers: Layers) -> Edit:

@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from resgraph.deploy.affine import Vector, affine
-from resgraph.deploy.network import Edit, Layers, Network, Recipe, Tensors, rewrite
+from resgraph.deploy.edit import Edit, Layers, Recipe, Tensors
+from resgraph.deploy.network import Network, rewrite
 from resgraph.deploy.ops import ChannelClip
-from resgraph.deploy.units import OUTSIDE, edited, new_name, readers, steps
+from resgraph.deploy.units import OUTSIDE, new_name, readers, steps
 from resgraph.graph import Instance, Node
 from resgraph.ops.pointwise import Relu
 from resgraph.ops.pool import GlobalAvgPool
@@ -32,11 +33,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 def clip_before_layers(network: Network) -> Network:
     """The network with clips for the BN-ReLUs that layers without padding read."""
-    return rewrite(network, _find, edited)
+    return rewrite(network, _find)
 
 
 @dataclass(frozen=True)
-class _Form:
+class Form:
     """ReLU(s x + b) = scale * min(max(x, lower), upper) + shift, per channel."""
 
     lower: Vector
@@ -45,7 +46,7 @@ class _Form:
     shift: Vector
 
     @classmethod
-    def of(cls, s: Vector, b: Vector) -> _Form:
+    def of(cls, s: Vector, b: Vector) -> Form:
         """A bound that float32 cannot hold is never met: that channel is always on or off."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             bound = -b / s
@@ -131,9 +132,9 @@ def _through_pooling(
             yield reader
 
 
-def _form(bn: Node, layers: Layers) -> _Form:
+def _form(bn: Node, layers: Layers) -> Form:
     assert isinstance(bn.op, Bn)
-    return _Form.of(*affine(bn.op, layers(bn.name)))
+    return Form.of(*affine(bn.op, layers(bn.name)))
 
 
 def _clip(instance: Instance, bn: Node, layers: Layers) -> Node:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from resgraph.deploy.network import Edit, Layers, Network, rewrite
-from resgraph.deploy.units import edited
+from resgraph.deploy.edit import Edit, Layers
+from resgraph.deploy.network import Network, rewrite
 from resgraph.graph import Instance, Node
 from resgraph.ops.pointwise import Dropout, Identity, Scale
 
 
 def remove_identities(network: Network) -> Network:
     """The network without nodes that pass on what they read."""
-    return rewrite(network, _find, edited)
+    return rewrite(network, _find)
 
 
 def _find(instance: Instance, layers: Layers) -> Edit:

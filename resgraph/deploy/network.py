@@ -10,21 +10,16 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from resgraph.graph import Graph, Instance, Node, Run
+from resgraph.deploy.edit import Edit, Layers, Recipe, Tensors
+from resgraph.deploy.units import edited
+from resgraph.graph import Graph, Instance, Run
 from resgraph.ops import Weight
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Source = Callable[[str, Weight], "NDArray[Any]"]
 """The tensor for a name of the state_dict, as the emitter asks for it."""
-Tensors = dict[str, "NDArray[np.float64]"]
-"""The tensors of one layer by their names in it."""
-Layers = Callable[[str], Tensors]
-"""The layers of one place by name."""
-Recipe = Callable[[Layers], Tensors]
-"""How a new layer's tensors follow from those of the layers before the pass."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +35,11 @@ class Network:
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Each new layer's full name, and the layers of the state_dict that it is made of."""
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What was done with each BN, by full name; or each pass's reason why nothing was."""
+    """What was done with each BN, by full name; for one that is kept, each
+    pass's reason."""
 
 
-@dataclass(frozen=True)
-class Edit:
-    """What a pass does to one place. Names are without the place's prefix."""
-
-    drop: frozenset[str] = frozenset()
-    """Nodes whose readers read what they read."""
-    swap: Mapping[str, Node] = field(default_factory=dict)
-    """Nodes that take the place of others."""
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)
-    """Of each new layer with tensors, by its name."""
-    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The layers that each of these is made of."""
-    done: Mapping[str, str] = field(default_factory=dict)
-    """What became of each BN that is gone, in words."""
-    kept: Mapping[str, str] = field(default_factory=dict)
-    """Why each other one was kept."""
-
-    @property
-    def key(self) -> Hashable:
-        """Equal for edits that turn one instance into equal ones."""
-        swaps = ((old, new.name, new.op) for old, new in self.swap.items())
-        return self.drop, frozenset(swaps)
-
-
-def rewrite(
-    network: Network,
-    find: Callable[[Instance, Layers], Edit],
-    apply: Callable[[Instance, Edit], Instance],
-) -> Network:
+def rewrite(network: Network, find: Callable[[Instance, Layers], Edit]) -> Network:
     """The network with every place edited as `find` says."""
     known: dict[tuple[int, Hashable], Instance] = {}
     recipes: dict[str, Callable[[], Tensors]] = {}
@@ -82,7 +50,7 @@ def rewrite(
         edit = find(instance, layers)
         key = id(instance), edit.key
         if key not in known:
-            known[key] = apply(instance, edit)
+            known[key] = edited(instance, edit)
         changed.append(known[key])
         for layer, recipe in edit.recipes.items():
             recipes[prefix + layer] = _bound(recipe, layers)
@@ -92,7 +60,8 @@ def rewrite(
         for bn, words in edit.done.items():
             notes[prefix + bn] = (words,)
         for bn, words in edit.kept.items():
-            notes[prefix + bn] = (*notes.get(prefix + bn, ()), words)
+            earlier = notes.get(prefix + bn)
+            notes[prefix + bn] = (*earlier, words) if earlier else (f"kept: {words}",)
     graph = _with_places(network.graph, changed)
     return Network(graph, _derived(network.weights, recipes), origins, notes)
 

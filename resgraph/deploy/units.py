@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from resgraph.deploy.network import Edit
+from resgraph.deploy.edit import Edit
 from resgraph.graph import INPUT, OUTPUT, Instance, Node, Path
 from resgraph.ops.pointwise import Identity
 

@@ -22,7 +22,8 @@ class OnnxFile:
     def __init__(self, path: Path) -> None:
         """Read the file, and the weights beside it where it has them there.
 
-        Raises `ResgraphError` if it is missing, damaged, or not from resgraph.
+        Raises `ResgraphError` if it is missing, damaged, not from resgraph, or in another
+        form than the portable one.
         """
         self.path = path
         self._model = _read(path)
@@ -34,6 +35,13 @@ class OnnxFile:
                 f"{path} is an ONNX model, but not one of resgraph's: it names no graph",
                 "only models from 'resgraph compile' and 'resgraph export' have a spec to "
                 "be verified against",
+            )
+        keys = ("resgraph.target", "resgraph.form")
+        if marks := [self.metadata[key] for key in keys if key in self.metadata]:
+            raise ResgraphError(
+                f"{path} is a network's {' '.join(marks)} form, whose nodes and tensors "
+                "are not one by one the spec's",
+                "verify the portable model, which it was made of: resgraph export RUN",
             )
 
     def weights(self) -> dict[str, NDArray[np.float32]]:

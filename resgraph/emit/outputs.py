@@ -63,21 +63,6 @@ def _one(
     return Written(graph, tuple(out / file.name for file in files))
 
 
-def export(
-    graph: Graph, folder: Path, weights: WeightSource, metadata: Mapping[str, str]
-) -> tuple[Path, ...]:
-    """Write `folder/NAME.onnx` with trained weights; the files written.
-
-    Raises `ResgraphError` as `write` does.
-    """
-    from resgraph.emit.onnx_model import write_onnx
-
-    refuse_too_large(graph, folder)
-    with staged(folder) as stage:
-        files = write_onnx(graph, stage / f"{graph.name}.onnx", weights, metadata)
-    return tuple(folder / file.name for file in files)
-
-
 def stale(graphs: Sequence[Graph], out: Path) -> dict[Path, str]:
     """The source files that differ from what their specs say now, each with its diff."""
     refuse_duplicates(graphs)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WeightSource = Callable[[str, Weight], "NDArray[np.float32]"]
-"""The tensor for a name of the state_dict, float32, of the weight's shape."""
+WeightSource = Callable[[str, Weight], "NDArray[Any]"]
+"""The tensor for a name of the state_dict, of the weight's shape; the emitter rounds it."""
 
 _IGNORED = ".num_batches_tracked"
 

@@ -1,0 +1,269 @@
+"""`export`: a run's trained weights as ONNX, in the forms that are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resgraph.cli.common import SPEC, Json, say, say_json
+from resgraph.compiler import Compiler
+from resgraph.diagnostics import ResgraphError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from resgraph.deploy import Agreement, Network
+    from resgraph.graph import Graph
+    from resgraph.train import Run
+
+CALIBRATION = 256
+"""Training images that int8 takes its ranges from."""
+COMPARED = 1000
+"""Test images, at most, on which a rounded form is held against float32."""
+ROUNDED = ("fp16", "bf16", "int8")
+
+Form = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--form",
+        help="portable, functions, fp16, bf16, int8, optimised; may be repeated.",
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        help="portable (the graph as it is), cpu or cuda: BNs folded as suits it.",
+    ),
+]
+Best = Annotated[
+    bool,
+    typer.Option("--best", help="The weights of the best test, not of the last."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="For int8, and to compare; by default the run's own data."
+    ),
+]
+Report = Annotated[
+    bool, typer.Option("--report", help="Say what became of each BN, and why.")
+]
+SpecOption = Annotated[
+    Path | None,
+    typer.Option("--spec", help="The spec, where the run folder has none."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="By default the run folder."),
+]
+
+
+def export_command(
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    form: Form = None,
+    target: Target = "portable",
+    best: Best = False,
+    data: Data = None,
+    report: Report = False,
+    spec: SpecOption = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Export a run's trained weights as ONNX, by the emitter of `compile`: no tracing.
+
+    Example: resgraph export runs/resnet20-digits-s0 --form portable --form int8
+    """
+    if not run.is_dir():
+        raise UsageError(f"{run}: no such run folder", "resgraph train makes one")
+    from resgraph.deploy import report as lines_of
+    from resgraph.emit.forms import check_form
+
+    forms = list(dict.fromkeys(form or ["portable"]))
+    for name in forms:
+        check_form(name)
+    trained = open_trained(run, best, spec, data)
+    lines = lines_of(trained.network(target)) if report else []
+    written = {name: trained.write(name, target, out or run) for name in forms}
+    agreements = {
+        name: trained.compared(name, target, written[name][0])
+        for name in forms
+        if name in ROUNDED
+    }
+    if json:
+        say_json(as_json(trained, written, agreements, lines))
+    else:
+        say_all(trained, written, agreements, lines)
+
+
+def open_trained(run: Path, best: bool, spec: Path | None, data: str | None) -> Trained:
+    """The run's network, compiled from the copy of its spec, or from one that is given."""
+    from resgraph.origin import same
+    from resgraph.train import open_run
+
+    opened = open_run(run)
+    source = spec or run / SPEC
+    if not source.is_file():
+        raise UsageError(f"{run} has no copy of its spec", "give it with --spec")
+    digest = str(opened.about["digest"])
+    graph = same(Compiler().graphs(source), opened.network, digest, source)
+    weights = opened.best if best else opened.last
+    return Trained(opened, graph, weights, data or str(opened.about.get("data")))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's network and weights, and the data that it is calibrated and compared with."""
+
+    run: Run
+    graph: Graph
+    weights: Path
+    data: str
+
+    def network(self, target: str) -> Network:
+        """The network after the target's passes."""
+        from resgraph.deploy import prepare
+        from resgraph.emit.weights import stored
+
+        return prepare(self.graph, stored(self.weights, self.graph), target)
+
+    def write(self, form: str, target: str, folder: Path) -> tuple[Path, ...]:
+        """Write a form of the network; the files, the model first."""
+        from resgraph.deploy import folded
+        from resgraph.emit.forms import Exported, export_form
+        from resgraph.infer.machine import machine_properties
+
+        # Integers are for layers with weights, so the BNs behind them go in any case.
+        passes = "cpu" if (form, target) == ("int8", "portable") else target
+        network = self.network(passes)
+        about = self.metadata()
+        if passes != "portable":
+            about |= {"resgraph.target": passes, "resgraph.folded": folded(network)}
+        if form != "portable":
+            about |= {"resgraph.form": form}
+        exported = Exported(
+            network.graph,
+            network.weights,
+            target,
+            about,
+            machine_properties() if form == "optimised" else {},
+            self.calibration() if form == "int8" else None,
+        )
+        return export_form(exported, form, folder)
+
+    def metadata(self) -> dict[str, str]:
+        """What travels in the model beside the network: classes and input normalisation."""
+        keys = ("classes", "mean", "std")
+        return {f"resgraph.{key}": json_.dumps(self.run.about[key]) for key in keys}
+
+    def compared(self, form: str, target: str, model: Path) -> Agreement:
+        """A form against the float32 model, both on the CPU.
+
+        bfloat16 is computed by torch: onnxruntime has no convolutions in it on the CPU.
+        """
+        from resgraph.deploy import agreement
+        from resgraph.infer import Classifier
+
+        pictures, _ = self.test_images()
+        found: NDArray[Any]
+        if form == "bf16":
+            from resgraph.verify.evaluate import evaluate
+
+            network, images = self.network(target), self.normal(pictures)
+            found = evaluate(network.graph, network.weights, images, "bfloat16")
+        else:
+            found = Classifier(model, "cpu").logits(pictures)
+        with tempfile.TemporaryDirectory() as folder:
+            plain = self.write("portable", "portable", Path(folder))[0]
+            return agreement(found, Classifier(plain, "cpu").logits(pictures))
+
+    # --- pictures ---------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.graph.input
+        return channels, height, width
+
+    def calibration(self) -> NDArray[np.float32]:
+        """Training images, drawn by a fixed seed, as the network takes them."""
+        import numpy as np
+
+        from resgraph.data import load_data
+
+        images = load_data(self.data, self.shape).train_images
+        order = np.random.default_rng(0).permutation(len(images))[:CALIBRATION]
+        return self.normal(images[np.sort(order)])
+
+    def test_images(self) -> tuple[NDArray[np.uint8], str]:
+        """The first test images, or noise where the data are not here; and which it is."""
+        import numpy as np
+
+        from resgraph.data import load_data
+
+        try:
+            found = load_data(self.data, self.shape).test_images[:COMPARED]
+        except ResgraphError:
+            random = np.random.default_rng(0)
+            noise = random.integers(0, 256, (CALIBRATION, *self.shape), np.uint8)
+            return noise, f"{CALIBRATION} images of noise"
+        return np.asarray(found), f"the first {len(found)} test images of {self.data}"
+
+    def normal(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Images as the network takes them."""
+        import numpy as np
+
+        mean, std = (
+            np.array(self.run.about[key], np.float32).reshape(-1, 1, 1)
+            for key in ("mean", "std")
+        )
+        return np.asarray((images / np.float32(255) - mean) / std, np.float32)
+
+
+def say_all(
+    trained: Trained,
+    written: dict[str, tuple[Path, ...]],
+    agreements: dict[str, Agreement],
+    lines: list[str],
+) -> None:
+    """The files, how near the rounded ones are, what became of the BNs, and what is next."""
+    name, weights = trained.graph.name, trained.weights.as_posix()
+    for form, files in written.items():
+        shown = " ".join(file.as_posix() for file in files)
+        say(f"{name} with the weights of {weights}: {shown}")
+        if form in agreements:
+            _, images = trained.test_images()
+            say(f"{form} against float32 on {images}: {agreements[form]}")
+    for line in lines:
+        say(line)
+    first = next(iter(written.values()))[0]
+    say(f"next: resgraph infer {first.as_posix()} IMAGE...")
+
+
+def as_json(
+    trained: Trained,
+    written: dict[str, tuple[Path, ...]],
+    agreements: dict[str, Agreement],
+    lines: list[str],
+) -> dict[str, Any]:
+    files = {form: [f.as_posix() for f in found] for form, found in written.items()}
+    result: dict[str, Any] = {
+        "network": trained.run.network,
+        "weights": trained.weights.as_posix(),
+        "files": list(dict.fromkeys(f for found in files.values() for f in found)),
+        "forms": files,
+    }
+    if agreements:
+        _, images = trained.test_images()
+        shown = {form: dataclasses.asdict(found) for form, found in agreements.items()}
+        result["against_float32"] = {"images": images, **shown}
+    return result | ({"report": lines} if lines else {})
+
+
+COMMANDS = {"export": export_command}

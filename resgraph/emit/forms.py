@@ -1,0 +1,96 @@
+"""The forms in which a network is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.emit.outputs import refuse_too_large
+from resgraph.emit.weights import WeightSource
+from resgraph.files import staged
+from resgraph.graph import Graph
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMS = {
+    "portable": "float32, one node after the other: runs anywhere",
+    "functions": "the same with one ONNX function per distinct unit",
+    "fp16": "weights and activations in float16; float32 goes in and comes out",
+    "bf16": "the same in bfloat16, for GPUs from Ampere on",
+    "int8": "8-bit integers, quantised on calibration images",
+    "optimised": "as onnxruntime optimises it, for this CPU and onnxruntime alone",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is exported, whatever the form."""
+
+    graph: Graph
+    weights: WeightSource
+    target: str = "portable"
+    """Of the passes that the graph went through, for the file's name."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """Metadata that name this CPU and onnxruntime; for `optimised`."""
+    calibration: NDArray[np.float32] | None = None
+    """Images [N, C, H, W] as the network takes them; for `int8`."""
+
+    def file(self, form: str) -> str:
+        """NAME.onnx, with the target and the form in it where they are not portable."""
+        marks = [mark for mark in (self.target, form) if mark != "portable"]
+        return ".".join([self.graph.name, *marks, "onnx"])
+
+
+def check_form(form: str) -> None:
+    """Raise `ResgraphError` for a form that there is not."""
+    if form not in FORMS:
+        raise ResgraphError(f"unknown form '{form}'", did_you_mean(form, FORMS))
+
+
+def export_form(exported: Exported, form: str, folder: Path) -> tuple[Path, ...]:
+    """Write the network into `folder` in that form; the files written, the model first.
+
+    `optimised` has the portable model written next to it. Raises `ResgraphError` as
+    `resgraph.emit.write` does, and for a form that there is not.
+    """
+    check_form(form)
+    refuse_too_large(exported.graph, folder)
+    with staged(folder) as stage:
+        files = _written(exported, form, stage)
+    return tuple(folder / file.name for file in files)
+
+
+def _written(exported: Exported, form: str, stage: Path) -> list[Path]:
+    from resgraph.emit import element
+    from resgraph.emit.onnx_model import INPUT, write_onnx
+
+    path = stage / exported.file(form)
+    given = exported.graph, path, exported.weights, exported.metadata
+    match form:
+        case "functions":
+            return write_onnx(*given, functions=True)
+        case "fp16":
+            return write_onnx(*given, element=element.FLOAT16)
+        case "bf16":
+            return write_onnx(*given, element=element.BFLOAT16)
+        case "portable":
+            return write_onnx(*given)
+    plain = _written(exported, "portable", stage)
+    if form == "optimised":
+        from resgraph.emit.optimised import optimise
+
+        optimise(plain[0], path, exported.machine)
+        return [path, *plain]
+    from resgraph.emit.quantise import quantise
+
+    assert exported.calibration is not None
+    quantise(plain[0], path, INPUT, exported.calibration)
+    for file in plain:
+        file.unlink()
+    return [path]
