@@ -84,6 +84,11 @@ class SpecError(ResgraphError):
         return "\n".join(render(d, self.sources) for d in self.diagnostics)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class's name where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known word, else the known words, else nothing."""
     names = sorted(known)

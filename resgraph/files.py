@@ -77,10 +77,15 @@ def _unfinished(path: Path) -> str:
     return f".{path.name}."
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 atomically."""
+    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write `value` atomically, indented; numbers that JSON lacks become null."""
     text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(path, lambda p: p.write_text(text + "\n", encoding="utf-8"))
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

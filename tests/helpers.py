@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +17,7 @@ from resgraph.compiler import Compiler, parse_settings
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
+from tests.conftest import ROOT
 
 SPECS = Path(__file__).parent / "specs"
 
@@ -55,3 +58,24 @@ def refused(call: Callable[[], object]) -> str:
     with pytest.raises(ResgraphError) as caught:
         call()
     return f"{caught.value.message} | {caught.value.hint}"
+
+
+def python(
+    code: str, *, cwd: Path = ROOT, env: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
+    """Run the code in a process of its own, to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def printed(code: str, *, cwd: Path = ROOT, env: Mapping[str, str] = os.environ) -> str:
+    """What the code prints in a process of its own, which must not fail."""
+    done = python(code, cwd=cwd, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers import printed
 
 PACKAGE = ROOT / "resgraph"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -123,14 +122,8 @@ def test_the_command_line_starts_light() -> None:
     code = (
         f"import sys, resgraph.cli; print([m for m in {heavy!r} if m in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    assert result.stdout.strip() == "[]"
+    result = printed(code)
+    assert result == "[]"
 
 
 @pytest.mark.parametrize(

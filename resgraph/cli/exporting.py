@@ -6,6 +6,7 @@ import dataclasses
 import json as json_
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resgraph.deploy import Agreement, Network
+    from resgraph.emit.weights import WeightSource
     from resgraph.graph import Graph
     from resgraph.train import Run
 
@@ -130,9 +132,15 @@ class Trained:
     def network(self, target: str) -> Network:
         """The network after the target's passes."""
         from resgraph.deploy import prepare
+
+        return prepare(self.graph, self.source, target)
+
+    @cached_property
+    def source(self) -> WeightSource:
+        """The weights, read once."""
         from resgraph.emit.weights import stored
 
-        return prepare(self.graph, stored(self.weights, self.graph), target)
+        return stored(self.weights, self.graph)
 
     def write(self, form: str, target: str, folder: Path) -> tuple[Path, ...]:
         """Write a form of the network; the files, the model first."""
@@ -171,7 +179,7 @@ class Trained:
         from resgraph.deploy import agreement
         from resgraph.infer import Classifier
 
-        pictures, _ = self.test_images()
+        pictures, _ = self.test_images
         found: NDArray[Any]
         if form == "bf16":
             from resgraph.verify.evaluate import evaluate
@@ -180,9 +188,17 @@ class Trained:
             found = evaluate(network.graph, network.weights, images, "bfloat16")
         else:
             found = Classifier(model, "cpu").logits(pictures)
+        return agreement(found, self.plain_logits)
+
+    @cached_property
+    def plain_logits(self) -> NDArray[np.float32]:
+        """What the float32 model gives for the test images."""
+        from resgraph.infer import Classifier
+
+        pictures, _ = self.test_images
         with tempfile.TemporaryDirectory() as folder:
             plain = self.write("portable", "portable", Path(folder))[0]
-            return agreement(found, Classifier(plain, "cpu").logits(pictures))
+            return Classifier(plain, "cpu").logits(pictures)
 
     # --- pictures ---------------------------------------------------------------------
 
@@ -201,6 +217,7 @@ class Trained:
         order = np.random.default_rng(0).permutation(len(images))[:CALIBRATION]
         return self.normal(images[np.sort(order)])
 
+    @cached_property
     def test_images(self) -> tuple[NDArray[np.uint8], str]:
         """The first test images, or noise where the data are not here; and which it is."""
         import numpy as np
@@ -238,7 +255,7 @@ def say_all(
         shown = " ".join(file.as_posix() for file in files)
         say(f"{name} with the weights of {weights}: {shown}")
         if form in agreements:
-            _, images = trained.test_images()
+            _, images = trained.test_images
             say(f"{form} against float32 on {images}: {agreements[form]}")
     for line in lines:
         say(line)
@@ -260,7 +277,7 @@ def as_json(
         "forms": files,
     }
     if agreements:
-        _, images = trained.test_images()
+        _, images = trained.test_images
         shown = {form: dataclasses.asdict(found) for form, found in agreements.items()}
         result["against_float32"] = {"images": images, **shown}
     return result | ({"report": lines} if lines else {})

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from resgraph.data.archives import FORMS
 from resgraph.data.checksums import cache_folder
 from resgraph.data.forms import holds_data, official_in
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, first_line
 
 HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 """Krizhevsky (2009), by name, and where on the hub."""
@@ -37,7 +37,7 @@ def find(name: str) -> Path:
         looked = ", ".join(str(root / name) for root in roots)
         archives = " and ".join(form.archive for form in FORMS if form.data == name)
         raise ResgraphError(
-            f"{name} is not here and cannot be downloaded: {_first_line(error)}",
+            f"{name} is not here and cannot be downloaded: {first_line(error)}",
             f"looked in {looked}, and beside these for {archives}; put it there, or set "
             "RESGRAPH_DATA, or try resgraph with --data digits, which needs no download",
         ) from None
@@ -86,8 +86,3 @@ def _require_hub() -> None:
         socket.getaddrinfo(host, 443)
     except OSError:
         raise OSError(f"no connection to {host}") from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import ModelProto, numpy_helper
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def _read(path: Path) -> ModelProto:
     try:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf's errors have no stable home
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = first_line(error)
         raise ResgraphError(
             f"{path} is no whole ONNX model: {why}",
             "it is truncated, or its .data file is missing: compile or export it anew",

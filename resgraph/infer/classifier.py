@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, first_line
 from resgraph.infer import machine, providers
 from resgraph.infer.metadata import read_metadata
 from resgraph.infer.providers import Placement
 from resgraph.infer.session import (
     Bound,
-    first_line,
     open_session,
     require_file,
     run,

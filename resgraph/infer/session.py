@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, first_line
 from resgraph.infer import providers
 
 TYPES: dict[str, type[np.floating[Any]]] = {
@@ -175,11 +175,6 @@ class Bound:
         binding.bind_ortvalue_input(about.input, given)
         binding.bind_ortvalue_output(about.output, result)
         return size, binding, given, result
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _remedy(error: Exception, cuda_graph: bool) -> str:

@@ -164,12 +164,13 @@ def plan(
     4 in float32, 2 in bfloat16. `bn_relu` says whether BN-ReLU may be computed anew.
     Raises `ResgraphError` where no plan fits, with what the smallest takes.
     """
-    plain = _Costs(graph, batch, element, bn_relu=False)
-    if budget is None or plain.whole().peak <= budget:
-        return plain.whole()
-    costs = _Costs(graph, batch, element, bn_relu=True) if bn_relu else plain
-    if costs.whole().peak <= budget:
+    costs = _Costs(graph, batch, element, bn_relu=False)
+    if budget is None or costs.whole().peak <= budget:
         return costs.whole()
+    if bn_relu:
+        costs = _Costs(graph, batch, element, bn_relu=True)
+        if costs.whole().peak <= budget:
+            return costs.whole()
     if (found := _within(costs, budget)) is not None:
         return found
     raise ResgraphError(

@@ -115,16 +115,3 @@ def _check_owner(run: Run, path: Path, state: Mapping[str, Any]) -> None:
                 f"({key} {owner.get(key)}, here {run.about.get(key)})",
                 "put this run's own file back, or start anew with --overwrite",
             )
-
-
-def generators(device: torch.device) -> dict[str, Any]:
-    """The state of torch's random generators, for the CPU and for the device."""
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def set_generators(state: Mapping[str, Any], device: torch.device) -> None:
-    """Take up what `generators` gave, as far as the device is of the same kind."""
-    torch.set_rng_state(state["cpu"])
-    if state["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)

@@ -9,6 +9,7 @@ alike in these share it, since weights are its inputs.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -47,6 +48,10 @@ def uncompiled() -> AbstractContextManager[Any]:
 
     For tests: their batches have other shapes, and too few of them to be worth it.
     """
+    if "torch._dynamo" not in sys.modules:
+        return (
+            contextlib.nullcontext()
+        )  # nothing was compiled, and loading it takes long
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance
 

@@ -172,7 +172,7 @@ class Engine:
             self.world.equalise(self.network.buffers())
         wrong = torch.zeros((), dtype=torch.int64, device=self.device)
         share, stopped = self.world.share(len(self.test[0])), False
-        with torch.inference_mode(), self._as_written():
+        with torch.inference_mode(), uncompiled():
             for start in range(share.start, share.stop, _TEST_BATCH):
                 if stopped := stop():
                     break
@@ -184,10 +184,6 @@ class Engine:
         if self.world.any(stopped):
             return None
         return 100 * self.world.total(wrong).item() / len(self.test[0])
-
-    def _as_written(self) -> contextlib.AbstractContextManager[Any]:
-        """Within it, the network runs as its file has it."""
-        return uncompiled() if self.execution.compile else contextlib.nullcontext()
 
     def is_finite(self) -> bool:
         """Whether every weight and running statistic is a number."""

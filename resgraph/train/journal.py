@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from resgraph.diagnostics import ResgraphError
 from resgraph.train.checkpoint import save_checkpoint
 from resgraph.train.events import Event, OnEvent, Standing
 from resgraph.train.run import FAILED, RUNNING, Record, Run
 from resgraph.train.tensorboard import TensorBoard
 from resgraph.train.weights import Tested, save_weights
+from resgraph.train.writing import writing
 
 
 class Journal:
@@ -32,7 +31,7 @@ class Journal:
 
     def begin(self, at: Standing) -> None:
         """Bring the folder to where the run stands: later records will come again."""
-        with _writing(self.run.folder):
+        with writing(self.run.folder):
             self.run.tidy()
             self.run.forget_after(at.recorded)
             self._tensorboard = TensorBoard(self.run, at.seconds)
@@ -40,26 +39,26 @@ class Journal:
 
     def record(self, record: Record) -> None:
         """Add a record to the metrics."""
-        with _writing(self.run.metrics):
+        with writing(self.run.metrics):
             self.run.append(record)
         if self._tensorboard is not None:
-            with _writing(self._tensorboard.path):
+            with writing(self._tensorboard.path):
                 self._tensorboard.add(record)
 
     def weights(self, state: Mapping[str, Tensor], tested: Tested, best: bool) -> None:
         """Keep a state_dict as the last one, and perhaps as the best one."""
         for path in (self.run.best, self.run.last) if best else (self.run.last,):
-            with _writing(path):
+            with writing(path):
                 save_weights(self.run, path, state, tested)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep what the run is resumed from, beside the checkpoint before."""
-        with _writing(self.run.state):
+        with writing(self.run.state):
             save_checkpoint(self.run, state)
 
     def conclude(self, status: str, at: Standing) -> None:
         """Say in run.json how the run ended, or how far it came."""
-        with _writing(self.run.folder):
+        with writing(self.run.folder):
             self.run = self.run.update(status=status, results=asdict(at))
 
     def fail(self, error: Exception, at: Standing, status: str = FAILED) -> None:
@@ -77,15 +76,3 @@ class Journal:
         """Pass an event on to all who listen."""
         for listener in self.listeners:
             listener(event)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Explain that a file could not be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ResgraphError(
-            f"cannot write {path}: {error.strerror or error}",
-            "mend that, then go on with --resume: what was saved before is whole",
-        ) from None

@@ -7,11 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.checkpoint import (
-    Found,
-    generators,
-    set_generators,
-)
+from resgraph.train.checkpoint import Found
 from resgraph.train.clock import Clock
 from resgraph.train.engine import Engine
 from resgraph.train.events import (
@@ -19,6 +15,7 @@ from resgraph.train.events import (
     Monitor,
     Standing,
 )
+from resgraph.train.generators import generators, set_generators
 from resgraph.train.interrupt import Interrupt
 from resgraph.train.journal import Journal
 from resgraph.train.options import TrainOptions

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resgraph.train.bnrelu import PendingBatchNorm2d
+from resgraph.train.generators import forked, generators, set_generators
 
 Span = tuple[int, int]
 
@@ -99,43 +101,51 @@ def _left_to_the_group() -> Iterator[int]:
         yield limit - int((group / "memory.current").read_text())
 
 
+class _Segment:
+    """Consecutive units that are computed anew together, and what that has to heed."""
+
+    def __init__(self, units: Sequence[nn.Module]) -> None:
+        modules = [module for unit in units for module in unit.modules()]
+        self.units = units
+        self.norms = [m for m in modules if isinstance(m, _BatchNorm)]
+        self.draws = any(isinstance(m, nn.Dropout) and m.p > 0 for m in modules)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The units' output, of which nothing is kept but x."""
+        # An input without a gradient would keep the weights' from being asked for.
+        root = torch.empty(0, device=x.device, requires_grad=True)
+        result: Tensor = _Anew.apply(x, root, self)  # type: ignore[no-untyped-call]
+        return result
+
+
 class _Segmented(nn.Sequential):
     """A stage some of whose units are computed anew, segment by segment."""
 
-    spans: tuple[Span, ...]
+    steps: list[_Segment | nn.Module]
+    """Segments, and the units between them."""
 
     @classmethod
     def adopt(cls, stage: nn.Module, spans: Sequence[Span]) -> None:
         """Make a stage one of these."""
         if type(stage) is not nn.Sequential:
             raise TypeError(f"a {type(stage).__name__} is no nn.Sequential")
+        units, steps, done = list(stage), list[_Segment | nn.Module](), 0
+        for start, stop in spans:
+            steps += [*units[done:start], _Segment(units[start:stop])]
+            done = stop
         stage.__class__ = cls
-        stage.spans = tuple(spans)  # type: ignore[assignment]  # its class is cls now
+        vars(stage)["steps"] = [*steps, *units[done:]]
 
     def forward(self, x: Tensor) -> Tensor:
-        units = list(self)
         if not (self.training and torch.is_grad_enabled()):
-            return _run(units, x)
-        done = 0
-        for start, stop in self.spans:
-            x = _run(units[done:start], x)
-            x = _anew(units[start:stop], x)
-            done = stop
-        return _run(units[done:], x)
+            return _run(self, x)
+        return _run(self.steps, x)
 
 
-def _run(units: Iterable[nn.Module], x: Tensor) -> Tensor:
-    for unit in units:
-        x = unit(x)
+def _run(steps: Iterable[_Segment | nn.Module], x: Tensor) -> Tensor:
+    for step in steps:
+        x = step(x)
     return x
-
-
-def _anew(units: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """The units' output, of which nothing is kept but x."""
-    # An input that needs no gradient would keep the weights' gradients from being asked for.
-    root = torch.empty(0, device=x.device, requires_grad=True)
-    result: Tensor = _Anew.apply(x, root, units)  # type: ignore[no-untyped-call]
-    return result
 
 
 class _Anew(torch.autograd.Function):
@@ -146,14 +156,12 @@ class _Anew(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, root: Tensor, units: Sequence[nn.Module]
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, root: Tensor, segment: _Segment) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.units = units
+        ctx.segment = segment
         ctx.autocast = _autocast_of(x.device)
-        ctx.random = _random_state(x.device) if _draws(units) else None
-        return _run(units, x)
+        ctx.random = generators(x.device) if segment.draws else None
+        return _run(segment.units, x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
@@ -163,9 +171,9 @@ class _Anew(torch.autograd.Function):
             torch.enable_grad(),
             torch.autocast(**ctx.autocast),
             _random(ctx.random, x.device),
-            _statistics_as_they_are(ctx.units),
+            _statistics_as_they_are(ctx.segment.norms),
         ):
-            y = _run(ctx.units, x)
+            y = _run(ctx.segment.units, x)
         torch.autograd.backward(y, gradient)
         return x.grad, None, None
 
@@ -178,49 +186,25 @@ def _autocast_of(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _draws(units: Sequence[nn.Module]) -> bool:
-    """Whether the units draw random numbers."""
-    return any(
-        isinstance(module, nn.Dropout) and module.p > 0
-        for unit in units
-        for module in unit.modules()
-    )
-
-
-def _random_state(device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.get_rng_state()
-
-
 @contextlib.contextmanager
-def _random(state: Tensor | None, device: torch.device) -> Iterator[None]:
+def _random(state: Mapping[str, Any] | None, device: torch.device) -> Iterator[None]:
     """Draw as in the state that is given; afterwards as if nothing had been drawn."""
     if state is None:
         yield
         return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(state, device)
-        else:
-            torch.set_rng_state(state)
+    with forked(device):
+        set_generators(state, device)
         yield
 
 
 @contextlib.contextmanager
-def _statistics_as_they_are(units: Sequence[nn.Module]) -> Iterator[None]:
+def _statistics_as_they_are(norms: Iterable[_BatchNorm]) -> Iterator[None]:
     """Let BN use the batch's statistics without adding them to its running ones."""
-    norms = [
-        module
-        for unit in units
-        for module in unit.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        and module.track_running_stats
-    ]
-    for norm in norms:
+    tracking = [norm for norm in norms if norm.track_running_stats]
+    for norm in tracking:
         norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm in norms:
+        for norm in tracking:
             norm.track_running_stats = True

@@ -13,10 +13,8 @@ import json
 import math
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.files import atomic_write, finite
+from resgraph.files import finite, write_text
+from resgraph.train.compiled import uncompiled
+from resgraph.train.generators import forked
+from resgraph.train.writing import writing
 
 UNITS = "units.jsonl"
 PROBE = 32
@@ -128,7 +129,7 @@ class Monitor:
         record = self._probe(iteration, images[:PROBE], labels[:PROBE])
         if self.path is None:
             return
-        with _writing(self.path), self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
                 file.write(self._head())
             file.write(_line(record))
@@ -145,8 +146,8 @@ class Monitor:
         found = UnitRecords.read(self.path.parent)
         kept = [r for r in found.records if r.iteration <= iteration] if found else []
         text = self._head() + "".join(map(_line, kept))
-        with _writing(self.path):
-            atomic_write(self.path, partial(_write_text, text))
+        with writing(self.path):
+            write_text(self.path, text)
 
     def _head(self) -> str:
         head = {"units": [*self.units], "cuts": self.cuts, "images": PROBE}
@@ -233,8 +234,8 @@ def _untouched(network: nn.Module, device: torch.device) -> Iterator[None]:
     for parameter, _ in gradients:
         parameter.grad = None
     try:
-        cuda = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(cuda), _eagerly():
+        # What was compiled was compiled without our hooks.
+        with forked(device), uncompiled():
             yield
     finally:
         for parameter, gradient in gradients:
@@ -243,29 +244,6 @@ def _untouched(network: nn.Module, device: torch.device) -> Iterator[None]:
             buffer.copy_(value)
         for module, mode in modes:
             module.training = mode
-
-
-def _eagerly() -> contextlib.AbstractContextManager[Any]:
-    """Nothing that was compiled runs compiled, since it was compiled without our hooks."""
-    if (
-        "torch._dynamo" not in sys.modules
-    ):  # then nothing was, and loading it takes long
-        return contextlib.nullcontext()
-    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance(
-        "force_eager"
-    )
-    return stance
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ResgraphError(
-            f"cannot write {path}: {error.strerror or error}",
-            "mend that, then go on with --resume: what was saved before is whole",
-        ) from None
 
 
 def _line(record: UnitRecord) -> str:
@@ -292,7 +270,3 @@ def _parsed(line: str, units: int) -> UnitRecord | None:
     if any(len(value) != units for value in values):
         return None
     return UnitRecord(iteration, *values)
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")

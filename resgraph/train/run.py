@@ -18,17 +18,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import (
-    atomic_write,
     finite,
     read_json,
     remove_unfinished,
     write_json,
+    write_text,
 )
 from resgraph.train.monitor import UNITS
 from resgraph.train.recipe import Recipe
@@ -186,15 +185,11 @@ class Run:
         """Drop records that no checkpoint covers, before they come again."""
         kept = [r for r in self.records() if r.iteration <= iteration]
         text = "".join(map(_line, kept))
-        atomic_write(self.metrics, partial(_write_text, text))
+        write_text(self.metrics, text)
 
 
 def _line(record: Record) -> str:
     return json.dumps(finite(asdict(record)), allow_nan=False) + "\n"
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def open_run(folder: str | Path) -> Run:
@@ -241,7 +236,7 @@ def create_run(
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(folder, about).update()
         for name, text in files.items():
-            atomic_write(folder / name, partial(_write_text, text))
+            write_text(folder / name, text)
         return run
     except OSError as error:
         raise ResgraphError(f"cannot write the run folder: {error}") from None

@@ -17,6 +17,7 @@ from resgraph.train.batches import seed_of
 from resgraph.train.checkpoint import load_checkpoint
 from resgraph.train.engine import Engine
 from resgraph.train.events import OnEvent, Result, result_of
+from resgraph.train.generators import forked
 from resgraph.train.journal import Journal
 from resgraph.train.lock import locked
 from resgraph.train.loop import Loop
@@ -66,9 +67,8 @@ def train(
             "put the spec where the file's first line says",
         )
     device = pick_device(options.device)
-    cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(cuda))
+        stack.enter_context(forked(device))
         torch.manual_seed(seed_of(options.seed, "weights"))
         network = generated.build()
         facts = (generated, data, options, network, device, files or {}, world, planner)

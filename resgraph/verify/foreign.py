@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.diagnostics import ResgraphError, did_you_mean, first_line
 from resgraph.seal import unsealed
 
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "params", "ema")
@@ -140,7 +140,7 @@ def _checkpoint(path: Path) -> Any:
             "safetensors.torch.save_file",
         ) from None
     except Exception as error:  # torch.load raises many kinds for damaged files
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = first_line(error)
         raise ResgraphError(f"{path} is not a readable checkpoint: {why}") from None
 
 

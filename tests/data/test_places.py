@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from resgraph.data.checksums import cache_folder
 from resgraph.data.names import CLASSES
 from tests.conftest import ROOT
 from tests.data.conftest import SHAPE, refused
+from tests.helpers import printed
 
 
 def test_unknown_name() -> None:
@@ -48,14 +47,7 @@ def test_absent_data_name_the_way_out(tmp_path: Path) -> None:
     )
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     env |= {"PYTHONPATH": str(ROOT), "HF_ENDPOINT": "https://hub.invalid"}
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    told = printed(code, cwd=tmp_path, env=env)
     assert "cifar10 is not here and cannot be downloaded: no connection" in told
     assert "--data digits" in told
     assert "../shared/data/cifar10" in told

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,7 @@ from resgraph.infer import Classifier
 from resgraph.infer.machine import machine_properties
 from resgraph.infer.providers import CPU, CUDA, RECORD, placement, provider_for, require
 from resgraph.infer.session import Bound, open_session, run, tensors
-from tests.conftest import ROOT
-from tests.helpers import refused
+from tests.helpers import printed, refused
 from tests.infer.common import BIAS, CLASSES, METADATA, SHAPE, model, noise, oracle
 
 # --- the classifier -------------------------------------------------------------------
@@ -316,14 +313,8 @@ def test_resgraph_itself_has_it() -> None:
     code = (
         "import resgraph, sys; print(sorted({'numpy', 'onnxruntime'} & {*sys.modules}))"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert told.stdout.strip() == "[]"
+    told = printed(code)
+    assert told == "[]"
 
 
 def test_torch_is_not_needed(tmp_path: Path) -> None:
@@ -333,11 +324,5 @@ def test_torch_is_not_needed(tmp_path: Path) -> None:
         "from resgraph.infer import Classifier\n"
         f"print(Classifier({str(path)!r}, 'cpu').classes)"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert told.stdout.strip() == str(tuple(CLASSES))
+    told = printed(code)
+    assert told == str(tuple(CLASSES))

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 from resgraph.infer import cuda
-from tests.conftest import ROOT
+from tests.helpers import printed
 from tests.infer.common import model
 
 DRIVER = """
@@ -41,15 +41,7 @@ def build(folder: Path, name: str, text: str = "") -> None:
 
 def told(folder: Path, code: str = TOLD) -> str:
     """What a process says that finds these libraries first."""
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
-    )
-    return result.stdout.strip()
+    return printed(code, env={**os.environ, "LD_LIBRARY_PATH": str(folder)})
 
 
 @needs_a_compiler

@@ -6,8 +6,6 @@ import json
 import re
 import socket
 import struct
-import subprocess
-import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +17,7 @@ import pytest
 from benchmarks.load_serve import Server, load, served, summary
 from resgraph.infer import Classifier
 from resgraph.serve.server import listen
-from tests.conftest import ROOT
-from tests.helpers import refused
+from tests.helpers import python, refused
 from tests.infer.common import BIAS, CLASSES, model, noise
 from tests.serve.conftest import encoded
 from tests.test_cli import resgraph
@@ -239,13 +236,7 @@ def test_without_the_extra(path: Path) -> None:
         f"sys.argv = ['resgraph', 'serve', {str(path)!r}]\n"
         "main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    result = python(code)
     assert result.returncode == 1
     assert "needs uvicorn" in result.stderr
     assert "pip install 'resgraph[serve]'" in result.stderr

@@ -56,6 +56,17 @@ class Tiny(nn.Module):
 Edit = tuple[str, str]
 
 
+def at_step(step: int, statement: str) -> Edit:
+    """Lets the tiny network do something in its forward, from a training step on."""
+    return (
+        "        x = torch.relu(",
+        "        self.steps = getattr(self, 'steps', 0) + self.training\n"
+        f"        if self.steps >= {step}:\n"
+        f"            {statement}\n"
+        "        x = torch.relu(",
+    )
+
+
 def written(folder: Path, *edits: Edit, name: str = "tiny") -> Path:
     """The tiny generated file, with replacements made in it."""
     source = SOURCE

@@ -24,7 +24,7 @@ from resgraph.train import (
 )
 from resgraph.train.checkpoint import load_checkpoint
 from tests.helpers import refused
-from tests.training.conftest import Trained, written
+from tests.training.conftest import Trained, at_step, written
 from tests.training.test_resume import comparable
 
 
@@ -135,13 +135,7 @@ def test_a_checkpoint_that_does_not_fit(
 def test_a_state_without_numbers_is_never_saved(
     tmp_path: Path, digits: Dataset, options: TrainOptions
 ) -> None:
-    spoil = (
-        "        x = torch.relu(",
-        "        self.steps = getattr(self, 'steps', 0) + self.training\n"
-        "        x = x if self.steps < 14 else x * float('nan')\n"
-        "        x = torch.relu(",
-    )
-    generated = load_generated(written(tmp_path, spoil))
+    generated = load_generated(written(tmp_path, at_step(14, "x = x * float('nan')")))
     chosen = dataclasses.replace(options, log_every=100, stop_at=15)
     assert "diverged" in refused(lambda: train(generated, digits, chosen))
     run = open_run(tmp_path / "run")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ from safetensors.torch import load_file
 from resgraph.data import Dataset
 from resgraph.files import atomic_write, write_json
 from resgraph.train import TrainOptions, load_generated, open_run, train
-from tests.conftest import ROOT
-from tests.helpers import refused
+from tests.helpers import printed, refused
 from tests.training.conftest import (
     Trained,
+    at_step,
     written,
 )
 
@@ -29,13 +27,7 @@ def test_divergence_is_told_and_keeps_good_weights(
     tmp_path: Path, digits: Dataset, options: TrainOptions
 ) -> None:
     """A loss that becomes NaN at a known step: the weight is spoilt from then on."""
-    spoil = (
-        "        x = torch.relu(",
-        "        self.steps = getattr(self, 'steps', 0) + self.training\n"
-        "        x = x if self.steps < 14 else x * float('nan')\n"
-        "        x = torch.relu(",
-    )
-    generated = load_generated(written(tmp_path, spoil))
+    generated = load_generated(written(tmp_path, at_step(14, "x = x * float('nan')")))
     told = refused(lambda: train(generated, digits, options))
     assert "diverged by iteration 16" in told
     assert "lower --lr" in told
@@ -126,12 +118,5 @@ def test_importing_is_kind_to_other_processes(
     code = "import resgraph.train, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     env = {k: v for k, v in os.environ.items() if k not in ours} | chosen
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert told.stdout.strip() == spin
+    told = printed(code, env=env)
+    assert told == spin

@@ -26,7 +26,7 @@ from resgraph.train import (
 from resgraph.train.world import joined
 from tests.conftest import ROOT
 from tests.helpers import refused
-from tests.training.conftest import written
+from tests.training.conftest import at_step, written
 from tests.training.preload import DIGITS
 from tests.training.processes import run_ranks
 from tests.training.test_tensorboard import scalars
@@ -121,25 +121,28 @@ def test_own_statistics_on_each_rank(
     assert open_run(tmp_path / "run").about["sync_bn"] is False
 
 
-def interrupted_rank(source: Path, options: TrainOptions, notes: Path) -> None:
-    """As `on_rank`, where the second rank is told to end in the midst of its ninth step."""
+def broken_rank(
+    source: Path, options: TrainOptions, notes: Path, statement: str
+) -> None:
+    """As `on_rank`, where the second rank does that in the midst of its ninth step."""
     if os.environ["RANK"] == "1":
-        text = source.read_text().replace(
-            "        x = torch.relu(",
-            "        self.steps = getattr(self, 'steps', 0) + self.training\n"
-            "        if self.steps == 9 and self.training:\n"
-            "            import signal; signal.raise_signal(signal.SIGTERM)\n"
-            "        x = torch.relu(",
-        )
-        source = notes / "interrupted.py"
+        text = source.read_text().replace(*at_step(9, statement))
+        source = notes / "broken.py"
         source.write_text(text)
     on_rank(source, options, notes)
+
+
+INTERRUPTED = (
+    "if self.steps == 9 and self.training: "
+    "import signal; signal.raise_signal(signal.SIGTERM)"
+)
+LOST = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
 def test_a_signal_to_one_rank_stops_all_at_one_step(
     source: Path, options: TrainOptions, whole: Path, tmp_path: Path
 ) -> None:
-    assert run_ranks(2, interrupted_rank, source, options, tmp_path) == [0, 0]
+    assert run_ranks(2, broken_rank, source, options, tmp_path, INTERRUPTED) == [0, 0]
     notes = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
     assert notes == ["interrupted 9"] * 2
     assert open_run(tmp_path / "run").status == "interrupted"
@@ -147,25 +150,10 @@ def test_a_signal_to_one_rank_stops_all_at_one_step(
     assert_close(tmp_path / "run", whole)
 
 
-def lost_rank(source: Path, options: TrainOptions, notes: Path) -> None:
-    """As `on_rank`, where the second rank is killed in the midst of its ninth step."""
-    if os.environ["RANK"] == "1":
-        text = source.read_text().replace(
-            "        x = torch.relu(",
-            "        self.steps = getattr(self, 'steps', 0) + self.training\n"
-            "        if self.steps == 9:\n"
-            "            import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
-            "        x = torch.relu(",
-        )
-        source = notes / "lost.py"
-        source.write_text(text)
-    on_rank(source, options, notes)
-
-
 def test_a_lost_rank_ends_the_others(
     source: Path, options: TrainOptions, tmp_path: Path
 ) -> None:
-    codes = run_ranks(2, lost_rank, source, options, tmp_path)
+    codes = run_ranks(2, broken_rank, source, options, tmp_path, LOST)
     assert codes == [0, -signal.SIGKILL]
     note = (tmp_path / "rank0").read_text()
     assert note.startswith("ResgraphError rank 0 lost the other ranks")
