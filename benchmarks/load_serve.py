@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.measure import ROOT, machine, save
+from benchmarks.measure import ROOT, save
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def main() -> None:
             runs.append({"clients": clients, **figures, "mean_batch": mean_batch(s)})
         print(json.dumps(runs[-1]))
     about = {"model": options.model.name, "data": options.data, "runs": runs}
-    save("serve", {**about, "machine": machine()})
+    save("serve", about)
     if any(run["lost"] for run in runs):
         sys.exit("requests were lost")
 

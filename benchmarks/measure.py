@@ -52,7 +52,7 @@ def process(arguments: Sequence[object]) -> Cost:
 
 
 def median(values: Sequence[float]) -> float:
-    return round(statistics.median(values), 4)
+    return round(statistics.median(values), 5)
 
 
 def machine() -> dict[str, Any]:

@@ -229,16 +229,28 @@ INFER = {
 }
 
 
+_VECTOR = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8")
+
+
 def _infer(data: dict[str, Any]) -> Iterator[str]:
     yield (
         f"### Inference on the CPU ({data['threads']} threads, onnxruntime "
         f"{data['onnxruntime']}, medians of at most {data['rounds']} rounds)"
     )
+    vector = [i for i in data["instructions"] if i in _VECTOR]
+    yield f"Of the CPU's instructions, those that count: {', '.join(vector)}."
     for name, found in data["networks"].items():
         yield ""
         yield f"{name}; a ratio is time to the portable form's, beside it in every round."
         yield ""
         yield from _ways_of_inference(found)
+        yield ""
+        largest = list(found["batches"])[-1]
+        yield f"Milliseconds at batch {largest} by kind of node, from onnxruntime's profile:"
+        yield ""
+        for form, spent in found["profiles"].items():
+            most = [f"{kind} {ms:.1f}" for kind, ms in spent.items() if ms >= 0.1]
+            yield f"- {form}: {', '.join(most)}"
 
 
 def _ways_of_inference(found: dict[str, Any]) -> Iterator[str]:
