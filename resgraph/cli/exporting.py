@@ -148,8 +148,7 @@ class Trained:
         from resgraph.emit.forms import Exported, export_form
         from resgraph.infer.machine import machine_properties
 
-        # Integers are for layers with weights, so the BNs behind them go in any case.
-        passes = "cpu" if (form, target) == ("int8", "portable") else target
+        passes = "int8" if form == "int8" else target
         network = self.network(passes)
         about = self.metadata()
         if passes != "portable":

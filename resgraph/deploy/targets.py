@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from resgraph.deploy.after_conv import fold_after_conv
 from resgraph.deploy.clip import clip_before_layers
+from resgraph.deploy.depthwise import bn_as_convolution
 from resgraph.deploy.identities import remove_identities
 from resgraph.deploy.network import Network, Source
 from resgraph.diagnostics import ResgraphError, did_you_mean
@@ -17,9 +18,11 @@ TARGETS: Mapping[str, tuple[Pass, ...]] = {
     "portable": (),
     "cpu": (remove_identities, fold_after_conv),
     "cuda": (remove_identities, fold_after_conv, clip_before_layers),
+    "int8": (remove_identities, fold_after_conv, bn_as_convolution),
 }
 """The CPU keeps the BNs that no convolution precedes: onnxruntime makes depthwise
-convolutions of them in its blocked layout, which Max and Min would leave (benchmarks/)."""
+convolutions of them in its blocked layout, which Max and Min would leave (benchmarks/).
+`int8` is what the form of that name is made of."""
 
 
 def prepare(graph: Graph, weights: Source, target: str) -> Network:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from resgraph.deploy import TARGETS, Network, folded, prepare, report
 from resgraph.deploy.clip import Form
+from resgraph.deploy.depthwise import bn_as_convolution
 from resgraph.deploy.identities import remove_identities
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.onnx_model import write_onnx
@@ -55,8 +56,9 @@ def test_every_spec_is_exact(spec: str, tmp_path: Path) -> None:
     for kind in (others[len(spec) % len(others)], "mixed"):
         plain = Network(graph, Drawn(len(spec), kind))
         expected = exact(plain, images)
-        network = prepare(graph, plain.weights, "cuda")  # the cpu's passes among them
-        assert error(exact(network, images), expected) < 1e-12, kind
+        for target in ("int8", "cuda"):  # the cpu's passes are among them
+            network = prepare(graph, plain.weights, target)
+            assert error(exact(network, images), expected) < 1e-12, (kind, target)
     write_onnx(graph, tmp_path / "plain.onnx", plain.weights)
     write_onnx(network.graph, tmp_path / "folded.onnx", network.weights)
     theirs = error(logits(tmp_path / "plain.onnx", images), expected)
@@ -76,6 +78,16 @@ def test_a_bottleneck_network_keeps_no_bn() -> None:
         "stage1.0.a_bn: with its ReLU a clip (Max and Min), the rest in h_conv and "
         "conv1_bn1 (1 BN)"
     ) in lines
+
+
+def test_for_integers_every_bn_is_a_convolution() -> None:
+    graph = shallow("preact_bottleneck")
+    network = prepare(graph, Drawn(0), "int8")
+    assert norms(network) == []
+    lines = report(network)
+    assert "stage1.1.bn2: folded into conv1 before it (1 BN)" in lines
+    assert "head_bn: a depthwise 1x1 convolution in its place (1 BN)" in lines
+    assert network.origins["stage1.1.bn1_conv"] == ("stage1.1.bn1",)
 
 
 def test_positive_gammas_need_one_bound() -> None:
@@ -272,7 +284,7 @@ network:
     plain = Network(graph, Drawn(seed, kind))
     images = pictures(2, graph.input, seed)
     expected = exact(plain, images)
-    for run in (remove_identities, *TARGETS["cuda"]):
+    for run in (remove_identities, *TARGETS["cuda"], bn_as_convolution):
         plain = run(plain)
         assert error(exact(plain, images), expected) < 1e-12, run.__name__
     assert not [
