@@ -25,6 +25,7 @@ bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks.bench_compile
 	$(BIN)/python -m benchmarks.bench_verify
 	$(BIN)/python -m benchmarks.bench_train
+	$(BIN)/python -m benchmarks.bench_infer
 
 bench-gpu: $(VENV)/ready
 	$(BIN)/python -m benchmarks.bench_gpu

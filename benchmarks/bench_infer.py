@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.floor import fastest
 from benchmarks.inference import (
     THREADS,
     Images,
@@ -35,10 +37,13 @@ from benchmarks.inference import (
 )
 from benchmarks.measure import ROOT, median, save
 from benchmarks.report import write_tables
+from resgraph.graph import Graph
 from resgraph.infer.machine import machine_properties
 
 _REST, _TURN = 0.05, 0.15
 """Seconds before a way's turn, and at least so long is a turn."""
+_SIDE = 2048
+"""Of the matrices whose product says what the CPU can do."""
 
 
 NETWORKS = ["resnet164", "resnet164_original", "resnet1001"]
@@ -91,6 +96,7 @@ def network(name: str, options: argparse.Namespace) -> dict[str, Any]:
             },
             "batches": {
                 str(batch): {
+                    "floor": {"seconds": floor(graph, batch), "apart": 0.0},
                     **interleaved(ways, images(graph, batch), rounds, seconds),
                     "compiled": in_process(name, batch, options),
                 }
@@ -102,23 +108,33 @@ def network(name: str, options: argparse.Namespace) -> dict[str, Any]:
 # --- measuring ------------------------------------------------------------------------
 
 
+def floor(graph: Graph, batch: int) -> float:
+    """Seconds of the network's multiply-adds at the speed of a product of matrices."""
+    factor = torch.ones(_SIDE, _SIDE)
+    per_operation = fastest(lambda: factor @ factor, factor.device) / (2 * _SIDE**3)
+    each = sum(instance.multiply_adds for _, instance in graph.parts())
+    return round(2 * batch * each * per_operation, 5)
+
+
 def interleaved(
     ways: Mapping[str, Way], batch: Images, rounds: int, seconds: float
 ) -> dict[str, Any]:
     """The median and the fastest seconds, and how far from torch's the logits are.
 
-    Each round begins with another way, and rests after each, since the threads of a pool go
-    on spinning for a while. No round begins after so many seconds.
+    Each round has them in another order, and rests before each, since the threads of a pool
+    go on spinning for a while. No round begins after so many seconds.
     """
     expected = ways["eager"](batch)
     scale = float(np.abs(expected).max())
     apart = {n: float(np.abs(w(batch) - expected).max()) for n, w in ways.items()}
     found: dict[str, list[float]] = {name: [] for name in ways}
-    names, end = [*ways], time.perf_counter() + seconds
+    order, shuffle = [*ways], random.Random(0).shuffle
+    end = time.perf_counter() + seconds
     for turn in range(rounds):
         if turn and time.perf_counter() > end:
             break
-        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
+        shuffle(order)
+        for name in order:
             time.sleep(_REST)
             found[name].append(turn_of(ways[name], batch))
     return {

@@ -215,6 +215,7 @@ def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
 
 
 INFER = {
+    "floor": "multiply-adds alone, at the speed of a product of matrices",
     "eager": "torch, eager",
     "channels_last": "torch, channels-last",
     "compiled": "`torch.compile`, in a process of its own",

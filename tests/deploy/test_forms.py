@@ -27,7 +27,7 @@ from resgraph.infer.machine import (
 )
 from tests.conftest import ROOT
 from tests.deploy.networks import Drawn, error, exact, logits, pictures
-from tests.helpers import SPECS, graph_of, refused
+from tests.helpers import SPECS, graph_of, module_of, refused
 
 ZOO = SPECS / "zoo.yaml"
 METADATA = {"resgraph.classes": '["a"]'}
@@ -177,6 +177,28 @@ def test_int8_stays_near_and_in_integers(spec: str, kind: str, tmp_path: Path) -
     assert run["QuantizeLinear"] == run["DequantizeLinear"] == 1
     assert run["QLinearAdd"] == 6
     assert not run.keys() & {"Add", "Relu", "Conv", "BatchNormalization"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_cpu_runs_all_float32_forms_as_the_traced_export(tmp_path: Path) -> None:
+    graph = bottleneck()
+    source = module_of(graph, tmp_path)
+    network = getattr(source, source.__all__[0])()
+    traced = tmp_path / "traced.onnx"
+    torch.onnx.export(
+        network.eval(),
+        (torch.zeros(2, *graph.input),),
+        traced,
+        dynamo=False,
+        dynamic_axes={"input": {0: "N"}},
+        input_names=["input"],
+    )
+    expected = run_as(traced, tmp_path / "run.onnx")
+    assert expected["Conv"] > 29
+    for target in ("portable", "cpu"):
+        for form in ("portable", "functions"):
+            (path,) = export_form(exported(graph, target), form, tmp_path)
+            assert run_as(path, tmp_path / "run.onnx") == expected, (target, form)
 
 
 def run_as(model: Path, optimised: Path) -> Counter[str]:
