@@ -85,14 +85,13 @@ def export_command(
     """
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", "resgraph train makes one")
-    from resgraph.deploy import report as lines_of
     from resgraph.emit.forms import check_form
 
     forms = list(dict.fromkeys(form or ["portable"]))
     for name in forms:
         check_form(name)
     trained = open_trained(run, best, spec, data)
-    lines = lines_of(trained.network(target)) if report else []
+    lines = what_became(trained, forms, target) if report else {}
     written = {name: trained.write(name, target, out or run) for name in forms}
     agreements = {
         name: trained.compared(name, target, written[name][0])
@@ -148,7 +147,7 @@ class Trained:
         from resgraph.emit.forms import Exported, export_form
         from resgraph.infer.machine import machine_properties
 
-        passes = "int8" if form == "int8" else target
+        passes = passes_of(form, target)
         network = self.network(passes)
         about = self.metadata()
         if passes != "portable":
@@ -242,11 +241,26 @@ class Trained:
         return np.asarray((images / np.float32(255) - mean) / std, np.float32)
 
 
+def passes_of(form: str, target: str) -> str:
+    """The target whose passes a form goes through."""
+    return "int8" if form == "int8" else target
+
+
+def what_became(
+    trained: Trained, forms: list[str], target: str
+) -> dict[str, list[str]]:
+    """What became of each BN, by the target whose passes some of the forms go through."""
+    from resgraph.deploy import report
+
+    targets = dict.fromkeys(passes_of(form, target) for form in forms)
+    return {passes: report(trained.network(passes)) for passes in targets}
+
+
 def say_all(
     trained: Trained,
     written: dict[str, tuple[Path, ...]],
     agreements: dict[str, Agreement],
-    lines: list[str],
+    lines: dict[str, list[str]],
 ) -> None:
     """The files, how near the rounded ones are, what became of the BNs, and what is next."""
     name, weights = trained.graph.name, trained.weights.as_posix()
@@ -256,8 +270,8 @@ def say_all(
         if form in agreements:
             _, images = trained.test_images
             say(f"{form} against float32 on {images}: {agreements[form]}")
-    for line in lines:
-        say(line)
+    for passes, became in lines.items():
+        say("\n".join([f"BNs, for {passes}:", *became]))
     first = next(iter(written.values()))[0]
     say(f"next: resgraph infer {first.as_posix()} IMAGE...")
 
@@ -266,7 +280,7 @@ def as_json(
     trained: Trained,
     written: dict[str, tuple[Path, ...]],
     agreements: dict[str, Agreement],
-    lines: list[str],
+    lines: dict[str, list[str]],
 ) -> dict[str, Any]:
     files = {form: [f.as_posix() for f in found] for form, found in written.items()}
     result: dict[str, Any] = {

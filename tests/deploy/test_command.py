@@ -98,7 +98,9 @@ def test_targets_are_in_names_and_metadata(
     layers = [entry["layer"] for entry in json.loads(metadata["resgraph.folded"])]
     assert "conv1_bn1" in layers
     assert not [n for n in model.graph.node if n.op_type == "BatchNormalization"]
-    assert said["report"][0] == "stem_bn: folded into stem_conv before it (1 BN)"
+    assert (
+        said["report"]["cuda"][0] == "stem_bn: folded into stem_conv before it (1 BN)"
+    )
     told = refused(lambda: OnnxFile(Path(path)))
     assert "a network's cuda form" in told
     plain = exported(run, capsys, out=tmp_path)
@@ -111,13 +113,18 @@ def test_targets_are_in_names_and_metadata(
 def test_the_command_tells_what_was_rounded_and_folded(
     run: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--form", "fp16", "--target", "cpu", "--report", "--out", tmp_path)
-    result = resgraph("export", run, *arguments)
+    arguments = ("--form", "fp16", "--form", "int8", "--target", "cpu", "--report")
+    result = resgraph("export", run, *arguments, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].endswith("tiny.cpu.fp16.onnx")
     assert lines[1].startswith("fp16 against float32 on the first 360 test images")
-    assert "stage1.0.bn1: folded into conv1 before it (1 BN)" in lines
+    assert lines[2].endswith("tiny.cpu.int8.onnx")
+    assert lines[3].startswith("int8 against float32 on the first 360 test images")
+    assert lines.count("stage1.0.bn1: folded into conv1 before it (1 BN)") == 2
+    head = "head_bn: a depthwise 1x1 convolution in its place (1 BN)"
+    assert lines.index("BNs, for cpu:") < lines.index("BNs, for int8:")
+    assert lines.index("BNs, for int8:") < lines.index(head)
     assert lines[-1].startswith("next: resgraph infer ")
 
 
