@@ -37,7 +37,7 @@ MODELS = {
     "functions": ("portable", "functions"),
     "optimised": ("portable", "optimised"),
     "fp16": ("portable", "fp16"),
-    "int8": ("int8", "int8"),
+    "int8": ("integers", "int8"),
 }
 """The target and the form of each model."""
 

@@ -157,7 +157,7 @@ class Trained:
         exported = Exported(
             network.graph,
             network.weights,
-            target,
+            "portable" if form == "int8" else target,
             about,
             machine_properties() if form == "optimised" else {},
             self.calibration() if form == "int8" else None,
@@ -243,7 +243,7 @@ class Trained:
 
 def passes_of(form: str, target: str) -> str:
     """The target whose passes a form goes through."""
-    return "int8" if form == "int8" else target
+    return "integers" if form == "int8" else target
 
 
 def what_became(

@@ -18,11 +18,11 @@ TARGETS: Mapping[str, tuple[Pass, ...]] = {
     "portable": (),
     "cpu": (remove_identities, fold_after_conv),
     "cuda": (remove_identities, fold_after_conv, clip_before_layers),
-    "int8": (remove_identities, fold_after_conv, bn_as_convolution),
+    "integers": (remove_identities, fold_after_conv, bn_as_convolution),
 }
 """The CPU keeps the BNs that no convolution precedes: onnxruntime makes depthwise
 convolutions of them in its blocked layout, which Max and Min would leave (benchmarks/).
-`int8` is what the form of that name is made of."""
+The form int8 is made of `integers`."""
 
 
 def prepare(graph: Graph, weights: Source, target: str) -> Network:

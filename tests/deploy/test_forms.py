@@ -156,7 +156,7 @@ def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", ["preact_bottleneck", "bn_after_add_bottleneck"])
 def test_int8_stays_near_and_in_integers(spec: str, kind: str, tmp_path: Path) -> None:
     graph = graph_of(ROOT / "specs" / f"{spec}.yaml", "depth=20")
-    network = prepare(graph, Drawn(0, kind), "int8")
+    network = prepare(graph, Drawn(0, kind), "integers")
     images = pictures(32, graph.input, 5)
     calibration = images.astype(np.float32)
     what = Exported(

@@ -56,7 +56,7 @@ def test_every_spec_is_exact(spec: str, tmp_path: Path) -> None:
     for kind in (others[len(spec) % len(others)], "mixed"):
         plain = Network(graph, Drawn(len(spec), kind))
         expected = exact(plain, images)
-        for target in ("int8", "cuda"):  # the cpu's passes are among them
+        for target in ("integers", "cuda"):  # the cpu's passes are among them
             network = prepare(graph, plain.weights, target)
             assert error(exact(network, images), expected) < 1e-12, (kind, target)
     write_onnx(graph, tmp_path / "plain.onnx", plain.weights)
@@ -82,7 +82,7 @@ def test_a_bottleneck_network_keeps_no_bn() -> None:
 
 def test_for_integers_every_bn_is_a_convolution() -> None:
     graph = shallow("preact_bottleneck")
-    network = prepare(graph, Drawn(0), "int8")
+    network = prepare(graph, Drawn(0), "integers")
     assert norms(network) == []
     lines = report(network)
     assert "stage1.1.bn2: folded into conv1 before it (1 BN)" in lines
