@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measure import ROOT, save
+from benchmarks.report import write_tables
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ def main() -> None:
         print(json.dumps(runs[-1]))
     about = {"model": options.model.name, "data": options.data, "runs": runs}
     save("serve", about)
+    write_tables()
     if any(run["lost"] for run in runs):
         sys.exit("requests were lost")
 

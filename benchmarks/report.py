@@ -279,6 +279,27 @@ def _ways_of_inference(found: dict[str, Any]) -> Iterator[str]:
     yield from _table([*head, "session start", "file"], rows)
 
 
+def _serve(data: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"### `resgraph serve`: {data['model']} on the CPU, pictures of {data['data']}, "
+        "clients on the same machine"
+    )
+    rows = [
+        [
+            f"{run['clients']}",
+            f"{run['requests_per_s']:,.0f}",
+            f"{run['p50_ms']:.1f} ms",
+            f"{run['p99_ms']:.1f} ms",
+            f"{run['mean_batch']:.1f}",
+            f"{run['lost']} of {run['requests']:,}",
+            f"{run['other_class']}",
+        ]
+        for run in data["runs"]
+    ]
+    head = ["clients", "requests/s", "p50", "p99", "images a batch", "lost"]
+    yield from _table([*head, "other class than `Classifier`"], rows)
+
+
 SECTIONS = {
     "compile": _lines,
     "verify": _verify,
@@ -286,5 +307,6 @@ SECTIONS = {
     "train": _train,
     "gpu": _gpu,
     "infer": _infer,
+    "serve": _serve,
 }
 """What stands below the mark, by file of results, in this order."""
