@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.measure import RESULTS, ROOT
+from benchmarks.measure import RESULTS, ROOT, table
+from benchmarks.report_inference import inference, server
 from resgraph.plan import words
 
 README = ROOT / "benchmarks" / "README.md"
@@ -47,7 +48,7 @@ def _verify(data: dict[str, Any]) -> Iterator[str]:
         ]
         for key, label in VERIFY.items()
     ]
-    yield from _table(["", "process", "structure alone", "peak memory"], rows)
+    yield from table(["", "process", "structure alone", "peak memory"], rows)
 
 
 def _lines(data: dict[str, Any]) -> Iterator[str]:
@@ -70,7 +71,7 @@ def _lines(data: dict[str, Any]) -> Iterator[str]:
         [f"`resgraph {verb}`", *(f"{seconds:.2f} s" for seconds in by_depth.values())]
         for verb, by_depth in data["light"].items()
     ]
-    yield from _table(["", *(f"{int(depth):,} layers" for depth in columns)], rows)
+    yield from table(["", *(f"{int(depth):,} layers" for depth in columns)], rows)
 
 
 def _exporters(results: dict[str, Any]) -> Iterator[str]:
@@ -99,7 +100,7 @@ def _exporters(results: dict[str, Any]) -> Iterator[str]:
         "to resgraph",
         "peak memory",
     ]
-    yield from _table(head, rows)
+    yield from table(head, rows)
 
 
 def _depths(results: dict[str, Any]) -> Iterator[str]:
@@ -117,14 +118,7 @@ def _depths(results: dict[str, Any]) -> Iterator[str]:
         for depth, r in results.items()
     ]
     head = ["layers", "without imports", "to 1,001", "peak memory", "to 1,001"]
-    yield from _table([*head, "source alone", "lines of source"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'|'.join([' --- '] * len(head))}|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    yield from table([*head, "source alone", "lines of source"], rows)
 
 
 def _memory(data: dict[str, Any]) -> Iterator[str]:
@@ -147,7 +141,7 @@ def _memory(data: dict[str, Any]) -> Iterator[str]:
         for way in data["ways"]
     ]
     head = ["done anew", "predicted", "counted", "less", "of the forward", "step"]
-    yield from _table([*head, "to plain", "predicted at batch 128"], rows)
+    yield from table([*head, "to plain", "predicted at batch 128"], rows)
 
 
 def _train(data: dict[str, Any]) -> Iterator[str]:
@@ -171,7 +165,7 @@ def _train(data: dict[str, Any]) -> Iterator[str]:
         for name, start in data["starts"].items()
         if name not in data["steps"]
     ]
-    yield from _table(["", "step", "images/s", "to by hand", "to the first step"], rows)
+    yield from table(["", "step", "images/s", "to by hand", "to the first step"], rows)
 
 
 def _first(start: dict[str, Any] | None) -> str:
@@ -195,7 +189,7 @@ def _gpu(data: dict[str, Any]) -> Iterator[str]:
         for r in data["rows"]
     ]
     head = ["", "images/s", "step", "to the floor", "to the first step", "peak memory"]
-    yield from _table(head, rows)
+    yield from table(head, rows)
 
 
 def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
@@ -214,99 +208,13 @@ def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
     ]
 
 
-INFER = {
-    "floor": "multiply-adds alone, at the speed of a product of matrices",
-    "eager": "torch, eager",
-    "channels_last": "torch, channels-last",
-    "compiled": "`torch.compile`, in a process of its own",
-    "traced": "`torch.onnx.export`, in onnxruntime",
-    "portable": "resgraph, portable",
-    "cpu": "resgraph, `--target cpu`",
-    "cuda": "resgraph, `--target cuda`, on the CPU",
-    "functions": "resgraph, `--form functions`",
-    "optimised": "resgraph, `--form optimised`",
-    "fp16": "resgraph, `--form fp16`",
-    "int8": "resgraph, `--form int8`",
-}
-
-
-_VECTOR = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8")
-
-
-def _infer(data: dict[str, Any]) -> Iterator[str]:
-    yield (
-        f"### Inference on the CPU ({data['threads']} threads, onnxruntime "
-        f"{data['onnxruntime']}, medians of at most {data['rounds']} rounds)"
-    )
-    vector = [i for i in data["instructions"] if i in _VECTOR]
-    yield f"Of the CPU's instructions, those that count: {', '.join(vector)}."
-    for name, found in data["networks"].items():
-        yield ""
-        yield f"{name}; a ratio is time to the portable form's, beside it in every round."
-        yield ""
-        yield from _ways_of_inference(found)
-        yield ""
-        largest = list(found["batches"])[-1]
-        yield f"Milliseconds at batch {largest} by kind of node, from onnxruntime's profile:"
-        yield ""
-        for form, spent in found["profiles"].items():
-            most = [f"{kind} {ms:.1f}" for kind, ms in spent.items() if ms >= 0.1]
-            yield f"- {form}: {', '.join(most)}"
-
-
-def _ways_of_inference(found: dict[str, Any]) -> Iterator[str]:
-    head = [""]
-    for batch in found["batches"]:
-        head += [f"batch {batch}", "to portable", "logits apart"]
-    rows = []
-    for key, label in INFER.items():
-        row = [label]
-        for ways in found["batches"].values():
-            way = ways.get(key)
-            if way is None:
-                row += ["", "", ""]
-                continue
-            # What has a process of its own is compared through eager, which ran in both.
-            other = way["eager"] / ways["eager"]["seconds"] if "eager" in way else 1.0
-            ratio = way["seconds"] / other / ways["portable"]["seconds"]
-            milliseconds = f"{1000 * way['seconds']:.1f} ms"
-            row += [milliseconds, f"{ratio:.2f}x", f"{way['apart']:.0e}"]
-        start = found["start"].get(key)
-        size = found["mebibytes"].get(key)
-        row.append("" if start is None else f"{start:.3f} s")
-        row.append("" if size is None else f"{size:.1f} MiB")
-        rows.append(row)
-    yield from _table([*head, "session start", "file"], rows)
-
-
-def _serve(data: dict[str, Any]) -> Iterator[str]:
-    yield (
-        f"### `resgraph serve`: {data['model']} on the CPU, pictures of {data['data']}, "
-        "clients on the same machine"
-    )
-    rows = [
-        [
-            f"{run['clients']}",
-            f"{run['requests_per_s']:,.0f}",
-            f"{run['p50_ms']:.1f} ms",
-            f"{run['p99_ms']:.1f} ms",
-            f"{run['mean_batch']:.1f}",
-            f"{run['lost']} of {run['requests']:,}",
-            f"{run['other_class']}",
-        ]
-        for run in data["runs"]
-    ]
-    head = ["clients", "requests/s", "p50", "p99", "images a batch", "lost"]
-    yield from _table([*head, "other class than `Classifier`"], rows)
-
-
 SECTIONS = {
     "compile": _lines,
     "verify": _verify,
     "memory": _memory,
     "train": _train,
     "gpu": _gpu,
-    "infer": _infer,
-    "serve": _serve,
+    "infer": inference,
+    "serve": server,
 }
 """What stands below the mark, by file of results, in this order."""
