@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.floor import fastest
+from benchmarks.floor import seconds_of
 from benchmarks.inference import (
     THREADS,
     Images,
@@ -111,7 +111,7 @@ def network(name: str, options: argparse.Namespace) -> dict[str, Any]:
 def floor(graph: Graph, batch: int) -> float:
     """Seconds of the network's multiply-adds at the speed of a product of matrices."""
     factor = torch.ones(_SIDE, _SIDE)
-    per_operation = fastest(lambda: factor @ factor, factor.device) / (2 * _SIDE**3)
+    per_operation = seconds_of(lambda: factor @ factor, factor.device) / (2 * _SIDE**3)
     each = sum(instance.multiply_adds for _, instance in graph.parts())
     return round(2 * batch * each * per_operation, 5)
 

@@ -70,12 +70,12 @@ def hardware(device: torch.device, small: bool = False) -> Hardware:
     side = 256 if small else 8192
     fastest = torch.bfloat16 if device.type == "cuda" else torch.float32
     factor = torch.ones(side, side, device=device, dtype=fastest)
-    copied = fastest(lambda: target.copy_(source), device)
-    multiplied = fastest(lambda: factor @ factor, device)
+    copied = seconds_of(lambda: target.copy_(source), device)
+    multiplied = seconds_of(lambda: factor @ factor, device)
     return Hardware(2 * 4 * size / copied, 2 * side**3 / multiplied)
 
 
-def fastest(action: Callable[[], object], device: torch.device) -> float:
+def seconds_of(action: Callable[[], object], device: torch.device) -> float:
     """Seconds of the fastest of ten."""
     times = []
     for _ in range(10):
