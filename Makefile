@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/resgraph
 
-.PHONY: demo test lint bench bench-gpu clean
+.PHONY: demo test lint docs bench bench-gpu clean
 
 demo: $(VENV)/ready
 	$(RUN) compile specs/preact_basic.yaml specs/preact_bottleneck.yaml
@@ -30,8 +30,11 @@ bench: $(VENV)/bench
 bench-gpu: $(VENV)/ready
 	$(BIN)/python -m benchmarks.bench_gpu
 
+docs: $(VENV)/ready
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) .demo runs build dist
+	rm -rf $(VENV) .demo runs build dist site
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

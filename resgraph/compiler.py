@@ -43,6 +43,27 @@ class Compiler:
         with self._sources_in_errors():
             return _graphs(load(path, self.sources), network, settings or {})
 
+    def drafts(
+        self,
+        path: Path,
+        network: str | None = None,
+        settings: Mapping[str, Fraction] | None = None,
+    ) -> tuple[list[Graph], SpecError | None]:
+        """The same graphs as far as they can be understood, and the findings, if any.
+
+        With findings a graph may lack shapes, and its units may hold expressions, read
+        unknown values or be cyclic. Raises as `graphs` does where nothing can be built.
+        """
+        with self._sources_in_errors():
+            loaded = load(path, self.sources)
+            graphs, findings = _drafts(loaded, network, settings or {})
+            if not graphs:
+                raise SpecError(findings)
+            error = SpecError(findings) if findings else None
+        if error:
+            error.sources = self.sources.texts
+        return graphs, error
+
     def names(self, path: Path) -> list[str]:
         """The networks that the spec names. Raises as `graphs` does."""
         with self._sources_in_errors():
@@ -83,27 +104,31 @@ class Compiler:
 def _graphs(
     loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
 ) -> list[Graph]:
-    if loaded.spec is None:
-        raise SpecError(loaded.findings)
-    graphs: list[Graph] = []
-    findings = list(loaded.findings)
-    for name, given in _wanted(loaded, loaded.spec, network, settings):
-        try:
-            graph = _graph(loaded, loaded.spec, name, given())
-            graphs.append(replace(graph, options=_options(network, settings)))
-        except SpecError as error:
-            findings += error.diagnostics
+    graphs, findings = _drafts(loaded, network, settings)
     if findings:
         raise SpecError(findings)
     return graphs
 
 
-def _graph(
-    loaded: Loaded, spec: Spec, name: str, settings: Mapping[str, Setting]
-) -> Graph:
-    builder = Builder(spec, loaded.tree, loaded.file, name, settings)
-    graph = builder.build()
-    return analyse(graph, [*loaded.findings, *builder.findings])
+def _drafts(
+    loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
+) -> tuple[list[Graph], list[Diagnostic]]:
+    graphs: list[Graph] = []
+    findings = list(loaded.findings)
+    if loaded.spec is None:
+        return graphs, findings
+    for name, given in _wanted(loaded, loaded.spec, network, settings):
+        try:
+            values = given()
+        except SpecError as error:
+            findings += error.diagnostics
+            continue
+        builder = Builder(loaded.spec, loaded.tree, loaded.file, name, values)
+        draft = builder.build()
+        graph, found = analyse(draft, [*loaded.findings, *builder.findings])
+        graphs.append(replace(graph, options=_options(network, settings)))
+        findings += found
+    return graphs, findings
 
 
 def _options(network: str | None, settings: Mapping[str, Fraction]) -> str:

@@ -37,6 +37,7 @@ ARROWS = {
         "__init__",
     },
     "deploy": {"diagnostics", "graph", "ops"},
+    "draw": {"diagnostics", "expr", "graph", "ops", "prove"},
     "compiler": {"diagnostics", "expr", "names", "spec", "graph", "passes"},
     "origin": {"compiler", "diagnostics", "graph"},
     "reference": set(),
@@ -47,6 +48,24 @@ ARROWS = {
     "serve": {"data", "diagnostics", "infer", "__init__"},
     "plan": {"diagnostics", "graph", "ops"},
     "prove": {"diagnostics", "expr", "names", "ops", "graph"},
+    "report": {
+        "compiler",
+        "diagnostics",
+        "draw",
+        "emit",
+        "expr",
+        "files",
+        "graph",
+        "names",
+        "ops",
+        "origin",
+        "plan",
+        "prove",
+        "study",
+        "__init__",
+    },
+    "notebook": {"compiler", "diagnostics", "draw", "graph", "report"},
+    "diff": {"diagnostics", "draw", "graph", "ops", "prove"},
     "verify": {"diagnostics", "graph", "ops", "prove", "seal", "train", "infer"},
 }
 # Which parts may import each heavy library.
@@ -65,6 +84,8 @@ HOMES = {
     "uvicorn": {"serve"},
     "prometheus_client": {"serve"},
     "matplotlib": {"study"},
+    "pygraphviz": {"draw"},
+    "resvg_py": {"draw"},
 }
 
 

@@ -11,10 +11,12 @@ import resgraph.cli.startup  # noqa: F401 (before the large imports)
 from resgraph import __version__
 from resgraph.cli import (
     compiling,
+    diffing,
     exporting,
     inferring,
     planning,
     proving,
+    reporting,
     running,
     serving,
     showing,
@@ -60,6 +62,8 @@ for module in (
     compiling,
     showing,
     proving,
+    diffing,
+    reporting,
     verifying,
     planning,
     running,

@@ -106,6 +106,8 @@ class Op(BaseModel):
     """What it makes of a shortcut, with the paper's figure of it."""
     after_addition: ClassVar[str] = ""
     """What the paper says of it as f, after the addition."""
+    symbol: ClassVar[str] = ""
+    """The sign in the circle that a drawing shows for it; none where it is a box."""
     rereads: ClassVar[bool] = False
     """Whether training can let it read an activation anew for the gradient, computed once
     more from what stands before BN, where it alone reads it (`train/memory.py`)."""
@@ -145,6 +147,10 @@ class Op(BaseModel):
             for name, field in type(self).model_fields.items()
             if name != "name" and getattr(self, name) != field.default
         }
+
+    def label(self) -> str:
+        """What it is, with the attributes that matter, in the few words of a drawing."""
+        return self.kind.replace("_", " ")
 
     # --- shapes and cost (of a resolved op) -----------------------------------------
 
@@ -243,6 +249,16 @@ def source(value: Any, whole: bool = True) -> str:
     if isinstance(value, Expr):
         return value.source(whole=whole)
     return repr(literal(value)) if whole else repr(float(exact(value)))
+
+
+def words(first: str, *rest: Any, **attributes: tuple[Any, Any]) -> str:
+    """An op's label: `3x3 conv, 16, stride 2`; attributes are (value, default) pairs."""
+    said = [
+        f"{name} {value}"
+        for name, (value, usual) in attributes.items()
+        if value != usual
+    ]
+    return ", ".join([first, *map(str, rest), *said])
 
 
 def layer(constructor: str, *positional: Any, **keywords: Any) -> str:

@@ -14,10 +14,12 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from resgraph.expr import MAX_MAGNITUDE, Expr, ExprError, exact, literal, show
 
-EXPRESSION_SCHEMA = {
-    "type": "string",
-    "description": "Arithmetic over parameters: + - * / // % ( ), for example 4 * width.",
+NUMBER_SCHEMA = {
+    "type": ["number", "string"],
+    "description": "A number, or arithmetic over parameters such as `4 * width`: "
+    "`+ - * / // % ( )`.",
 }
+"""Any number of the language, for JSON Schema. Bounds bind numbers alone."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ class NumberField:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        number: dict[str, Any] = {"type": "integer" if self.whole else "number"}
+        number: dict[str, Any] = {
+            "type": ["integer" if self.whole else "number", "string"],
+            "title": f"{self.wanted}, or arithmetic over parameters",
+        }
         if self.minimum is not None:
             number["minimum"] = self.minimum
         if self.maximum is not None:
             number["maximum"] = self.maximum
-        return {"anyOf": [number, EXPRESSION_SCHEMA]}
+        return number
 
 
 def kind_of(value: object) -> str:

@@ -21,6 +21,7 @@ class Add(Op):
     also: ClassVar[tuple[str, ...]] = ("sum", "plus", "residual", "merge")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
+    symbol: ClassVar[str] = "+"
     sums: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -63,6 +64,7 @@ class Mul(Op):
     also: ClassVar[tuple[str, ...]] = ("multiply", "product", "times")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
+    symbol: ClassVar[str] = "×"
     on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -114,6 +116,7 @@ class Concat(Op):
     also: ClassVar[tuple[str, ...]] = ("cat", "concatenate", "stack")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
+    symbol: ClassVar[str] = "||"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         if any(isinstance(c, Expr) for c in channels):

@@ -25,6 +25,9 @@ class Relu(Op):
         "layers, more often at 1000"
     )
 
+    def label(self) -> str:
+        return "ReLU"
+
     def slope(self, *others: str) -> str:
         return "the ReLU mask [input > 0]"
 
@@ -86,6 +89,9 @@ class Scale(Op):
 
     factor: Real = Field(description="What every element is multiplied by.")
 
+    def label(self) -> str:
+        return f"× {self.factor}"
+
     def gain(self, *inputs: Shape) -> float | None:
         return None if isinstance(self.factor, Expr) else float(self.factor)
 
@@ -121,6 +127,9 @@ class OneMinus(Op):
     also: ClassVar[tuple[str, ...]] = ("complement", "1-x")
     role: ClassVar[Role] = Role.PLAIN
 
+    def label(self) -> str:
+        return "1 − ·"
+
     def slope(self, *others: str) -> str:
         return "-1"
 
@@ -153,6 +162,9 @@ class Dropout(Op):
     )
 
     rate: Fractional = Field(description="Share of the elements that are zeroed.")
+
+    def label(self) -> str:
+        return f"dropout {self.rate}"
 
     def gain(self, *inputs: Shape) -> float | None:
         return 1.0 if self.rate == 0 else None

@@ -19,6 +19,7 @@ from resgraph.ops.base import (
     need_map,
     unless,
     window,
+    words,
 )
 from resgraph.ops.facts import WHOLE, Reach, Role, Saved
 
@@ -39,6 +40,10 @@ class _Pool(Op):
     @property
     def _stride(self) -> int:
         return self.kernel if self.stride is None else self.stride
+
+    def label(self) -> str:
+        window = f"{self.kernel}x{self.kernel} {self.kind.replace('_', ' ')}"
+        return words(window, stride=(self._stride, self.kernel))
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs

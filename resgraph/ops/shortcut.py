@@ -16,6 +16,7 @@ from resgraph.ops.base import (
     layer,
     need_map,
     unless,
+    words,
 )
 from resgraph.ops.facts import Reach, Role, Saved
 
@@ -46,6 +47,9 @@ class OptionA(nn.Module):
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.channels
+
+    def label(self) -> str:
+        return words("option A", self.channels, stride=(self.stride, 1))
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs

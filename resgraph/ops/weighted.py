@@ -25,6 +25,7 @@ from resgraph.ops.base import (
     source,
     unless,
     window,
+    words,
 )
 from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
 
@@ -49,6 +50,15 @@ class Conv(Op):
     groups: Count = Field(default=1, description="Groups of channels, convolved apart.")
     bias: StrictBool = Field(default=False, description="Add a bias per channel.")
     bias_init: Real = Field(default=0, description="Start of the bias; needs bias.")
+
+    def label(self) -> str:
+        return words(
+            f"{self.kernel}x{self.kernel} conv",
+            self.channels,
+            stride=(self.stride, 1),
+            dilation=(self.dilation, 1),
+            groups=(self.groups, 1),
+        )
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.channels
@@ -167,6 +177,9 @@ class Bn(Op):
         default=0.1, description="Share of a batch in the running statistics."
     )
 
+    def label(self) -> str:
+        return "BN"
+
     def shape(self, *inputs: Shape) -> Shape:
         need_map(self, inputs[0])
         return inputs[0]
@@ -216,6 +229,9 @@ class Linear(Op):
 
     features: Count = Field(description="Output features.")
     bias: StrictBool = Field(default=True, description="Add a bias per feature.")
+
+    def label(self) -> str:
+        return words("linear", self.features)
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.features

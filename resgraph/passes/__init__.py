@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from resgraph.diagnostics import Diagnostic, SpecError
+from collections.abc import Iterable
+
+from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph
 from resgraph.passes.names import check_names
 from resgraph.passes.output import check_output
@@ -14,23 +16,20 @@ TRANSFORMS = (infer_shapes,)
 TYPED_CHECKS = (check_output,)
 
 
-def analyse(graph: Graph, earlier: list[Diagnostic]) -> Graph:
-    """Run every pass. Raises `SpecError` with all findings, the earlier ones among them.
+def analyse(
+    graph: Graph, earlier: Iterable[Diagnostic]
+) -> tuple[Graph, list[Diagnostic]]:
+    """Run every pass: the graph, and all findings, the earlier ones among them.
 
     Shapes are inferred only for a graph without findings: they would follow from those.
     """
     findings = [*earlier]
     for check in SYMBOLIC_CHECKS:
         findings += check(graph)
-    _stop(findings)
-    for transform in TRANSFORMS:
-        graph = transform(graph)
-    for check in TYPED_CHECKS:
-        findings += check(graph)
-    _stop(findings)
-    return graph
-
-
-def _stop(findings: list[Diagnostic]) -> None:
     if findings:
-        raise SpecError(findings)
+        return graph, findings
+    for transform in TRANSFORMS:
+        graph, findings = transform(graph)
+        if findings:
+            return graph, findings
+    return graph, [finding for check in TYPED_CHECKS for finding in check(graph)]

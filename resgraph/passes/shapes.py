@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from resgraph.diagnostics import Diagnostic, Note, Span, SpecError
+from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import INPUT, Graph, Instance, Node, Run, Slot, Unit
 from resgraph.graph.text import slot_text
 from resgraph.ops import Op, OpError, Shape
@@ -15,12 +16,17 @@ from resgraph.ops import Op, OpError, Shape
 MAX_DISTINCT = 2_000
 
 
-def infer_shapes(graph: Graph) -> Graph:
-    """The graph with `stem_run`, `runs` and `head_run`.
+def infer_shapes(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
+    """The graph with `stem_run`, `runs` and `head_run`, and a finding per op that does
+    not fit its inputs.
 
-    Raises `SpecError` with a finding for each op that does not fit its inputs.
+    With findings, units keep their expressions, shapes are the most plausible ones, and
+    some may be missing: all of them where a stage cannot be passed.
     """
-    return _Inference(graph).infer()
+    inference = _Inference(graph)
+    with suppress(_UnknownShapeError):
+        graph = inference.network()
+    return graph, inference.findings
 
 
 class _UnknownShapeError(Exception):
@@ -36,16 +42,7 @@ class _Inference:
         default_factory=dict
     )
 
-    def infer(self) -> Graph:
-        try:
-            graph = self._network()
-        except _UnknownShapeError:
-            raise SpecError(self.findings) from None
-        if self.findings:
-            raise SpecError(self.findings)
-        return graph
-
-    def _network(self) -> Graph:
+    def network(self) -> Graph:
         graph = self.graph
         stem = self._instance(graph.stem, {}, graph.input, None)
         shape, stages = stem.output, []

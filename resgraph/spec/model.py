@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from resgraph.expr import Expr
 from resgraph.names import Name
 from resgraph.ops.base import Count, Fractional, Positive, Real, Size
-from resgraph.ops.fields import EXPRESSION_SCHEMA, kind_of
+from resgraph.ops.fields import NUMBER_SCHEMA, kind_of
 from resgraph.spec.opitem import OpItem
 
 
@@ -72,9 +72,7 @@ UnitParams = Annotated[
                     {"type": "string"},
                     {
                         "type": "object",
-                        "additionalProperties": {
-                            "anyOf": [{"type": "number"}, EXPRESSION_SCHEMA]
-                        },
+                        "additionalProperties": NUMBER_SCHEMA,
                         "minProperties": 1,
                         "maxProperties": 1,
                     },
@@ -98,10 +96,9 @@ class Path(Model):
         Field(min_length=1),
         WithJsonSchema(
             {
-                "anyOf": [
-                    {"type": "string"},
-                    {"type": "array", "items": {"type": "string"}, "minItems": 1},
-                ]
+                "type": ["string", "array"],
+                "items": {"type": "string"},
+                "minItems": 1,
             }
         ),
     ] = Field(
@@ -166,19 +163,17 @@ StageItemField = Annotated[
                     "maxProperties": 2,
                     "properties": {
                         "repeat": {
+                            "title": "a positive whole number, or arithmetic",
                             "description": "How many such units follow one another.",
-                            "anyOf": [
-                                {"type": "integer", "minimum": 1},
-                                EXPRESSION_SCHEMA,
-                            ],
+                            "type": ["integer", "string"],
+                            "minimum": 1,
                         }
                     },
                     "additionalProperties": {
+                        "title": "unit",
                         "description": "A unit's arguments.",
                         "type": ["object", "null"],
-                        "additionalProperties": {
-                            "anyOf": [{"type": "number"}, EXPRESSION_SCHEMA]
-                        },
+                        "additionalProperties": NUMBER_SCHEMA,
                     },
                 },
             ]

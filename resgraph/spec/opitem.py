@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import getdoc
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -68,27 +69,33 @@ OP_REFERENCE = {"$comment": "an op"}
 
 def op_schema() -> JsonSchemaValue:
     """An op in JSON Schema: a bare name, or one key with the op's attributes."""
-    forms: list[JsonSchemaValue] = [{"enum": sorted(_bare())}]
-    for kind, op in OPS.items():
-        body = op.model_json_schema() | {"title": kind}
-        forms.append(
-            {
-                "type": "object",
-                "properties": {kind: body},
-                "required": [kind],
-                "additionalProperties": False,
-            }
-        )
-    return {"anyOf": forms}
+    bare = [_bare(kind, op) for kind, op in OPS.items() if not _needs(op)]
+    keyed = {
+        "type": "object",
+        "properties": {kind: _keyed(kind, op) for kind, op in OPS.items()},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    return {"anyOf": [*bare, keyed]}
 
 
-def _bare() -> list[str]:
-    """The ops that need no attribute."""
-    return [
-        kind
-        for kind, op in OPS.items()
-        if not any(field.is_required() for field in op.model_fields.values())
-    ]
+def _needs(op: type[Op]) -> bool:
+    """Whether the op cannot stand without attributes."""
+    return any(field.is_required() for field in op.model_fields.values())
+
+
+def _bare(kind: str, op: type[Op]) -> JsonSchemaValue:
+    return {"const": kind, "title": kind, "description": getdoc(op)}
+
+
+def _keyed(kind: str, op: type[Op]) -> JsonSchemaValue:
+    body = op.model_json_schema() | {"title": kind}
+    if not _needs(op):
+        body["type"] = ["object", "null"]
+    if set(op.model_fields) == {"name"}:
+        body["doNotSuggest"] = True  # its bare name is what to complete
+    return body
 
 
 OpItem = Annotated[Op, _OpItem]

@@ -1,4 +1,9 @@
-"""The language's JSON Schema, for editors."""
+"""The language's JSON Schema, for editors.
+
+It is laid out for what an editor makes of it: properties stand in one place, so that they
+are completed and explained once, and a choice has few branches, so that a mistake is told
+where it is. All words come from the docstrings and `Field`s of the models and the ops.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import Any
 from resgraph.spec.model import Spec
 from resgraph.spec.opitem import OP_REFERENCE, op_schema
 
-_PARTIAL = ("Network", "Unit", "Path")
+Schema = dict[str, Any]
 
 
 def schema_text() -> str:
@@ -16,28 +21,66 @@ def schema_text() -> str:
 
     A spec that `extends` another may leave out whatever the other one has.
     """
-    whole = Spec.model_json_schema(by_alias=True)
-    definitions = whole.pop("$defs") | {"Op": op_schema()}
-    for name in _PARTIAL:
-        definitions[f"Partial{name}"] = _partial(definitions[name])
-    definitions |= {"Spec": whole, "PartialSpec": _partial(whole)}
+    spec = Spec.model_json_schema(by_alias=True)
+    definitions: dict[str, Schema] = spec.pop("$defs")
+    whole = _required(spec, definitions)
+    for definition in (spec, *definitions.values()):
+        definition.pop("required", None)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_tidy(spec),
         "title": "resgraph spec",
         "if": {"required": ["extends"]},
-        "then": {"$ref": "#/$defs/PartialSpec"},
-        "else": {"$ref": "#/$defs/Spec"},
-        "$defs": definitions,
+        "else": whole,
+        "$defs": _tidy(definitions | {"Op": op_schema()}),
     }
     text = json.dumps(schema, indent=1)
     placeholder = json.dumps(OP_REFERENCE)[1:-1]
     return text.replace(placeholder, '"$ref": "#/$defs/Op"') + "\n"
 
 
-def _partial(definition: dict[str, Any]) -> dict[str, Any]:
-    """The definition with nothing required, of it or of what it refers to."""
-    text = json.dumps({k: v for k, v in definition.items() if k != "required"})
-    for name in _PARTIAL:
-        text = text.replace(f"#/$defs/{name}", f"#/$defs/Partial{name}")
-    partial: dict[str, Any] = json.loads(text)
-    return partial
+def _required(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """What the schema and all below it require, with its kind and nothing else of it.
+
+    The kind makes an editor complete the same text here as from the schema itself.
+    """
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    found: Schema = {k: schema[k] for k in ("type", "const", "required") if k in schema}
+    required = schema.get("required", [])
+    for key in ("properties", "patternProperties"):
+        parts = {
+            name: _required(below, definitions)
+            for name, below in schema.get(key, {}).items()
+            if key == "patternProperties" or name in required
+        }
+        if any("type" in part for part in parts.values()):
+            found[key] = parts
+    return found
+
+
+def _tidy(node: Any) -> Any:
+    """The same without pydantic's habits: a name that is no name is refused, what may be
+    left out is not offered as `null`, and a title is the key as one writes it."""
+    if isinstance(node, list):
+        return [_tidy(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _tidy(value) for key, value in node.items()}
+    if node.get("default", ...) is None:
+        node |= _not_null(node.pop("anyOf"))
+        del node["default"]
+    if "patternProperties" in node:
+        node["additionalProperties"] = False
+    for name, below in node.get("properties", {}).items():
+        title = below.get("title", "")
+        if title == name.replace("_", " ").title():
+            below["title"] = name
+        elif title and isinstance(below.get("type"), list):
+            below["title"] = f"{name}: {title}"
+    return node
+
+
+def _not_null(forms: list[Schema]) -> Schema:
+    (form,) = (form for form in forms if form != {"type": "null"})
+    return form

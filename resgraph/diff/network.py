@@ -1,0 +1,171 @@
+"""Two networks side by side: what is the same, and what became of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from typing import Any
+
+from resgraph.diff.edits import Edit, edits
+from resgraph.diff.isomorphism import isomorphism
+from resgraph.diff.properties import (
+    PROPERTIES,
+    counted,
+    factor,
+    told,
+    unit_properties,
+)
+from resgraph.diff.units import HEAD, STEM, Units, end, joined, side_by_side, stages
+from resgraph.graph import Graph
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Units in a row and those that stand in their place; one side None: none do."""
+
+    before: Units | None
+    after: Units | None
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether it is the same graph, as often."""
+        if self.before is None or self.after is None or self.edits:
+            return False
+        return self.before.count == self.after.count
+
+    @cached_property
+    def properties(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Properties lost and gained, where both sides have units."""
+        if self.before is None or self.after is None:
+            return (), ()
+        old = unit_properties(self.before.instance)
+        new = unit_properties(self.after.instance)
+        lost = tuple(p for p in PROPERTIES if p in old - new)
+        return lost, tuple(p for p in PROPERTIES if p in new - old)
+
+    @cached_property
+    def factors(self) -> tuple[str, str] | None:
+        """What stands for the 1 of Eq. (5), before and after, where that differs."""
+        a, b = self.before, self.after
+        if a is None or b is None or a.part in (STEM, HEAD):
+            return None
+        both = factor(a.instance), factor(b.instance)
+        return None if both[0] == both[1] else both
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What makes the network `after` of the network `before`."""
+
+    before: Graph
+    after: Graph
+    same: bool
+    """Whether both are one graph, whatever things are called."""
+    pairs: tuple[Pair, ...]
+
+    @cached_property
+    def recipe(self) -> dict[str, tuple[Any, Any]]:
+        """The fields of `train` that differ, before and after."""
+        old, new = self.before.recipe, self.after.recipe
+        names = dict.fromkeys((*old, *new))
+        both = {name: (old.get(name), new.get(name)) for name in names}
+        return {name: (a, b) for name, (a, b) in both.items() if a != b}
+
+    @cached_property
+    def properties(self) -> Mapping[str, tuple[str, str]]:
+        """By property, the share of units that have it, where units gain or lose it."""
+        (old, was), (new, now) = counted(self.before), counted(self.after)
+        changed = {p for pair in self.pairs for side in pair.properties for p in side}
+        return {
+            name: (_share(old[name], was), _share(new[name], now))
+            for name in PROPERTIES
+            if name in changed or _extent(old[name], was) != _extent(new[name], now)
+        }
+
+    @cached_property
+    def findings(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What `prove` tells of one alone: of `before`, and of `after`."""
+        old, new = tuple(told(self.before)), tuple(told(self.after))
+        return (
+            tuple(text for text in old if text not in new),
+            tuple(text for text in new if text not in old),
+        )
+
+    def total(self, quantity: str) -> tuple[int, int]:
+        """A quantity of the whole networks, before and after."""
+        return self.before.total(quantity), self.after.total(quantity)
+
+
+def compare(before: Graph, after: Graph) -> Difference:
+    """The difference of two networks with shapes, at the cost of their distinct units."""
+    ours, theirs = stages(before), stages(after)
+    pairs = tuple(_pairs(before, after, ours, theirs))
+    same = before.input == after.input and (
+        all(pair.same for pair in pairs) or _in_other_stages(pairs, ours, theirs)
+    )
+    return Difference(before, after, same, () if same else pairs)
+
+
+def _pairs(
+    before: Graph, after: Graph, ours: list[list[Units]], theirs: list[list[Units]]
+) -> Iterator[Pair]:
+    yield _pair(
+        end(STEM, before.typed(before.stem_run)), end(STEM, after.typed(after.stem_run))
+    )
+    for a, b in zip_longest(ours, theirs):
+        yield from _joined([_pair(x, y) for x, y in side_by_side(a or [], b or [])])
+    yield _pair(
+        end(HEAD, before.typed(before.head_run)), end(HEAD, after.typed(after.head_run))
+    )
+
+
+def _pair(a: Units | None, b: Units | None) -> Pair:
+    return Pair(a, b, edits(a.instance, b.instance) if a and b else ())
+
+
+def _joined(stage: list[Pair]) -> list[Pair]:
+    """The first unit's pair with the next one, where it plays no part of its own."""
+    first = _together(*stage[:2]) if len(stage) > 1 else None
+    return [first, *stage[2:]] if first else stage
+
+
+def _together(x: Pair, y: Pair) -> Pair | None:
+    """Both pairs as one, if nothing but places and numbers tells them apart."""
+    if not (x.before and x.after and y.before and y.after):
+        return None
+    if (x.edits, x.properties, x.factors) != (y.edits, y.properties, y.factors):
+        return None
+    for a, b in ((x.before, y.before), (x.after, y.after)):
+        if a.name != b.name or not _iso(a, b):
+            return None
+    return Pair(x.before.with_next(y.before), x.after.with_next(y.after), x.edits)
+
+
+def _iso(a: Units, b: Units) -> bool:
+    return isomorphism(a.instance, b.instance) is not None
+
+
+def _in_other_stages(
+    pairs: tuple[Pair, ...], ours: list[list[Units]], theirs: list[list[Units]]
+) -> bool:
+    """Whether the units are the same ones in a row, and only the stages begin elsewhere."""
+    if not (pairs[0].same and pairs[-1].same):
+        return False
+    both = [joined([row for stage in rows for row in stage]) for rows in (ours, theirs)]
+    counts = [[row.count for row in rows] for rows in both]
+    return counts[0] == counts[1] and all(
+        _iso(x, y) for x, y in zip(*both, strict=True)
+    )
+
+
+def _share(count: int, total: int) -> str:
+    """`none of 54`, `51 of 54`, `all of 54`."""
+    return f"{_extent(count, total) or count} of {total}"
+
+
+def _extent(count: int, total: int) -> str:
+    """`none`, `all`, or nothing where it is neither."""
+    return "none" if count == 0 else "all" if count == total else ""

@@ -1,0 +1,93 @@
+"""Widths of texts, lines of a given width, and text as XML."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from unicodedata import east_asian_width
+from xml.sax.saxutils import escape, quoteattr
+
+from PIL import ImageFont
+
+from resgraph.diagnostics import visible
+
+FAMILY = "DejaVu Sans, Verdana, sans-serif"
+"""The second has the first's widths, and is where the first is not."""
+_UNITS = 1000
+"""The size at which widths are measured."""
+
+
+@cache
+def font_file(bold: bool = False) -> Path:
+    """DejaVu Sans, which comes with matplotlib; matplotlib itself is not imported."""
+    spec = find_spec("matplotlib")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("matplotlib, whose font drawings use, is not there")
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf" / name
+
+
+@cache
+def _font(bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(
+        font_file(bold), _UNITS, layout_engine=ImageFont.Layout.BASIC
+    )
+
+
+@cache
+def width(text: str, size: float, bold: bool = False) -> float:
+    """Pixels of a line of text; a character that Asian fonts draw wide counts as a square."""
+    narrow = "".join(c for c in text if east_asian_width(c) not in "WF")
+    wide = len(text) - len(narrow)
+    return (_font(bold).getlength(narrow) / _UNITS + wide) * size
+
+
+def wrap(
+    text: str, size: float, limit: float, lines: int, bold: bool = False
+) -> list[str]:
+    """The text in lines of at most `limit` pixels; "..." where there would be more lines."""
+    rows, row = list[str](), ""
+    for word in visible(text).split():
+        for piece in _pieces(word, size, limit, bold):
+            longer = f"{row} {piece}" if row else piece
+            if width(longer, size, bold) <= limit:
+                row = longer
+            else:
+                rows.append(row)
+                row = piece
+        if len(rows) > lines:
+            break
+    rows += [row] if row else []
+    return rows if len(rows) <= lines else [*rows[: lines - 1], _cut(rows[lines - 1], size, limit, bold)]
+
+
+def _pieces(word: str, size: float, limit: float, bold: bool) -> list[str]:
+    """A word in pieces that each fit the line."""
+    pieces = [""]
+    for character in word:
+        if pieces[-1] and width(pieces[-1] + character, size, bold) > limit:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
+
+
+def _cut(line: str, size: float, limit: float, bold: bool) -> str:
+    while line and width(line + "...", size, bold) > limit:
+        line = line[:-1]
+    return line.rstrip() + "..."
+
+
+def content(text: str) -> str:
+    """Text for between tags: markup escaped, and what XML forbids replaced."""
+    return escape(visible(text))
+
+
+def attribute(text: str) -> str:
+    """Text as an attribute's value, with its quotes."""
+    return quoteattr(visible(text))
+
+
+def number(value: float) -> str:
+    """A coordinate, to a tenth of a pixel."""
+    return f"{round(value, 1) + 0.0:.1f}".removesuffix(".0")

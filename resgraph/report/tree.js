@@ -1,0 +1,208 @@
+// The graph: network, stages, sites of equal units, ops. A unit is drawn when it unfolds.
+
+const rows = new Map();
+
+/** The tree of the shown network, folded but for its stages. */
+function drawTree() {
+  rows.clear();
+  const shown = network();
+  const head = el("div", { class: "row columns", "aria-hidden": "true" },
+    ...["", "gives", "parameters", "multiply-adds"].map((text) => el("span", {}, text)));
+  const list = el("ul", { class: "tree" }, ...shown.parts.map(partItem));
+  byId("graph").replaceChildren(el("h2", {}, "Graph"), head, list);
+}
+
+function partItem(part) {
+  const sites = network().sites.filter((site) => site.part === part);
+  const [only] = sites;
+  if (!only.prefix) return siteItem(only, part.name);
+  const units = sites.reduce((sum, site) => sum + site.count, 0);
+  const inside = el("ul", {}, ...sites.map((site) => siteItem(site)));
+  const row = rowButton("stage", [part.name, el("small", {}, plural(units, "unit"))], part);
+  row.addEventListener("click", () => fold(row, inside, row.getAttribute("aria-expanded") === "true"));
+  rows.set(part.name, { row, unfold: () => fold(row, inside, false) });
+  const item = el("li", { class: "part" }, row, inside);
+  fold(row, inside, sites.length > 12);
+  return item;
+}
+
+function siteItem(site, name) {
+  const unit = site.facts;
+  const title = name
+    ? [name, el("small", {}, plural(unit.ops.length, "op"))]
+    : [el("span", { class: "unit-name" }, unit.name),
+      site.count > 1 ? el("span", { class: "times" }, `×${whole(site.count)}`) : null,
+      el("small", {}, unit.args)];
+  const times = (n) => n * site.count;
+  const totals = { output: unit.output, parameters: times(unit.parameters), multiply_adds: times(unit.multiply_adds) };
+  const inside = el("div", { class: "unit" });
+  const row = rowButton(name ? "end" : "site", title, totals);
+  badge(row, findingsAt(site, null));
+  row.title = span(site);
+  row.addEventListener("click", () => {
+    const open = row.getAttribute("aria-expanded") === "true";
+    if (!open || state.op || state.site !== site) choose(site, null);
+    if (open) fold(row, inside, true);
+    else unfoldSite(site, row, inside);
+  });
+  row.addEventListener("pointerenter", () => light(site, null));
+  row.addEventListener("pointerleave", unlight);
+  rows.set(site.key, { row, unfold: () => unfoldSite(site, row, inside) });
+  fold(row, inside, true);
+  return el("li", { class: name ? "part" : "" }, row, inside);
+}
+
+function rowButton(kind, title, totals) {
+  return el("button", { type: "button", class: `row ${kind}`, "aria-expanded": "false" },
+    el("span", { class: "name" }, ...title),
+    el("span", { class: "shape" }, shape(totals.output)),
+    el("span", { class: "number" }, orDash(totals.parameters, whole)),
+    el("span", { class: "number" }, orDash(totals.multiply_adds, millions)));
+}
+
+function fold(row, inside, folded) {
+  row.setAttribute("aria-expanded", String(!folded));
+  inside.hidden = folded;
+}
+
+function unfoldSite(site, row, inside) {
+  if (site.prefix) rows.get(site.part.name).unfold();
+  if (!inside.firstChild) fillUnit(site, inside);
+  fold(row, inside, false);
+}
+
+/** The unit's drawing beside its ops. */
+function fillUnit(site, inside) {
+  const { ops } = site.facts;
+  const list = el("ul", { class: "ops" });
+  let path = null;
+  for (const op of ops) {
+    if (op.path !== path) list.append(el("li", { class: "path", "aria-hidden": "true" }, op.path));
+    path = op.path;
+    list.append(el("li", {}, opButton(site, op)));
+  }
+  inside.append(drawing(site), list);
+}
+
+function opButton(site, op) {
+  const row = el("button", { type: "button", class: `op ${op.symbol ? "merges" : op.role}` },
+    el("span", { class: "name" }, op.name, op.name.includes(op.kind) ? null : el("small", {}, op.kind)),
+    el("span", { class: "shape" }, shape(op.out)),
+    el("span", { class: "number" }, orDash(op.parameters, whole)),
+    el("span", { class: "number" }, orDash(op.multiply_adds, cost)));
+  badge(row, findingsAt(site, op));
+  row.addEventListener("click", () => choose(site, op));
+  row.addEventListener("pointerenter", () => light(site, op));
+  row.addEventListener("pointerleave", unlight);
+  rows.set(fullName(site, op.name), { row });
+  return row;
+}
+
+/** A dot for the worst of the findings, unless all of them hold. */
+function badge(row, found) {
+  const level = worst(found.filter((f) => f.level !== "fact" && f.level !== "holds"));
+  if (!level) return;
+  row.dataset.level = level;
+  row.firstChild.append(el("span", { class: `dot ${level}`, role: "img", "aria-label": level }));
+}
+
+/** The SVG of a unit, which answers to the pointer; the keyboard has the list of ops. */
+function drawing(site) {
+  const { name, ops } = site.facts;
+  const { prefix, width } = site.facts.drawing;
+  const made = figure(site.facts.drawing, `The unit ${name}, drawn`, (op) => [site, opNamed(site, op)]);
+  made.style.flexBasis = `${Math.round(0.8 * width)}px`;
+  for (const op of ops) {
+    const level = worst(findingsAt(site, op).filter((f) => f.level !== "fact" && f.level !== "holds"));
+    if (level) boxes(made, prefix, op.name).forEach((box) => box.classList.add("found", level));
+  }
+  return made;
+}
+
+/** A drawing; `named` tells of a node's name what to choose, as [site, op]. */
+function figure({ svg, prefix }, label, named) {
+  const made = el("div", { class: "drawing", role: "img", "aria-label": label });
+  made.innerHTML = svg; // made by resgraph.draw, which escapes every name
+  const under = (event) => {
+    const group = event.target.closest("[data-node]");
+    const found = group && named(group.dataset.node.slice(prefix.length));
+    return found?.every((each) => each !== undefined) ? found : null;
+  };
+  made.addEventListener("click", (event) => {
+    const found = under(event);
+    if (found) choose(...found, { scroll: true });
+  });
+  made.addEventListener("pointerover", (event) => {
+    const found = under(event);
+    if (found) light(...found);
+  });
+  made.addEventListener("pointerout", unlight);
+  return made;
+}
+
+const boxes = (root, prefix, name) => [...root.querySelectorAll("[data-node]")]
+  .filter((group) => group.dataset.node === prefix + name);
+
+/** The row's and the drawing's elements for an op that is unfolded, or for a site. */
+function elementsOf(site, op) {
+  const own = rows.get(op ? fullName(site, op.name) : site.key)?.row;
+  if (!own) return [rows.get(site.key).row];
+  if (!op) return [own];
+  const drawn = own.closest(".unit").querySelector(".drawing");
+  return [own, ...boxes(drawn, site.facts.drawing.prefix, op.name)];
+}
+
+// --- choosing and lighting up ------------------------------------------------------------
+
+/** Choose a site, or an op of it: shown in the tree, the drawing, the spec and in words. */
+function choose(site, op, { focus = false, scroll = false } = {}) {
+  if (op) rows.get(site.key).unfold();
+  else if (site.prefix) rows.get(site.part.name).unfold();
+  Object.assign(state, { site, op });
+  document.querySelectorAll(".chosen").forEach((each) => {
+    each.classList.remove("chosen");
+    each.removeAttribute("aria-current");
+  });
+  const [row, ...drawn] = elementsOf(site, op);
+  row.classList.add("chosen");
+  row.setAttribute("aria-current", "true");
+  drawn.forEach((each) => each.classList.add("chosen"));
+  if (focus) row.focus({ preventScroll: true });
+  if (focus || scroll) bringIntoView(byId("graph"), row);
+  showPlace(op ? op.place : site.place, !narrow.matches);
+  showDetails();
+  remember();
+}
+
+/** Scroll the pane, or on a phone the page, up or down until the row is well in view. */
+function bringIntoView(pane, row) {
+  const box = row.getBoundingClientRect();
+  const inPane = pane.scrollHeight > pane.clientHeight + 1;
+  const within = inPane ? pane.getBoundingClientRect() : { top: 100, bottom: innerHeight * 0.54 };
+  if (box.top >= within.top + 8 && box.bottom <= within.bottom - 8) return;
+  const by = box.top - (within.top + within.bottom - box.height) / 2;
+  (inPane ? pane : document.scrollingElement).scrollBy(0, by);
+}
+
+/** Light up what the op, or the site, is on the other side. */
+function light(site, op) {
+  unlight();
+  elementsOf(site, op).forEach((each) => each.classList.add("lit"));
+  lightPlace(op ? op.place : site.place);
+}
+
+function unlight() {
+  document.querySelectorAll(".lit").forEach((each) => each.classList.remove("lit"));
+}
+
+/** One column, where the spec is far from the graph. */
+const narrow = matchMedia("(max-width: 800px)");
+
+/** The address says what is chosen, so that a link leads there. */
+function remember() {
+  const name = state.op ? fullName(state.site, state.op.name) : state.site?.key ?? "";
+  const own = facts.networks.length > 1 ? `${network().name}:` : "";
+  try {
+    history.replaceState(null, "", `#${own}${name}`);
+  } catch { /* a frame without an address of its own */ }
+}

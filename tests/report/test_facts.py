@@ -1,0 +1,179 @@
+"""The page's facts against the compiler's own outputs: source, ONNX model, plan, sums."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from resgraph.compiler import Compiler
+from resgraph.emit.onnx_model import write_onnx
+from resgraph.emit.weights import drawn
+from resgraph.graph import Graph, Instance
+from resgraph.names import class_name
+from resgraph.plan.memory import kept
+from resgraph.report import Report, of_spec
+from resgraph.report.units import ELEMENT, keeps
+from tests.conftest import ROOT
+from tests.helpers import SPECS, graph_of, printed
+
+ALL = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.glob("*.yaml"))]
+spec_files = pytest.mark.parametrize("spec", ALL, ids=[p.stem for p in ALL])
+DEEP = ROOT / "specs" / "preact_bottleneck.yaml"
+
+
+def parts_of(shown: dict[str, Any], report: Report) -> list[tuple[Any, Any, Any]]:
+    """(part, site, unit) in the network's order."""
+    return [
+        (part, site, report.facts["units"][site["unit"]])
+        for part in shown["parts"]
+        for site in part["sites"]
+    ]
+
+
+@spec_files
+def test_every_statement_of_the_source_is_some_ops(spec: Path) -> None:
+    report = of_spec(spec)
+    for shown in report.facts["networks"]:
+        lines = shown["lines"]
+        text = "\n".join(shown["source"])
+        classes = {n.name: n for n in ast.parse(text).body if isinstance(n, ast.ClassDef)}
+        for unit, found in lines["units"].items():
+            told = {line for spans in found.values() for a, _ in spans for line in [a]}
+            _, forward = (
+                n for n in classes[class_name(unit)].body if isinstance(n, ast.FunctionDef)
+            )
+            assert {statement.lineno for statement in forward.body} <= told
+        _, forward = (
+            n
+            for n in classes[class_name(shown["name"])].body
+            if isinstance(n, ast.FunctionDef)
+        )
+        told = {
+            a
+            for found in lines["ends"].values()
+            for spans in found.values()
+            for a, _ in spans
+        }
+        own = {s.lineno for s in forward.body if "self.stage" not in ast.unparse(s)}
+        assert own <= told
+
+
+@spec_files
+def test_a_layer_stands_on_its_lines(spec: Path) -> None:
+    report = of_spec(spec)
+    for shown in report.facts["networks"]:
+        for part, site, unit in parts_of(shown, report):
+            lines = shown["lines"]
+            found = (
+                lines["units"][unit["name"]]
+                if site["prefix"]
+                else lines["ends"][part["name"]]
+            )
+            for op in unit["ops"]:
+                texts = ["".join(shown["source"][a - 1 : b]) for a, b in found[op["name"]]]
+                if op["weights"]:
+                    assert f"self.{op['name']} = " in texts[0]
+                    assert f"self.{op['name']}(" in texts[-1]
+
+
+@pytest.mark.parametrize("name", ["tiny", "zoo"])
+def test_onnx_nodes_are_the_models(name: str, tmp_path: Path) -> None:
+    graph = graph_of(SPECS / f"{name}.yaml")
+    write_onnx(graph, tmp_path / "model.onnx", drawn(0))
+    model = onnx.load(tmp_path / "model.onnx")
+    written = {node.name: node.op_type for node in model.graph.node}
+    report = of_spec(SPECS / f"{name}.yaml")
+    shown = report.facts["networks"][0]
+    told = {
+        f"{site['prefix']}{index}.{onnx_name}" if site["prefix"] else onnx_name: kind
+        for _, site, unit in parts_of(shown, report)
+        for index in range(site["index"], site["index"] + site["count"])
+        for op in unit["ops"]
+        for kind, onnx_name in op["onnx"]
+    }
+    assert told == written
+
+
+def instances(graph: Graph) -> list[Instance]:
+    return [instance for _, instance in graph.parts()]
+
+
+@spec_files
+def test_what_ops_keep_is_what_the_plan_counts(spec: Path) -> None:
+    for graph in Compiler().graphs(spec):
+        for instance in {id(i): i for i in instances(graph)}.values():
+            held = [entry for found in keeps(instance).values() for entry in found]
+            values = {value: size for kind, value, size in held if kind == "value"}
+            others = sum(size for kind, _, size in held if kind != "value")
+            cost = kept(instance, bn_relu=False)
+            whole = cost.total(1, ELEMENT) + cost.keeps_input * cost.entry(1, ELEMENT)
+            assert sum(values.values()) + others == whole
+
+
+@spec_files
+def test_sums_and_places(spec: Path) -> None:
+    report = of_spec(spec)
+    for graph, shown in zip(
+        Compiler().graphs(spec), report.facts["networks"], strict=True
+    ):
+        parts = parts_of(shown, report)
+        for quantity in ("parameters", "multiply_adds"):
+            assert sum(p[quantity] for p in shown["parts"]) == graph.total(quantity)
+            total = sum(u[quantity] * s["count"] for _, s, u in parts)
+            assert total == graph.total(quantity)
+            for unit in report.facts["units"]:
+                assert sum(op[quantity] for op in unit["ops"]) == unit[quantity]
+        assert shown["ops"] == sum(len(u["ops"]) * s["count"] for _, s, u in parts)
+    for unit in report.facts["units"]:
+        for op in unit["ops"]:
+            file, line, col, *_ = op["place"]
+            text = report.facts["files"][file]["lines"][line - 1]
+            assert text[col - 1 :].startswith(op["kind"])
+
+
+def test_the_page_grows_with_distinct_units_not_with_depth() -> None:
+    sizes = {}
+    for name in ("resnet164", "resnet1001"):
+        report = of_spec(DEEP, name)
+        sizes[name] = len(report.html().encode())
+        assert len(report.facts["units"]) == 8  # stem, 3 entries, 3 bodies, head
+    assert sizes["resnet1001"] < 1_000_000
+    assert sizes["resnet1001"] - sizes["resnet164"] < 1_000
+    both = len(of_spec(DEEP).html().encode())
+    assert both - sizes["resnet1001"] < 40_000  # its source and its drawing
+
+
+def test_equal_input_gives_equal_text() -> None:
+    code = (
+        "from pathlib import Path; import hashlib; from resgraph.report import of_spec;"
+        "page = of_spec(Path('tests/specs/zoo.yaml')).html();"
+        "print(hashlib.sha256(page.encode()).hexdigest())"
+    )
+    first, second = (
+        printed(code, env=os.environ | {"PYTHONHASHSEED": str(seed)}) for seed in (1, 2)
+    )
+    assert first == second
+
+
+def test_a_specs_page_needs_no_torch() -> None:
+    code = (
+        "from pathlib import Path; import sys; from resgraph.report import of_spec;"
+        "of_spec(Path('tests/specs/zoo.yaml')).html();"
+        "print([m for m in ('torch', 'matplotlib', 'onnxruntime') if m in sys.modules])"
+    )
+    assert printed(code) == "[]"
+
+
+def test_facts_are_json_that_ends_nothing() -> None:
+    hostile = "</script><!--<script>alert(1)</script>"
+    page = Report("x", {"files": [{"name": hostile, "lines": []}]}).html()
+    start = page.index('id="facts">') + len('id="facts">')
+    text = page[start : page.index("</script>", start)]
+    assert json.loads(text)["files"][0]["name"] == hostile
+    assert "<!--" not in text
