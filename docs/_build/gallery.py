@@ -6,18 +6,22 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from pages import blocks
+
+from resgraph import Network
 from resgraph.compiler import Compiler
 from resgraph.draw import draw_unit
-from resgraph.graph import Graph, Instance
 from resgraph.study.paper import TABLES, Entry
 
 ROOT = Path(__file__).parents[2]
 FIGURES = {4: TABLES[1], 2: TABLES[0]}
 """The figure whose variants each of the paper's tables compares."""
 
-_DRAWING = re.compile(r"<!-- drawing: (\S+) (\S+) (\S+) (.+?) -->")
-_DRAWINGS = re.compile(r"<!-- drawings: (\S+) -->")
+_ONE = re.compile(r"<!-- drawing: (\S+) (\S+) (.+?) -->")
+_ALL = re.compile(r"<!-- drawings: (\S+) -->")
+_OWN = re.compile(r"<!-- drawing of (\S+) -->")
 
 
 def page() -> str:
@@ -25,10 +29,15 @@ def page() -> str:
     return "\n".join(line for number in FIGURES for line in _figure(number))
 
 
-def insert(html: str) -> str:
-    """The page with its drawings in place of the comments that ask for them."""
-    html = _DRAWINGS.sub(lambda match: _all_of(match[1]), html)
-    return _DRAWING.sub(lambda match: _drawing(*match.groups()), html)
+def insert(html: str, markdown: str) -> str:
+    """The page with its drawings in place of the comments that ask for them.
+
+    `drawing: SPEC NETWORK TITLE` is the unit that the network has most, `drawings: SPEC` all
+    of a spec, `drawing of FILE` of what the page, in this Markdown, has the reader write.
+    """
+    html = _OWN.sub(lambda match: _own(markdown, match[1]), html)
+    html = _ALL.sub(lambda match: _all(match[1]), html)
+    return _ONE.sub(lambda match: _main(*match.groups()), html)
 
 
 def _figure(number: int) -> Iterator[str]:
@@ -36,9 +45,8 @@ def _figure(number: int) -> Iterator[str]:
     yield f"## Fig. {number}: {table.title.replace(f' (Fig. {number})', '')}\n"
     variants: dict[str, dict[str, list[Entry]]] = {}
     for entry in table.entries:
-        letter = entry.variant[0]
-        spec = _home(entry.network)
-        variants.setdefault(letter, {}).setdefault(spec, []).append(entry)
+        specs = variants.setdefault(entry.variant[0], {})
+        specs.setdefault(_homes()[entry.network], []).append(entry)
     for letter, specs in variants.items():
         first = next(iter(specs.values()))[0]
         name = re.split(r"[:,]", first.variant[1:].strip())[0]
@@ -54,11 +62,11 @@ def _card(spec: str, title: str, entries: list[Entry]) -> Iterator[str]:
 
     Of several networks the last is drawn; they differ in constants alone.
     """
-    graph = _graph(spec, entries[-1].network)
+    network = entries[-1].network
     yield "<figure markdown>\n"
-    yield f"<!-- drawing: {spec} {graph.name} {_main_unit(graph)} {title} -->\n"
+    yield f"<!-- drawing: {spec} {network} {title} -->\n"
     yield "<figcaption markdown>\n"
-    yield f"{graph.title}. Drawn from [`{spec}`](../{spec}).\n"
+    yield f"{_network(spec, network).graph.title}. Drawn from [`{spec}`](../{spec}).\n"
     yield "| network | as the paper has it | error, % |"
     yield "|---|---|--:|"
     for entry in entries:
@@ -66,56 +74,43 @@ def _card(spec: str, title: str, entries: list[Entry]) -> Iterator[str]:
     yield "\n</figcaption>\n</figure>\n"
 
 
-def _all_of(spec: str) -> str:
-    """Every unit of the spec, side by side."""
-    graph = _graphs()[spec][0]
-    figures = "".join(
-        f"<figure>{_drawing(spec, graph.name, unit, unit)}</figure>"
-        for unit in _instances(graph)
-    )
+def _main(spec: str, name: str, title: str) -> str:
+    network = _network(spec, name)
+    return _drawing(network, str(network.main), title)
+
+
+def _all(spec: str) -> str:
+    network = _network(spec, next(n for n, home in _homes().items() if home == spec))
+    return _framed(*(_drawing(network, unit, unit) for unit in network.units))
+
+
+def _own(markdown: str, file: str) -> str:
+    with TemporaryDirectory() as folder:
+        for block in blocks(markdown):
+            if block.title:
+                block.write(Path(folder))
+        network = Network(Path(folder) / file)
+    return _framed(_drawing(network, str(network.main), network.graph.title))
+
+
+def _framed(*drawings: str) -> str:
+    figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings)
     return f'<div class="gallery">{figures}</div>'
 
 
-def _drawing(spec: str, network: str, unit: str, title: str) -> str:
-    instance = _instances(_graph(spec, network))[unit]
-    prefix = f"{network}-{unit}-"
-    return draw_unit(instance, title=title, prefix=prefix).svg("css")
-
-
-def _main_unit(graph: Graph) -> str:
-    """The unit that most places have."""
-    places: dict[str, int] = {}
-    for stage in graph.runs:
-        for run in stage:
-            places[run.slot.unit] = places.get(run.slot.unit, 0) + run.count
-    return max(places, key=places.__getitem__)
-
-
-def _instances(graph: Graph) -> dict[str, Instance]:
-    """Each unit at the first place where it stands, in the order of the spec."""
-    first: dict[str, Instance] = {}
-    for stage in graph.runs:
-        for run in stage:
-            first.setdefault(run.slot.unit, run.instances[0])
-    return {name: first[name] for name in graph.units if name in first}
-
-
-def _graph(spec: str, network: str) -> Graph:
-    return next(graph for graph in _graphs()[spec] if graph.name == network)
-
-
-def _home(network: str) -> str:
-    """The spec that builds the network."""
-    return next(
-        spec
-        for spec, graphs in _graphs().items()
-        if any(graph.name == network for graph in graphs)
-    )
+def _drawing(network: Network, unit: str, title: str) -> str:
+    prefix = f"{network.graph.name}-{unit}-"
+    return draw_unit(network.units[unit], title=title, prefix=prefix).svg("css")
 
 
 @cache
-def _graphs() -> dict[str, list[Graph]]:
-    """The networks of each committed spec, by its place in the repository."""
+def _network(spec: str, name: str) -> Network:
+    return Network(ROOT / spec, name)
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """The spec of each network, by its place in the repository."""
     compiler = Compiler()
     paths = sorted((ROOT / "specs").glob("*.yaml"))
-    return {f"specs/{path.name}": compiler.graphs(path) for path in paths}
+    return {n: f"specs/{path.name}" for path in paths for n in compiler.names(path)}

@@ -26,6 +26,8 @@ MADE: dict[str, Callable[[], str]] = {
     "ops": ops.page,
 }
 LINE = re.compile(r'id="(__codelineno-\d+-\d+)"')
+CELL = re.compile(r"<td.*?</td>", re.DOTALL)
+"""Where a bar in code is written with a backslash, as GitHub wants it, and keeps it here."""
 MARK = re.compile(r"<!-- made by: (\w+) -->")
 
 
@@ -58,7 +60,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Put the drawings in, which Markdown would take apart; tell MkDocs of lines of code."""
     if page.present_anchor_ids is not None:
         page.present_anchor_ids |= set(LINE.findall(html))
-    return gallery.insert(html)
+    html = CELL.sub(lambda cell: cell[0].replace("\\|", "|"), html)
+    return gallery.insert(html, page.file.content_string)
 
 
 def colours() -> str:

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from onnx import printer
@@ -87,7 +88,7 @@ def _facts(op: type[Op]) -> Iterator[str]:
     if rule := op.shape.__doc__ if "shape" in vars(op) else None:
         yield f"- Shape: {_text(inspect.cleandoc(rule))}"
     if op.role not in (Role.PLAIN, Role.UNKNOWN):
-        yield f"- Counts as {op.role.value} layer of a unit."
+        yield f"- Its role in a unit: {op.role.value}."
     if op.on_shortcut:
         yield f"- On the shortcut: {_text(op.on_shortcut)}."
     if op.after_addition:
@@ -140,7 +141,12 @@ def _onnx(use: Use) -> Iterator[str]:
         if output == name or output.startswith(f"{name}/"):
             node.input[:] = inputs
             node.output[:] = [output]
-            yield str(printer.to_text(node)).strip()
+            yield fill(
+                str(printer.to_text(node)).strip(),
+                width=88,
+                subsequent_indent="    ",
+                break_long_words=False,
+            )
 
 
 def _written(op: Op) -> str:

@@ -12,6 +12,7 @@ from resgraph import __version__
 from resgraph.cli import (
     compiling,
     diffing,
+    drawing,
     exporting,
     inferring,
     planning,
@@ -61,6 +62,7 @@ def common(
 for module in (
     compiling,
     showing,
+    drawing,
     proving,
     diffing,
     reporting,

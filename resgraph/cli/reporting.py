@@ -78,7 +78,9 @@ def _report(
     chosen = network is not None or settings
     if path.is_dir():
         if chosen:
-            raise UsageError(f"{path} is one network: --network and --set are for specs")
+            raise UsageError(
+                f"{path} is one network: --network and --set are for specs"
+            )
         kept = path / SPEC
         return of_run(path, spec or (kept if kept.is_file() else None))
     if spec is not None:
@@ -87,7 +89,9 @@ def _report(
         from resgraph.origin import origin
 
         if chosen:
-            raise UsageError(f"{path} is one network: --network and --set are for specs")
+            raise UsageError(
+                f"{path} is one network: --network and --set are for specs"
+            )
         found = origin(path)
         if found is None:
             raise ResgraphError(

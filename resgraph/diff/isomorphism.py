@@ -32,13 +32,6 @@ def label(op: Op, count: int) -> Label:
     )
 
 
-def commutes(op: Op, count: int) -> bool:
-    """Whether the order of its operands does not matter: a plain sum or product of them."""
-    values = [f"v{i}" for i in range(count)]
-    plain = (" + ".join(values), " * ".join(values))
-    return count > 1 and op.torch_call(_LAYER, *values, attribute=str) in plain
-
-
 @dataclass(frozen=True)
 class Flat:
     """A unit's ops in reading order, which is a topological one, with what each reads."""
@@ -58,7 +51,7 @@ class Flat:
             tuple(ops),
             {name: label(*op) for name, op in ops.items()},
             dag.reads,
-            frozenset(name for name, op in ops.items() if commutes(*op)),
+            frozenset(name for name, (op, _) in ops.items() if op.commutes),
             dag.output,
         )
 

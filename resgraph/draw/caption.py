@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from resgraph.draw.items import MARGIN, Item, Text
-from resgraph.draw.text import width, wrap
+from collections.abc import Sequence
 
-CAPTION = 210.0
+from resgraph.draw.figure import Figure
+from resgraph.draw.items import Item, Text
+from resgraph.draw.text import wrap
+
+LEAST = 230.0
 """Pixels that a caption may take, where the drawing is narrower."""
+MARGIN = 16.0
 
 
-def captioned(title: str, subtitle: str, across: float) -> tuple[list[Item], float]:
-    """The lines of a caption above a drawing, and the height that they take."""
-    items: list[Item] = []
-    y = 0.0
+def framed(
+    items: Sequence[Item],
+    extent: tuple[float, float, float],
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """A drawing with its caption and margins; `extent` is its left, its right, its height."""
+    left, right, height = extent
+    across = max(right - left, LEAST)
+    caption, y = list[Item](), MARGIN
     for kind, text, size, colour, bold in (
         ("title", title, 14.0, "text", True),
         ("subtitle", subtitle, 11.0, "muted", False),
     ):
         for line in wrap(text, size, across, 3, bold):
             y += size * 1.35
-            where = (MARGIN + across / 2, MARGIN + y - size * 0.6)
-            items.append(Text(kind, "", line, *where, width(line, size, bold), size, colour, bold))
-    return items, y + 10 if items else 0.0
+            x = MARGIN + across / 2
+            caption.append(Text(kind, "", line, x, y - size * 0.6, size, colour, bold))
+    top = y + 10 if caption else y
+    dx = MARGIN + (across - (right - left)) / 2 - left
+    return Figure(
+        across + 2 * MARGIN,
+        top + height + MARGIN,
+        (*caption, *(item.moved(dx, top) for item in items)),
+        f"{title}: {subtitle}" if subtitle else title,
+        top,
+    )

@@ -40,7 +40,9 @@ class Figure:
             f'font-family="{FAMILY}" text-anchor="middle">'
         ]
         if theme != "css":
-            lines.append(f'<rect width="{w}" height="{h}" rx="8" fill="{paint("page")}"/>')
+            lines.append(
+                f'<rect width="{w}" height="{h}" rx="8" fill="{paint("page")}"/>'
+            )
         lines += [line for item in self.items for line in item.svg(paint)]
         return "\n".join([*lines, "</svg>\n"])
 
@@ -73,3 +75,19 @@ def beside(figures: Sequence[Figure]) -> Figure:
         height = max(height, figure.height + top - figure.top)
     title = "; ".join(figure.title for figure in figures)
     return Figure(x, height, tuple(items), title, top)
+
+
+def rows(figures: Sequence[Figure], across: float = 1500.0) -> Figure:
+    """The figures in rows of at most `across` pixels, one below the other."""
+    lines: list[list[Figure]] = [[]]
+    for figure in figures:
+        if lines[-1] and sum(f.width for f in (*lines[-1], figure)) > across:
+            lines.append([])
+        lines[-1].append(figure)
+    drawn = [beside(line) for line in lines]
+    y, items = 0.0, list[Item]()
+    for row in drawn:
+        items += [item.moved(0, y) for item in row.items]
+        y += row.height
+    title = "; ".join(row.title for row in drawn)
+    return Figure(max(r.width for r in drawn), y, tuple(items), title, drawn[0].top)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from resgraph.draw.text import attribute, content, number
+from resgraph.draw.text import attribute, content, number, width
 from resgraph.draw.theme import Paint
 from resgraph.draw.wires import Point
 
-MARGIN = 16.0
+LABEL = 10.5
+"""Pixels of a shape's letters."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,22 @@ class Item(Protocol):
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text around (x, y), the middle of its height, or from it on."""
+    """A line of text: y is the middle of its height, x its middle or its start."""
 
     kind: str
     name: str
     text: str
     x: float
     y: float
-    width: float
-    size: float = 12.0
+    size: float
     colour: str = "text"
     bold: bool = False
     anchor: str = "middle"
     italic: bool = False
+
+    @property
+    def width(self) -> float:
+        return width(self.text, self.size, self.bold)
 
     def moved(self, dx: float, dy: float) -> Self:
         return replace(self, x=self.x + dx, y=self.y + dy)
@@ -80,14 +84,20 @@ class Mark:
     note: str = ""
 
 
-BADGES = {"added": "+", "removed": "\N{MINUS SIGN}", "moved": "\N{UP DOWN ARROW}", "changed": "~", "finding": "!"}
+BADGES = {
+    "added": "+",
+    "removed": "\N{MINUS SIGN}",
+    "moved": "\N{UP DOWN ARROW}",
+    "changed": "~",
+    "finding": "!",
+}
 
 
 @dataclass(frozen=True)
 class Node:
     """An op, or a run of units: its form says in grey what its colour says.
 
-    `texts` are its lines, with their measured widths. x and y are its centre's.
+    x and y are its centre's; `data` is its name for programs that read the SVG.
     """
 
     kind: str
@@ -134,20 +144,22 @@ class Node:
             return
         edge = paint("broken" if self.broken else self.kind)
         line = 2.4 if self.broken else 1.8 if self.kind == "weight" else 1.2
-        style = f'fill="{paint(self.kind + "-fill")}" stroke="{edge}" stroke-width="{line}"'
-        x, y = number(self.x), number(self.y)
-        if self.kind == "merge":
-            yield f'<circle cx="{x}" cy="{y}" r="{number(self.width / 2)}" {style}/>'
+        style = (
+            f'fill="{paint(self.kind + "-fill")}" stroke="{edge}" stroke-width="{line}"'
+        )
+        half = self.height / 2
+        if self.kind == "merge" and self.width == self.height:
+            x, y = number(self.x), number(self.y)
+            yield f'<circle cx="{x}" cy="{y}" r="{number(half)}" {style}/>'
             return
-        radius = {"weight": 0.0, "norm": 5.0, "act": self.height / 2}.get(self.kind, 3.0)
-        dashed = ' stroke-dasharray="4 3"' if self.kind == "other" else ""
-        if self.copies:
-            for shift in (6, 3):
-                place = replace(self, x=self.x + shift, y=self.y - shift)._place(0)
-                yield f'<rect {place} rx="{number(radius)}" {style}/>'
-        yield f"<rect {self._place(0)} rx=\"{number(radius)}\" {style}{dashed}/>"
+        rounded = {"weight": 0.0, "norm": 5.0, "act": half, "merge": half}
+        style += f' rx="{number(rounded.get(self.kind, 3.0))}"'
+        style += ' stroke-dasharray="4 3"' if self.kind == "other" else ""
+        for shift in (6, 3, 0) if self.copies else (0,):
+            place = replace(self, x=self.x + shift, y=self.y - shift)._place()
+            yield f"<rect {place} {style}/>"
 
-    def _place(self, grow: float) -> str:
+    def _place(self, grow: float = 0.0) -> str:
         left, top = self.x - self.width / 2 - grow, self.y - self.height / 2 - grow
         return (
             f'x="{number(left)}" y="{number(top)}" width="{number(self.width + 2 * grow)}" '
@@ -164,7 +176,7 @@ class Node:
         x, y = self.x + self.width / 2 + 2, self.y - self.height / 2 - 2
         yield f'<circle class="badge" cx="{number(x)}" cy="{number(y)}" r="7.5" fill="{colour}"/>'
         sign = BADGES[mark.kind]
-        yield from Text("sign", "", sign, x, y, 8, 11, "badge-text", bold=True).svg(paint)
+        yield from Text("sign", "", sign, x, y, 11, "badge-text", bold=True).svg(paint)
 
 
 @dataclass(frozen=True)
@@ -271,3 +283,16 @@ class Frame:
             f'fill="{paint("frame-fill")}"/>'
         )
         yield from self.label.svg(paint)
+
+
+def terminal(word: str, x: float, y: float, prefix: str, mark: Mark | None) -> Node:
+    """What comes in or goes out: a word without a box."""
+    text = Text("text", word, word, x, y, 13, italic=True)
+    name = prefix + word
+    return Node("end", word, (text,), x, y, 36, 16, name, mark=mark, tags="terminal")
+
+
+def shape_label(value: str, shape: str, start: Point) -> Text:
+    """A value's shape, beside the line that begins at `start` and goes down."""
+    x, y = start
+    return Text("shape", value, shape, x + 7, y + 8, LABEL, "muted", anchor="start")

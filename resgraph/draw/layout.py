@@ -11,6 +11,9 @@ LANE = 10
 APART = 24
 """Pixels between neighbours of a row."""
 
+STRAIGHT = 50
+"""How much straighter a line is where it passes rows than at its ends."""
+
 _POINTS = 72
 """Graphviz measures nodes in inches, and places them in points; a point is a pixel here."""
 
@@ -52,7 +55,7 @@ def layout(widths: Mapping[str, float], links: Sequence[Link]) -> Layout:
     stations = [[*_stations(i, link, rows)] for i, link in enumerate(links)]
     lanes = {s: float(LANE) for chain in stations for s in chain[1:-1]}
     steps = [
-        (a, b, link.weight)
+        (a, b, link.weight * (STRAIGHT if a in lanes and b in lanes else 1))
         for link, chain in zip(links, stations, strict=True)
         for a, b in pairwise(chain)
     ]

@@ -46,20 +46,30 @@ def width(text: str, size: float, bold: bool = False) -> float:
 def wrap(
     text: str, size: float, limit: float, lines: int, bold: bool = False
 ) -> list[str]:
-    """The text in lines of at most `limit` pixels; "..." where there would be more lines."""
+    """The text in lines of at most `limit` pixels, of about one length.
+
+    "..." ends the last line where there would be more of them.
+    """
+    rows = _filled(text, size, limit, bold)
+    if len(rows) > lines:
+        return [*rows[: lines - 1], _cut(rows[lines - 1], size, limit, bold)]
+    narrower, even = limit, rows
+    while len(even) == len(rows) > 1:
+        rows, narrower = even, narrower - size
+        even = _filled(text, size, narrower, bold)
+    return rows
+
+
+def _filled(text: str, size: float, limit: float, bold: bool) -> list[str]:
     rows, row = list[str](), ""
     for word in visible(text).split():
         for piece in _pieces(word, size, limit, bold):
             longer = f"{row} {piece}" if row else piece
-            if width(longer, size, bold) <= limit:
-                row = longer
-            else:
+            if row and width(longer, size, bold) > limit:
                 rows.append(row)
-                row = piece
-        if len(rows) > lines:
-            break
-    rows += [row] if row else []
-    return rows if len(rows) <= lines else [*rows[: lines - 1], _cut(rows[lines - 1], size, limit, bold)]
+                longer = piece
+            row = longer
+    return [*rows, row] if row else rows
 
 
 def _pieces(word: str, size: float, limit: float, bold: bool) -> list[str]:

@@ -13,7 +13,7 @@ COLOURS: Mapping[str, tuple[str, str]] = {
     "text": ("#1c2430", "#e8ecf2"),
     "muted": ("#5a6575", "#a3adbb"),
     "line": ("#3a4554", "#b4bdca"),
-    "shortcut": ("#9aa5b4", "#6d7988"),
+    "shortcut": ("#9aa5b4", "#8391a3"),
     "broken": ("#c8321f", "#ff8a75"),
     "weight": ("#2f5f9e", "#7fb0ee"),
     "weight-fill": ("#cfe0f5", "#1f3a5c"),

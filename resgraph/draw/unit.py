@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
-from resgraph.draw.caption import CAPTION, captioned
+from resgraph.draw.caption import framed
 from resgraph.draw.figure import Figure
-from resgraph.draw.items import MARGIN, Item, Mark, Node, Text, Wire
+from resgraph.draw.items import Item, Mark, Node, Text, Wire, shape_label, terminal
 from resgraph.draw.layout import Layout, Link, layout
 from resgraph.draw.text import width
-from resgraph.draw.wires import Size, Wiring, wire
+from resgraph.draw.wires import PORT, Size, Wiring, wire
 from resgraph.graph import INPUT, OUTPUT, Instance
 from resgraph.graph import Node as OpNode
-from resgraph.ops import Role, Shape
+from resgraph.ops import Op, Role
 from resgraph.prove import Parts, decompose
 
 KINDS = {Role.WEIGHT: "weight", Role.NORM: "norm", Role.ACTIVATION: "act"}
-HEIGHT, DISC, LABEL = 30.0, 26.0, 10.5
+"""How boxes are drawn; all others are alike."""
+HEIGHT, DISC, LEAST, SIZE = 30.0, 26.0, 104.0, 12.0
+"""Pixels: a box, a merge's circle, a box's least width, its letters."""
 END = "\0out"  # no op is called so
 
 
@@ -29,161 +33,178 @@ def draw_unit(
     marks: Mapping[str, Mark] = {},
     prefix: str = "",
 ) -> Figure:
-    """The unit from top to bottom, `x` first and `out` last.
+    """The unit from top to bottom, `x` first and `out` last; the title is its name.
 
     The line from x to `out` that changes least is the thick one; what on it is not the
     identity, as `prove` tells it, has another colour. Shapes stand where they change.
-    `prefix` comes before every name in the SVG, for several drawings in one page.
+    `prefix` comes before every name in the SVG, for several drawings in one page. An
+    instance may lack shapes, and its unit may read values that are not there: such
+    lines are not drawn.
     """
-    return _Drawing(instance, marks, prefix).figure(title, subtitle)
+    what = _Structure(instance)
+    sizes = {name: _size(name, what) for name in [INPUT, *what.ops, END]}
+    room = {
+        name: max(size.width, 2 * width(what.labels.get(name, ""), 10.5) + 20)
+        for name, size in sizes.items()
+    }
+    plan = _mirrored(layout(room, what.links), what)
+    wiring = wire(plan, sizes)
+    items: list[Item] = [
+        *sorted(_wires(what, wiring, prefix), key=lambda w: w.kind == "shortcut"),
+        *_nodes(what, wiring, sizes, marks, prefix),
+    ]
+    lanes = [(c, c) for way in plan.ways for c in way.columns]
+    sides = [
+        (plan.columns[n] - w / 2, plan.columns[n] + w / 2) for n, w in room.items()
+    ]
+    left, right = min(a for a, _ in sides + lanes), max(b for _, b in sides + lanes)
+    name = instance.unit.name if title is None else title
+    return framed(items, (left, right, wiring.height), name, subtitle)
 
 
-class _Drawing:
-    """Of one unit: what is known of it, and its parts made one after another."""
+@dataclass(frozen=True)
+class _Structure:
+    """What of a unit is drawn, names and lines, before anything has a place."""
 
-    def __init__(
-        self, instance: Instance, marks: Mapping[str, Mark], prefix: str
-    ) -> None:
-        self.instance, self.marks, self.prefix = instance, marks, prefix
-        self.ops = dict[str, OpNode]()
-        self.reads = dict[str, tuple[str, ...]]()
-        for _, node, inputs in instance.unit.steps():
-            self.reads[node.name] = tuple(
-                i for i in inputs if i == INPUT or i in self.ops
-            )
-            self.ops[node.name] = node
-        self.parts = self._parts()
-        route = [node.name for node in self.parts.route] if self.parts else []
-        self.route = [INPUT, *route, END] if self.parts else []
-        self.labels = {v: text for v in self._values() if (text := self._shape(v))}
+    instance: Instance
 
-    def figure(self, title: str | None, subtitle: str) -> Figure:
-        sizes = {name: self._size(name) for name in [INPUT, *self.ops, END]}
-        room = {name: self._room(name, size) for name, size in sizes.items()}
-        plan = self._mirrored(layout(room, [*self._links()]))
-        left = min(plan.columns[n] - w / 2 for n, w in room.items())
-        right = max(plan.columns[n] + w / 2 for n, w in room.items())
-        lanes = [c for way in plan.ways for c in way.columns]
-        left, right = min(left, *lanes), max(right, *lanes)
-        name = self.instance.unit.name if title is None else title
-        across = max(right - left, CAPTION)
-        caption, top = captioned(name, subtitle, across)
-        wiring = wire(plan, sizes)
-        dx = MARGIN + (across - (right - left)) / 2 - left
-        items: list[Item] = [*self._wires(wiring, sizes), *self._nodes(wiring, sizes)]
-        moved = [item.moved(dx, MARGIN + top) for item in items]
-        return Figure(
-            across + 2 * MARGIN,
-            wiring.height + top + 2 * MARGIN,
-            (*caption, *moved),
-            f"{name}: {subtitle}" if subtitle else name,
-            top + MARGIN,
-        )
+    @cached_property
+    def ops(self) -> dict[str, OpNode]:
+        return {node.name: node for _, node, _ in self.instance.unit.steps()}
 
-    # --- what is known ----------------------------------------------------------------
+    @cached_property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """The values that each op reads, without those that are not there before it."""
+        reads = dict[str, tuple[str, ...]]()
+        for _, node, inputs in self.instance.unit.steps():
+            known = tuple(i for i in inputs if i == INPUT or i in reads)
+            reads[node.name] = known
+        return reads
 
-    def _parts(self) -> Parts | None:
-        """The unit taken apart; with its shapes where all are known."""
+    @cached_property
+    def parts(self) -> Parts | None:
+        """The unit taken apart; with its shapes where all of them are known."""
         unit = self.instance.unit
-        if any(inputs != self.reads[n.name] for _, n, inputs in unit.steps()):
+        if OUTPUT not in unit.values:
             return None
-        known = all(name in self.instance.shapes for name in self.ops)
-        return decompose(self.instance if known else unit)
+        if any(
+            inputs != self.reads[n.name] or not inputs for _, n, inputs in unit.steps()
+        ):
+            return None
+        typed = all(name in self.instance.shapes for name in (INPUT, *self.ops))
+        return decompose(self.instance if typed else unit)
 
-    def _values(self) -> Iterator[str]:
-        """The values whose shapes are told: x, what is returned, and where it changes."""
-        yield INPUT
-        for name, inputs in self.reads.items():
-            shape = self.instance.shapes.get(name)
-            before = [self.instance.shapes.get(i) for i in inputs]
-            if name == self.instance.unit.output or shape not in before:
-                yield name
+    @cached_property
+    def route(self) -> set[tuple[str, str]]:
+        """The lines of the shortcut."""
+        if self.parts is None:
+            return set()
+        names = [node.name for node in self.parts.route]
+        return {*pairwise([INPUT, *names, END])}
 
-    def _shape(self, value: str) -> str:
-        shape: Shape | None = self.instance.shapes.get(value)
-        return "" if shape is None else str([*shape])
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        return self.parts.broken if self.parts else frozenset()
 
-    def _links(self) -> Iterator[Link]:
-        """Each line, those of the shortcut and those within a path straighter than others."""
-        along = {*zip(self.route, self.route[1:])}
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """The shapes that are told: of x, of what is returned, and where they change."""
+        shapes, unit = self.instance.shapes, self.instance.unit
+        told = {INPUT, unit.output} | {
+            name
+            for name, inputs in self.reads.items()
+            if shapes.get(name) not in [shapes.get(i) for i in inputs]
+        }
+        return {
+            v: str([*shapes[v]]) for v in (INPUT, *self.ops) if v in told & {*shapes}
+        }
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """Each line; those of the shortcut and within a path are straighter than others."""
+        unit = self.instance.unit
         chained = {
-            (a.name, b.name)
-            for path in self.instance.unit.paths
-            for a, b in zip(path.nodes, path.nodes[1:])
+            (a.name, b.name) for path in unit.paths for a, b in pairwise(path.nodes)
         }
         pairs = [(i, name) for name, inputs in self.reads.items() for i in inputs]
-        for pair in [*pairs, (self.instance.unit.output, END)]:
-            weight = 200 if pair in along else 20 if pair in chained else 1
-            yield Link(*pair, weight)
+        if OUTPUT in unit.values or not unit.paths:
+            pairs.append((unit.output, END))
+        return [
+            Link(*pair, 200 if pair in self.route else 20 if pair in chained else 1)
+            for pair in pairs
+        ]
 
-    # --- its parts --------------------------------------------------------------------
 
-    def _size(self, name: str) -> Size:
-        below = LABEL * 1.5 if name in self.labels else 0.0
-        if name not in self.ops:
-            return Size(34, 16, below)
-        if self.ops[name].op.symbol:
-            return Size(DISC, DISC, below, round=True)
-        widest = max(
-            (width(n.op.label(), 12) for n in self.ops.values() if not n.op.symbol),
-            default=0,
+def _size(name: str, what: _Structure) -> Size:
+    below = 16.0 if name in what.labels else 0.0
+    if name not in what.ops:
+        return Size(34, 16, below)
+    if what.ops[name].op.symbol:
+        many = max(0, len(what.reads[name]) - 4)
+        return Size(DISC + PORT * many, DISC, below, round=True)
+    boxes = [node.op for node in what.ops.values() if not node.op.symbol]
+    widest = max(width(op.label(), SIZE) for op in boxes)
+    return Size(max(LEAST, round(widest) + 24), HEIGHT, below)
+
+
+def _mirrored(plan: Layout, what: _Structure) -> Layout:
+    """With the shortcut on the left, as in the paper."""
+    route = {name for pair in what.route for name in pair}
+    others = [c for name, c in plan.columns.items() if name not in route]
+    if not others or sum(others) / len(others) >= plan.columns[INPUT]:
+        return plan
+    ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in plan.ways]
+    return Layout(plan.rows, {n: -c for n, c in plan.columns.items()}, ways)
+
+
+def _nodes(
+    what: _Structure,
+    wiring: Wiring,
+    sizes: Mapping[str, Size],
+    marks: Mapping[str, Mark],
+    prefix: str,
+) -> Iterator[Node]:
+    for name, (x, y) in wiring.centres.items():
+        if name not in what.ops:
+            word = INPUT if name == INPUT else OUTPUT
+            yield terminal(word, x, y, prefix, marks.get(word))
+            continue
+        op, size = what.ops[name].op, sizes[name]
+        said, letters = op.symbol or op.label(), 17 if op.symbol else SIZE
+        text = Text("text", name, said, x, y, letters)
+        yield Node(
+            _kind(op),
+            name,
+            (text,),
+            x,
+            y,
+            size.width,
+            size.height,
+            prefix + name,
+            broken=name in what.broken,
+            mark=marks.get(name),
+            note=f"{name}: {op.label()}",
         )
-        return Size(max(104, round(widest) + 24), HEIGHT, below)
 
-    def _room(self, name: str, size: Size) -> float:
-        """The width that it takes with its value's shape beside the line below it."""
-        label = self.labels.get(name)
-        return max(size.width, 2 * (width(label, LABEL) + 10) if label else 0)
 
-    def _mirrored(self, plan: Layout) -> Layout:
-        """With the shortcut on the left, as in the paper."""
-        others = [c for name, c in plan.columns.items() if name not in self.route]
-        middle = plan.columns[INPUT]
-        if not others or sum(others) / len(others) >= middle:
-            return plan
-        ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in plan.ways]
-        return Layout(plan.rows, {n: -c for n, c in plan.columns.items()}, ways)
+def _kind(op: Op) -> str:
+    return "merge" if op.symbol else KINDS.get(op.role, "other")
 
-    def _nodes(self, wiring: Wiring, sizes: Mapping[str, Size]) -> Iterator[Node]:
-        for name, (x, y) in wiring.centres.items():
-            size = sizes[name]
-            node = self.ops.get(name)
-            if node is None:
-                word = INPUT if name == INPUT else OUTPUT
-                text = Text("text", word, word, x, y, width(word, 13), 13, italic=True)
-                yield Node(
-                    "end", word, (text,), x, y, size.width, size.height,
-                    self.prefix + word, tags="terminal",
-                )
-                continue
-            said, big = node.op.symbol or node.op.label(), 17 if node.op.symbol else 12
-            text = Text("text", name, said, x, y, width(said, big), big)
-            yield Node(
-                "merge" if node.op.symbol else KINDS.get(node.op.role, "other"),
-                name,
-                (text,),
-                x,
-                y,
-                size.width,
-                size.height,
-                self.prefix + name,
-                self.parts is not None and name in self.parts.broken,
-                self.marks.get(name),
-                f"{name}: {node.op.label()}",
-            )
 
-    def _wires(self, wiring: Wiring, sizes: Mapping[str, Size]) -> list[Wire]:
-        """The shortcut last, above the others; a value's shape at its first line."""
-        along, told, wires = {*zip(self.route, self.route[1:])}, set[str](), list[Wire]()
-        for link, points in wiring.lines:
-            label = None
-            if (said := self.labels.get(link.start)) and link.start not in told:
-                told.add(link.start)
-                x, y = points[0]
-                label = Text("shape", link.start, said, x + 7, y + LABEL * 0.8, width(said, LABEL), LABEL, "muted", anchor="start")
-            end = OUTPUT if link.end == END else link.end
-            thick = (link.start, link.end) in along
-            edge = f"{link.start}>{end}"
-            broken = thick and self.parts is not None and end in self.parts.broken
-            wires.append(Wire("shortcut" if thick else "plain", edge, points, self.prefix + edge, broken, label))
-        return sorted(wires, key=lambda w: (w.kind == "shortcut"))
+def _wires(what: _Structure, wiring: Wiring, prefix: str) -> Iterator[Wire]:
+    """Each line, and beside the first one that leaves a value, the value's shape."""
+    labels, route = dict(what.labels), {*what.route}
+    for link, points in wiring.lines:
+        said = labels.pop(link.start, None)
+        label = shape_label(link.start, said, points[0]) if said else None
+        end = OUTPUT if link.end == END else link.end
+        thick = (link.start, link.end) in route  # once, of an op that reads it twice
+        route.discard((link.start, link.end))
+        yield Wire(
+            "shortcut" if thick else "plain",
+            f"{link.start}>{end}",
+            points,
+            f"{prefix}{link.start}>{end}",
+            broken=thick and end in what.broken,
+            label=label,
+        )

@@ -19,7 +19,7 @@ TAIL = 19.0
 """Pixels below the last one: a bend and an arrow's head."""
 TRACK = 9.0
 """Pixels between two lines that run across."""
-PORT = 7.0
+PORT = 9.0
 """Pixels between the ends of two lines at the top of one node."""
 
 
@@ -31,7 +31,13 @@ class Size:
     height: float
     below: float = 0.0
     round: bool = False
-    """A circle, which lines may enter from its sides."""
+    """A circle, or a wider one with half circles at its ends; lines may enter there."""
+
+    def rise(self, aside: float) -> float:
+        """How far above its centre its border is, so far aside of it."""
+        half = self.height / 2
+        bend = max(0.0, abs(aside) - (self.width / 2 - half)) if self.round else 0.0
+        return math.sqrt(max(0.0, half**2 - bend**2))
 
 
 @dataclass(frozen=True)
@@ -83,12 +89,17 @@ def wire(plan: Layout, sizes: Mapping[str, Size]) -> Wiring:
 def _courses(plan: Layout, sizes: Mapping[str, Size]) -> Iterator[_Course]:
     for end, group in groupby(plan.ways, key=lambda way: way.link.end):
         ways = [*group]
+        left, right = min(ways, key=_last), max(ways, key=_last)
         aside = {
             id(way)
-            for way in (min(ways, key=_last), max(ways, key=_last))
-            if sizes[end].round and _free(way, plan, sizes)
+            for way in (left, right)
+            if (_last(way) > plan.columns[end]) is (way is right)
+            and sizes[end].round
+            and _free(way, plan, sizes)
         }
-        ports = _ports([w for w in ways if id(w) not in aside], plan.columns[end])
+        ports = _ports(
+            [way for way in ways if id(way) not in aside], plan.columns[end], sizes[end]
+        )
         for way in ways:
             arrival = _last(way) if id(way) in aside else ports[id(way)]
             columns = [*way.columns[:-1], arrival]
@@ -124,12 +135,14 @@ def _free(way: Way, plan: Layout, sizes: Mapping[str, Size]) -> bool:
     return all(b < near - margin or a > far + margin for a, b in spans)
 
 
-def _ports(ways: Sequence[Way], column: float) -> dict[int, float]:
+def _ports(ways: Sequence[Way], column: float, size: Size) -> dict[int, float]:
     """Where at its end's top each way comes in; one from straight above in the middle."""
     ordered = sorted(ways, key=_last)
     straight = [i for i, way in enumerate(ordered) if _last(way) == column]
     middle = straight[0] if straight else (len(ordered) - 1) / 2
-    return {id(way): column + (i - middle) * PORT for i, way in enumerate(ordered)}
+    farthest = max(middle, len(ordered) - 1 - middle, 1)
+    pitch = min(PORT, (size.width / 2 - 3) / farthest)
+    return {id(way): column + (i - middle) * pitch for i, way in enumerate(ordered)}
 
 
 def _tracks(hops: Sequence[_Hop]) -> dict[str, int]:
@@ -192,6 +205,4 @@ def _line(
         yield column, y
         yield x + math.copysign(size.width / 2, column - x), y
     else:
-        half = size.height / 2
-        rise = math.sqrt(half**2 - (column - x) ** 2) if size.round else half
-        yield column, y - rise
+        yield column, y - size.rise(column - x)

@@ -102,6 +102,8 @@ class Op(BaseModel):
     """Weight layer, normalisation, activation, or none of them."""
     sums: ClassVar[bool] = False
     """Whether it adds its inputs up, as the addition of Eq. (1) does."""
+    commutes: ClassVar[bool] = False
+    """Whether the order of its inputs does not matter."""
     on_shortcut: ClassVar[str] = ""
     """What it makes of a shortcut, with the paper's figure of it."""
     after_addition: ClassVar[str] = ""

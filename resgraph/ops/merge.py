@@ -23,6 +23,7 @@ class Add(Op):
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "+"
     sums: ClassVar[bool] = True
+    commutes: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -65,6 +66,7 @@ class Mul(Op):
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "×"
+    commutes: ClassVar[bool] = True
     on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:

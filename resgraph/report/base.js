@@ -29,7 +29,7 @@ const whole = (n) => n.toLocaleString("en");
 const orDash = (n, shown) => (n ? shown(n) : "–");
 const millions = (n) => `${(n / 1e6).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}M`;
 const cost = (n) => (n && n < 5000 ? whole(n) : millions(n));
-const shape = (sides) => sides.join(" × ");
+const shape = (sides) => (sides ? sides.join(" × ") || "1" : "?");
 
 /** `1.5 MiB` */
 function bytes(n) {
@@ -104,6 +104,8 @@ function covers(place, file, line, col) {
 }
 
 const LEVELS = ["error", "suspect", "broken", "holds", "fact"];
+/** Levels that leave no mark in the graph. */
+const QUIET = ["holds", "fact"];
 const ofNetwork = (finding) => !finding.networks || finding.networks.includes(state.network);
 const findings = () => facts.findings.filter(ofNetwork);
 const worst = (found) => LEVELS.find((level) => found.some((f) => f.level === level));

@@ -57,6 +57,7 @@ function steps(low, high) {
 }
 
 function decades(low, high) {
+  if (high / low < 4) return steps(low, high);
   const within = high / low < 30 ? [1, 1.5, 2, 3, 5, 7] : [1];
   const found = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
@@ -168,7 +169,7 @@ function mapChart({ title, columns, rows, value, top, describe, words }) {
   });
   canvas.addEventListener("pointerleave", () => { readout.textContent = words; });
   const scaleBar = el("div", { class: "scale", "aria-hidden": "true" }, el("span", {}, "0 %"), el("i"), el("span", {}, percent(top)));
-  return el("figure", { class: "chart map" }, el("figcaption", {}, el("b", {}, title), scaleBar), canvas, readout);
+  return el("figure", { class: "chart map" }, el("figcaption", {}, el("b", {}, title)), canvas, scaleBar, readout);
 }
 
 const percent = (share) => (share === null ? "–" : `${(100 * share).toLocaleString("en", { maximumFractionDigits: 1 })} %`);

@@ -33,10 +33,12 @@ def of_spec(
     """
     compiler = Compiler()
     try:
-        graphs = compiler.graphs(path, network, settings)
-    except SpecError as error:
-        return of_findings(path, error, compiler)
-    return of_graphs(graphs, compiler)
+        graphs, error = compiler.drafts(path, network, settings)
+    except SpecError as failure:
+        graphs, error = [], failure
+    if error is None:
+        return of_graphs(graphs, compiler)
+    return _of_drafts(path, graphs, error, compiler)
 
 
 def of_graphs(graphs: list[Graph], compiler: Compiler) -> Report:
@@ -45,10 +47,16 @@ def of_graphs(graphs: list[Graph], compiler: Compiler) -> Report:
     return Report(f"{names}: {visible(graphs[0].title)}", _facts(graphs, compiler))
 
 
-def of_findings(path: Path, error: SpecError, compiler: Compiler) -> Report:
-    """A spec that has findings: its text with them on their lines."""
+def _of_drafts(
+    path: Path, graphs: list[Graph], error: SpecError, compiler: Compiler
+) -> Report:
+    """A spec that has findings: they on their lines, and what there is of the networks."""
+    from resgraph.report.draft import drafts, where
+
     files = Files(compiler.sources.texts)
-    facts = _frame(files) | {"findings": of_check(error, files)}
+    found = error.diagnostics
+    told = [of_check(each, files, where(graphs, each)) for each in found]
+    facts = _frame(files) | drafts(graphs, found, files) | {"findings": told}
     return Report(f"{visible(str(path))}: findings", facts)
 
 

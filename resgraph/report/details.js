@@ -36,13 +36,13 @@ function networkDetails() {
       ["input", shape(shown.input)],
       ["units", whole(shown.units)],
       ["ops", whole(shown.ops)],
-      ["parameters", whole(shown.parameters)],
-      ["multiply-adds", `${millions(shown.multiply_adds)} per image`],
+      ["parameters", orDash(shown.parameters, whole)],
+      ["multiply-adds", orDash(shown.multiply_adds, (n) => `${millions(n)} per image`)],
       ["distinct units", whole(new Set(shown.sites.map((site) => site.unit)).size)],
     ]),
     el("p", { class: "digest" }, shown.digest),
     figure(shown.drawing, `The network ${shown.name}, drawn`, (key) => [shown.sites.find((site) => site.key === key), null]),
-    el("h3", {}, "What it means"),
+    el("h3", {}, "Findings"),
     ...findingList(findings()),
   ];
 }
@@ -60,7 +60,7 @@ function findingList(found) {
 
 function siteDetails(site) {
   const unit = site.facts;
-  const times = site.count > 1 ? ` × ${whole(site.count)} = ${whole(unit.parameters * site.count)}` : "";
+  const times = site.count > 1 && unit.parameters ? ` × ${whole(site.count)} = ${whole(unit.parameters * site.count)}` : "";
   return [
     el("h2", {}, unit.name, site.count > 1 ? el("span", { class: "times" }, `×${whole(site.count)}`) : null),
     unit.title ? el("p", { class: "lead" }, unit.title) : null,
@@ -69,10 +69,10 @@ function siteDetails(site) {
       ["arguments", unit.args],
       ["reads", shape(unit.input)],
       ["gives", shape(unit.output)],
-      ["parameters", `${whole(unit.parameters)}${times}`],
+      ["parameters", `${orDash(unit.parameters, whole)}${times}`],
       ["multiply-adds", orDash(unit.multiply_adds, cost)],
-      ["kept for the gradient", `${bytes(unit.kept)} per image`],
-      ["line", placeLink(site.place)],
+      ["kept for the gradient", unit.kept === null ? "–" : `${bytes(unit.kept)} per image`],
+      ["line", site.place ? placeLink(site.place) : "–"],
     ]),
     ...section("Findings", findingsAt(site, null), (found) => findingList(found)),
     ...codeOf(site, null),
@@ -97,13 +97,14 @@ function opDetails(site, op) {
     ...section("Weights", op.weights, weightTable),
     ...section("Findings", findingsAt(site, op), (found) => findingList(found)),
     ...codeOf(site, op),
-    ...section("ONNX", op.onnx, (nodes) => [onnxTable(site, nodes)], "No node: its value is its input."),
+    ...section("ONNX", op.onnx, (nodes) => [onnxTable(site, nodes)], network().generated && "No node: its value is its input."),
   ];
 }
 
 /** What training keeps of the op, of one image. */
 function keptRows(op) {
   const words = { own: "tensors of its own", batch: "statistics of the batch" };
+  if (op.parameters === null) return [];
   if (!op.keeps.length) return [["kept for the gradient", "nothing"]];
   return op.keeps.map(([kind, value, size], index) => [
     index ? "" : "kept for the gradient",
@@ -137,6 +138,7 @@ function onnxTable(site, nodes) {
 
 /** The lines of the generated file for the op, or for all ops of the site's unit. */
 function codeOf(site, op) {
+  if (!network().generated) return [];
   const { units, ends } = network().lines;
   const found = site.prefix ? units[site.facts.name] : ends[site.part.name];
   const spans = op ? found[op.name] ?? [] : Object.values(found).flat();

@@ -50,8 +50,8 @@ function lineKey(event, code) {
 }
 
 function back() {
-  const chosen = state.site && elementsOf(state.site, state.op)[0];
-  if (chosen && !byId("graph").contains(document.activeElement)) chosen.focus();
+  const outside = !byId("graph").contains(document.activeElement);
+  if (state.site && outside) choose(state.site, state.op, { focus: true });
   else if (state.site) clear();
 }
 
@@ -130,6 +130,7 @@ function fromAddress() {
   }
   const site = name && network()?.sites.find((s) => s.key === name);
   const owner = name && network()?.sites.find((s) => s.facts.ops.some((op) => fullName(s, op.name) === name));
+  if (site || owner) showExplorer();
   if (site) choose(site, null, { scroll: true });
   else if (owner) choose(owner, opNamed(owner, name.split(".").pop()), { scroll: true });
 }

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import visible
-from resgraph.draw import Figure, draw_network, draw_unit
-from resgraph.emit import torch_source
+from resgraph.draw import draw_network, draw_unit
+from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph, Instance, digest
 from resgraph.prove.sites import Site, sites
+from resgraph.report.drawing import drawn
 from resgraph.report.places import Files
 from resgraph.report.source import lines
 from resgraph.report.units import unit
@@ -40,12 +41,6 @@ class Units:
         return self.numbers[key]
 
 
-def drawn(figure: Figure, prefix: str) -> dict[str, Any]:
-    """A drawing with its colours left to the page, which knows its nodes by the prefix."""
-    svg = figure.svg(theme="css")
-    return {"prefix": prefix, "svg": svg, "width": round(figure.width)}
-
-
 def networks(graphs: Sequence[Graph], units: Units) -> list[dict[str, Any]]:
     """The facts of each network; its units go to `units`."""
     return [_network(graph, f"n{i}-", units) for i, graph in enumerate(graphs)]
@@ -70,7 +65,6 @@ def _network(graph: Graph, prefix: str, units: Units) -> dict[str, Any]:
         "generated": (GENERATED / f"{graph.name}.py").as_posix(),
         "lines": lines(graph, text),
         "drawing": drawn(draw_network(graph, prefix=prefix), prefix),
-        "place": units.files.place(graph.span),
         "parts": parts,
     }
 

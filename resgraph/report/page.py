@@ -45,7 +45,9 @@ class Report:
             title=html.escape(self.title),
             policy=_policy(script),
             style="\n".join([_colours(), *map(_text, STYLES)]),
-            facts=_inert(json.dumps(self.facts, separators=(",", ":"), allow_nan=False)),
+            facts=_inert(
+                json.dumps(self.facts, separators=(",", ":"), allow_nan=False)
+            ),
             script=script,
         )
 

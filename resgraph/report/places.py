@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from resgraph.diagnostics import Diagnostic, Note, Span, SpecError, visible
+from resgraph.diagnostics import Diagnostic, Note, Span, visible
 from resgraph.graph import Graph
 from resgraph.prove import Finding, prove
 
@@ -35,9 +35,18 @@ class Files:
         ]
 
 
-def of_check(error: SpecError, files: Files) -> list[dict[str, Any]]:
-    """The findings that `check` prints."""
-    return [_diagnostic(each, files) for each in error.diagnostics]
+def of_check(diagnostic: Diagnostic, files: Files, where: list[str]) -> dict[str, Any]:
+    """A finding of `check`; `where` are the ops and units that it is about."""
+    return {
+        "level": "error",
+        "topic": "check",
+        "message": visible(diagnostic.message),
+        "place": files.place(diagnostic.span),
+        "hint": visible(diagnostic.hint or ""),
+        "notes": _notes(diagnostic.notes, files),
+        "where": where,
+        "networks": None,
+    }
 
 
 def of_prove(graphs: Sequence[Graph], files: Files) -> list[dict[str, Any]]:
@@ -47,19 +56,6 @@ def of_prove(graphs: Sequence[Graph], files: Files) -> list[dict[str, Any]]:
         for finding in prove(graph):
             found.setdefault(finding, []).append(number)
     return [_finding(each, numbers, files) for each, numbers in found.items()]
-
-
-def _diagnostic(diagnostic: Diagnostic, files: Files) -> dict[str, Any]:
-    return {
-        "level": "error",
-        "topic": "check",
-        "message": visible(diagnostic.message),
-        "place": files.place(diagnostic.span),
-        "hint": visible(diagnostic.hint or ""),
-        "notes": _notes(diagnostic.notes, files),
-        "where": [],
-        "networks": None,
-    }
 
 
 def _finding(finding: Finding, numbers: list[int], files: Files) -> dict[str, Any]:

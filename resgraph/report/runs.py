@@ -77,8 +77,9 @@ def _units(series: Series) -> dict[str, Any] | None:
     }
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+def _short(value: float | None) -> float | None:
+    """To a few digits; a loss that was no number is null in the file."""
+    return None if value is None else float(f"{value:.{_DIGITS}g}")
 
 
 def _tables(folder: Path, network: str) -> tuple[dict[str, Any], list[str]]:

@@ -82,7 +82,7 @@ byId("finder").addEventListener("keydown", (event) => {
   } else if (event.key === "Escape") {
     event.preventDefault();
     closeSearch();
-    (state.site ? elementsOf(state.site, state.op)[0] : byId("search")).focus();
+    if (state.site) choose(state.site, state.op, { focus: true });
   }
   event.stopPropagation();
 });

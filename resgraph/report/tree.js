@@ -33,7 +33,7 @@ function siteItem(site, name) {
     : [el("span", { class: "unit-name" }, unit.name),
       site.count > 1 ? el("span", { class: "times" }, `×${whole(site.count)}`) : null,
       el("small", {}, unit.args)];
-  const times = (n) => n * site.count;
+  const times = (n) => n && n * site.count;
   const totals = { output: unit.output, parameters: times(unit.parameters), multiply_adds: times(unit.multiply_adds) };
   const inside = el("div", { class: "unit" });
   const row = rowButton(name ? "end" : "site", title, totals);
@@ -57,7 +57,7 @@ function rowButton(kind, title, totals) {
     el("span", { class: "name" }, ...title),
     el("span", { class: "shape" }, shape(totals.output)),
     el("span", { class: "number" }, orDash(totals.parameters, whole)),
-    el("span", { class: "number" }, orDash(totals.multiply_adds, millions)));
+    el("span", { class: "number" }, orDash(totals.multiply_adds, cost)));
 }
 
 function fold(row, inside, folded) {
@@ -100,7 +100,7 @@ function opButton(site, op) {
 
 /** A dot for the worst of the findings, unless all of them hold. */
 function badge(row, found) {
-  const level = worst(found.filter((f) => f.level !== "fact" && f.level !== "holds"));
+  const level = worst(found.filter((f) => !QUIET.includes(f.level)));
   if (!level) return;
   row.dataset.level = level;
   row.firstChild.append(el("span", { class: `dot ${level}`, role: "img", "aria-label": level }));
@@ -113,7 +113,7 @@ function drawing(site) {
   const made = figure(site.facts.drawing, `The unit ${name}, drawn`, (op) => [site, opNamed(site, op)]);
   made.style.flexBasis = `${Math.round(0.8 * width)}px`;
   for (const op of ops) {
-    const level = worst(findingsAt(site, op).filter((f) => f.level !== "fact" && f.level !== "holds"));
+    const level = worst(findingsAt(site, op).filter((f) => !QUIET.includes(f.level)));
     if (level) boxes(made, prefix, op.name).forEach((box) => box.classList.add("found", level));
   }
   return made;
@@ -143,13 +143,16 @@ function figure({ svg, prefix }, label, named) {
 const boxes = (root, prefix, name) => [...root.querySelectorAll("[data-node]")]
   .filter((group) => group.dataset.node === prefix + name);
 
-/** The row's and the drawing's elements for an op that is unfolded, or for a site. */
+/** What shows the op: its row and its box; where they are folded, what they are folded in. */
 function elementsOf(site, op) {
-  const own = rows.get(op ? fullName(site, op.name) : site.key)?.row;
-  if (!own) return [rows.get(site.key).row];
-  if (!op) return [own];
-  const drawn = own.closest(".unit").querySelector(".drawing");
-  return [own, ...boxes(drawn, site.facts.drawing.prefix, op.name)];
+  const shows = (name) => rows.has(name) && !rows.get(name).row.parentElement.closest("#graph [hidden]");
+  const name = op && fullName(site, op.name);
+  if (op && shows(name)) {
+    const { row } = rows.get(name);
+    const drawn = row.closest(".unit").querySelector(".drawing");
+    return [row, ...boxes(drawn, site.facts.drawing.prefix, op.name)];
+  }
+  return [rows.get(shows(site.key) ? site.key : site.part.name).row];
 }
 
 // --- choosing and lighting up ------------------------------------------------------------

@@ -21,64 +21,93 @@ ELEMENT = 4
 
 def unit(instance: Instance, files: Files) -> dict[str, Any]:
     """The unit's facts; bytes are those kept for one image."""
+    facts = draft(instance, files)
+    for op, numbers in zip(facts["ops"], _numbers(instance), strict=True):
+        op |= numbers
     cost = kept(instance, bn_relu=False)
     input_bytes = cost.entry(1, ELEMENT) if cost.keeps_input else 0
-    return {
-        "name": instance.unit.name,
-        "title": visible(instance.unit.title),
-        "args": arguments(instance),
-        "input": [*instance.input],
-        "output": [*instance.output],
+    return facts | {
         "parameters": instance.parameters,
         "multiply_adds": instance.multiply_adds,
         "kept": cost.total(1, ELEMENT) + input_bytes,
-        "place": files.place(instance.unit.span),
-        "ops": list(ops(instance, files)),
     }
 
 
-def arguments(instance: Instance) -> str:
-    """`width=16, stride=2`"""
-    return ", ".join(f"{k}={literal(v)}" for k, v in instance.args.items())
+def draft(instance: Instance, files: Files) -> dict[str, Any]:
+    """What is known of a unit that may lack shapes and numbers: those are None, or empty."""
+    return {
+        "name": instance.unit.name,
+        "title": visible(instance.unit.title),
+        "args": ", ".join(f"{k}={literal(v)}" for k, v in instance.args.items()),
+        "input": _sides(instance, INPUT),
+        "output": _sides(instance, instance.unit.output),
+        "parameters": None,
+        "multiply_adds": None,
+        "kept": None,
+        "place": files.place(instance.unit.span),
+        "ops": [
+            {
+                "name": node.name,
+                "kind": node.op.kind,
+                "role": node.op.role.value,
+                "symbol": node.op.symbol,
+                "path": path.name,
+                "inputs": [*inputs],
+                "in": [_sides(instance, value) for value in inputs],
+                "out": _sides(instance, node.name),
+                "attributes": [
+                    [name, _shown(value)]
+                    for name, value in node.op.attributes().items()
+                ],
+                "place": files.place(node.span),
+                **_NOTHING,
+            }
+            for path, node, inputs in instance.unit.steps()
+        ],
+    }
 
 
-def ops(instance: Instance, files: Files) -> Iterator[dict[str, Any]]:
-    """The facts of each op, in reading order."""
-    nodes, held = onnx_nodes(instance), keeps(instance)
-    shapes = instance.shapes
-    for path, node, inputs in instance.unit.steps():
-        given = [shapes[i] for i in inputs]
-        yield {
-            "name": node.name,
-            "kind": node.op.kind,
-            "role": node.op.role.value,
-            "symbol": node.op.symbol,
-            "path": path.name,
-            "inputs": [*inputs],
-            "in": [[*shape] for shape in given],
-            "out": [*shapes[node.name]],
-            "parameters": sum(
-                prod(w.shape) for w in node.op.weights(*given) if w.trainable
-            ),
-            "multiply_adds": node.op.multiply_adds(*given),
-            "attributes": [[k, _shown(v)] for k, v in node.op.attributes().items()],
-            "weights": [
-                [w.name, [*w.shape], w.trainable] for w in node.op.weights(*given)
-            ],
-            "onnx": nodes[node.name],
-            "keeps": held[node.name],
-            "place": files.place(node.span),
-        }
+_NOTHING: dict[str, Any] = {
+    "parameters": None,
+    "multiply_adds": None,
+    "weights": [],
+    "onnx": [],
+    "keeps": [],
+}
+
+
+def _sides(instance: Instance, value: str) -> list[int] | None:
+    return [*instance.shapes[value]] if value in instance.shapes else None
 
 
 def _shown(value: Any) -> str:
+    """As YAML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(literal(value)) if isinstance(value, (int, float)) else str(value)
+
+
+def _numbers(instance: Instance) -> Iterator[dict[str, Any]]:
+    """Of each op, in reading order, what needs shapes; keys as in `_NOTHING`."""
+    nodes, held = onnx_nodes(instance), keeps(instance)
+    for _, node, inputs in instance.unit.steps():
+        given = [instance.shapes[i] for i in inputs]
+        weights = node.op.weights(*given)
+        yield {
+            "parameters": sum(prod(w.shape) for w in weights if w.trainable),
+            "multiply_adds": node.op.multiply_adds(*given),
+            "weights": [[w.name, [*w.shape], w.trainable] for w in weights],
+            "onnx": nodes[node.name],
+            "keeps": held[node.name],
+        }
 
 
 def onnx_nodes(instance: Instance) -> dict[str, list[list[str]]]:
     """By op, its ONNX nodes as (type, name); none for an op that is its input."""
     template = template_of(instance, Constants(FLOAT32))
-    found: dict[str, list[list[str]]] = {n.name: [] for _, n, _ in instance.unit.steps()}
+    found: dict[str, list[list[str]]] = {
+        n.name: [] for _, n, _ in instance.unit.steps()
+    }
     for proto, _, output in template.nodes:
         found[output.partition("/")[0]].append([proto.op_type, output])
     return found

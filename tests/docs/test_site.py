@@ -141,6 +141,7 @@ def test_the_command_reference_has_every_option(site: Path) -> None:
         assert page.count(f'<h2 id="{name}">') == 1
         section = page.partition(f'<h2 id="{name}">')[2].partition("<h2")[0]
         assert f"resgraph {name}" in re.sub(r"<[^>]+>", "", section)
+        assert "\\|" not in section
         for parameter in command.params:
             for option in (*parameter.opts, *parameter.secondary_opts):
                 assert option in section or parameter.param_type_name == "argument"

@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from resgraph.compiler import Compiler
+from resgraph.diagnostics import ResgraphError, SpecError, visible
 from resgraph.emit.onnx_model import write_onnx
 from resgraph.emit.weights import drawn
 from resgraph.graph import Graph, Instance
@@ -20,10 +21,11 @@ from resgraph.plan.memory import kept
 from resgraph.report import Report, of_spec
 from resgraph.report.units import ELEMENT, keeps
 from tests.conftest import ROOT
-from tests.helpers import SPECS, graph_of, printed
+from tests.helpers import SPECS, graph_of, printed, refused
 
 ALL = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.glob("*.yaml"))]
 spec_files = pytest.mark.parametrize("spec", ALL, ids=[p.stem for p in ALL])
+BAD = sorted((ROOT / "tests" / "bad").glob("*.yaml"))
 DEEP = ROOT / "specs" / "preact_bottleneck.yaml"
 
 
@@ -42,11 +44,15 @@ def test_every_statement_of_the_source_is_some_ops(spec: Path) -> None:
     for shown in report.facts["networks"]:
         lines = shown["lines"]
         text = "\n".join(shown["source"])
-        classes = {n.name: n for n in ast.parse(text).body if isinstance(n, ast.ClassDef)}
+        classes = {
+            n.name: n for n in ast.parse(text).body if isinstance(n, ast.ClassDef)
+        }
         for unit, found in lines["units"].items():
             told = {line for spans in found.values() for a, _ in spans for line in [a]}
             _, forward = (
-                n for n in classes[class_name(unit)].body if isinstance(n, ast.FunctionDef)
+                n
+                for n in classes[class_name(unit)].body
+                if isinstance(n, ast.FunctionDef)
             )
             assert {statement.lineno for statement in forward.body} <= told
         _, forward = (
@@ -76,7 +82,9 @@ def test_a_layer_stands_on_its_lines(spec: Path) -> None:
                 else lines["ends"][part["name"]]
             )
             for op in unit["ops"]:
-                texts = ["".join(shown["source"][a - 1 : b]) for a, b in found[op["name"]]]
+                texts = [
+                    "".join(shown["source"][a - 1 : b]) for a, b in found[op["name"]]
+                ]
                 if op["weights"]:
                     assert f"self.{op['name']} = " in texts[0]
                     assert f"self.{op['name']}(" in texts[-1]
@@ -98,6 +106,33 @@ def test_onnx_nodes_are_the_models(name: str, tmp_path: Path) -> None:
         for kind, onnx_name in op["onnx"]
     }
     assert told == written
+
+
+@pytest.mark.parametrize("spec", BAD, ids=[p.stem for p in BAD])
+def test_a_spec_with_findings_shows_them_all(spec: Path, root: Path) -> None:
+    path = spec.relative_to(root)
+    try:
+        Compiler().graphs(path)
+    except SpecError as error:
+        told = [(d.message, d.span.line if d.span else None) for d in error.diagnostics]
+    except ResgraphError as error:
+        assert refused(lambda: of_spec(path)).startswith(error.message)
+        return
+    report = of_spec(path)
+    shown = report.facts["findings"]
+    lines = [(f["message"], f["place"] and f["place"][1]) for f in shown]
+    assert lines == [(visible(message), line) for message, line in told]
+    named = {
+        name
+        for network in report.facts["networks"]
+        for part, site, unit in parts_of(network, report)
+        for key in [
+            f"{site['prefix']}{site['index']}" if site["prefix"] else part["name"]
+        ]
+        for name in [key, *(f"{key}.{op['name']}" for op in unit["ops"])]
+    } | {op["name"] for unit in report.facts["units"] for op in unit["ops"]}
+    assert {name for finding in shown for name in finding["where"]} <= named
+    assert report.html()
 
 
 def instances(graph: Graph) -> list[Instance]:
@@ -134,7 +169,7 @@ def test_sums_and_places(spec: Path) -> None:
         for op in unit["ops"]:
             file, line, col, *_ = op["place"]
             text = report.facts["files"][file]["lines"][line - 1]
-            assert text[col - 1 :].startswith(op["kind"])
+            assert text[col - 1 :].lstrip("{").startswith(op["kind"])
 
 
 def test_the_page_grows_with_distinct_units_not_with_depth() -> None:

@@ -45,9 +45,8 @@ class Block:
         return "".join(line[1:] for line in lines if not line.startswith(mark))
 
 
-def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of the page, in order."""
-    text = page.read_text(encoding="utf-8")
-    for match in _BLOCK.finditer(text):
-        line = text.count("\n", 0, match.start()) + 1
+def blocks(markdown: str) -> Iterator[Block]:
+    """The fenced blocks of a page, in order."""
+    for match in _BLOCK.finditer(markdown):
+        line = markdown.count("\n", 0, match.start()) + 1
         yield Block(match["language"], match["title"], match["body"], line)

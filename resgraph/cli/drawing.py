@@ -1,0 +1,258 @@
+"""`draw`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resgraph.cli.common import Json, Network, Set, Specs, as_json, say, say_json
+from resgraph.compiler import Compiler, parse_settings
+from resgraph.diagnostics import (
+    Diagnostic,
+    ResgraphError,
+    SpecError,
+    UsageError,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resgraph.draw import Figure
+    from resgraph.draw.choice import Place
+    from resgraph.graph import Graph
+
+
+class Format(StrEnum):
+    """What `draw` writes."""
+
+    svg = "svg"
+    png = "png"
+
+
+class Theme(StrEnum):
+    """The page that a drawing is for."""
+
+    light = "light"
+    dark = "dark"
+
+
+Units = Annotated[
+    list[str],
+    typer.Option(
+        "--unit",
+        metavar="NAME",
+        help="This unit, or 'stem' or 'head'; may be repeated. By default the unit that "
+        "the network has most often, and those with findings.",
+    ),
+]
+Every = Annotated[bool, typer.Option("--units", help="Every unit of the network.")]
+Stage = Annotated[
+    int | None,
+    typer.Option("--stage", metavar="N", help="The units of stage N, in their order."),
+]
+Whole = Annotated[
+    bool, typer.Option("--whole", help="The network: stem, stages and head.")
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The file; '-' is stdout. By default SPEC.svg here, or drawing.svg of several.",
+    ),
+]
+Form = Annotated[
+    Format | None,
+    typer.Option("--format", help="By default what FILE ends in, else svg."),
+]
+Page = Annotated[Theme, typer.Option("--theme", help="The page it is for.")]
+Scale = Annotated[
+    float,
+    typer.Option("--scale", min=0.1, max=8, help="Pixels of a PNG for each of an SVG."),
+]
+
+
+def draw_command(
+    specs: Specs,
+    network: Network = None,
+    settings: Set = [],  # noqa: B006 (typer reads the default)
+    units: Units = [],  # noqa: B006 (typer reads the default)
+    every: Every = False,
+    stage: Stage = None,
+    whole: Whole = False,
+    out: Target = "",
+    form: Form = None,
+    theme: Page = Theme.light,
+    scale: Scale = 2.0,
+    json: Json = False,
+) -> None:
+    """Draw units as the paper's Fig. 4 does, those of several specs side by side.
+
+    The thick line is the shortcut; red is what on it is not the identity. Of several
+    networks of a spec the first is drawn, unless --network names another. A spec with
+    findings is drawn as far as it can be, with the findings marked; the exit code is 1.
+
+    Example: resgraph draw specs/original_basic.yaml specs/preact_basic.yaml
+    """
+    choice = Choice(units, every, stage, whole)
+    path, form = target(specs, out, form)
+    from resgraph.draw.figure import rows
+
+    values, compiler = parse_settings(settings), Compiler()
+    figures: list[Figure] = []
+    findings: list[Diagnostic] = []
+    for spec in specs:
+        try:
+            graphs, error = compiler.drafts(spec, network, values)
+        except SpecError as failure:
+            findings += failure.diagnostics
+            continue
+        found = error.diagnostics if error else []
+        findings += found
+        figures += choice.figures(graphs[0], found)
+    if figures:
+        figure = rows(figures)
+        write(figure.png(scale, theme) if form == "png" else figure.svg(theme), path)
+    error = SpecError(findings)
+    error.sources = compiler.sources.texts
+    file = path.as_posix() if path and figures else None
+    if json:
+        said = [as_json(diagnostic) for diagnostic in error.diagnostics]
+        say_json({"file": file, "findings": said})
+        raise typer.Exit(bool(findings))
+    if file:
+        say(file)
+    if findings:
+        raise error
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a network is drawn: one of the ways to say it, or none."""
+
+    units: Sequence[str]
+    every: bool
+    stage: int | None
+    whole: bool
+
+    def __post_init__(self) -> None:
+        given = {
+            "--unit": bool(self.units),
+            "--units": self.every,
+            "--stage": self.stage is not None,
+            "--whole": self.whole,
+        }
+        said = [option for option, there in given.items() if there]
+        if len(said) > 1:
+            raise UsageError(f"{' and '.join(said)} do not go together", "give one")
+
+    def figures(self, graph: Graph, findings: list[Diagnostic]) -> list[Figure]:
+        """The drawings. Raises `UsageError` for what the network does not have."""
+        from resgraph.draw import draw_network, draw_unit
+        from resgraph.draw.choice import marks, part_marks, places
+
+        found = places(graph)
+        if self.whole:
+            return [draw_network(graph, marks=part_marks(found, findings))]
+        return [
+            draw_unit(
+                place.instances[0],
+                title=graph.title or place.unit.name,
+                subtitle=_subtitle(place, graph),
+                marks=marks(place.unit, findings),
+            )
+            for place in self._places(graph, found, findings)
+        ]
+
+    def _places(
+        self, graph: Graph, found: list[Place], findings: list[Diagnostic]
+    ) -> Iterator[Place]:
+        from resgraph.draw.choice import commonest, distinct, faulty
+
+        if self.stage is not None:
+            yield from self._staged(graph, found, self.stage)
+            return
+        units = distinct(found)
+        if self.every:
+            yield from units or found
+            return
+        named = {p.name: p for p in found if not p.stage and p.count}
+        named |= {p.unit.name: p for p in units}
+        for name in self.units:
+            if name not in named:
+                hint = did_you_mean(name, named)
+                raise UsageError(f"{graph.file}: no unit '{name}'", hint)
+            yield named[name]
+        if not self.units:
+            wrong, usual = faulty(found, findings), commonest(found)
+            if all(place.unit.name != usual.unit.name for place in wrong):
+                yield usual
+            yield from wrong
+
+    @staticmethod
+    def _staged(graph: Graph, found: list[Place], stage: int) -> Iterator[Place]:
+        chosen = [place for place in found if place.stage == stage]
+        if not chosen or not stage:
+            count = max(place.stage for place in found)
+            has = f"the stages of {graph.name} are 1 to {count}"
+            raise UsageError(f"{graph.file}: no stage {stage}", has)
+        yield from chosen
+
+
+def _subtitle(place: Place, graph: Graph) -> str:
+    """Which unit it is, and where the network has it."""
+    name = f"{place.unit.name} of {graph.name}"
+    if not place.stage:
+        return name
+    return f"{name}, {place.name}" + f" to {place.last}" * (place.count > 1)
+
+
+def target(
+    specs: Sequence[Path], out: str, form: Format | None
+) -> tuple[Path | None, Format]:
+    """Where the drawing goes (None: stdout), and its format. Raises `UsageError`."""
+    if out == "-":
+        return None, form or Format.svg
+    if not out:
+        stem = specs[0].stem if len(specs) == 1 else "drawing"
+        return Path(f"{stem}.{form or Format.svg}"), form or Format.svg
+    path = Path(out)
+    ending = path.suffix.lower().removeprefix(".")
+    known = [str(f) for f in Format]
+    if form is None and ending not in known:
+        hint = "name a file that ends in .svg or .png, or give --format"
+        raise UsageError(f"--out {out}: which format is not said", hint)
+    if form is not None and ending in known and ending != form:
+        raise UsageError(f"--out {out} does not go with --format {form}", "give one")
+    if path.is_dir():
+        raise UsageError(f"--out {out} is a folder", "name a file in it")
+    return path, form or Format(ending)
+
+
+def write(data: str | bytes, path: Path | None) -> None:
+    """Write the drawing, whole or not at all. Raises `ResgraphError`."""
+    from resgraph.files import atomic_write
+
+    raw = data.encode() if isinstance(data, str) else data
+    if path is None:
+        sys.stdout.buffer.write(raw)
+        sys.stdout.flush()
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, lambda file: file.write_bytes(raw))
+    except OSError as error:
+        raise ResgraphError(
+            f"cannot write {path}: {error.strerror or error}",
+            "choose another file with --out",
+        ) from None
+
+
+COMMANDS = {"draw": draw_command}
