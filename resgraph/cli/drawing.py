@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from resgraph.graph import Graph
 
 
+MOST_PIXELS = 100_000_000
+
+
 class Format(StrEnum):
     """What `draw` writes."""
 
@@ -103,6 +106,10 @@ def draw_command(
     """
     choice = Choice(units, every, stage, whole)
     path, form = target(specs, out, form)
+    if json and path is None:
+        raise UsageError(
+            "--json and --out - both want stdout", "name a file with --out"
+        )
     from resgraph.draw.figure import rows
 
     values, compiler = parse_settings(settings), Compiler()
@@ -119,7 +126,7 @@ def draw_command(
         figures += choice.figures(graphs[0], found)
     if figures:
         figure = rows(figures)
-        write(figure.png(scale, theme) if form == "png" else figure.svg(theme), path)
+        write(picture(figure, form, theme, scale), path)
     error = SpecError(findings)
     error.sources = compiler.sources.texts
     file = path.as_posix() if path and figures else None
@@ -234,6 +241,19 @@ def target(
     if path.is_dir():
         raise UsageError(f"--out {out} is a folder", "name a file in it")
     return path, form or Format(ending)
+
+
+def picture(figure: Figure, form: Format, theme: Theme, scale: float) -> str | bytes:
+    """The file's contents. Raises `UsageError` for a PNG of more than 100 megapixels."""
+    if form is Format.svg:
+        return figure.svg(theme)
+    width, height = round(figure.width * scale), round(figure.height * scale)
+    if width * height > MOST_PIXELS:
+        raise UsageError(
+            f"a PNG of {width} x {height} pixels is too large",
+            "give a smaller --scale, or --format svg",
+        )
+    return figure.png(scale, theme)
 
 
 def write(data: str | bytes, path: Path | None) -> None:

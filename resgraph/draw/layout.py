@@ -101,7 +101,7 @@ def _dot(
 
     numbers = {name: str(i) for i, name in enumerate(widths)}
     graph = AGraph(directed=True, strict=False)
-    graph.graph_attr.update(nodesep=str(APART / _POINTS))
+    graph.graph_attr.update(nodesep=str(APART / _POINTS), splines="none")
     graph.node_attr.update(shape="box", fixedsize="true", label="", height="0.1")
     for name, width in widths.items():
         graph.add_node(numbers[name], width=f"{width / _POINTS:.4f}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ POINTS = 1000
 """Records of a curve at most; of longer runs every second, every third, and so on."""
 CELLS = 20_000
 """Numbers of the truncation map at most, units times records."""
-_ABOUT = ("network", "data", "seed", "status", "device", "parameters")
+_ABOUT = ("data", "seed", "status", "device")
+_RESULTS = ("iteration", "test_error", "best_error", "best_iteration")
 _DIGITS = 5
 
 T = TypeVar("T")
@@ -28,11 +30,15 @@ def run(series: Series) -> dict[str, Any]:
     about = series.run.about
     table, uncounted = _tables(series.run.folder, series.run.network)
     return {
-        "about": {key: about[key] for key in _ABOUT if about.get(key) is not None},
+        "about": {
+            k: visible(str(about[k])) for k in _ABOUT if about.get(k) is not None
+        },
         "folder": visible(str(series.run.folder)),
         "failure": visible(str(about.get("failure") or "")),
-        "recipe": {k: str(v) for k, v in dict(about["recipe"]).items()},
-        "results": finite(about.get("results") or {}),
+        "recipe": {k: str(v) for k, v in _mapping(about["recipe"]).items()},
+        "results": {
+            k: _number(_mapping(about.get("results")).get(k)) for k in _RESULTS
+        },
         "notes": [visible(note) for note in (*series.notes, *uncounted)],
         "curves": _curves(series),
         "units": _units(series),
@@ -51,10 +57,10 @@ def _curves(series: Series) -> dict[str, Any]:
     tests = thinned(list(zip(*series.error, strict=True)), POINTS)
     return {
         "iterations": [r.iteration for r in records],
-        "loss": finite([_short(r.train_loss) for r in records]),
-        "lr": finite([r.lr for r in records]),
+        "loss": [_number(r.train_loss) for r in records],
+        "lr": [_number(r.lr) for r in records],
         "tests": [iteration for iteration, _ in tests],
-        "error": finite([error for _, error in tests]),
+        "error": [_number(error) for _, error in tests],
         "thinned": len(records) < len(series.records),
     }
 
@@ -71,15 +77,24 @@ def _units(series: Series) -> dict[str, Any] | None:
         "cuts": [*units.cuts],
         "iterations": [r.iteration for r in records],
         "truncated": finite([[round(t, 4) for t in r.truncated] for r in records]),
-        "response": finite([_short(v) for v in records[-1].response]),
-        "gradient": finite([_short(v) for v in records[-1].gradient]),
+        "response": [_number(v) for v in records[-1].response],
+        "gradient": [_number(v) for v in records[-1].gradient],
         "thinned": len(records) < len(units.records),
     }
 
 
-def _short(value: float | None) -> float | None:
-    """To a few digits; a loss that was no number is null in the file."""
-    return None if value is None else float(f"{value:.{_DIGITS}g}")
+def _number(value: object) -> int | float | None:
+    """To a few digits; None for what is no number, whatever the file has there."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.{_DIGITS}g}")
+    return None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """What the file has there; nothing where that is no object."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _tables(folder: Path, network: str) -> tuple[dict[str, Any], list[str]]:
@@ -87,8 +102,9 @@ def _tables(folder: Path, network: str) -> tuple[dict[str, Any], list[str]]:
     try:
         found = outcomes([folder])
         made = tables(found)
-    except (ResgraphError, TypeError, ValueError) as error:
-        return {"columns": [], "tables": [], "explanation": []}, [str(error)]
+    except (ResgraphError, AttributeError, LookupError, TypeError, ValueError) as error:
+        note = f"{folder}: in no table, since run.json is not as it should be: {error}"
+        return {"columns": [], "tables": [], "explanation": []}, [note]
     known = {entry.network for table in TABLES for entry in table.entries}
     chosen = made[: len(TABLES)] if network in known else made[len(TABLES) :]
     shown = [_table(t, network) for t in chosen]

@@ -37,7 +37,7 @@ function siteItem(site, name) {
   const totals = { output: unit.output, parameters: times(unit.parameters), multiply_adds: times(unit.multiply_adds) };
   const inside = el("div", { class: "unit" });
   const row = rowButton(name ? "end" : "site", title, totals);
-  badge(row, findingsAt(site, null));
+  badge(row, [null, ...unit.ops].flatMap((op) => findingsAt(site, op)));
   row.title = span(site);
   row.addEventListener("click", () => {
     const open = row.getAttribute("aria-expanded") === "true";

@@ -132,7 +132,9 @@ def _over(base: Mapping, top: Mapping) -> Mapping:
         entries[key] = entry
         entries = _insert(entries, pending, key)
         pending = {}
-    return Mapping(entries | pending, top.span)
+    merged = entries | pending
+    size = 1 + sum(entry.value.size for entry in merged.values())
+    return Mapping(merged, top.span, size)
 
 
 def _insert(

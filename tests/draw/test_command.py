@@ -240,11 +240,19 @@ def test_a_spec_that_cannot_be_built_leaves_no_file(here: Path) -> None:
         (("--out", "a.pdf"), "ends in .svg or .png"),
         (("--out", "a.svg", "--format", "png"), "does not go with --format png"),
         (("--out", "."), "which format"),
+        (("--out", "-", "--json"), "both want stdout"),
         (("--out", ".", "--format", "svg"), "is a folder"),
     ],
 )
 def test_usage(here: Path, options: Sequence[str], said: str) -> None:
     assert said in refusal(PREACT, *options)
+    assert [*here.iterdir()] == []
+
+
+def test_a_picture_that_is_too_large(here: Path) -> None:
+    specs = sorted(str(path) for path in (ROOT / "specs").glob("*.yaml"))
+    said = refusal(*specs, "--units", "--out", "a.png", "--scale", "8")
+    assert "pixels is too large | give a smaller --scale" in said
     assert [*here.iterdir()] == []
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from resgraph.report import Report
+from resgraph.report import Report, of_spec
+from tests.conftest import ROOT
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 Open = Callable[..., Any]
+DEEP = ROOT / "specs" / "preact_bottleneck.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +72,19 @@ def serious_faults(page: Any, rules: list[str] | None = None) -> list[str]:
         for fault in found
         if fault["impact"] in ("serious", "critical")
     ]
+
+
+@pytest.fixture(scope="session")
+def deep() -> Report:
+    return of_spec(DEEP, "resnet1001")
+
+
+def row(page: Any, name: str) -> Any:
+    """The row of the graph that begins with the words."""
+    return page.locator("#graph button", has_text=name)
+
+
+def details(page: Any) -> str:
+    text = page.locator("#details").inner_text()
+    assert isinstance(text, str)
+    return text

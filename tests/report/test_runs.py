@@ -133,6 +133,15 @@ def test_losses_that_are_no_numbers(opened: Open, folder: Path) -> None:
     assert "the loss is no number" in page.locator(".status").inner_text()
 
 
+def test_a_run_json_with_odd_values(opened: Open, folder: Path) -> None:
+    odd = {"recipe": None, "results": ["x"], "execution": [], "data": {"a": 1}}
+    change(folder, **odd)
+    page = opened(of_run(folder))
+    told = page.locator("#training").inner_text()
+    assert "run.json is not as it should be" in told
+    assert page.locator(".line-loss polyline").count() >= 1
+
+
 def test_a_spec_that_changed_since(opened: Open, folder: Path) -> None:
     change(folder, digest="sha256:" + "0" * 64)
     page = opened(of_run(folder))

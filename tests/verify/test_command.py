@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from resgraph.cli import app
 from resgraph.diagnostics import ResgraphError
 from tests.conftest import ROOT
+from tests.helpers import SPECS
 from tests.verify import foreign_nets
 
 FOREIGN = "tests.verify.foreign_nets"
@@ -375,3 +376,13 @@ def test_sources_that_are_refused(source: str, message: str, folder: Path) -> No
     Path("theirs.h5").touch()
     told = run("import-weights", "generated/resnet20.py", "--from", source, code=1)
     assert message in told
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_bn_behind_relu_is_as_near_as_float32_lets_it_be(
+    folder: Path, seed: str
+) -> None:
+    """The mean is large beside the deviation, so runtimes that fold BN lose digits."""
+    shutil.copy(SPECS / "bn_behind_relu.yaml", folder)
+    found = checks("bn_behind_relu.yaml", "--seed", seed)
+    assert found["ONNX on cpu, batch 1"]["verdict"] == "passed"
