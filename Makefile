@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/resgraph
 
-.PHONY: demo test lint docs bench bench-gpu clean
+.PHONY: bench bench-gpu browser clean demo docs lint test
 
 demo: $(VENV)/ready
 	$(RUN) compile specs/preact_basic.yaml specs/preact_bottleneck.yaml
@@ -26,9 +26,14 @@ bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks.bench_verify
 	$(BIN)/python -m benchmarks.bench_train
 	$(BIN)/python -m benchmarks.bench_infer
+	$(BIN)/python -m benchmarks.bench_report
 
 bench-gpu: $(VENV)/ready
 	$(BIN)/python -m benchmarks.bench_gpu
+
+browser:
+	command -v chromium || apt-get install -y chromium
+	npm ci --prefix tests/editor
 
 docs: $(VENV)/ready
 	$(BIN)/mkdocs build --strict

@@ -17,6 +17,7 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.measure import median, process, save
+from benchmarks.report import write_tables
 
 SPEC = "specs/preact_bottleneck.yaml"
 DEPTHS = (164, 1001, 10001)
@@ -38,8 +39,7 @@ def main() -> None:
         version = browser.version
         browser.close()
     save("report", {"rounds": rounds, "chromium": version, "runs": runs})
-    for depth, run in runs.items():
-        print(depth, run)
+    write_tables()
 
 
 def measured(depth: int, page: Path, browser: Browser, rounds: int) -> dict[str, Any]:

@@ -208,6 +208,25 @@ def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
     ]
 
 
+def _report(data: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"### `resgraph report`: the page in headless Chromium {data['chromium']} "
+        f"(medians of {data['rounds']} rounds)"
+    )
+    rows = [
+        [
+            f"{int(depth):,}",
+            f"{run['process_seconds']:.2f} s",
+            f"{run['bytes'] / 1000:.0f} kB",
+            f"{run['ready_seconds']:.2f} s",
+            f"{run['answer_seconds']:.2f} s",
+        ]
+        for depth, run in data["runs"].items()
+    ]
+    head = ["layers", "process", "page", "to ready", "to the answer to a click"]
+    yield from table(head, rows)
+
+
 SECTIONS = {
     "compile": _lines,
     "verify": _verify,
@@ -216,5 +235,6 @@ SECTIONS = {
     "gpu": _gpu,
     "infer": inference,
     "serve": server,
+    "report": _report,
 }
 """What stands below the mark, by file of results, in this order."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +44,18 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's folder, as the current one."""
     monkeypatch.chdir(ROOT)
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, Debian's or Playwright's own; `make browser` installs one."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    names = ("chromium", "chromium-browser")
+    path = next(filter(None, map(shutil.which, names)), None)
+    with sync_api.sync_playwright() as running:
+        try:
+            found = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium (make browser): {str(error).splitlines()[0]}")
+        yield found
+        found.close()

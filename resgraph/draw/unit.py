@@ -70,7 +70,11 @@ class _Structure:
 
     @cached_property
     def ops(self) -> dict[str, OpNode]:
-        return {node.name: node for _, node, _ in self.instance.unit.steps()}
+        """By name, the first where several share one, as only a unit with findings has it."""
+        ops = dict[str, OpNode]()
+        for _, node, _ in self.instance.unit.steps():
+            ops.setdefault(node.name, node)
+        return ops
 
     @cached_property
     def reads(self) -> dict[str, tuple[str, ...]]:
@@ -78,14 +82,14 @@ class _Structure:
         reads = dict[str, tuple[str, ...]]()
         for _, node, inputs in self.instance.unit.steps():
             known = tuple(i for i in inputs if i == INPUT or i in reads)
-            reads[node.name] = known
+            reads.setdefault(node.name, known)
         return reads
 
     @cached_property
     def parts(self) -> Parts | None:
         """The unit taken apart; with its shapes where all of them are known."""
         unit = self.instance.unit
-        if OUTPUT not in unit.values:
+        if OUTPUT not in unit.values or len(self.ops) < self.instance.nodes:
             return None
         if any(
             inputs != self.reads[n.name] or not inputs for _, n, inputs in unit.steps()
