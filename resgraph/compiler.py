@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -59,10 +59,7 @@ class Compiler:
             graphs, findings = _drafts(loaded, network, settings or {})
             if not graphs:
                 raise SpecError(findings)
-            error = SpecError(findings) if findings else None
-        if error:
-            error.sources = self.sources.texts
-        return graphs, error
+        return graphs, self.failure(findings) if findings else None
 
     def names(self, path: Path) -> list[str]:
         """The networks that the spec names. Raises as `graphs` does."""
@@ -91,6 +88,12 @@ class Compiler:
                 given = {k: v for k, (v, _) in values.items()} | dict(settings or {})
                 tree = _with_network(tree, graphs[0].name, given)
             return dump(tree)
+
+    def failure(self, findings: Iterable[Diagnostic]) -> SpecError:
+        """The findings of specs that it has read, as an error that shows their lines."""
+        error = SpecError(findings)
+        error.sources = self.sources.texts
+        return error
 
     @contextmanager
     def _sources_in_errors(self) -> Iterator[None]:

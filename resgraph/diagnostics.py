@@ -61,6 +61,17 @@ class ResgraphError(Exception):
         self.message = message
         self.hint = hint
 
+    def lines(self) -> list[str]:
+        """The error and its hint, as they are told."""
+        return [
+            f"error: {self.message}",
+            *([f"  hint: {self.hint}"] if self.hint else []),
+        ]
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in the place of a traceback."""
+        return self.lines()
+
 
 class UsageError(ResgraphError):
     """A mistake in what was asked for, before any work: no such file, no such network."""
@@ -82,6 +93,10 @@ class SpecError(ResgraphError):
 
     def __str__(self) -> str:
         return "\n".join(render(d, self.sources) for d in self.diagnostics)
+
+    def lines(self) -> list[str]:
+        """Every finding, as it is told."""
+        return str(self).splitlines()
 
 
 def first_line(error: BaseException) -> str:

@@ -16,6 +16,16 @@ from resgraph.diagnostics import ResgraphError
 
 
 @contextmanager
+def writing(path: Path, hint: str | None = None) -> Iterator[None]:
+    """Explain, as a `ResgraphError`, that a file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror or error}"
+        raise ResgraphError(message, hint) from None
+
+
+@contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A folder beside the outputs whose files move into `out` when the block succeeds.
 

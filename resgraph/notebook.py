@@ -1,7 +1,7 @@
 """For notebooks: a network of a spec, which shows itself as a drawing.
 
 `resgraph.Network` is public; `draw` and `report` give figures and pages that show themselves
-as well. What is wrong with a spec is told as on the command line, without a traceback.
+as well. A `ResgraphError` is told as on the command line, without a traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resgraph.compiler import Compiler, parse_settings
-from resgraph.diagnostics import ResgraphError, SpecError, UsageError, did_you_mean
+from resgraph.diagnostics import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from resgraph.draw import Figure
@@ -37,11 +37,8 @@ class Network:
         """Compile it. Raises `SpecError` with all findings, and `UsageError` for what is
         not there."""
         self._compiler = Compiler()
-        try:
-            values = parse_settings([f"{k}={v}" for k, v in settings.items()])
-            self.graph: Graph = self._compiler.graphs(Path(spec), network, values)[0]
-        except ResgraphError as error:
-            raise told(error) from None
+        values = parse_settings([f"{k}={v}" for k, v in settings.items()])
+        self.graph: Graph = self._compiler.graphs(Path(spec), network, values)[0]
 
     @cached_property
     def units(self) -> Mapping[str, Instance]:
@@ -55,11 +52,9 @@ class Network:
     @property
     def main(self) -> str | None:
         """The unit that is repeated most; None for a network without units."""
-        counts: dict[str, int] = {}
-        for stage in self.graph.runs:
-            for run in stage:
-                counts[run.slot.unit] = counts.get(run.slot.unit, 0) + run.count
-        return max(counts, key=lambda name: counts[name], default=None)
+        from resgraph.draw.choice import commonest, places
+
+        return commonest(places(self.graph)).unit.name if any(self.graph.runs) else None
 
     def draw(self, unit: str | None = None) -> Figure:
         """The network, or one of its units as in the paper's Fig. 4.
@@ -72,7 +67,7 @@ class Network:
             return draw_network(self.graph)
         if unit not in self.units:
             hint = did_you_mean(unit, self.units)
-            raise told(UsageError(f"{self.graph.name} has no unit '{unit}'", hint))
+            raise UsageError(f"{self.graph.name} has no unit '{unit}'", hint)
         return draw_unit(self.units[unit], title=unit, subtitle=self.graph.name)
 
     def report(self) -> Report:
@@ -90,13 +85,3 @@ class Network:
             f"{graph.name}: {graph.total('parameters'):,} parameters, "
             f"{graph.total('multiply_adds') / 1e6:,.2f}M multiply-adds"
         )
-
-
-def told(error: ResgraphError) -> ResgraphError:
-    """The error, which IPython then shows as text, as the command line does."""
-    lines = str(error).splitlines()
-    if not isinstance(error, SpecError):
-        lines = [f"error: {error.message}"]
-        lines += [f"  hint: {error.hint}"] if error.hint else []
-    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
-    return error

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ from resgraph.diagnostics import (
     ResgraphError,
     SpecError,
     UsageError,
-    render,
 )
 
 if TYPE_CHECKING:
@@ -82,21 +80,15 @@ def tell(error: ResgraphError) -> None:
     Of several processes that torchrun started, each says which it is.
     """
     if isinstance(error, SpecError):
-        for line in _findings(error):
+        count = len(error.diagnostics)
+        for line in (*error.lines(), f"{count} finding{'s' * (count != 1)}"):
             _paint(line)
         return
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
-    _paint(f"{rank}error: {error.message}")
-    if error.hint:
-        _paint(f"  hint: {error.hint}")
-
-
-def _findings(error: SpecError) -> Iterator[str]:
-    for diagnostic in error.diagnostics:
-        yield from render(diagnostic, error.sources).splitlines()
-    count = len(error.diagnostics)
-    yield f"{count} finding{'s' * (count != 1)}"
+    first, *others = error.lines()
+    for line in (f"{rank}{first}", *others):
+        _paint(line)
 
 
 _COLOURS = {"error: ": "\033[1;31m", "note: ": "\033[36m", "  hint: ": "\033[32m"}

@@ -104,9 +104,7 @@ def load_all(
         except SpecError as error:
             findings += error.diagnostics
     if findings:
-        failure = SpecError(findings)
-        failure.sources = compiler.sources.texts
-        raise failure
+        raise compiler.failure(findings)
     return graphs
 
 

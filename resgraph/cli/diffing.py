@@ -9,7 +9,7 @@ import typer
 
 from resgraph.cli.common import SPEC, Json, Network, Set, console, say_json, warn
 from resgraph.compiler import Compiler, parse_settings
-from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, UsageError
+from resgraph.diagnostics import Diagnostic, SpecError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,9 +97,7 @@ def _both(
         except SpecError as error:
             findings += error.diagnostics
     if findings:
-        failure = SpecError(findings)
-        failure.sources = compiler.sources.texts
-        raise failure
+        raise compiler.failure(findings)
     return found
 
 
@@ -183,16 +181,12 @@ def _tell_choice(ours: list[Graph], theirs: list[Graph], chosen: Difference) -> 
 
 def _draw(difference: Difference, out: Path) -> None:
     from resgraph.diff.picture import picture
-    from resgraph.files import atomic_write, write_text
+    from resgraph.files import atomic_write, writing
 
     figure = picture(difference)
-    try:
-        if out.suffix == ".svg":
-            write_text(out, figure.svg())
-        else:
-            atomic_write(out, lambda path: path.write_bytes(figure.png()))
-    except OSError as error:
-        raise ResgraphError(f"cannot write {out}: {error.strerror or error}") from None
+    data = figure.svg().encode() if out.suffix == ".svg" else figure.png()
+    with writing(out):
+        atomic_write(out, lambda path: path.write_bytes(data))
 
 
 COMMANDS = {"diff": diff_command}

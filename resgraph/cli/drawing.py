@@ -15,7 +15,6 @@ from resgraph.cli.common import Json, Network, Set, Specs, as_json, say, say_jso
 from resgraph.compiler import Compiler, parse_settings
 from resgraph.diagnostics import (
     Diagnostic,
-    ResgraphError,
     SpecError,
     UsageError,
     did_you_mean,
@@ -118,8 +117,8 @@ def draw_command(
     for spec in specs:
         try:
             graphs, error = compiler.drafts(spec, network, values)
-        except SpecError as failure:
-            findings += failure.diagnostics
+        except SpecError as refused:
+            findings += refused.diagnostics
             continue
         found = error.diagnostics if error else []
         findings += found
@@ -127,17 +126,16 @@ def draw_command(
     if figures:
         figure = rows(figures)
         write(picture(figure, form, theme, scale), path)
-    error = SpecError(findings)
-    error.sources = compiler.sources.texts
+    failure = compiler.failure(findings)
     file = path.as_posix() if path and figures else None
     if json:
-        said = [as_json(diagnostic) for diagnostic in error.diagnostics]
+        said = [as_json(diagnostic) for diagnostic in failure.diagnostics]
         say_json({"file": file, "findings": said})
         raise typer.Exit(bool(findings))
     if file:
         say(file)
     if findings:
-        raise error
+        raise failure
 
 
 @dataclass(frozen=True)
@@ -258,21 +256,16 @@ def picture(figure: Figure, form: Format, theme: Theme, scale: float) -> str | b
 
 def write(data: str | bytes, path: Path | None) -> None:
     """Write the drawing, whole or not at all. Raises `ResgraphError`."""
-    from resgraph.files import atomic_write
+    from resgraph.files import atomic_write, writing
 
     raw = data.encode() if isinstance(data, str) else data
     if path is None:
         sys.stdout.buffer.write(raw)
         sys.stdout.flush()
         return
-    try:
+    with writing(path, "choose another file with --out"):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, lambda file: file.write_bytes(raw))
-    except OSError as error:
-        raise ResgraphError(
-            f"cannot write {path}: {error.strerror or error}",
-            "choose another file with --out",
-        ) from None
 
 
 COMMANDS = {"draw": draw_command}

@@ -13,9 +13,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError
 from resgraph.draw.theme import COLOURS
-from resgraph.files import write_text
+from resgraph.files import write_text, writing
 
 SCRIPTS = (
     "base.js",
@@ -54,12 +53,8 @@ class Report:
     def write(self, path: Path) -> int:
         """Write the page; its bytes. Raises `ResgraphError` if it cannot be written."""
         text = self.html()
-        try:
+        with writing(path, "choose another file with --out"):
             write_text(path, text)
-        except OSError as error:
-            reason = error.strerror or error
-            hint = "choose another file with --out"
-            raise ResgraphError(f"cannot write {path}: {reason}", hint) from None
         return len(text.encode())
 
     def _repr_html_(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.files import read_json, write_json
+from resgraph.files import read_json, write_json, writing
 from resgraph.train import Generated, Result, TrainOptions, open_run
 from resgraph.train.run import DIVERGED, FAILED, FINISHED, INTERRUPTED
 
@@ -131,14 +131,9 @@ class Sweep:
             before = read_json(path)
             self._refuse_changes(before, digests, options)
             digests = {**before.get("networks", {}), **digests}
-        try:
+        with writing(path, "choose another folder with --out"):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(path, {"options": options, "networks": digests})
-        except OSError as error:
-            raise ResgraphError(
-                f"cannot write {path}: {error.strerror or error}",
-                "choose another folder with --out",
-            ) from None
 
     def _refuse_changes(
         self,

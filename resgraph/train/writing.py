@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from resgraph.diagnostics import ResgraphError
+from resgraph import files
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> AbstractContextManager[None]:
     """Explain, as a `ResgraphError`, that a file could not be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ResgraphError(
-            f"cannot write {path}: {error.strerror or error}",
-            "mend that, then go on with --resume: what was saved before is whole",
-        ) from None
+    hint = "mend that, then go on with --resume: what was saved before is whole"
+    return files.writing(path, hint)
