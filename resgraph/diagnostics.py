@@ -8,6 +8,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding weighs: an error stops, a warning is told, a note informs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A kind of finding: its name (`unknown-op`), what it weighs, what it means in a line.
+
+    All of them stand in `resgraph.codes`, which `resgraph explain` lists.
+    """
+
+    name: str
+    severity: Severity
+    summary: str
 
 
 @dataclass(frozen=True, order=True)
