@@ -6,6 +6,7 @@ This module imports nothing of resgraph; everything else may import it.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -123,6 +124,19 @@ class SpecError(ResgraphError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its class's name where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def raised(error: BaseException, file: str) -> str:
+    """An exception of foreign code in a line: its class, its message, its line in `file`."""
+    try:
+        said = first_line(error)
+    except BaseException as other:  # of the exception's own __str__
+        said = f"its __str__ raises {type(other).__name__}"
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    what = type(error).__name__
+    words = what if said == what else f"{what}: {visible(said)}"
+    return f"{words} (line {lines[-1]})" if lines else words
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

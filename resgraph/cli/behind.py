@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resgraph.cli.common import SPEC
 from resgraph.cli.planning import planner
 from resgraph.compiler import Compiler
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from resgraph.graph import Graph

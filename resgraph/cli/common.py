@@ -38,8 +38,6 @@ Set = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The output folder.")]
-SPEC = "spec.yaml"
-"""The run folder's copy of the resolved spec, from which `export` compiles."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 

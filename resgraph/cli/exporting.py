@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import SPEC, Json, say, say_json
+from resgraph.cli.common import Json, say, say_json
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resgraph.cli.common import SPEC, Json, Network, Set, say, say_json, warn
+from resgraph.cli.common import Json, Network, Set, say, say_json, warn
 from resgraph.compiler import Compiler, parse_settings
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from resgraph.report import Report

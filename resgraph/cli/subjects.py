@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.cli.common import SPEC
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.graph import Graph, digest
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from torch import nn
