@@ -146,7 +146,9 @@ def _first_difference(text: str, wanted: str) -> str:
         (number, pair) for number, pair in enumerate(pairs, 1) if pair[0] != pair[1]
     )
     has, should = _shown(line, other), _shown(other, line)
-    return f"first difference at line {number}\n  it has {has}\n  not    {should}"
+    return (
+        f"first difference at line {number}\n  file     | {has}\n  compiled | {should}"
+    )
 
 
 def _lines(text: str) -> list[str]:
@@ -157,11 +159,11 @@ def _lines(text: str) -> list[str]:
 def _shown(line: str, other: str) -> str:
     """A line where it differs from another; quoted if in what a screen does not show."""
     if not line:
-        return "nothing more"
+        return "(nothing more)"
     pairs = zip(line, other, strict=False)
     first = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
     start = max(0, first - _BEFORE)
     part, others = (x[start : start + _WIDTH] for x in (line, other))
     if part.rstrip() == others.rstrip():
         return ascii(part)
-    return f"| {visible(part.rstrip())}"
+    return visible(part.rstrip())

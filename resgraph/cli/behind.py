@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resgraph.cli.planning import planner
@@ -14,6 +13,7 @@ from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from resgraph.graph import Graph
+    from resgraph.origin import Source
     from resgraph.plan import Planner
 
 
@@ -44,12 +44,8 @@ class Behind:
         return planner(self.graph, budget)
 
 
-def behind(generated: Path) -> Behind:
-    """The spec behind a generated file. Raises `ResgraphError` if it has changed since."""
-    from resgraph.origin import origin
-
-    found = origin(generated)
-    if found is None:
+def behind(source: Source) -> Behind:
+    """The spec behind a generated file that was read."""
+    if source.origin is None:
         return Behind(None, None)
-    compiler = Compiler()
-    return Behind(found.graph(compiler), found.resolved(compiler))
+    return Behind(source.graph, source.origin.resolved(Compiler()))
