@@ -181,11 +181,11 @@ def stepped(
     updates, momenta = {}, {}
     for name, gradient in found[GRADIENTS].items():
         weight = point.tensors[name]
-        g = gradient + sgd.weight_decay * weight
-        v = sgd.momentum * point.momentum[name] + g if name in point.momentum else g
+        g = gradient.add(weight, alpha=sgd.weight_decay)
+        v = g + sgd.momentum * point.momentum[name] if name in point.momentum else g
         momenta[name] = v
-        used = g + sgd.momentum * v if sgd.nesterov else v
-        updates[name] = (weight - sgd.lr * used) - weight
+        used = g.add(v, alpha=sgd.momentum) if sgd.nesterov else v
+        updates[name] = weight.add(used, alpha=-sgd.lr) - weight
     return updates, momenta
 
 
