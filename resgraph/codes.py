@@ -81,7 +81,7 @@ MISSING_ARGUMENT = Code(
 # --- topology
 
 UNKNOWN_UNIT = Code("unknown-unit", Severity.ERROR, "There is no unit of this name.")
-UNUSED_UNIT = Code("unused-unit", Severity.ERROR, "No stage names the unit.")
+UNUSED_UNIT = Code("unused-unit", Severity.WARNING, "No stage names the unit.")
 MISSING_OUTPUT = Code("missing-output", Severity.ERROR, "The unit has no path 'out'.")
 UNKNOWN_VALUE = Code(
     "unknown-value", Severity.ERROR, "A path starts from a value that is not there."
@@ -111,6 +111,16 @@ INVALID_ATTRIBUTE = Code(
 )
 WRONG_OUTPUT = Code(
     "wrong-output", Severity.ERROR, "The network does not end in a logit per class."
+)
+
+# --- allow
+
+UNKNOWN_CODE = Code(
+    "unknown-code", Severity.ERROR, "There is no kind of finding of this name."
+)
+NOT_ALLOWABLE = Code("not-allowable", Severity.ERROR, "An error cannot be allowed.")
+UNUSED_ALLOW = Code(
+    "unused-allow", Severity.NOTE, "Nothing is found of what the spec allows."
 )
 
 # --- of prove

@@ -31,7 +31,7 @@ def _unused_units(graph: Graph) -> Iterator[Diagnostic]:
     for name, unit in graph.units.items():
         if name not in used and unit.span.file == graph.file:
             message = f"the unit '{name}' is never used"
-            hint = "name it in a stage"
+            hint = "name it in a stage, or remove it: no file has it"
             yield Diagnostic(codes.UNUSED_UNIT, message, unit.span, hint)
 
 

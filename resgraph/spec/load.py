@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,28 @@ from typing import Any
 from pydantic import ValidationError
 
 from resgraph import codes
+from resgraph.allow import Allow
+from resgraph.allow import read as read_allow
 from resgraph.diagnostics import (
     Diagnostic,
     ResgraphError,
+    Span,
     SpecError,
     UsageError,
     did_you_mean,
 )
 from resgraph.spec.errors import explain, location
 from resgraph.spec.model import Spec
-from resgraph.spec.yaml import MAX_BYTES, Entry, Mapping, Scalar, parse, plain
+from resgraph.spec.yaml import (
+    MAX_BYTES,
+    Entry,
+    Items,
+    Mapping,
+    Scalar,
+    at,
+    parse,
+    plain,
+)
 
 MAX_EXTENDS = 8
 
@@ -35,6 +48,7 @@ class Loaded:
     tree: Mapping
     file: str
     findings: tuple[Diagnostic, ...] = ()
+    allow: tuple[Allow, ...] = ()
 
 
 @dataclass
@@ -78,12 +92,21 @@ def load(path: Path, sources: Sources) -> Loaded:
     """
     tree = _merged(path, str(path), sources, ())
     data = plain(tree)
+    allow, refused = read_allow(_allowed(tree), str(path))
     try:
-        return Loaded(Spec.model_validate(data), tree, str(path))
+        spec = Spec.model_validate(data)
+        return Loaded(spec, tree, str(path), tuple(refused), allow)
     except ValidationError as error:
-        findings = tuple(explain(error, tree))
-        spec = _salvage(data, error)
-        return Loaded(spec, tree, str(path), findings)
+        findings = (*refused, *explain(error, tree))
+        return Loaded(_salvage(data, error), tree, str(path), findings, allow)
+
+
+def _allowed(tree: Mapping) -> Iterator[tuple[str, Span]]:
+    """The items of `allow` that are text, each with its place."""
+    items = at(tree, ("allow",))
+    for item in items.items if isinstance(items, Items) else ():
+        if isinstance(item, Scalar) and isinstance(item.value, str):
+            yield item.value, item.span
 
 
 # --- extends ------------------------------------------------------------------------

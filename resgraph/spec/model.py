@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from resgraph.allow import ALLOWABLE
 from resgraph.expr import Expr
 from resgraph.names import Name
 from resgraph.ops.base import Count, Fractional, Positive, Real, Size
@@ -243,6 +244,11 @@ class Train(Model):
         return self
 
 
+AllowedCode = Annotated[
+    StrictStr, WithJsonSchema({"type": "string", "enum": [*ALLOWABLE]})
+]
+
+
 class Spec(Model):
     """A unit topology, the networks built from it, and how they are trained."""
 
@@ -259,3 +265,7 @@ class Spec(Model):
         description="What compile builds: names, and the parameters they set.",
     )
     train: Train = Field(default=Train(), description="The training recipe.")
+    allow: list[AllowedCode] = Field(
+        default=[],
+        description="Codes of warnings and notes that are meant, and not told any more.",
+    )
