@@ -21,6 +21,16 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
+class Example:
+    """Lines that provoke a finding, and the lines of a valid spec that they stand for."""
+
+    wrong: str
+    right: str
+    spec: str | None = None
+    """The valid spec; None: that of `resgraph.codes`."""
+
+
+@dataclass(frozen=True)
 class Code:
     """A kind of finding: its name (`unknown-op`), what it weighs, what it means in a line.
 
@@ -30,6 +40,9 @@ class Code:
     name: str
     severity: Severity
     summary: str
+    why: str = ""
+    """Why it matters."""
+    example: Example | None = None
     by_prove: bool = False
     """Whether `resgraph prove` alone looks for it."""
 

@@ -13,6 +13,7 @@ from resgraph.cli import (
     compiling,
     diffing,
     drawing,
+    explaining,
     exporting,
     inferring,
     planning,
@@ -61,6 +62,7 @@ def common(
 
 for module in (
     compiling,
+    explaining,
     showing,
     drawing,
     proving,
