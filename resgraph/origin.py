@@ -106,7 +106,9 @@ class Source:
     """What makes it foreign code, in words; None where every character is resgraph's."""
 
 
-def read_source(path: Path, spec: Path | None = None) -> Source:
+def read_source(
+    path: Path, spec: Path | None = None, compiler: Compiler | None = None
+) -> Source:
     """A generated file as text, compared with what its spec compiles to.
 
     The spec is the one given, else the one that the first line names, else the copy in a
@@ -118,7 +120,7 @@ def read_source(path: Path, spec: Path | None = None) -> Source:
     if found is None:
         why = f"{path} cannot be compared: its spec {header.spec} is not there"
         return Source(path, text, header, None, None, why)
-    graph = found.graph(Compiler())
+    graph = found.graph(compiler or Compiler())
     return Source(path, text, header, found, graph, _foreign(path, text, header, graph))
 
 

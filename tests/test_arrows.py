@@ -17,15 +17,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part may import of resgraph, beside itself.
 ARROWS = {
     "diagnostics": set(),
+    "codes": {"diagnostics"},
+    "allow": {"codes", "diagnostics"},
     "expr": set(),
     "files": {"diagnostics"},
     "names": set(),
     "seal": {"diagnostics"},
-    "ops": {"diagnostics", "expr", "names"},
-    "spec": {"diagnostics", "expr", "names", "ops"},
-    "graph": {"diagnostics", "expr", "names", "ops"},
-    "graph/build": {"diagnostics", "expr", "names", "ops", "spec", "graph"},
-    "passes": {"diagnostics", "expr", "names", "ops", "graph"},
+    "ops": {"codes", "diagnostics", "expr", "names"},
+    "spec": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
+    "graph": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
+    "graph/build": {"codes", "diagnostics", "expr", "names", "ops", "spec", "graph"},
+    "passes": {"codes", "diagnostics", "expr", "names", "ops", "graph"},
     "emit": {
         "diagnostics",
         "expr",
@@ -39,17 +41,36 @@ ARROWS = {
     },
     "deploy": {"diagnostics", "graph", "ops"},
     "draw": {"diagnostics", "expr", "graph", "ops", "prove"},
-    "compiler": {"diagnostics", "expr", "names", "spec", "graph", "passes"},
+    "compiler": {
+        "allow",
+        "codes",
+        "diagnostics",
+        "expr",
+        "names",
+        "spec",
+        "graph",
+        "passes",
+    },
+    "explain": {"codes", "compiler", "diagnostics", "prove", "spec"},
     "origin": {"compiler", "diagnostics", "emit", "graph", "provenance", "__init__"},
     "provenance": {"diagnostics", "__init__"},
+    "isolation": {"diagnostics"},
     "reference": set(),
     "data": {"diagnostics", "files"},
-    "train": {"data", "diagnostics", "files", "provenance", "seal", "__init__"},
+    "train": {
+        "data",
+        "diagnostics",
+        "files",
+        "isolation",
+        "provenance",
+        "seal",
+        "__init__",
+    },
     "study": {"diagnostics", "files", "train"},
     "infer": {"data", "diagnostics"},
     "serve": {"data", "diagnostics", "infer", "__init__"},
     "plan": {"diagnostics", "graph", "ops"},
-    "prove": {"diagnostics", "expr", "names", "ops", "graph"},
+    "prove": {"allow", "codes", "diagnostics", "expr", "names", "ops", "graph"},
     "report": {
         "compiler",
         "diagnostics",
@@ -68,7 +89,16 @@ ARROWS = {
     },
     "notebook": {"compiler", "diagnostics", "draw", "graph", "report"},
     "diff": {"diagnostics", "draw", "graph", "ops", "prove"},
-    "verify": {"diagnostics", "graph", "ops", "prove", "seal", "train", "infer"},
+    "verify": {
+        "diagnostics",
+        "graph",
+        "infer",
+        "isolation",
+        "ops",
+        "prove",
+        "seal",
+        "train",
+    },
 }
 # Which parts may import each heavy library.
 HOMES = {
@@ -111,8 +141,13 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
+            if node.module != "resgraph":
+                yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_part(name: str) -> bool:
+    return (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()
 
 
 @pytest.mark.parametrize(
@@ -126,9 +161,8 @@ def test_arrows(path: Path) -> None:
         if not name.startswith("resgraph"):
             continue
         pieces = name.split(".")
-        target = pieces[1] if len(pieces) > 1 else "__init__"
-        if (PACKAGE / f"{target}.py").exists() or (PACKAGE / target).is_dir():
-            assert target in ARROWS[here] | {here}, f"{path}: {name}"
+        target = pieces[1] if len(pieces) > 1 and is_part(pieces[1]) else "__init__"
+        assert target in ARROWS[here] | {here}, f"{path}: {name}"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +188,7 @@ def test_the_command_line_starts_light() -> None:
 )
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    assert text.count("\n") <= 320
+    assert text.count("\n") <= 500
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None

@@ -126,7 +126,7 @@ def _trained(order: dict[str, Any]) -> dict[str, Any]:
     except typer.Exit as error:
         return {"code": error.exit_code}
     except ResgraphError as error:
-        tell(error)
+        tell(error, json=order["json"])
         return {"code": error.exit_code}
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -35,7 +35,14 @@ from resgraph.cli.choices import (
     SyncBn,
     TrainDevice,
 )
-from resgraph.cli.common import Json, console, require_file, say, say_json
+from resgraph.cli.common import (
+    Json,
+    console,
+    require_file,
+    say,
+    say_json,
+    telling_compiler,
+)
 from resgraph.cli.planning import AUTO, MemoryBudget
 from resgraph.diagnostics import ResgraphError
 
@@ -123,7 +130,7 @@ def compared(generated: Path) -> Source:
     from resgraph.origin import read_source
 
     try:
-        return read_source(generated)
+        return read_source(generated, compiler=telling_compiler())
     except ResgraphError:
         if os.environ.get("RANK", "0") == "0":
             raise

@@ -33,6 +33,7 @@ from resgraph.cli.common import (
     require_file,
     say,
     say_json,
+    telling_compiler,
     warn,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
@@ -164,7 +165,7 @@ def sources(
     from resgraph.cli.compiling import load_all
     from resgraph.emit import stale, write
 
-    graphs = load_all(specs, network, settings)
+    graphs = load_all(telling_compiler(), specs, network, settings)
     for path in stale(graphs, folder):
         if path.exists():
             raise UsageError(
@@ -185,7 +186,7 @@ def own(file: Path) -> Source:
     """
     from resgraph.origin import read_source
 
-    source = read_source(file)
+    source = read_source(file, compiler=telling_compiler())
     if source.foreign is not None:
         raise ResgraphError(
             source.foreign, f"train it by itself: resgraph train {file.as_posix()}"

@@ -164,11 +164,11 @@ def _conv(call: Call) -> list[Label]:
 
 
 def _batch_norm(call: Call) -> list[Label]:
-    chosen = {
-        "training": bool(call.get("training", False)),
-        "momentum": call.arguments.get("momentum", 0.1),
-        "eps": call.get("eps", 1e-5),
-    }
+    """The momentum is one of training: at inference it does nothing."""
+    training = bool(call.get("training", False))
+    chosen = {"training": training, "eps": call.get("eps", 1e-5)}
+    if training:
+        chosen["momentum"] = call.arguments.get("momentum", 0.1)
     return [_label("batch_norm", **chosen)]
 
 

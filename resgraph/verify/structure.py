@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -24,11 +24,10 @@ class Flows:
     inference: Flow
 
 
-def flows(network: nn.Module, graph: Graph) -> Flows:
-    """Raises `ResgraphError` where the network cannot be traced."""
+def flows(network: nn.Module, shape: Sequence[int]) -> Flows:
+    """On images of this shape. Raises `ResgraphError` where it cannot be traced."""
     return Flows(
-        trace(network, graph.input, training=True),
-        trace(network, graph.input, training=False),
+        trace(network, shape, training=True), trace(network, shape, training=False)
     )
 
 
@@ -40,8 +39,8 @@ class Compared:
     match: Match | None
     training: bool = True
     """Whether the mode in which they differ is that of training."""
-    exactly: bool = False
-    """The same calls in the same order: equal to the last bit."""
+    chances: tuple[int, ...] = ()
+    """For each dropout of theirs, in order, the number of ours that it is."""
 
 
 def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
@@ -64,12 +63,27 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
             return Compared(failed(name, text, span), None, training)
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
-    for mine, other_name in pairs.weights.items():
-        if mine != other_name:
-            text = f"{mine} is used where the spec has {other_name}"
-            node = other_name.rpartition(".")[0]
-            return Compared(failed(name, text, where.get(node)), None)
+    if swapped := _swapped(name, pairs, where):
+        return Compared(swapped, None)
     return Compared(passed(name, _size(ours.training)), pairs)
+
+
+def _swapped(name: str, pairs: Match, where: Mapping[str, Span]) -> Check | None:
+    """A failed check where a tensor stands in the place of another of its shape."""
+    for mine, other in pairs.weights.items():
+        if mine != other:
+            text = f"{mine} is used where the spec has {other}"
+            return failed(name, text, where.get(other.rpartition(".")[0]))
+    return None
+
+
+def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Check:
+    """A model's nodes against the graph's at inference, attributes and names included."""
+    result, where = match(ours, theirs), spans(graph)
+    if isinstance(result, Mismatch):
+        return failed(name, *_explained(result, ours, theirs, where))
+    swapped = _swapped(name, result, where)
+    return swapped or passed(name, f"{_size(ours)}: each node and attribute the spec's")
 
 
 def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compared:
@@ -81,7 +95,21 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
         return Compared(failed(name, text, span), None)
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
-    return Compared(passed(name, f"{_size(ours)}: {how}"), result, exactly=exactly)
+    detail = f"{_size(ours)}: {how}"
+    return Compared(
+        passed(name, detail), result, chances=_chances(ours, theirs, result)
+    )
+
+
+def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
+    """Which of our dropouts each of theirs is, both counted in the order of execution."""
+    mine = {j: i for i, j in pairs.steps.items()}
+    order = [i for i, step in enumerate(ours.steps) if step.op == "dropout"]
+    return tuple(
+        order.index(mine[j])
+        for j, step in enumerate(theirs.steps)
+        if step.op == "dropout"
+    )
 
 
 def _size(ours: Flow) -> str:
