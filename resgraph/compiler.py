@@ -10,7 +10,16 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from resgraph.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
+from resgraph import codes
+from resgraph.allow import judged
+from resgraph.diagnostics import (
+    Diagnostic,
+    SpecError,
+    UsageError,
+    broken,
+    did_you_mean,
+    ordered,
+)
 from resgraph.expr import Expr, ExprError, exact, literal, show
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
@@ -25,9 +34,16 @@ from resgraph.spec.yaml import Mapping as Mapping_
 
 @dataclass
 class Compiler:
-    """Loads specs and builds their graphs; `sources` holds the text of all files read."""
+    """Loads specs and builds their graphs; `sources` holds the text of all files read.
+
+    `warnings` has the warnings and notes of each spec that compiled, by its file, and
+    `allowed` what specs allow. `tell` is called with the former, each once.
+    """
 
     sources: Sources = field(default_factory=Sources)
+    warnings: dict[str, list[Diagnostic]] = field(default_factory=dict)
+    allowed: list[Diagnostic] = field(default_factory=list)
+    tell: Callable[[list[Diagnostic], dict[str, str]], None] | None = None
 
     def graphs(
         self,
@@ -41,7 +57,7 @@ class Compiler:
         `UsageError` for a file that cannot be read or a network that is not there.
         """
         with self._sources_in_errors():
-            return _graphs(load(path, self.sources), network, settings or {})
+            return self._graphs(load(path, self.sources), network, settings or {})
 
     def drafts(
         self,
@@ -59,7 +75,8 @@ class Compiler:
             graphs, findings = _drafts(loaded, network, settings or {})
             if not graphs:
                 raise SpecError(findings)
-        return graphs, self.failure(findings) if findings else None
+            whole = network is None and not settings
+            return graphs, self._judged(loaded, findings, whole)
 
     def names(self, path: Path) -> list[str]:
         """The networks that the spec names. Raises as `graphs` does."""
@@ -81,13 +98,39 @@ class Compiler:
         """
         with self._sources_in_errors():
             loaded = load(path, self.sources)
-            graphs = _graphs(loaded, network, settings or {})
+            graphs = self._graphs(loaded, network, settings or {})
             tree = loaded.tree
             if (network or settings or alone) and loaded.spec:
                 values = _declared(loaded, loaded.spec, network)
                 given = {k: v for k, (v, _) in values.items()} | dict(settings or {})
                 tree = _with_network(tree, graphs[0].name, given)
             return dump(tree)
+
+    def _graphs(
+        self, loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
+    ) -> list[Graph]:
+        graphs, findings = _drafts(loaded, network, settings)
+        whole = network is None and not settings
+        if failure := self._judged(loaded, findings, whole):
+            raise failure
+        return graphs
+
+    def _judged(
+        self, loaded: Loaded, findings: list[Diagnostic], whole: bool
+    ) -> SpecError | None:
+        """Note the findings; as an error, if one of them is. `whole`: of all networks,
+        and so all that the spec's `allow` could be about."""
+        result = judged(findings, loaded.allow)
+        self.allowed = ordered([*self.allowed, *result.allowed])
+        if broken(result.told):
+            return self.failure(result.told)
+        earlier = self.warnings.get(loaded.file, [])
+        told = ordered([*result.told, *(result.unused if whole else [])])
+        self.warnings[loaded.file] = ordered([*earlier, *told])
+        if self.tell:
+            new = [finding for finding in told if finding not in earlier]
+            self.tell(new, self.sources.texts)
+        return None
 
     def failure(self, findings: Iterable[Diagnostic]) -> SpecError:
         """The findings of specs that it has read, as an error that shows their lines."""
@@ -102,15 +145,6 @@ class Compiler:
         except SpecError as error:
             error.sources = self.sources.texts
             raise
-
-
-def _graphs(
-    loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
-) -> list[Graph]:
-    graphs, findings = _drafts(loaded, network, settings)
-    if findings:
-        raise SpecError(findings)
-    return graphs
 
 
 def _drafts(
@@ -129,7 +163,8 @@ def _drafts(
         builder = Builder(loaded.spec, loaded.tree, loaded.file, name, values)
         draft = builder.build()
         graph, found = analyse(draft, [*loaded.findings, *builder.findings])
-        graphs.append(replace(graph, options=_options(network, settings)))
+        options = _options(network, settings)
+        graphs.append(replace(graph, options=options, allow=loaded.allow))
         findings += found
     return graphs, findings
 
@@ -187,11 +222,13 @@ def _declared(loaded: Loaded, spec: Spec, network: str | None) -> dict[str, Sett
         if key not in spec.network.params:
             hint = did_you_mean(key, spec.network.params)
             message = f"the network has no parameter '{key}'"
-            raise SpecError([Diagnostic(message, key_span(loaded.tree, loc), hint)])
+            span = key_span(loaded.tree, loc)
+            unknown = Diagnostic(codes.UNKNOWN_PARAMETER, message, span, hint)
+            raise SpecError([unknown])
         span = at(loaded.tree, loc).span
         if isinstance(value, Expr):
             message = f"'{value}' has parameters, and networks set plain numbers"
-            raise SpecError([Diagnostic(message, span)])
+            raise SpecError([Diagnostic(codes.NOT_CONSTANT, message, span)])
         settings[key] = (exact(value), span)
     return settings
 

@@ -6,6 +6,7 @@ This module imports nothing of resgraph; everything else may import it.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,8 @@ class Code:
     name: str
     severity: Severity
     summary: str
+    by_prove: bool = False
+    """Whether `resgraph prove` alone looks for it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,12 +61,18 @@ class Note:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding: a message, where it is, how to mend it, and what else is involved."""
+    """One finding: its kind, a message, where it is, how to mend it, what else is involved."""
 
+    code: Code
     message: str
     span: Span | None = None
     hint: str | None = None
     notes: tuple[Note, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """That of its code."""
+        return self.code.severity
 
     def sort_key(self) -> tuple[str, int, int, str]:
         """Order findings by place, those without a place first."""
@@ -101,14 +110,13 @@ class UsageError(ResgraphError):
 
 
 class SpecError(ResgraphError):
-    """Findings in a spec, all of one run together, in the order of the text.
+    """Findings in a spec with an error among them, all together in the order of the text.
 
     `sources` maps file names to their text, once known; `str()` then shows the lines.
     """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        unique = {(d.span, d.message): d for d in reversed([*diagnostics])}
-        self.diagnostics = sorted(unique.values(), key=Diagnostic.sort_key)
+        self.diagnostics = ordered(diagnostics)
         self.sources: dict[str, str] = {}
         super().__init__("\n".join(d.message for d in self.diagnostics))
 
@@ -118,6 +126,24 @@ class SpecError(ResgraphError):
     def lines(self) -> list[str]:
         """Every finding, as it is told."""
         return str(self).splitlines()
+
+
+def ordered(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Each finding once, in the order of the text."""
+    unique = {(d.span, d.message): d for d in reversed([*findings])}
+    return sorted(unique.values(), key=Diagnostic.sort_key)
+
+
+def broken(findings: Iterable[Diagnostic]) -> bool:
+    """Whether an error is among them."""
+    return any(finding.severity is Severity.ERROR for finding in findings)
+
+
+def counted(findings: Iterable[Diagnostic]) -> str:
+    """How many there are of each severity: `2 errors, 1 warning`."""
+    counts = Counter(finding.severity for finding in findings)
+    kinds = [(severity.value, counts[severity]) for severity in Severity]
+    return ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in kinds if n)
 
 
 def first_line(error: BaseException) -> str:
@@ -136,26 +162,38 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"known here: {', '.join(names)}" if len(names) <= 30 else None
 
 
-def render(diagnostic: Diagnostic, sources: dict[str, str], kind: str = "error") -> str:
-    """The diagnostic as plain text: `file:line:col: error: ...`, the line, carets, hints.
+def render(diagnostic: Diagnostic, sources: dict[str, str]) -> str:
+    """The finding as plain text: `file:line:col: error[code]: ...`, the line, carets, hints.
 
     `sources` maps a file's name to its text; a file that is absent from it is cited
-    by position alone. `kind` is the word in the place of `error`.
+    by position alone.
     """
-    lines = [*_located(kind, diagnostic.message, diagnostic.span, sources)]
-    for note in diagnostic.notes:
+    label = f"{diagnostic.severity}[{diagnostic.code.name}]"
+    at = (diagnostic.span, sources)
+    return told(label, diagnostic.message, *at, diagnostic.hint, diagnostic.notes)
+
+
+def told(
+    label: str,
+    message: str,
+    span: Span | None,
+    sources: dict[str, str],
+    hint: str | None = None,
+    notes: Iterable[Note] = (),
+) -> str:
+    """The same of anything at a place, with the word or words that say what it is."""
+    lines = [*_located(label, message, span, sources)]
+    for note in notes:
         lines += _located("note", note.message, note.span, sources)
-    if diagnostic.hint:
-        lines.append(f"  hint: {diagnostic.hint}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([f"  hint: {hint}"] if hint else [])])
 
 
 def _located(
-    kind: str, message: str, span: Span | None, sources: dict[str, str]
+    label: str, message: str, span: Span | None, sources: dict[str, str]
 ) -> list[str]:
     if span is None:
-        return [f"{kind}: {message}"]
-    return [f"{span}: {kind}: {message}", *_excerpt(span, sources)]
+        return [f"{label}: {message}"]
+    return [f"{span}: {label}: {message}", *_excerpt(span, sources)]
 
 
 def _excerpt(span: Span, sources: dict[str, str]) -> list[str]:

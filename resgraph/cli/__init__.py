@@ -84,7 +84,7 @@ def main() -> None:
     try:
         app()
     except ResgraphError as error:
-        tell(error)
+        tell(error, json="--json" in sys.argv)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -14,6 +14,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from resgraph.allow import Allow
 from resgraph.diagnostics import Span
 from resgraph.ops import Op, Shape, Weight
 
@@ -176,7 +177,8 @@ class Run:
 class Graph:
     """A network: what is emitted, trained and verified.
 
-    `options` are those of the command line that made it, for the generated file's header.
+    `options` are those of the command line that made it, for the generated file's header;
+    `allow` is what its spec acknowledges.
     """
 
     name: str
@@ -191,6 +193,7 @@ class Graph:
     classes: int | None
     span: Span
     options: str = ""
+    allow: tuple[Allow, ...] = ()
     stem_run: Instance | None = None
     head_run: Instance | None = None
     runs: tuple[tuple[Run, ...], ...] = field(default=())

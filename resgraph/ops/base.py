@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from resgraph import codes
+from resgraph.diagnostics import Code
 from resgraph.expr import Expr, ExprError, exact, literal
 from resgraph.names import Name
 from resgraph.ops.facts import Reach, Role, Saved
@@ -35,10 +37,14 @@ class OpError(ValueError):
     """An op that does not fit its inputs; `field` names the attribute at fault, if one is."""
 
     def __init__(
-        self, message: str, hint: str | None = None, field: str | None = None
+        self,
+        code: Code,
+        message: str,
+        hint: str | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message, self.hint, self.field = message, hint, field
+        self.code, self.message, self.hint, self.field = code, message, hint, field
 
 
 @dataclass(frozen=True)
@@ -122,11 +128,12 @@ class Op(BaseModel):
 
     @classmethod
     def numbers(cls) -> dict[str, NumberField]:
-        """The attributes that may be expressions."""
+        """The attributes that may be expressions, those that may be None among them."""
         return {
             name: meta
             for name, field in cls.model_fields.items()
-            for meta in field.metadata
+            for kind in (field, *get_args(field.annotation))
+            for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
             if isinstance(meta, NumberField)
         }
 
@@ -139,7 +146,9 @@ class Op(BaseModel):
                 try:
                     values[name] = field.settle(value, env)
                 except ExprError as error:
-                    raise OpError(str(error), field=name) from None
+                    raise OpError(
+                        codes.INVALID_NUMBER, str(error), field=name
+                    ) from None
         return self.model_copy(update=values) if values else self
 
     def attributes(self) -> dict[str, Any]:
@@ -285,6 +294,7 @@ def need_map(op: Op, shape: Shape) -> None:
     """Raise `OpError` unless the value is a [C, H, W] map."""
     if len(shape) != 3:
         raise OpError(
+            codes.WRONG_RANK,
             f"{op.kind} needs a [C, H, W] map, and gets the vector {list(shape)}",
             hint="move it before global_avg_pool or flatten",
         )
@@ -295,6 +305,7 @@ def window(op: Op, shape: Shape, kernel: int, stride: int, padding: int) -> Shap
     sides = tuple((side + 2 * padding - kernel) // stride + 1 for side in shape[1:])
     if min(sides) < 1:
         raise OpError(
+            codes.INVALID_ATTRIBUTE,
             f"{op.kind} has a window of {kernel}, larger than its input "
             f"{list(shape)} with padding {padding}",
             field="kernel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resgraph.diagnostics import Diagnostic
+from resgraph.diagnostics import Diagnostic, broken
 from resgraph.graph import Graph
 from resgraph.passes.names import check_names
 from resgraph.passes.output import check_output
@@ -21,15 +21,17 @@ def analyse(
 ) -> tuple[Graph, list[Diagnostic]]:
     """Run every pass: the graph, and all findings, the earlier ones among them.
 
-    Shapes are inferred only for a graph without findings: they would follow from those.
+    A pass may find anything from a note to an error. Shapes are inferred only for a graph
+    without errors: theirs would follow from those.
     """
     findings = [*earlier]
     for check in SYMBOLIC_CHECKS:
         findings += check(graph)
-    if findings:
-        return graph, findings
     for transform in TRANSFORMS:
-        graph, findings = transform(graph)
-        if findings:
+        if broken(findings):
             return graph, findings
-    return graph, [finding for check in TYPED_CHECKS for finding in check(graph)]
+        graph, found = transform(graph)
+        findings += found
+    if not broken(findings):
+        findings += [finding for check in TYPED_CHECKS for finding in check(graph)]
+    return graph, findings

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from resgraph import codes
+from resgraph.allow import Allow
+from resgraph.allow import read as read_allow
 from resgraph.diagnostics import (
     Diagnostic,
     ResgraphError,
+    Span,
     SpecError,
     UsageError,
     did_you_mean,
 )
 from resgraph.spec.errors import explain, location
 from resgraph.spec.model import Spec
-from resgraph.spec.yaml import MAX_BYTES, Entry, Mapping, Scalar, parse, plain
+from resgraph.spec.yaml import (
+    MAX_BYTES,
+    Entry,
+    Items,
+    Mapping,
+    Scalar,
+    at,
+    parse,
+    plain,
+)
 
 MAX_EXTENDS = 8
 
@@ -34,6 +48,7 @@ class Loaded:
     tree: Mapping
     file: str
     findings: tuple[Diagnostic, ...] = ()
+    allow: tuple[Allow, ...] = ()
 
 
 @dataclass
@@ -77,12 +92,21 @@ def load(path: Path, sources: Sources) -> Loaded:
     """
     tree = _merged(path, str(path), sources, ())
     data = plain(tree)
+    allow, refused = read_allow(_allowed(tree), str(path))
     try:
-        return Loaded(Spec.model_validate(data), tree, str(path))
+        spec = Spec.model_validate(data)
+        return Loaded(spec, tree, str(path), tuple(refused), allow)
     except ValidationError as error:
-        findings = tuple(explain(error, tree))
-        spec = _salvage(data, error)
-        return Loaded(spec, tree, str(path), findings)
+        findings = (*refused, *explain(error, tree))
+        return Loaded(_salvage(data, error), tree, str(path), findings, allow)
+
+
+def _allowed(tree: Mapping) -> Iterator[tuple[str, Span]]:
+    """The items of `allow` that are text, each with its place."""
+    items = at(tree, ("allow",))
+    for item in items.items if isinstance(items, Items) else ():
+        if isinstance(item, Scalar) and isinstance(item.value, str):
+            yield item.value, item.span
 
 
 # --- extends ------------------------------------------------------------------------
@@ -99,15 +123,19 @@ def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> 
     target = path.parent / relative
     chain = (*seen, path.resolve())
     if target.resolve() in chain:
-        raise SpecError([Diagnostic(f"'{relative}' extends itself in a circle", span)])
+        message = f"'{relative}' extends itself in a circle"
+        raise SpecError([Diagnostic(codes.CIRCULAR_EXTENDS, message, span)])
     if len(chain) > MAX_EXTENDS:
-        raise SpecError([Diagnostic(f"more than {MAX_EXTENDS} specs in a chain", span)])
+        message = f"more than {MAX_EXTENDS} specs in a chain"
+        raise SpecError([Diagnostic(codes.TOO_LARGE, message, span)])
     try:
         below = _merged(target, str(target), sources, chain)
     except SpecError:
         raise
     except ResgraphError as error:
-        raise SpecError([Diagnostic(error.message, span, error.hint)]) from None
+        unreadable = codes.UNREADABLE_EXTENDS
+        finding = Diagnostic(unreadable, error.message, span, error.hint)
+        raise SpecError([finding]) from None
     rest = {k: v for k, v in tree.entries.items() if k != "extends"}
     return _over(_without_networks(below), replace(tree, entries=rest))
 
