@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from resgraph.verify import state
-from resgraph.verify.labels import function_name, named
+from resgraph.verify.calls import function_name, named
 from resgraph.verify.rounding import Rounding
 
 Numbers = dict[str, dict[str, Tensor]]

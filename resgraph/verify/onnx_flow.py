@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resgraph.verify.calls import Call, Label
 from resgraph.verify.flow import INPUT, Flow, Step, live
-from resgraph.verify.labels import Call, Label, labels
+from resgraph.verify.labels import labels
 from resgraph.verify.runtime import OnnxModel, OnnxNode
 from resgraph.verify.trace import BATCH
 
@@ -25,11 +26,13 @@ Array = NDArray[Any]
 
 def onnx_flow(model: OnnxModel) -> Flow:
     """The steps that reach the model's `logits`; `scope` is a node's name."""
-    reader = _Reader(model.weights(), model.constants(), model.shapes(BATCH))
+    shapes = model.shapes(BATCH)
+    reader = _Reader(model.weights(), model.constants(), shapes)
     for node in model.nodes():
         reader.read(node)
-    steps, last, _ = live(reader.steps, reader.values.get(_OUTPUT, INPUT))
-    return Flow(tuple(steps), last, "")
+    last = reader.values.get(_OUTPUT, INPUT)
+    steps, place = live(reader.steps, last)
+    return Flow(tuple(steps), place[last], "", shapes["input"][1:])
 
 
 @dataclass
@@ -63,11 +66,9 @@ class _Reader:
     def _step(
         self, label: Label, inputs: tuple[int, ...], weights: Any, node: OnnxNode
     ) -> int:
-        if label[0] == "reshape" and inputs[0] != INPUT:
-            last = self.steps[inputs[0]]
-            inputs = last.inputs if last.op == "reshape" else inputs
         shape = self.shapes.get(node.outputs[0], (0,))[1:]
-        step = Step(label[0], label[1], inputs, weights, node.name, shape)
+        shape = shape if label.shape is None else label.shape
+        step = Step(label.op, label.attributes, inputs, weights, node.name, shape)
         self.steps.append(step)
         return len(self.steps) - 1
 
@@ -82,13 +83,21 @@ class _Reader:
                 for name in node.inputs
                 if name in self.constants
             )
-            label = (f"onnx.{node.op}", (*chosen, *constants))
+            label = Label(f"onnx.{node.op}", (*chosen, *constants))
             return [label], [(str(i), name) for i, name in enumerate(node.inputs)]
         name, arguments, roles = told
-        before = self.shapes.get(node.inputs[0], ())
-        after = self.shapes.get(node.outputs[0], before if name == "clone" else ())
-        zeros = tuple(False for _ in node.inputs)
-        return labels(Call(name, arguments, before, after, zeros)), roles
+        shapes = tuple(self._shape(i) for i in node.inputs if self._is_value(i))
+        after = self.shapes.get(node.outputs[0], ())
+        return labels(
+            Call(name, arguments, shapes, after, (None,) * len(shapes))
+        ), roles
+
+    def _is_value(self, name: str) -> bool:
+        return name in self.values or name in self.weights
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        weight = self.weights.get(name)
+        return self.shapes.get(name, ()) if weight is None else tuple(weight.shape)
 
     def number(self, name: str) -> float | None:
         """A constant of one number."""
@@ -275,9 +284,9 @@ def _pad(node: OnnxNode, reader: _Reader) -> Told | None:
     if value is None or len(node.inputs) > 3:
         return None
     rank = len(pads) // 2
-    amounts = [
-        n for axis in range(rank - 1, -1, -1) for n in (pads[axis], pads[axis + rank])
-    ]
+    if pads[0] or pads[rank]:  # of the images
+        return None
+    amounts = [pads[k] for axis in range(rank - 1, 0, -1) for k in (axis, axis + rank)]
     return "pad", {"input": None, "pad": tuple(amounts), "value": value}, []
 
 

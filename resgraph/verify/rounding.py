@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from resgraph.verify.labels import function_name, named, pair
+from resgraph.verify.calls import function_name, named, pair
 
 DOUBLE, SINGLE = 2.0**-53, 2.0**-24
 """Unit roundoffs of float64 and float32."""

@@ -9,8 +9,8 @@ from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.verify.flow import INPUT, Flow, Step
-from resgraph.verify.isomorphism import Match, Mismatch, match
+from resgraph.verify.flow import Flow
+from resgraph.verify.isomorphism import Match, Mismatch, Place, match
 from resgraph.verify.places import spans
 from resgraph.verify.report import Check, failed, passed
 from resgraph.verify.trace import trace
@@ -51,15 +51,9 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
         match(ours.training, theirs.training),
         match(ours.inference, theirs.inference),
     ]
-    for training, flow, other, result in zip(
-        (True, False),
-        (ours.training, ours.inference),
-        (theirs.training, theirs.inference),
-        found,
-        strict=True,
-    ):
+    for training, result in zip((True, False), found, strict=True):
         if isinstance(result, Mismatch):
-            text, span = _explained(result, flow, other, where)
+            text, span = _explained(result, ("the module", "the spec"), where)
             return Compared(failed(name, text, span), None, training)
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
@@ -81,7 +75,7 @@ def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Check:
     """A model's nodes against the graph's at inference, attributes and names included."""
     result, where = match(ours, theirs), spans(graph)
     if isinstance(result, Mismatch):
-        return failed(name, *_explained(result, ours, theirs, where))
+        return failed(name, *_explained(result, ("the model", "the spec"), where))
     swapped = _swapped(name, result, where)
     return swapped or passed(name, f"{_size(ours)}: each node and attribute the spec's")
 
@@ -91,7 +85,7 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        text, span = _explained(result, ours, theirs, spans(graph))
+        text, span = _explained(result, (graph.name, what), spans(graph))
         return Compared(failed(name, text, span), None)
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
@@ -116,25 +110,46 @@ def _size(ours: Flow) -> str:
     return f"isomorphic, {len(ours.steps):,} ops"
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One of two networks that are compared, in the words of a message."""
+
+    name: str
+    place: Place | None
+    """Where it parts from the other."""
+
+    def __str__(self) -> str:
+        if self.place is None:
+            return f"{self.name} has nothing more"
+        step = self.place.step
+        scope = f" ({step.scope})" if step.scope else ""
+        return f"{self.name} has {step}{scope}"
+
+
 def _explained(
-    mismatch: Mismatch, ours: Flow, theirs: Flow, where: Mapping[str, Span]
+    found: Mismatch, names: tuple[str, str], where: Mapping[str, Span]
 ) -> tuple[str, Span | None]:
-    """The first difference in words, and the spec's line if a node of it is known."""
-    mine = None if mismatch.ours is None else ours.steps[mismatch.ours]
-    other = None if mismatch.theirs is None else theirs.steps[mismatch.theirs]
-    after = _after(mine, ours) if mine else _after(other, theirs) if other else ""
-    has = f"has {mine}" if mine else "has nothing more"
-    wanted = f"{other}" if other else "nothing more"
-    scope = other.scope if other else ""
-    name = f" ({scope})" if scope else ""
-    span = where.get(scope) or (where.get(mine.scope) if mine else None)
-    return f"{after}it {has}, and should have {wanted}{name}: {mismatch.why}", span
+    """The first difference in words, and the spec's line if a node of it is known.
+
+    `names` are those of our network and of the other one.
+    """
+    ours, theirs = (
+        _Side(name, place)
+        for name, place in zip(names, (found.our_place, found.their_place), strict=True)
+    )
+    first = ours.place or theirs.place
+    scopes = [place.step.scope for place in (theirs.place, ours.place) if place]
+    span = next((where[scope] for scope in scopes if scope in where), None)
+    after = _after(first) if first else ""
+    return f"{after}{ours}, and {theirs}: {found.why}", span
 
 
-def _after(step: Step, flow: Flow) -> str:
-    """What the step comes after."""
+def _after(place: Place) -> str:
+    """What the step comes after: the last of it, if that is much."""
     names = [
-        "the input" if i == INPUT else f"{flow.steps[i].op} in {flow.steps[i].scope}"
-        for i in step.inputs
+        "the input" if step is None else f"{step.op} in {step.scope}"
+        for step in place.sources[-2:]
     ]
-    return f"after {' and '.join(names)} " if names else ""
+    more = len(place.sources) - len(names)
+    rest = f" and {more} others" if more else ""
+    return f"after {' and '.join(names)}{rest} " if names else ""
