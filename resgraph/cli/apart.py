@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from resgraph.cli.common import tell, warn
+from resgraph.cli.common import tell, warn_of
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.files import read_json, write_json
 
@@ -43,9 +43,7 @@ def train_apart(
     from resgraph.train.trial import tried
 
     if os.environ.get("RANK", "0") == "0":
-        warn(
-            f"{source.foreign}\n  it is foreign code, and runs in a process of its own"
-        )
+        warn_of(source)
         tried(source.path, source.text)
     with tempfile.TemporaryDirectory(prefix="resgraph-") as folder:
         order, report = Path(folder) / "order.json", Path(folder) / "report.json"

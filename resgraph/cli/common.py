@@ -26,6 +26,8 @@ from resgraph.diagnostics import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resgraph.origin import Source
+
 Specs = Annotated[
     list[Path],
     typer.Argument(help="Spec files.", metavar="SPEC...", show_default=False),
@@ -67,6 +69,11 @@ def console() -> Console:
 def warn(text: str) -> None:
     """What the user should know beside the result, on stderr."""
     print(f"note: {text}", file=sys.stderr)
+
+
+def warn_of(source: Source) -> None:
+    """Say that a generated file is not resgraph's own, and in what it differs."""
+    warn(f"{source.foreign}\n  it is foreign code, and runs in a process of its own")
 
 
 def require_file(path: Path) -> None:

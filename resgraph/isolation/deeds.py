@@ -73,10 +73,8 @@ class Watch:
         """All that was noted so far, and what is another now than before the file ran."""
         for stream in self.streams:  # what was printed counts from here on
             stream.flush()
-        left = (
-            sys._current_frames().keys() - self.threads
-        )  # no event tells of their start
-        threads = ["leaves a thread running"] if left else []
+        more = _thread._count() > self.threads  # no event tells of their start
+        threads = ["leaves a thread running"] if more else []
         return list(dict.fromkeys([*self.noted, *threads, *self._replaced()]))
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
