@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from resgraph.isolation.messages import Arrays
 
 LIMIT = 600.0
-"""Seconds for one answer. The slowest, three training steps of a thousand layers on one
-core, takes about one minute; what takes ten times as long does not end."""
+"""Seconds for one answer. The slowest, a training step of a thousand layers in float64 on one
+core, takes less than a minute; what takes ten times as long does not end."""
+READY = "ready"
 _TICK = 0.2
 _BOOT = (
     "import os, sys, importlib; sys.path[:] = sys.argv.pop(1).split(os.pathsep); "
@@ -59,7 +60,7 @@ class Child:
     def __init__(self, module: str, file: Path, verdict: str) -> None:
         self.file = str(file)
         self.verdict = verdict
-        self.doing = f"it started {module}"
+        self.doing = "resgraph is imported"
         self.count = 0
         self._folder = tempfile.TemporaryDirectory(prefix="resgraph-")
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
@@ -104,13 +105,15 @@ class Child:
         Raises `ResgraphError` for an error in the child, for one that has ended or takes
         longer than `LIMIT`, for an answer that is not whole, and for deeds.
         """
+        if self.count == 0:
+            self._await(READY, 600.0)
         number, self.count, self.doing = self.count, self.count + 1, doing
         folder = Path(self._folder.name)
         asked = Message({"question": question, **values}, arrays or {})
         write_message(folder / f"question-{number}", asked)
         with contextlib.suppress(OSError):  # it has ended: `_await` says how
             self._line.sendall(b"\n")
-        self._await(number, time.monotonic() + LIMIT)
+        self._await(str(number), LIMIT)
         try:
             answer = read_message(folder / f"answer-{number}")
         except (OSError, ValueError) as error:
@@ -142,8 +145,9 @@ class Child:
 
     # --- waiting --------------------------------------------------------------------------
 
-    def _await(self, number: int, deadline: float) -> None:
-        """Return when the child says that it has answered."""
+    def _await(self, wanted: str, limit: float) -> None:
+        """Return when the child says this: that it is ready, or has answered."""
+        deadline = time.monotonic() + limit
         while (said := self._said()) is None or said.startswith("@"):
             if said is not None:
                 self.doing = visible(said[1:])
@@ -152,9 +156,9 @@ class Child:
             elif time.monotonic() > deadline:
                 where = self._stopped_at()
                 raise self.error(
-                    f"it gives no answer within {LIMIT:g} s while {self.doing}{where}"
+                    f"it gives no answer within {limit:g} s while {self.doing}{where}"
                 )
-        if said != str(number):
+        if said != wanted:
             raise self.error("it answers what was not asked")
 
     def _said(self) -> str | None:

@@ -33,6 +33,7 @@ def serve(handlers: Mapping[str, Handler]) -> None:
     faulthandler.enable(os.fdopen(os.dup(2), "w"))
     line, here, end = socket.socket(fileno=int(fd)), os.getpid(), os._exit
     watch = Watch(file)
+    line.sendall(b"ready\n")
     for number, _ in enumerate(line.makefile("r")):
         question = read_message(Path(folder) / f"question-{number}")
         answer = _answered(

@@ -38,6 +38,7 @@ def status() -> str:
     return str(json.loads((Path("run") / "run.json").read_text())["status"])
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("case", CASES)
 def test_an_attack_is_not_trained(case: str, tiny: Path) -> None:
     tiny.write_text(planted(tiny.read_text(), *CASES[case]))
