@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from resgraph.diagnostics import ResgraphError, visible
-from resgraph.isolation.messages import Message, read_message, write_message
+from resgraph.isolation.messages import READY, Message, read_message, write_message
 
 if TYPE_CHECKING:
     from resgraph.isolation.messages import Arrays
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 LIMIT = 600.0
 """Seconds for one answer. The slowest, a training step of a thousand layers in float64 on one
 core, takes less than a minute; what takes ten times as long does not end."""
-READY = "ready"
 _TICK = 0.2
 _BOOT = (
     "import os, sys, importlib; sys.path[:] = sys.argv.pop(1).split(os.pathsep); "

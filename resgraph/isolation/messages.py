@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[np.generic]]
 
+READY = "ready"
+"""What the child says first, when all is imported but the file."""
 _ENTRY = "resgraph.message"
 
 
@@ -33,7 +35,7 @@ def write_message(path: Path, message: Message) -> None:
     import numpy as np
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(a) for name, a in message.arrays.items()}
+    arrays = {name: np.asarray(a, order="C") for name, a in message.arrays.items()}
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_bytes(save(arrays, {_ENTRY: json.dumps(dict(message.values))}))
     unfinished.replace(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.isolation.deeds import Watch
-from resgraph.isolation.messages import Message, read_message, write_message
+from resgraph.isolation.messages import READY, Message, read_message, write_message
 
 At = Callable[[str], None]
 """Tells the parent what is being done, for the case that it never ends."""
@@ -33,7 +33,7 @@ def serve(handlers: Mapping[str, Handler]) -> None:
     faulthandler.enable(os.fdopen(os.dup(2), "w"))
     line, here, end = socket.socket(fileno=int(fd)), os.getpid(), os._exit
     watch = Watch(file)
-    line.sendall(b"ready\n")
+    line.sendall(f"{READY}\n".encode())
     for number, _ in enumerate(line.makefile("r")):
         question = read_message(Path(folder) / f"question-{number}")
         answer = _answered(
