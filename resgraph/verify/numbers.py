@@ -207,10 +207,10 @@ def rate(found: Numbers, tensors: Mapping[str, Tensor], most: float) -> float:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """For torch: the kernels of a few images are too small to be shared between threads."""
+def threads(count: int) -> Iterator[None]:
+    """So many for torch, for a while."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

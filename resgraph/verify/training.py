@@ -45,6 +45,7 @@ class Reference:
     batch: Batch
     sgd: Sgd
     seed: int = 0
+    steps: int = STEPS
     points: list[Point] = field(default_factory=list, init=False)
     exact: list[Numbers] = field(default_factory=list, init=False)
     """Of inference, and of each step."""
@@ -54,7 +55,7 @@ class Reference:
         """Train by the formula of SGD, at a rate that leaves something of the weights."""
         self.exact = [inference(self.subject, self.start, self.batch.images)]
         point = Point(self.start)
-        for k in range(STEPS):
+        for k in range(self.steps):
             found = gradients(self.subject, point, self.batch)
             if k == 0:
                 lr = rate(found, self.start, self.sgd.lr)
@@ -111,7 +112,7 @@ class Comparison:
         yield self._check(INFERENCE, [0])
         for quantity in exact[1]:
             if quantity == UPDATES:
-                yield self._check(quantity, [*range(1, STEPS + 1)])
+                yield self._check(quantity, [*range(1, len(exact))])
             else:
                 yield self._check(quantity, [1])
 

@@ -18,7 +18,7 @@ from resgraph.verify import declared, numbers, state
 from resgraph.verify.flow import Flow
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.models import OnnxComparison, weights_of
+from resgraph.verify.models import Inference, OnnxComparison, weights_of
 from resgraph.verify.numbers import Batch, Sgd
 from resgraph.verify.parting import parted
 from resgraph.verify.report import Check, Verdict, skipped, unproven
@@ -67,6 +67,10 @@ class Options:
     seed: int = 0
     structure_only: bool = False
     device: str = "cpu"
+    steps: int = numbers.STEPS
+    """Steps of training."""
+    threads: int = 1
+    """Of torch: the kernels of a few images are too small to be shared between several."""
 
 
 def verify(subject: Subject, options: Options) -> Iterator[Check]:
@@ -76,7 +80,7 @@ def verify(subject: Subject, options: Options) -> Iterator[Check]:
     cannot be traced or does not construct.
     """
     provider_for(options.device)  # what cannot be had is told before any work
-    with numbers.one_thread():
+    with numbers.threads(options.threads):
         yield from _Verification(subject, options).checks()
 
 
@@ -195,7 +199,12 @@ class _Verification:
 
     def _comparison(self, theirs: numbers.Subject, what: str) -> Comparison:
         reference = Reference(
-            theirs, self._doubles, self.batch.double(), self._sgd, self.options.seed
+            theirs,
+            self._doubles,
+            self.batch.double(),
+            self._sgd,
+            self.options.seed,
+            self.options.steps,
         )
         return Comparison(self.graph, self.subject.witness, reference, self.meant, what)
 
@@ -266,8 +275,11 @@ class _Verification:
             for size in self.options.sizes
         ]
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
-        meant = self._filled(self.start, single=True)
-        yield from OnnxComparison(self.graph, model, meant).checks(batches, devices)
+        inference = Inference(self.graph, self._filled(self.start, single=True))
+        for device in devices:
+            logits = self.subject.witness.logits(self.start, batches[-1], device)
+            yield inference.judged(f"torch on {device}", logits, batches[-1])
+        yield from OnnxComparison(inference, model).checks(batches, devices)
 
     def _identity(self) -> Iterator[Check]:
         """The paper's equations, where the topology has identity paths."""

@@ -61,7 +61,7 @@ def test_a_spec_a_source_and_a_model(folder: Path) -> None:
             ("generated/resnet20.onnx",),
         )
     ]
-    assert len(names[0]) == 17
+    assert len(names[0]) == 18
     assert names[0] == names[1] == names[2] - {"parameters: ONNX"}
 
 
