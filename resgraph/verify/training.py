@@ -103,6 +103,7 @@ class Comparison:
     reference: Reference
     meant: Interpreter
     what: str
+    _divergences: dict[bool, Divergence | None] = field(default_factory=dict)
     largest: float = field(default=0.0, init=False)
     """The largest relative error that passed."""
 
@@ -148,7 +149,10 @@ class Comparison:
         )
 
     def _failed(self, name: str, quantity: str, far: Deviation) -> Check:
-        divergence = self._first_divergence(quantity != INFERENCE)
+        training = quantity != INFERENCE
+        if training not in self._divergences:
+            self._divergences[training] = self._first_divergence(training)
+        divergence = self._divergences[training]
         if divergence is not None:
             return failed(name, f"{far}; {divergence}", divergence.place.span)
         return failed(name, str(far), self._span(far.name))
