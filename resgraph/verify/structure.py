@@ -9,7 +9,7 @@ from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.verify.flow import Flow
+from resgraph.verify.flow import Flow, Step
 from resgraph.verify.isomorphism import Match, Mismatch, Place, match
 from resgraph.verify.places import spans
 from resgraph.verify.report import Check, failed, passed
@@ -118,10 +118,13 @@ def _explained(
 
 def _after(place: Place) -> str:
     """What the step comes after: the last of it, if that is much."""
-    names = [
-        "the input" if step is None else f"{step.op} in {step.scope}"
-        for step in place.sources[-2:]
-    ]
+    names = [_named(step) for step in place.sources[-2:]]
     more = len(place.sources) - len(names)
     rest = f" and {more} others" if more else ""
     return f"after {' and '.join(names)}{rest} " if names else ""
+
+
+def _named(step: Step | None) -> str:
+    if step is None:
+        return "the input"
+    return f"{step.op} in {step.scope}" if step.scope else step.op

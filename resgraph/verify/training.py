@@ -100,7 +100,8 @@ class Comparison:
         nodes, pairs = match(flows[0], meant), match(flows[0], flows[1])
         if not (isinstance(nodes, Match) and isinstance(pairs, Match)):
             return None
-        names = {i: meant.steps[j].scope for i, j in nodes.steps.items()}
+        in_both = {i: j for i, j in nodes.steps.items() if i in pairs.steps}
+        names = {i: meant.steps[j].scope for i, j in in_both.items()}
         places = [{i: i for i in names}, pairs.steps, pairs.steps]
         for flow, place in zip(flows, places, strict=True):
             values.append({name: flow.values[place[i]] for i, name in names.items()})
