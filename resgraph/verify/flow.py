@@ -16,6 +16,9 @@ INPUT = -1
 """The network's input, among the inputs of a step."""
 
 
+_USUAL = ("dilation=1", "groups=1")
+
+
 @dataclass(frozen=True)
 class Step:
     """One op in a network: what it computes, from which steps, with which tensors."""
@@ -39,9 +42,11 @@ class Step:
 
     def __str__(self) -> str:
         chosen = [_short(k, v) for k, v in self.attributes if k != "training"]
-        shape = next((s for r, _, s in self.weights if r == "weight"), None)
-        sizes = ["x".join(map(str, shape))] if shape else []
-        return f"{self.op}({', '.join([*sizes, *chosen])})"
+        shapes = {role: shape for role, _, shape in self.weights}
+        sizes = ["x".join(map(str, shapes["weight"]))] if "weight" in shapes else []
+        bias = ["bias"] if self.op in ("conv2d", "linear") and "bias" in shapes else []
+        told = [text for text in chosen if text not in _USUAL]
+        return f"{self.op}({', '.join([*sizes, *bias, *told])})"
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,9 @@ def _window(call: Call) -> tuple[tuple[int, ...], ...]:
     return kernel, stride, pair(call.get("padding", 0))
 
 
+_DEFAULTS = {"dilation": 1, "ceil_mode": False, "count_include_pad": True}
+
+
 def _told(
     call: Call,
     kernel: tuple[int, ...],
@@ -113,7 +116,8 @@ def _told(
     """A pooling's arguments as its network has them."""
     chosen = {"kernel": kernel, "stride": stride, "padding": padding}
     texts = [f"{k}={v[0] if v[0] == v[1] else v}" for k, v in chosen.items()]
-    texts += [f"{k}={call.arguments[k]}" for k in others if k in call.arguments]
+    given = {k: call.arguments[k] for k in others if k in call.arguments}
+    texts += [f"{k}={v}" for k, v in given.items() if v != _DEFAULTS[k]]
     return ", ".join(texts)
 
 

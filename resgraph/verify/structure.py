@@ -9,7 +9,7 @@ from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.verify.flow import Flow
+from resgraph.verify.flow import Flow, Step
 from resgraph.verify.isomorphism import Match, Mismatch, Place, match
 from resgraph.verify.places import spans
 from resgraph.verify.report import Check, failed, passed, unproven
@@ -115,10 +115,10 @@ def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
     """Which of our dropouts each of theirs is, both counted in the order of execution."""
     mine = {j: i for i, j in pairs.steps.items()}
     order = [i for i, step in enumerate(ours.steps) if step.op == "dropout"]
+    others = [j for j, step in enumerate(theirs.steps) if step.op == "dropout"]
     return tuple(
-        order.index(mine[j])
-        for j, step in enumerate(theirs.steps)
-        if step.op == "dropout"
+        order.index(mine[j]) if mine.get(j) in order else k
+        for k, j in enumerate(others)
     )
 
 
@@ -173,11 +173,13 @@ def as_unproven(compared: Compared, bound: float) -> Check:
 
 def _after(place: Place) -> str:
     """What the step comes after: the last of it, if that is much."""
-    names = ["the input" if step is None else _at(step) for step in place.sources[-2:]]
+    names = [_named(step) for step in place.sources[-2:]]
     more = len(place.sources) - len(names)
     rest = f" and {more} others" if more else ""
     return f"after {' and '.join(names)}{rest}, " if names else ""
 
 
-def _at(step: Step) -> str:
+def _named(step: Step | None) -> str:
+    if step is None:
+        return "the input"
     return f"{step.op} in {step.scope}" if step.scope else step.op

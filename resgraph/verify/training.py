@@ -175,7 +175,8 @@ class Comparison:
             with Rounding(DOUBLE, seed=run):
                 return recorded(reference.subject, start, images, training)
 
-        names = {i: meant.steps[j].scope for i, j in nodes.steps.items()}
+        in_both = {i: j for i, j in nodes.steps.items() if i in pairs.steps}
+        names = {i: meant.steps[j].scope for i, j in in_both.items()}
         mine = {name: ours.values[i] for i, name in names.items()}
 
         def named(flow: Flow) -> dict[str, Tensor]:
