@@ -13,11 +13,14 @@ from math import inf, prod
 from typing import Any
 
 from resgraph.verify import spatial, windows
-from resgraph.verify.calls import label
+from resgraph.verify.calls import Label, label
 from resgraph.verify.flow import Flow, Step
-from resgraph.verify.labels import POINTWISE, affine, concatenation, rounded
+from resgraph.verify.labels import POINTWISE, affine, concatenation
 from resgraph.verify.normal import Builder, Normal, Rule, normal
-from resgraph.verify.windows import Edge, Shown
+from resgraph.verify.windows import Axis
+
+TINY = 1e-12
+"""A factor up to this is what rounding leaves of 0."""
 
 
 def normalised(flow: Flow) -> Normal:
@@ -57,6 +60,17 @@ def _norm_behind_reshape(made: Builder, step: Step) -> int | None:
 def _reshaped(made: Builder, step: Step, source: int) -> int:
     """A value in the shape of the step."""
     return made.chain(step, source, [label("reshape", shape=step.shape)])
+
+
+def _permute(made: Builder, step: Step) -> int | None:
+    """Axes that are moved twice are moved once, or back."""
+    before = made.get(step.inputs[0], "permute")
+    if before is None:
+        return None
+    inner = _of(before, "order")
+    order = tuple(inner[i] for i in _of(step, "order"))
+    moved = [] if order == tuple(sorted(order)) else [label("permute", order=order)]
+    return made.chain(step, before.inputs[0], moved)
 
 
 def _subsample(made: Builder, step: Step) -> int | None:
@@ -204,11 +218,11 @@ def _conv_of_pad(made: Builder, step: Step) -> int | None:
     if pad is None or _of(pad, "value", 0.0) or any(_of(pad, "amounts")[4:]):
         return None
     left, right, top, bottom, _, _ = _of(pad, "amounts")
-    rows, columns = _of(step, "padding")
-    edges = rows.padded(top, bottom), columns.padded(left, right)
-    if None in edges:
+    rows, columns = _of(step, "taps")
+    taps = rows.padded(top, bottom), columns.padded(left, right)
+    if None in taps:
         return None
-    return made.add(_chosen(step, (*pad.inputs, *step.inputs[1:]), padding=edges))
+    return made.add(_chosen(step, (*pad.inputs, *step.inputs[1:]), taps=taps))
 
 
 def _conv_of_pixels(made: Builder, step: Step) -> int | None:
@@ -216,26 +230,21 @@ def _conv_of_pixels(made: Builder, step: Step) -> int | None:
     pixels = made.get(step.inputs[0], "subsample")
     if pixels is None or _kernel(step) != (1, 1) or _is_padded(step):
         return None
-    sizes, counts = made.shape(pixels.inputs[0])[1:], step.shape[1:]
-    factors = [s.key for s in _of(step, "stride")]
-    strides = [a * b for a, b in zip(factors, _of(pixels, "steps"), strict=True)]
-    edges = [
-        Edge(0, windows.last_read(n, s, 1, 1) - size, 0)
-        for n, s, size in zip(counts, strides, sizes, strict=True)
-    ]
-    shown = [
-        Shown(s if n > 1 else 1, str(s)) for s, n in zip(strides, counts, strict=True)
-    ]
-    return made.add(
-        _chosen(step, pixels.inputs, stride=tuple(shown), padding=tuple(edges))
+    parts = zip(
+        _of(step, "taps"),
+        _of(pixels, "steps"),
+        made.shape(pixels.inputs[0])[1:],
+        strict=True,
     )
+    taps = [replace(t, size=n, stride=t.stride * s) for t, s, n in parts]
+    return made.add(_chosen(step, pixels.inputs, taps=tuple(taps)))
 
 
 def _conv_of_all(made: Builder, step: Step) -> int | None:
     """A convolution with one window, which is the map, is a linear layer."""
     shape = made.shape(step.inputs[0])
     whole = _kernel(step) == shape[1:] and step.shape[1:] == (1, 1)
-    dilated = any(d.key != 1 for d in _of(step, "dilation", ()))
+    dilated = any(t.dilation > 1 and t.kernel > 1 for t in _of(step, "taps"))
     if not whole or dilated or _is_padded(step) or _of(step, "groups") != 1:
         return None
     (role, name, kernel), *rest = step.weights
@@ -255,7 +264,7 @@ def _kernel(step: Step) -> tuple[int, ...] | None:
 
 
 def _is_padded(step: Step) -> bool:
-    return any(e.left or e.beyond > 0 for e in _of(step, "padding"))
+    return any(taps.is_padded for taps in _of(step, "taps"))
 
 
 def _pool_of_pad(made: Builder, step: Step) -> int | None:
@@ -267,25 +276,32 @@ def _pool_of_pad(made: Builder, step: Step) -> int | None:
     pad = made.get(step.inputs[0], "pad")
     if pad is None or min(_of(pad, "amounts")) < 0 or any(_of(pad, "amounts")[4:]):
         return None
+    op, axes, told = _windows(made, step)
     value = _of(pad, "value", 0.0)
     harmless = value == 0 and made.never_negative(pad.inputs[0])
-    if step.op == "max_pool2d" and not (value == -inf or harmless):
-        return None
-    if step.op == "avg_pool2d" and value != 0:
+    if value != 0 if op == "avg_pool2d" else value != -inf and not harmless:
         return None
     left, _, top, _, _, _ = _of(pad, "amounts")
     sizes = made.shape(pad.inputs[0])[1:]
-    shown = _of(step, "windows")
-    axes = [
+    kept = [
         windows.unpadded(axis, start, size)
-        for axis, start, size in zip(shown.key, (top, left), sizes, strict=True)
+        for axis, start, size in zip(axes, (top, left), sizes, strict=True)
     ]
-    if None in axes:
+    if None in kept:
         return None
-    kept = [axis for axis in axes if axis is not None]
-    told = f"{shown.text}, after {pad}"
-    found = spatial.pooling(step.op, kept, told, sizes)
+    inner = [axis for axis in kept if axis is not None]
+    found = spatial.pooling(op, inner, f"{told}, after {pad}", sizes)
     return made.chain(step, pad.inputs[0], [] if found is None else [found])
+
+
+def _windows(made: Builder, step: Step) -> tuple[str, Sequence[Axis], str]:
+    """A pooling as one with windows: its op, the windows, and how they are told."""
+    if step.op in spatial.GLOBAL:
+        shown = _of(step, "windows")
+        return step.op, shown.key, shown.text
+    op = next(op for op, whole in spatial.GLOBAL.items() if whole == step.op)
+    sizes = made.shape(step.inputs[0])[1:]
+    return op, [windows.adaptive_axis(n, 1, op == "avg_pool2d") for n in sizes], "all"
 
 
 # --- means, sums and maxima over axes -----------------------------------------------------
@@ -308,6 +324,19 @@ def _reduction(made: Builder, step: Step) -> int | None:
         return _reshaped(made, step, source)
     pooled = label(whole)._replace(shape=(channels, 1, 1))
     return _reshaped(made, step, made.chain(step, source, [pooled]))
+
+
+def _of_affine(made: Builder, step: Step) -> int | None:
+    """The mean of a multiple is the multiple of the mean."""
+    shaped = made.get(step.inputs[0], "reshape")
+    inner = made.get((shaped or step).inputs[0], "affine")
+    if inner is None or 0 in _of(step, "axes", ()):
+        return None
+    (source,) = inner.inputs
+    if shaped:
+        source = _reshaped(made, shaped, source)
+    mean = made.add(replace(step, inputs=(source,)))
+    return made.chain(step, mean, [Label("affine", inner.attributes)])
 
 
 def _same_channels(made: Builder, index: int, op: str, channels: int) -> int | None:
@@ -347,6 +376,21 @@ def _of_stack(made: Builder, step: Step) -> int | None:
 # --- arithmetic ---------------------------------------------------------------------------
 
 
+def _stretched(made: Builder, step: Step) -> int | None:
+    """Arithmetic repeats rows and columns by itself."""
+    before = [made.get(j, "expand") for j in step.inputs]
+    inputs = tuple(
+        j if b is None else b.inputs[0]
+        for j, b in zip(step.inputs, before, strict=True)
+    )
+    shapes = [made.shape(j) for j in inputs]
+    ranks = {len(shape) for shape in shapes}
+    if inputs == step.inputs or len(ranks) > 1:
+        return None
+    whole = tuple(map(max, *shapes)) == step.shape
+    return made.add(replace(step, inputs=inputs)) if whole else None
+
+
 def _linear_form(made: Builder, step: Step) -> int | None:
     """Sums, differences and multiples: numbers times values, plus a number.
 
@@ -354,7 +398,7 @@ def _linear_form(made: Builder, step: Step) -> int | None:
     """
     terms: dict[int, float] = {}
     offset = _collect(made, step, 1.0, terms)
-    left = [(j, factor) for j, factor in terms.items() if factor != 0]
+    left = [(j, factor) for j, factor in terms.items() if abs(factor) > TINY]
     if step.shape not in {made.shape(j) for j, _ in left}:
         return None  # nothing is left, or what is left is smaller
     if len(left) == 1:
@@ -391,7 +435,7 @@ def _term(made: Builder, index: int, factor: float, terms: dict[int, float]) -> 
     total = made.get(index, "add")
     if total and made.used_once(index):
         return _collect(made, total, factor, terms)
-    terms[index] = rounded(terms.get(index, 0.0) + factor)
+    terms[index] = terms.get(index, 0.0) + factor
     return 0.0
 
 
@@ -450,9 +494,9 @@ _RULES: Mapping[str, Sequence[Rule]] = {
     **dict.fromkeys(POINTWISE, (_behind_reshape,)),
     "affine": (_behind_reshape, _linear_form),
     "batch_norm": (_norm_behind_reshape,),
-    "add": (_linear_form,),
-    "sub": (_linear_form,),
-    "mul": (_silu, _product),
+    "add": (_stretched, _linear_form),
+    "sub": (_stretched, _linear_form),
+    "mul": (_stretched, _silu, _product),
     "reshape": (_reshape,),
     "subsample": (_subsample,),
     "pad": (_pad, _pad_of_cat),
@@ -460,7 +504,10 @@ _RULES: Mapping[str, Sequence[Rule]] = {
     "conv2d": (_conv_of_pad, _conv_of_pixels, _conv_of_all),
     "max_pool2d": (_pool_of_pad,),
     "avg_pool2d": (_pool_of_pad,),
-    "mean": (_of_stack, _reduction),
+    "global_max_pool": (_pool_of_pad,),
+    "global_avg_pool": (_of_affine, _pool_of_pad),
+    "permute": (_permute,),
+    "mean": (_of_stack, _of_affine, _reduction),
     "amax": (_of_stack, _reduction),
     "sum": (_of_stack, _sum),
 }
