@@ -92,6 +92,34 @@ def _subsample(made: Builder, step: Step) -> int | None:
 # --- padding, concatenation ---------------------------------------------------------------
 
 
+def _slice(made: Builder, step: Step) -> int | None:
+    """A part of a part is a part."""
+    before = made.get(step.inputs[0], "slice")
+    if before is None:
+        return None
+    pairs = zip(_of(before, "ranges"), _of(step, "ranges"), strict=True)
+    cuts = [range(*inner)[slice(*outer)] for inner, outer in pairs]
+    ranges = tuple((c[0], c[-1] + 1, c.step if len(c) > 1 else 1) for c in cuts)
+    return made.chain(step, before.inputs[0], [label("slice", ranges=ranges)])
+
+
+def _crop(made: Builder, step: Step) -> int | None:
+    """A padding by less than nothing takes a part."""
+    amounts = _of(step, "amounts")
+    if min(amounts) >= 0:
+        return None
+    shape = made.shape(step.inputs[0])
+    ends = zip(amounts[4::-2], amounts[5::-2], shape, strict=True)
+    ranges = tuple((max(-a, 0), n + min(b, 0), 1) for a, b, n in ends)
+    if any(start >= stop for start, stop, _ in ranges):
+        return None
+    kept = tuple(stop - start for start, stop, _ in ranges)
+    part = label("slice", ranges=ranges)._replace(shape=kept)
+    more = [max(a, 0) for a in amounts]
+    rest = [spatial.padding(more, _of(step, "value", 0.0))] if any(more) else []
+    return made.chain(step, step.inputs[0], [part, *rest])
+
+
 def _pad(made: Builder, step: Step) -> int | None:
     """Paddings of one value add up."""
     amounts, value = _of(step, "amounts"), _of(step, "value", 0.0)
@@ -99,8 +127,6 @@ def _pad(made: Builder, step: Step) -> int | None:
     if before is None or _of(before, "value", 0.0) != value:
         return None
     inner = _of(before, "amounts")
-    if min(*amounts, *inner) < 0:
-        return None
     total = [a + b for a, b in zip(amounts, inner, strict=True)]
     return made.chain(step, before.inputs[0], [spatial.padding(total, value)])
 
@@ -109,7 +135,7 @@ def _pad_of_cat(made: Builder, step: Step) -> int | None:
     """Zero channels around a concatenation are part of it."""
     amounts = _of(step, "amounts")
     cat = made.get(step.inputs[0], "cat")
-    if cat is None or _of(cat, "dim") != 1 or any(amounts[:4]) or min(amounts) < 0:
+    if cat is None or _of(cat, "dim") != 1 or any(amounts[:4]):
         return None
     if _of(step, "value", 0.0) != 0:
         return None
@@ -162,7 +188,7 @@ def _operands(
         at, amounts = 2 * (3 - dim), list(_of(pad, "amounts"))
         ends = amounts[at : at + 2]
         amounts[at : at + 2] = 0, 0
-        if not any(amounts) and min(ends) >= 0:
+        if not any(amounts):
             return pad.inputs, ((0, ends[0]), (1, ends[1]))
     return (index,), ()
 
@@ -218,11 +244,31 @@ def _conv_of_pad(made: Builder, step: Step) -> int | None:
     if pad is None or _of(pad, "value", 0.0) or any(_of(pad, "amounts")[4:]):
         return None
     left, right, top, bottom, _, _ = _of(pad, "amounts")
-    rows, columns = _of(step, "taps")
-    taps = rows.padded(top, bottom), columns.padded(left, right)
+    return _conv_without(made, step, pad, ((top, bottom), (left, right)))
+
+
+def _conv_of_crop(made: Builder, step: Step) -> int | None:
+    """What a convolution does not read may be there or not."""
+    part = made.get(step.inputs[0], "slice")
+    if part is None:
+        return None
+    channels, *sides = _of(part, "ranges")
+    whole, *sizes = made.shape(part.inputs[0])
+    if channels != (0, whole, 1) or any(side[2] != 1 for side in sides):
+        return None
+    ends = [(-a, b - n) for (a, b, _), n in zip(sides, sizes, strict=True)]
+    return _conv_without(made, step, part, ends)
+
+
+def _conv_without(
+    made: Builder, step: Step, before: Step, ends: Sequence[tuple[int, int]]
+) -> int | None:
+    """The convolution of what a padding by so much, or a crop, was made of."""
+    pairs = zip(_of(step, "taps"), ends, strict=True)
+    taps = tuple(axis.padded(*amounts) for axis, amounts in pairs)
     if None in taps:
         return None
-    return made.add(_chosen(step, (*pad.inputs, *step.inputs[1:]), taps=taps))
+    return made.add(_chosen(step, (*before.inputs, *step.inputs[1:]), taps=taps))
 
 
 def _conv_of_pixels(made: Builder, step: Step) -> int | None:
@@ -274,24 +320,33 @@ def _pool_of_pad(made: Builder, step: Step) -> int | None:
     value is below 0.
     """
     pad = made.get(step.inputs[0], "pad")
-    if pad is None or min(_of(pad, "amounts")) < 0 or any(_of(pad, "amounts")[4:]):
+    if pad is None or any(_of(pad, "amounts")[4:]):
         return None
     op, axes, told = _windows(made, step)
     value = _of(pad, "value", 0.0)
-    harmless = value == 0 and made.never_negative(pad.inputs[0])
-    if value != 0 if op == "avg_pool2d" else value != -inf and not harmless:
+    fits = value == 0
+    if op == "max_pool2d":
+        fits = value == -inf or (fits and made.never_negative(pad.inputs[0]))
+    if (inner := _inside(made, pad, axes, read=fits)) is None:
         return None
-    left, _, top, _, _, _ = _of(pad, "amounts")
     sizes = made.shape(pad.inputs[0])[1:]
-    kept = [
-        windows.unpadded(axis, start, size)
-        for axis, start, size in zip(axes, (top, left), sizes, strict=True)
-    ]
-    if None in kept:
-        return None
-    inner = [axis for axis in kept if axis is not None]
     found = spatial.pooling(op, inner, f"{told}, after {pad}", sizes)
     return made.chain(step, pad.inputs[0], [] if found is None else [found])
+
+
+def _inside(
+    made: Builder, pad: Step, axes: Sequence[Axis], *, read: bool
+) -> list[Axis] | None:
+    """The windows without the padding; None if that is no pooling, or may not be read."""
+    left, _, top, _, _, _ = _of(pad, "amounts")
+    sizes = made.shape(pad.inputs[0])[1:]
+    kept = []
+    for axis, start, size in zip(axes, (top, left), sizes, strict=True):
+        inner = windows.unpadded(axis, start, size)
+        if inner is None or not (read or windows.sizes(inner) == windows.sizes(axis)):
+            return None
+        kept.append(inner)
+    return kept
 
 
 def _windows(made: Builder, step: Step) -> tuple[str, Sequence[Axis], str]:
@@ -499,9 +554,10 @@ _RULES: Mapping[str, Sequence[Rule]] = {
     "mul": (_stretched, _silu, _product),
     "reshape": (_reshape,),
     "subsample": (_subsample,),
-    "pad": (_pad, _pad_of_cat),
+    "pad": (_crop, _pad, _pad_of_cat),
     "cat": (_cat,),
-    "conv2d": (_conv_of_pad, _conv_of_pixels, _conv_of_all),
+    "slice": (_slice,),
+    "conv2d": (_conv_of_pad, _conv_of_crop, _conv_of_pixels, _conv_of_all),
     "max_pool2d": (_pool_of_pad,),
     "avg_pool2d": (_pool_of_pad,),
     "global_max_pool": (_pool_of_pad,),

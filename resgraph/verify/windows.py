@@ -144,6 +144,11 @@ def unpadded(axis: Axis, left: int, size: int) -> Axis | None:
     return tuple(cut) if whole else None
 
 
+def sizes(axis: Axis) -> list[int]:
+    """How many pixels are in each window."""
+    return [span[1] - span[0] for span in axis]
+
+
 def is_whole(axis: Axis, size: int) -> bool:
     """One window of all pixels."""
     return (
@@ -158,7 +163,8 @@ def steps_of(axis: Axis, size: int) -> int | None:
     if any(s[0] < 0 or s[1] - s[0] != 1 or s[2:] not in ((), (1,)) for s in axis):
         return None
     stride = axis[1][0] if len(axis) > 1 else size
-    return stride if [s[0] for s in axis] == list(range(0, size, stride)) else None
+    evenly = stride > 0 and [s[0] for s in axis] == list(range(0, size, stride))
+    return stride if evenly else None
 
 
 def whole_pixels(strides: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...]:
