@@ -14,7 +14,7 @@ from math import inf, prod
 from resgraph.verify import spatial
 from resgraph.verify.calls import Call, Label, as_written, label, with_filled
 
-COMMUTATIVE = frozenset({"add", "mul", "maximum", "torch.minimum"})
+COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
 RANDOM = frozenset(
     {
         *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
@@ -40,25 +40,38 @@ def labels(call: Call) -> list[Label]:
     return found
 
 
+class Number(float):
+    """A number that is compared without its last bits: 49 * (1 / 49) is 1."""
+
+    def __repr__(self) -> str:
+        return f"{float(self):.12g}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float | int) and repr(self) == repr(Number(other))
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
 def affine(factor: float = 1.0, offset: float = 0.0) -> list[Label]:
     """factor * x + offset; no op if that is x."""
-    chosen = {"factor": (factor, 1.0), "offset": (offset, 0.0)}
-    told = {k: rounded(v) for k, (v, plain) in chosen.items() if rounded(v) != plain}
+    chosen = {"factor": (Number(factor), 1), "offset": (Number(offset), 0)}
+    told = {k: v for k, (v, plain) in chosen.items() if v != plain}
     return [label("affine", **told)] if told else []
-
-
-def rounded(value: float) -> float:
-    """A factor without the last bits, in which 49 * (1 / 49) differs from 1."""
-    return float(f"{value:.12g}")
 
 
 def _same(call: Call) -> list[Label]:
     return []
 
 
-def _same_shape(call: Call) -> list[Label]:
-    """A call that only ever repeats elements."""
-    return [] if call.after == call.before else as_written(call)
+def _expand(call: Call) -> list[Label]:
+    """Rows and columns repeated, as arithmetic does by itself."""
+    if call.after == call.before:
+        return []
+    same = len(call.after) == len(call.before) and call.after[:1] == call.before[:1]
+    stretched = zip(call.before, call.after, strict=False)
+    whole = same and all(a in (1, b) for a, b in stretched)
+    return [label("expand")] if whole else as_written(call)
 
 
 def _plain_call(call: Call) -> list[Label]:
@@ -166,10 +179,14 @@ def _leaky_relu(call: Call) -> list[Label]:
 
 
 def _maximum(call: Call) -> list[Label]:
+    """The larger of two, element by element, or `minimum`: of a number, a clamp."""
     numbers = _number(call, "input", 0), _number(call, "other", 1)
-    if 0.0 in numbers:
-        return [label("relu")]
-    return as_written(call) if _has_filled(call) else [label("maximum")]
+    number = next((n for n in numbers if n is not None), None)
+    largest = call.name != "minimum"
+    if number is not None:
+        return _clamped(number, inf) if largest else _clamped(-inf, number)
+    plain = label("maximum" if largest else "minimum")
+    return as_written(call) if _has_filled(call) else [plain]
 
 
 def _batch_norm(call: Call) -> list[Label]:
@@ -224,6 +241,19 @@ def _view(call: Call) -> list[Label]:
     return as_written(call)
 
 
+def _setitem(call: Call) -> list[Label]:
+    """Something written into a block of zeros is padded."""
+    cuts = _cuts(call)
+    inside = call.filled[:1] == (0.0,) and call.filled[1:] == (None,)
+    if not inside or cuts is None or len(cuts) != 4 or cuts[0] != range(len(cuts[0])):
+        return as_written(call)
+    if call.shapes[1] != tuple(map(len, cuts)) or any(c.step != 1 for c in cuts):
+        return as_written(call)
+    ends = [(c.start, n - c.stop) for c, n in zip(cuts, call.before, strict=True)]
+    amounts = [amount for end in reversed(ends[1:]) for amount in end]
+    return [spatial.padding(amounts)] if any(amounts) else []
+
+
 def _permute(call: Call) -> list[Label]:
     """Axes of one pixel may go anywhere."""
     rank = len(call.before)
@@ -240,18 +270,27 @@ def _permute(call: Call) -> list[Label]:
 
 
 def _getitem(call: Call) -> list[Label]:
+    cuts = _cuts(call)
+    return as_written(call) if cuts is None else _sliced(cuts, call)
+
+
+def _cuts(call: Call) -> list[range] | None:
+    """What an index takes of each axis; None for one by numbers or by a mask."""
     index = call.arguments.get("index")
     items = list(index) if isinstance(index, tuple) else [index]
-    if not all(isinstance(i, slice | int | None) or i is Ellipsis for i in items):
-        return as_written(call)
-    if any(isinstance(i, bool) for i in items) or items.count(Ellipsis) > 1:
-        return as_written(call)
+    known = all(isinstance(i, slice | int | None) or i is Ellipsis for i in items)
+    if (
+        not known
+        or any(isinstance(i, bool) for i in items)
+        or items.count(Ellipsis) > 1
+    ):
+        return None
     cuts = [i for i in items if i is not None]
     if Ellipsis in cuts:
         at, missing = cuts.index(Ellipsis), len(call.before) - len(cuts) + 1
         cuts[at : at + 1] = [slice(None)] * missing
     cuts += [slice(None)] * (len(call.before) - len(cuts))
-    return _sliced([_range(c, n) for c, n in zip(cuts, call.before, strict=True)], call)
+    return [_range(c, n) for c, n in zip(cuts, call.before, strict=True)]
 
 
 def _range(item: int | slice, size: int) -> range:
@@ -352,6 +391,7 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "clamp_min": _clamp,
     "clamp_max": _clamp,
     "maximum": _maximum,
+    "minimum": _maximum,
     "max": _max,
     "sigmoid": _plain_call,
     "silu": _plain_call,
@@ -373,6 +413,7 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "max_pool2d": spatial.max_pool,
     "avg_pool2d": spatial.avg_pool,
     "getitem": _getitem,
+    "setitem": _setitem,
     "narrow": _part,
     "chunk": _part,
     "split": _part,
@@ -388,9 +429,21 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "div": _div,
     "neg": _neg,
     "to": _cast,
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _same_shape),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _expand),
     **dict.fromkeys(("float", "contiguous", "clone", "alias", "positive"), _same),
 }
 _IN_PARTS = ("chunk", "split", "tensor_split", "max")
-_FILLED = ("add", "sub", "rsub", "mul", "div", "maximum", "max", "cat")
+_FILLED = (
+    "add",
+    "sub",
+    "rsub",
+    "mul",
+    "div",
+    "maximum",
+    "minimum",
+    "max",
+    "cat",
+    "hstack",
+    "setitem",
+)
 """Functions whose rules know what a tensor that is full of one number does."""

@@ -207,10 +207,10 @@ def rate(found: Numbers, tensors: Mapping[str, Tensor], most: float) -> float:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """For torch: the kernels of a few images are too small to be shared between threads."""
+def threads(count: int) -> Iterator[None]:
+    """So many for torch, for a while."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -219,8 +219,9 @@ def one_thread() -> Iterator[None]:
 
 def relative(values: Tensor, exact: Tensor) -> float:
     """|values - exact| / |exact| in the 2-norm; NaN where anything is not finite."""
-    if values.shape != exact.shape:
+    if values.numel() != exact.numel():
         return float("nan")
+    exact = exact.reshape(values.shape)  # a linear layer's weight, or a convolution's
     error = (values.detach().cpu().double() - exact.cpu()).norm()
     norm = exact.cpu().norm()
     if not (error.isfinite() and norm.isfinite()):

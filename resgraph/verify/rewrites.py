@@ -13,11 +13,14 @@ from math import inf, prod
 from typing import Any
 
 from resgraph.verify import spatial, windows
-from resgraph.verify.calls import label
+from resgraph.verify.calls import Label, label
 from resgraph.verify.flow import Flow, Step
-from resgraph.verify.labels import POINTWISE, affine, concatenation, rounded
+from resgraph.verify.labels import POINTWISE, affine, concatenation
 from resgraph.verify.normal import Builder, Normal, Rule, normal
-from resgraph.verify.windows import Edge, Shown
+from resgraph.verify.windows import Axis
+
+TINY = 1e-12
+"""A factor up to this is what rounding leaves of 0."""
 
 
 def normalised(flow: Flow) -> Normal:
@@ -59,6 +62,17 @@ def _reshaped(made: Builder, step: Step, source: int) -> int:
     return made.chain(step, source, [label("reshape", shape=step.shape)])
 
 
+def _permute(made: Builder, step: Step) -> int | None:
+    """Axes that are moved twice are moved once, or back."""
+    before = made.get(step.inputs[0], "permute")
+    if before is None:
+        return None
+    inner = _of(before, "order")
+    order = tuple(inner[i] for i in _of(step, "order"))
+    moved = [] if order == tuple(sorted(order)) else [label("permute", order=order)]
+    return made.chain(step, before.inputs[0], moved)
+
+
 def _subsample(made: Builder, step: Step) -> int | None:
     """Pixels are taken before channels are padded; every second of every second is one in four."""
     (source,) = step.inputs
@@ -78,6 +92,34 @@ def _subsample(made: Builder, step: Step) -> int | None:
 # --- padding, concatenation ---------------------------------------------------------------
 
 
+def _slice(made: Builder, step: Step) -> int | None:
+    """A part of a part is a part."""
+    before = made.get(step.inputs[0], "slice")
+    if before is None:
+        return None
+    pairs = zip(_of(before, "ranges"), _of(step, "ranges"), strict=True)
+    cuts = [range(*inner)[slice(*outer)] for inner, outer in pairs]
+    ranges = tuple((c[0], c[-1] + 1, c.step if len(c) > 1 else 1) for c in cuts)
+    return made.chain(step, before.inputs[0], [label("slice", ranges=ranges)])
+
+
+def _crop(made: Builder, step: Step) -> int | None:
+    """A padding by less than nothing takes a part."""
+    amounts = _of(step, "amounts")
+    if min(amounts) >= 0:
+        return None
+    shape = made.shape(step.inputs[0])
+    ends = zip(amounts[4::-2], amounts[5::-2], shape, strict=True)
+    ranges = tuple((max(-a, 0), n + min(b, 0), 1) for a, b, n in ends)
+    if any(start >= stop for start, stop, _ in ranges):
+        return None
+    kept = tuple(stop - start for start, stop, _ in ranges)
+    part = label("slice", ranges=ranges)._replace(shape=kept)
+    more = [max(a, 0) for a in amounts]
+    rest = [spatial.padding(more, _of(step, "value", 0.0))] if any(more) else []
+    return made.chain(step, step.inputs[0], [part, *rest])
+
+
 def _pad(made: Builder, step: Step) -> int | None:
     """Paddings of one value add up."""
     amounts, value = _of(step, "amounts"), _of(step, "value", 0.0)
@@ -85,8 +127,6 @@ def _pad(made: Builder, step: Step) -> int | None:
     if before is None or _of(before, "value", 0.0) != value:
         return None
     inner = _of(before, "amounts")
-    if min(*amounts, *inner) < 0:
-        return None
     total = [a + b for a, b in zip(amounts, inner, strict=True)]
     return made.chain(step, before.inputs[0], [spatial.padding(total, value)])
 
@@ -95,7 +135,7 @@ def _pad_of_cat(made: Builder, step: Step) -> int | None:
     """Zero channels around a concatenation are part of it."""
     amounts = _of(step, "amounts")
     cat = made.get(step.inputs[0], "cat")
-    if cat is None or _of(cat, "dim") != 1 or any(amounts[:4]) or min(amounts) < 0:
+    if cat is None or _of(cat, "dim") != 1 or any(amounts[:4]):
         return None
     if _of(step, "value", 0.0) != 0:
         return None
@@ -148,7 +188,7 @@ def _operands(
         at, amounts = 2 * (3 - dim), list(_of(pad, "amounts"))
         ends = amounts[at : at + 2]
         amounts[at : at + 2] = 0, 0
-        if not any(amounts) and min(ends) >= 0:
+        if not any(amounts):
             return pad.inputs, ((0, ends[0]), (1, ends[1]))
     return (index,), ()
 
@@ -204,11 +244,31 @@ def _conv_of_pad(made: Builder, step: Step) -> int | None:
     if pad is None or _of(pad, "value", 0.0) or any(_of(pad, "amounts")[4:]):
         return None
     left, right, top, bottom, _, _ = _of(pad, "amounts")
-    rows, columns = _of(step, "padding")
-    edges = rows.padded(top, bottom), columns.padded(left, right)
-    if None in edges:
+    return _conv_without(made, step, pad, ((top, bottom), (left, right)))
+
+
+def _conv_of_crop(made: Builder, step: Step) -> int | None:
+    """What a convolution does not read may be there or not."""
+    part = made.get(step.inputs[0], "slice")
+    if part is None:
         return None
-    return made.add(_chosen(step, (*pad.inputs, *step.inputs[1:]), padding=edges))
+    channels, *sides = _of(part, "ranges")
+    whole, *sizes = made.shape(part.inputs[0])
+    if channels != (0, whole, 1) or any(side[2] != 1 for side in sides):
+        return None
+    ends = [(-a, b - n) for (a, b, _), n in zip(sides, sizes, strict=True)]
+    return _conv_without(made, step, part, ends)
+
+
+def _conv_without(
+    made: Builder, step: Step, before: Step, ends: Sequence[tuple[int, int]]
+) -> int | None:
+    """The convolution of what a padding by so much, or a crop, was made of."""
+    pairs = zip(_of(step, "taps"), ends, strict=True)
+    taps = tuple(axis.padded(*amounts) for axis, amounts in pairs)
+    if None in taps:
+        return None
+    return made.add(_chosen(step, (*before.inputs, *step.inputs[1:]), taps=taps))
 
 
 def _conv_of_pixels(made: Builder, step: Step) -> int | None:
@@ -216,26 +276,21 @@ def _conv_of_pixels(made: Builder, step: Step) -> int | None:
     pixels = made.get(step.inputs[0], "subsample")
     if pixels is None or _kernel(step) != (1, 1) or _is_padded(step):
         return None
-    sizes, counts = made.shape(pixels.inputs[0])[1:], step.shape[1:]
-    factors = [s.key for s in _of(step, "stride")]
-    strides = [a * b for a, b in zip(factors, _of(pixels, "steps"), strict=True)]
-    edges = [
-        Edge(0, windows.last_read(n, s, 1, 1) - size, 0)
-        for n, s, size in zip(counts, strides, sizes, strict=True)
-    ]
-    shown = [
-        Shown(s if n > 1 else 1, str(s)) for s, n in zip(strides, counts, strict=True)
-    ]
-    return made.add(
-        _chosen(step, pixels.inputs, stride=tuple(shown), padding=tuple(edges))
+    parts = zip(
+        _of(step, "taps"),
+        _of(pixels, "steps"),
+        made.shape(pixels.inputs[0])[1:],
+        strict=True,
     )
+    taps = [replace(t, size=n, stride=t.stride * s) for t, s, n in parts]
+    return made.add(_chosen(step, pixels.inputs, taps=tuple(taps)))
 
 
 def _conv_of_all(made: Builder, step: Step) -> int | None:
     """A convolution with one window, which is the map, is a linear layer."""
     shape = made.shape(step.inputs[0])
     whole = _kernel(step) == shape[1:] and step.shape[1:] == (1, 1)
-    dilated = any(d.key != 1 for d in _of(step, "dilation", ()))
+    dilated = any(t.dilation > 1 and t.kernel > 1 for t in _of(step, "taps"))
     if not whole or dilated or _is_padded(step) or _of(step, "groups") != 1:
         return None
     (role, name, kernel), *rest = step.weights
@@ -255,7 +310,7 @@ def _kernel(step: Step) -> tuple[int, ...] | None:
 
 
 def _is_padded(step: Step) -> bool:
-    return any(e.left or e.beyond > 0 for e in _of(step, "padding"))
+    return any(taps.is_padded for taps in _of(step, "taps"))
 
 
 def _pool_of_pad(made: Builder, step: Step) -> int | None:
@@ -265,27 +320,43 @@ def _pool_of_pad(made: Builder, step: Step) -> int | None:
     value is below 0.
     """
     pad = made.get(step.inputs[0], "pad")
-    if pad is None or min(_of(pad, "amounts")) < 0 or any(_of(pad, "amounts")[4:]):
+    if pad is None or any(_of(pad, "amounts")[4:]):
         return None
+    op, axes, told = _windows(made, step)
     value = _of(pad, "value", 0.0)
-    harmless = value == 0 and made.never_negative(pad.inputs[0])
-    if step.op == "max_pool2d" and not (value == -inf or harmless):
+    fits = value == 0
+    if op == "max_pool2d":
+        fits = value == -inf or (fits and made.never_negative(pad.inputs[0]))
+    if (inner := _inside(made, pad, axes, read=fits)) is None:
         return None
-    if step.op == "avg_pool2d" and value != 0:
-        return None
+    sizes = made.shape(pad.inputs[0])[1:]
+    found = spatial.pooling(op, inner, f"{told}, after {pad}", sizes)
+    return made.chain(step, pad.inputs[0], [] if found is None else [found])
+
+
+def _inside(
+    made: Builder, pad: Step, axes: Sequence[Axis], *, read: bool
+) -> list[Axis] | None:
+    """The windows without the padding; None if that is no pooling, or may not be read."""
     left, _, top, _, _, _ = _of(pad, "amounts")
     sizes = made.shape(pad.inputs[0])[1:]
-    shown = _of(step, "windows")
-    axes = [
-        windows.unpadded(axis, start, size)
-        for axis, start, size in zip(shown.key, (top, left), sizes, strict=True)
-    ]
-    if None in axes:
-        return None
-    kept = [axis for axis in axes if axis is not None]
-    told = f"{shown.text}, after {pad}"
-    found = spatial.pooling(step.op, kept, told, sizes)
-    return made.chain(step, pad.inputs[0], [] if found is None else [found])
+    kept = []
+    for axis, start, size in zip(axes, (top, left), sizes, strict=True):
+        inner = windows.unpadded(axis, start, size)
+        if inner is None or not (read or windows.sizes(inner) == windows.sizes(axis)):
+            return None
+        kept.append(inner)
+    return kept
+
+
+def _windows(made: Builder, step: Step) -> tuple[str, Sequence[Axis], str]:
+    """A pooling as one with windows: its op, the windows, and how they are told."""
+    if step.op in spatial.GLOBAL:
+        shown = _of(step, "windows")
+        return step.op, shown.key, shown.text
+    op = next(op for op, whole in spatial.GLOBAL.items() if whole == step.op)
+    sizes = made.shape(step.inputs[0])[1:]
+    return op, [windows.adaptive_axis(n, 1, op == "avg_pool2d") for n in sizes], "all"
 
 
 # --- means, sums and maxima over axes -----------------------------------------------------
@@ -308,6 +379,19 @@ def _reduction(made: Builder, step: Step) -> int | None:
         return _reshaped(made, step, source)
     pooled = label(whole)._replace(shape=(channels, 1, 1))
     return _reshaped(made, step, made.chain(step, source, [pooled]))
+
+
+def _of_affine(made: Builder, step: Step) -> int | None:
+    """The mean of a multiple is the multiple of the mean."""
+    shaped = made.get(step.inputs[0], "reshape")
+    inner = made.get((shaped or step).inputs[0], "affine")
+    if inner is None or 0 in _of(step, "axes", ()):
+        return None
+    (source,) = inner.inputs
+    if shaped:
+        source = _reshaped(made, shaped, source)
+    mean = made.add(replace(step, inputs=(source,)))
+    return made.chain(step, mean, [Label("affine", inner.attributes)])
 
 
 def _same_channels(made: Builder, index: int, op: str, channels: int) -> int | None:
@@ -347,6 +431,21 @@ def _of_stack(made: Builder, step: Step) -> int | None:
 # --- arithmetic ---------------------------------------------------------------------------
 
 
+def _stretched(made: Builder, step: Step) -> int | None:
+    """Arithmetic repeats rows and columns by itself."""
+    before = [made.get(j, "expand") for j in step.inputs]
+    inputs = tuple(
+        j if b is None else b.inputs[0]
+        for j, b in zip(step.inputs, before, strict=True)
+    )
+    shapes = [made.shape(j) for j in inputs]
+    ranks = {len(shape) for shape in shapes}
+    if inputs == step.inputs or len(ranks) > 1:
+        return None
+    whole = tuple(map(max, *shapes)) == step.shape
+    return made.add(replace(step, inputs=inputs)) if whole else None
+
+
 def _linear_form(made: Builder, step: Step) -> int | None:
     """Sums, differences and multiples: numbers times values, plus a number.
 
@@ -354,7 +453,7 @@ def _linear_form(made: Builder, step: Step) -> int | None:
     """
     terms: dict[int, float] = {}
     offset = _collect(made, step, 1.0, terms)
-    left = [(j, factor) for j, factor in terms.items() if factor != 0]
+    left = [(j, factor) for j, factor in terms.items() if abs(factor) > TINY]
     if step.shape not in {made.shape(j) for j, _ in left}:
         return None  # nothing is left, or what is left is smaller
     if len(left) == 1:
@@ -391,7 +490,7 @@ def _term(made: Builder, index: int, factor: float, terms: dict[int, float]) -> 
     total = made.get(index, "add")
     if total and made.used_once(index):
         return _collect(made, total, factor, terms)
-    terms[index] = rounded(terms.get(index, 0.0) + factor)
+    terms[index] = terms.get(index, 0.0) + factor
     return 0.0
 
 
@@ -450,17 +549,21 @@ _RULES: Mapping[str, Sequence[Rule]] = {
     **dict.fromkeys(POINTWISE, (_behind_reshape,)),
     "affine": (_behind_reshape, _linear_form),
     "batch_norm": (_norm_behind_reshape,),
-    "add": (_linear_form,),
-    "sub": (_linear_form,),
-    "mul": (_silu, _product),
+    "add": (_stretched, _linear_form),
+    "sub": (_stretched, _linear_form),
+    "mul": (_stretched, _silu, _product),
     "reshape": (_reshape,),
     "subsample": (_subsample,),
-    "pad": (_pad, _pad_of_cat),
+    "pad": (_crop, _pad, _pad_of_cat),
     "cat": (_cat,),
-    "conv2d": (_conv_of_pad, _conv_of_pixels, _conv_of_all),
+    "slice": (_slice,),
+    "conv2d": (_conv_of_pad, _conv_of_crop, _conv_of_pixels, _conv_of_all),
     "max_pool2d": (_pool_of_pad,),
     "avg_pool2d": (_pool_of_pad,),
-    "mean": (_of_stack, _reduction),
+    "global_max_pool": (_pool_of_pad,),
+    "global_avg_pool": (_of_affine, _pool_of_pad),
+    "permute": (_permute,),
+    "mean": (_of_stack, _of_affine, _reduction),
     "amax": (_of_stack, _reduction),
     "sum": (_of_stack, _sum),
 }

@@ -61,9 +61,10 @@ class OnnxModel(Protocol):
         """The model with these values as outputs too, and which of them it has."""
 
 
-def session(model: str | bytes, device: str) -> Any:
+def session(model: str | bytes, device: str, **settings: Any) -> Any:
     """An onnxruntime session with float32 arithmetic (no TF32) on `cpu` or `cuda`.
 
+    `settings` are of `SessionOptions`: `graph_optimization_level`, `intra_op_num_threads`.
     Raises `ResgraphError` if the file is no model, or the device cannot be had.
     """
     import onnxruntime
@@ -71,6 +72,8 @@ def session(model: str | bytes, device: str) -> Any:
     wanted = providers.provider_for(device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    for name, value in settings.items():
+        setattr(options, name, value)
     provider: Any = wanted
     if wanted == providers.CUDA:
         providers.preload()

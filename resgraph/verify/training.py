@@ -45,6 +45,7 @@ class Reference:
     batch: Batch
     sgd: Sgd
     seed: int = 0
+    steps: int = STEPS
     points: list[Point] = field(default_factory=list, init=False)
     exact: list[Numbers] = field(default_factory=list, init=False)
     """Of inference, and of each step."""
@@ -54,7 +55,7 @@ class Reference:
         """Train by the formula of SGD, at a rate that leaves something of the weights."""
         self.exact = [inference(self.subject, self.start, self.batch.images)]
         point = Point(self.start)
-        for k in range(STEPS):
+        for k in range(self.steps):
             found = gradients(self.subject, point, self.batch)
             if k == 0:
                 lr = rate(found, self.start, self.sgd.lr)
@@ -102,6 +103,7 @@ class Comparison:
     reference: Reference
     meant: Interpreter
     what: str
+    _divergences: dict[bool, Divergence | None] = field(default_factory=dict)
     largest: float = field(default=0.0, init=False)
     """The largest relative error that passed."""
 
@@ -111,7 +113,7 @@ class Comparison:
         yield self._check(INFERENCE, [0])
         for quantity in exact[1]:
             if quantity == UPDATES:
-                yield self._check(quantity, [*range(1, STEPS + 1)])
+                yield self._check(quantity, [*range(1, len(exact))])
             else:
                 yield self._check(quantity, [1])
 
@@ -147,7 +149,10 @@ class Comparison:
         )
 
     def _failed(self, name: str, quantity: str, far: Deviation) -> Check:
-        divergence = self._first_divergence(quantity != INFERENCE)
+        training = quantity != INFERENCE
+        if training not in self._divergences:
+            self._divergences[training] = self._first_divergence(training)
+        divergence = self._divergences[training]
         if divergence is not None:
             return failed(name, f"{far}; {divergence}", divergence.place.span)
         return failed(name, str(far), self._span(far.name))
@@ -170,7 +175,8 @@ class Comparison:
             with Rounding(DOUBLE, seed=run):
                 return recorded(reference.subject, start, images, training)
 
-        names = {i: meant.steps[j].scope for i, j in nodes.steps.items()}
+        in_both = {i: j for i, j in nodes.steps.items() if i in pairs.steps}
+        names = {i: meant.steps[j].scope for i, j in in_both.items()}
         mine = {name: ours.values[i] for i, name in names.items()}
 
         def named(flow: Flow) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,16 +18,17 @@ from resgraph.verify import declared, numbers, state
 from resgraph.verify.flow import Flow
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.models import OnnxComparison, weights_of
+from resgraph.verify.models import Inference, OnnxComparison, weights_of
 from resgraph.verify.numbers import Batch, Sgd
 from resgraph.verify.parting import parted
-from resgraph.verify.report import Check, Verdict, skipped, unproven
+from resgraph.verify.report import Check, Verdict, skipped
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import (
     Compared,
     Flows,
     against_graph,
     against_module,
+    as_unproven,
     flows,
 )
 from resgraph.verify.trace import trace
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SPEC = "spec"
+"""What the graph itself is called in the checks."""
 Export = Callable[[Mapping[str, "NDArray[np.float32]"]], OnnxModel]
 """Write the graph as ONNX with these weights."""
 
@@ -67,6 +70,10 @@ class Options:
     seed: int = 0
     structure_only: bool = False
     device: str = "cpu"
+    steps: int = numbers.STEPS
+    """Steps of training."""
+    threads: int = 1
+    """Of torch: the kernels of a few images are too small to be shared between several."""
 
 
 def verify(subject: Subject, options: Options) -> Iterator[Check]:
@@ -76,7 +83,7 @@ def verify(subject: Subject, options: Options) -> Iterator[Check]:
     cannot be traced or does not construct.
     """
     provider_for(options.device)  # what cannot be had is told before any work
-    with numbers.one_thread():
+    with numbers.threads(options.threads):
         yield from _Verification(subject, options).checks()
 
 
@@ -150,52 +157,60 @@ class _Verification:
     def _numbers(self, spec: Compared, reference: Compared | None) -> Iterator[Check]:
         """Both structures, each with its numbers where it is to be compared by them."""
         if spec.match is None:
-            yield from self._without_proof(spec)
+            yield from self._unproven(spec, self._against_graph())
             if reference is not None:
                 yield reference.check
             return
         yield spec.check
         if reference is None:
             yield from self._against_graph().checks()
-        elif reference.match is None:
+        elif reference.match is not None:
             yield reference.check
-            yield skipped("numbers", "the reference's structure is another one already")
+            yield from self._against(
+                reference.match.weights, reference.chances
+            ).checks()
+        elif reference.guess is not None:
+            yield from self._unproven(reference, self._against(reference.guess))
         else:
             yield reference.check
-            yield from self._against_reference(reference).checks()
+            yield skipped("numbers", "the reference's structure is another one already")
 
-    def _without_proof(self, spec: Compared) -> Iterator[Check]:
+    def _unproven(self, compared: Compared, comparison: Comparison) -> Iterator[Check]:
         """The structure is another one: the numbers say whether the network is."""
-        comparison = self._against_graph()
-        found = list(comparison.checks())
-        if all(check.verdict is Verdict.passed for check in found):
-            bound = max(comparison.largest, 1e-16)
-            text = (
-                f"not proven; equal to {bound:.0e} on these inputs: {spec.check.detail}"
-            )
-            yield unproven(spec.check.name, text, spec.check.span)
+        found = []
+        for check in comparison.checks():
+            found.append(check)
+            if check.verdict is not Verdict.passed:
+                break
+        else:
+            yield as_unproven(compared, comparison.largest)
             yield from found
             return
-        yield spec.check
-        yield self._parted(spec.training)
+        yield compared.check
+        if comparison.what == SPEC:
+            yield self._parted(compared.training)
         yield skipped("numbers", "what is above must be mended first")
 
     def _against_graph(self) -> Comparison:
         names = {name: name for name in self.wanted}
-        subject = numbers.Subject(self._meant().double(), names)
-        return self._comparison(subject, "spec")
+        return self._comparison(numbers.Subject(self._meant().double(), names), SPEC)
 
-    def _against_reference(self, reference: Compared) -> Comparison:
+    def _against(
+        self, names: Mapping[str, str], chances: Sequence[int] = ()
+    ) -> Comparison:
+        """Beside the reference, whose names for our tensors these are."""
         assert self.theirs is not None
-        assert reference.match is not None
-        subject = numbers.Subject(
-            self.theirs.double(), dict(reference.match.weights), reference.chances
-        )
+        subject = numbers.Subject(self.theirs.double(), dict(names), chances)
         return self._comparison(subject, self.subject.reference_name)
 
     def _comparison(self, theirs: numbers.Subject, what: str) -> Comparison:
         reference = Reference(
-            theirs, self._doubles, self.batch.double(), self._sgd, self.options.seed
+            theirs,
+            self._doubles,
+            self.batch.double(),
+            self._sgd,
+            self.options.seed,
+            self.options.steps,
         )
         return Comparison(self.graph, self.subject.witness, reference, self.meant, what)
 
@@ -266,8 +281,11 @@ class _Verification:
             for size in self.options.sizes
         ]
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
-        meant = self._filled(self.start, single=True)
-        yield from OnnxComparison(self.graph, model, meant).checks(batches, devices)
+        inference = Inference(self.graph, self._filled(self.start, single=True))
+        for device in devices:
+            logits = self.subject.witness.logits(self.start, batches[-1], device)
+            yield inference.judged(f"torch on {device}", logits, batches[-1])
+        yield from OnnxComparison(inference, model).checks(batches, devices)
 
     def _identity(self) -> Iterator[Check]:
         """The paper's equations, where the topology has identity paths."""

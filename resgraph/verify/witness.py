@@ -6,7 +6,8 @@ decided by who asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,6 +65,11 @@ class Witness(Protocol):
     def computed(self, task: Task) -> Sequence[Numbers]:
         """The numbers of inference, and of each step."""
 
+    def logits(
+        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
+    ) -> Tensor:
+        """[N, classes] in float32 at inference on `cpu` or `cuda`, TF32 off."""
+
     def recorded(
         self, tensors: Mapping[str, Tensor], images: Tensor, training: bool
     ) -> Flow:
@@ -93,6 +99,15 @@ class Present:
         tensors = task.points[0].tensors
         return [inference(subject, tensors, task.batch.images), *steps]
 
+    def logits(
+        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
+    ) -> Tensor:
+        network = self.generated.build()
+        state.load(network, tensors, {name: name for name in tensors})
+        with torch.no_grad(), without_tf32():
+            logits: Tensor = network.to(device).eval()(images.to(device))
+        return logits.cpu()
+
     def recorded(
         self, tensors: Mapping[str, Tensor], images: Tensor, training: bool
     ) -> Flow:
@@ -108,6 +123,17 @@ class Present:
 
     def _subject(self, names: Mapping[str, Any]) -> Subject:
         return Subject(self._exact, {name: name for name in names})
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Convolutions and products of float32 in float32, for a while."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def recorded(
