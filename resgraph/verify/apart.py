@@ -34,6 +34,8 @@ from resgraph.verify.telling import heard, told
 from resgraph.verify.witness import Declared, Present, Task
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from resgraph.isolation.messages import Arrays
 
 _TYPES = (torch.float32, torch.float64, torch.int64)
@@ -86,8 +88,17 @@ class Apart:
             doing = f"it is trained by step {number}"
             answer = self._ask("compute", doing, given, sgd=sgd)
             found.append(self._numbers(answer, shapes))
-        inference = {INFERENCE: found[0][INFERENCE]}
-        return [inference, *found]
+        inference = [{INFERENCE: numbers.pop(INFERENCE)} for numbers in found]
+        return [inference[0], *found]
+
+    def logits(
+        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
+    ) -> Tensor:
+        given = _named("tensors", tensors) | {"images": images}
+        doing = f"its forward runs on {device}"
+        answer = self._ask("logits", doing, given, device=device)
+        shapes: Shapes = {"logits": {"logits": (len(images), None)}}
+        return self._numbers(answer, shapes, torch.float32)["logits"]["logits"]
 
     def recorded(
         self, tensors: Mapping[str, Tensor], images: Tensor, training: bool
@@ -103,6 +114,7 @@ class Apart:
         self, question: str, doing: str, tensors: Mapping[str, Tensor], **values: Any
     ) -> Message:
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        values["threads"] = torch.get_num_threads()  # sums depend on it, to the bit
         return self._child.ask(question, doing, arrays, **values)
 
     # --- answers ------------------------------------------------------------------------
@@ -131,8 +143,10 @@ class Apart:
                 raise self._child.error(f"its answer has {name} in {tensor.dtype}")
         return tensors
 
-    def _numbers(self, answer: Message, shapes: Shapes) -> Numbers:
-        """All that was asked for, in float64, and nothing else."""
+    def _numbers(
+        self, answer: Message, shapes: Shapes, dtype: torch.dtype = torch.float64
+    ) -> Numbers:
+        """All that was asked for, of this type, and nothing else."""
         found: Numbers = {quantity: {} for quantity in shapes}
         wanted = {
             f"{q}/{n}": s for q, names in shapes.items() for n, s in names.items()
@@ -142,7 +156,7 @@ class Apart:
             what = "no" if odd[0] in wanted else "what was not asked for:"
             raise self._child.error(f"its answer has {what} {odd[0]}")
         for name, tensor in tensors.items():
-            if not _fits(tensor, wanted[name]):
+            if tensor.dtype != dtype or not _fits(tensor, wanted[name]):
                 shape = list(tensor.shape)
                 text = f"its answer has {name} as {tensor.dtype} of shape {shape}"
                 raise self._child.error(text)
@@ -171,7 +185,7 @@ def _shapes(task: Task) -> Shapes:
 def _fits(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:
     sizes = zip(tensor.shape, shape, strict=False)
     same = all(wanted in (None, size) for size, wanted in sizes)
-    return tensor.dtype == torch.float64 and tensor.dim() == len(shape) and same
+    return tensor.dim() == len(shape) and same
 
 
 def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -188,7 +202,6 @@ def _part(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def main() -> None:
     """The child's program: the witness in its own process, asked by messages."""
-    torch.set_num_threads(1)
     # The first optimiser makes torch replace functions of its own, which is no deed.
     torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0).step()
     there = _There()
@@ -198,6 +211,7 @@ def main() -> None:
             "initial": there.initial,
             "flows": there.flows,
             "compute": there.compute,
+            "logits": there.logits,
             "record": there.record,
         }
     )
@@ -224,7 +238,7 @@ class _There:
 
     def compute(self, question: Message, at: At) -> Message:
         """Inference, and a step, from one point."""
-        given = _tensors(question)
+        given = _given(question)
         point = Point(_part("tensors", given), _part("momentum", given))
         batch = Batch(given["images"], given["labels"])
         task = Task([point], batch, Sgd(**question.values["sgd"]))
@@ -234,21 +248,34 @@ class _There:
         named = [_named(quantity, values) for quantity, values in found.items()]
         return _message({name: t for part in named for name, t in part.items()})
 
+    def logits(self, question: Message, at: At) -> Message:
+        given = _given(question)
+        tensors, device = _part("tensors", given), question.values["device"]
+        logits = self.witness.logits(tensors, given["images"], device)
+        return _message({"logits/logits": logits})
+
     def record(self, question: Message, at: At) -> Message:
-        given = _tensors(question)
+        given = _given(question)
         flow = self.witness.recorded(
             _part("tensors", given), given["images"], question.values["training"]
         )
-        values = {str(i): value for i, value in enumerate(flow.values)}
+        values = {str(i): value.double() for i, value in enumerate(flow.values)}
         return _message(values, told(flow))
 
 
-def _tensors(question: Message) -> dict[str, Tensor]:
+def _given(question: Message) -> dict[str, Tensor]:
+    """The tensors of a question, which is answered by as many threads as would ask it."""
+    torch.set_num_threads(question.values["threads"])
     return {name: torch.from_numpy(array) for name, array in question.arrays.items()}
 
 
 def _message(
     tensors: Mapping[str, Tensor], values: Mapping[str, Any] | None = None
 ) -> Message:
-    arrays = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-    return Message(values or {}, arrays)
+    return Message(values or {}, {name: _array(t) for name, t in tensors.items()})
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """As numpy has it, which lacks bfloat16."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

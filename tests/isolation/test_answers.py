@@ -64,8 +64,15 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
         for quantity, tensors in ours.items():
             assert tensors.keys() == theirs[quantity].keys()
             assert all(torch.equal(t, theirs[quantity][n]) for n, t in tensors.items())
+    images = images.float()
+    logits = [
+        w.logits({n: first[n] for n in doubles}, images, "cpu") for w in (here, there)
+    ]
+    assert torch.equal(*logits)
     for training in (True, False):
-        recorded = [w.recorded(doubles, images, training) for w in (here, there)]
+        recorded = [
+            w.recorded(doubles, images.double(), training) for w in (here, there)
+        ]
         assert same(*recorded)
 
 
