@@ -80,8 +80,11 @@ def require_file(path: Path) -> None:
 
 
 def telling_compiler() -> Compiler:
-    """A compiler that tells the warnings and notes of specs as they compile, on stderr."""
-    return Compiler(tell=tell_findings)
+    """A compiler that tells the warnings and notes of specs as they compile, on stderr.
+
+    Of several processes that torchrun started, the first one's does.
+    """
+    return Compiler(tell=tell_findings if os.environ.get("RANK", "0") == "0" else None)
 
 
 def tell_findings(

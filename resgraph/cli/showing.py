@@ -171,7 +171,7 @@ def ops_command(
     """
     from resgraph.ops import OPS
     from resgraph.ops.describe import describe
-    from resgraph.ops.unknown import hint
+    from resgraph.ops.elsewhere import hint
 
     if name is not None and name not in OPS:
         raise UsageError(f"no op '{name}'", hint(name))

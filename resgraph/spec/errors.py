@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
-from resgraph.ops import OPS, unknown
+from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import kind_of
 from resgraph.spec import model
 from resgraph.spec.yaml import Loc, Mapping, at, key_span
@@ -56,7 +56,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        return Diagnostic(codes.UNKNOWN_OP, message, span, unknown.hint(word))
+        return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
     if kind in _WANTED:
         message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from resgraph.ops import OPS
-from resgraph.ops.unknown import ELSEWHERE, HERE, hint
+from resgraph.ops.elsewhere import ELSEWHERE, HERE, hint
 
 NAMES = [word for word, _ in ELSEWHERE.values()]
 ASKED = """
