@@ -131,6 +131,54 @@ UNACTIVATED_WEIGHT = Code(
     "A weight layer reads a value that has met no activation since the last one.",
     by_prove=True,
 )
+UNACTIVATED_PROJECTION = Code(
+    "unactivated-projection",
+    Severity.WARNING,
+    "A projection reads x before the activation that F sees.",
+    by_prove=True,
+)
+NORMALISED_PROJECTION = Code(
+    "normalised-projection",
+    Severity.WARNING,
+    "The projection of a pre-activation unit has a normalisation of its own.",
+    by_prove=True,
+)
+REPEATED_NORM = Code(
+    "repeated-norm",
+    Severity.WARNING,
+    "A normalisation repeats an earlier one, with no weight layer between.",
+    by_prove=True,
+)
+IDLE_ACTIVATION = Code(
+    "idle-activation",
+    Severity.WARNING,
+    "An activation changes nothing: its input is never negative.",
+    by_prove=True,
+)
+REPEATED_ACTIVATION = Code(
+    "repeated-activation",
+    Severity.WARNING,
+    "An activation repeats an earlier one, with no weight layer between.",
+    by_prove=True,
+)
+MISSING_TAIL = Code(
+    "missing-tail",
+    Severity.WARNING,
+    "Nothing activates the last sum of a pre-activation network.",
+    by_prove=True,
+)
+WRONG_DEPTH = Code(
+    "wrong-depth",
+    Severity.WARNING,
+    "The network is named after another number of layers than it has.",
+    by_prove=True,
+)
+UNUSUAL_UNITS = Code(
+    "unusual-units",
+    Severity.WARNING,
+    "The depth is that of the name, and the units are not those of that network.",
+    by_prove=True,
+)
 
 CODES = {code.name: code for code in [*vars().values()] if isinstance(code, Code)}
 """Every code by its name, in the order of this file."""

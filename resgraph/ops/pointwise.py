@@ -58,6 +58,7 @@ class Sigmoid(Op):
     kind: ClassVar[str] = "sigmoid"
     also: ClassVar[tuple[str, ...]] = ("gate", "logistic")
     role: ClassVar[Role] = Role.ACTIVATION
+    squashes: ClassVar[bool] = True
 
     def slope(self, *others: str) -> str:
         return "g (1 - g), at most 1/4"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from resgraph.cli import app
 from resgraph.compiler import parse_settings
-from resgraph.prove.report import report
+from resgraph.prove.report import judge, report
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 from tests.prove.common import TINY
@@ -32,18 +32,19 @@ def test_command_tells_equal_networks_together(root: Path) -> None:
     )
     assert text.startswith(heading)
     assert text.count("\nidentity path\n") == 1
-    assert text.endswith("2 networks, nothing suspect\n")
+    assert text.endswith("2 networks, no warnings\n")
 
 
-def test_command_shows_suspects_with_their_lines(
+def test_command_shows_warnings_with_their_lines(
     tmp_path: Path, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, _ = MISTAKES["a forgotten tail and a projection from x and its BN"]
     monkeypatch.chdir(tmp_path)
     Path("wrong.yaml").write_text(text + "networks: {resnet20: {depth: 14}}\n")
     code, text = command("wrong.yaml")
-    assert code == 1
+    assert code == 0
     golden("prove/wrong.txt", text)
+    assert command("wrong.yaml", "--strict") == (1, text)
 
 
 def test_command_prints_json(root: Path) -> None:
@@ -51,14 +52,18 @@ def test_command_prints_json(root: Path) -> None:
     assert code == 0
     networks = json.loads(text)
     assert [entry["network"] for entry in networks] == ["resnet164", "resnet1001"]
-    keys = {"level", "topic", "message", "file", "line", "col", "where", "hint"}
+    keys = {
+        *("level", "code", "severity", "allowed"),
+        *("topic", "message", "file", "line", "col", "where", "hint"),
+    }
     for entry in networks:
         for finding in entry["findings"]:
             assert set(finding) == keys
             assert finding["file"] == "specs/preact_bottleneck.yaml"
             assert finding["line"] > 1
-    broken = [f for f in networks[0]["findings"] if f["level"] == "broken"]
-    assert "stage2.0.h_conv" in broken[1]["where"]
+    entries = [f for f in networks[0]["findings"] if "stage2.0.h_conv" in f["where"]]
+    assert [f["level"] for f in entries] == ["fact", "fact"]
+    assert all(f["code"] is f["severity"] is None for f in entries)
 
 
 def test_titles_come_out_as_text(tmp_path: Path) -> None:
@@ -68,7 +73,8 @@ def test_titles_come_out_as_text(tmp_path: Path) -> None:
     assert code == 0
     assert text.startswith("spec: [red]x[/red] %s {0}\n")
     graph = replace(graph_of(path), title="\x1b[31mred\u202e")
-    assert report([(graph, [])], {}).startswith("spec: �[31mred�\n")
+    told = report(judge([(graph, [])], whole=True), {})
+    assert told.startswith("spec: �[31mred�\n")
 
 
 def test_settings_reach_the_command() -> None:
