@@ -143,6 +143,12 @@ NORMALISED_PROJECTION = Code(
     "The projection of a pre-activation unit has a normalisation of its own.",
     by_prove=True,
 )
+UNBOUNDED_GATE = Code(
+    "unbounded-gate",
+    Severity.WARNING,
+    "A gate ends in a weight layer, with no sigmoid to bound it.",
+    by_prove=True,
+)
 REPEATED_NORM = Code(
     "repeated-norm",
     Severity.WARNING,

@@ -112,6 +112,8 @@ class Op(BaseModel):
     """Whether it multiplies its inputs, so that one may be a gate for another."""
     squashes: ClassVar[bool] = False
     """Whether its output is bounded, as that of a gate is."""
+    complements: ClassVar[bool] = False
+    """Whether it takes a gate to its complement."""
     keeps: ClassVar[bool] = False
     """Whether each input stands in the output as it is, beside the others."""
     commutes: ClassVar[bool] = False

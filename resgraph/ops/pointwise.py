@@ -127,6 +127,7 @@ class OneMinus(Op):
     kind: ClassVar[str] = "one_minus"
     also: ClassVar[tuple[str, ...]] = ("complement", "1-x")
     role: ClassVar[Role] = Role.PLAIN
+    complements: ClassVar[bool] = True
 
     def label(self) -> str:
         return "1 − ·"

@@ -50,17 +50,24 @@ class Dag:
     def gates(self) -> dict[str, frozenset[str]]:
         """By product, its operands that are gates: the others are the values they act on.
 
-        A gate scales each channel as a whole, or it is squashed. Where all operands would
-        be gates, none is: that is a product of values.
+        A gate scales each channel as a whole, or it is squashed, or it is computed from
+        what it acts on. Where all operands would be gates, none is: that is a product of
+        values.
         """
         found = dict[str, frozenset[str]]()
         for name, (node, inputs) in self.steps.items():
             if node.op.multiplies:
-                gates = {
-                    i for i in inputs if self._scales(i, name) or self._squashed(i)
-                }
+                gates = {value for value in inputs if self._is_gate(value, name)}
                 found[name] = frozenset(gates if gates < {*inputs} else ())
         return found
+
+    def _is_gate(self, operand: str, product: str) -> bool:
+        others = {*self.reads[product]} - {operand}
+        return (
+            self._scales(operand, product)
+            or self._squashed(operand)
+            or not others.isdisjoint(self.needed([operand]))
+        )
 
     def values(self, name: str) -> tuple[str, ...]:
         """What a node reads, without gates."""
@@ -82,6 +89,11 @@ class Dag:
     def trunk(self) -> frozenset[str]:
         """The nodes that `out` is computed from if gates are left out: the rest make gates."""
         return frozenset(self._reached([self.output], self.values))
+
+    def weights(self, gates: Iterable[str]) -> int:
+        """How many weight layers make the gates: those that nothing else needs."""
+        made = self.needed(gates) - self.trunk
+        return sum(node.op.role is Role.WEIGHT for node in self.nodes(made))
 
     def _scales(self, operand: str, product: str) -> bool:
         """Whether the operand is [C, 1, 1], and the product is not."""

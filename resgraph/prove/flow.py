@@ -21,15 +21,22 @@ MOST_STATES = 8
 class Mark:
     """An op met on the way: what it is called, and where it is written.
 
-    Of a weight layer: whether it mixes channels, and whether it leaves fewer of them, so
-    that what follows is a bottleneck.
+    Of a weight layer: whether it mixes channels, whether it is 1x1, whether it embeds
+    patches that do not overlap, and whether it leaves fewer channels than it reads.
     """
 
     name: str
     kind: str
     span: Span
     mixes: bool = field(default=True, compare=False)
+    pointwise: bool = field(default=False, compare=False)
+    embeds: bool = field(default=False, compare=False)
     narrows: bool = field(default=False, compare=False)
+
+    @property
+    def weighty(self) -> tuple[bool, ...]:
+        """How much it needs an activation behind it, to compare with others."""
+        return self.mixes, not self.embeds, not self.narrows
 
 
 @dataclass(frozen=True)
@@ -162,8 +169,14 @@ def _weight(node: Node, before: Mark | None, graph: Dag) -> Mark:
     mixes = node.op.mixes(*read)
     if before and not mixes:
         return before
-    narrows = shapes[node.name][0] < read[0][0]
-    return replace(_mark(node), mixes=mixes, narrows=narrows)
+    reach = node.op.reach() or POINT
+    return replace(
+        _mark(node),
+        mixes=mixes,
+        pointwise=reach == POINT,
+        embeds=1 < reach.stride == reach.last - reach.first + 1,
+        narrows=shapes[node.name][0] < read[0][0],
+    )
 
 
 def _norm(node: Node, alone: State) -> Mark | None:
@@ -196,9 +209,7 @@ def _latest_raw(inputs: Sequence[State], given: State) -> Mark | None:
     One that most needs an activation behind it, and of this unit if there is one.
     """
     marks = [state.raw for state in inputs if state.raw]
-    return max(
-        marks, key=lambda m: (m.mixes, not m.narrows, m != given.raw), default=None
-    )
+    return max(marks, key=lambda mark: (*mark.weighty, mark != given.raw), default=None)
 
 
 def flows(graph: Graph, found: tuple[Site, ...]) -> list[Flow]:

@@ -2,8 +2,9 @@
 
 Published designs leave activations out on purpose, and none of these is told: gates read
 what is there; a depthwise layer and the next are one separable convolution; a linear
-bottleneck (MobileNetV2) hands few channels on to a layer that widens them; F may be linear
-at both ends, between two normalisations (PyramidNet).
+bottleneck (MobileNetV2) hands few channels on to a layer that widens them; an embedding of
+patches (ConvNeXt) is linear; F may be linear at both ends, between two normalisations
+(PyramidNet).
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from resgraph.codes import (
     REPEATED_NORM,
     UNACTIVATED_PROJECTION,
     UNACTIVATED_WEIGHT,
+    UNBOUNDED_GATE,
 )
 from resgraph.diagnostics import Code, Note
 from resgraph.graph import Graph, Instance, Node
-from resgraph.ops import Role
+from resgraph.ops import POINT, Role, Shape
 from resgraph.prove.dag import Dag
 from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
@@ -101,6 +103,7 @@ def _suspicions(flow: Flow, walked: Sequence[Flow]) -> Iterator[_Suspicion]:
         if node.op.role is Role.WEIGHT and raw not in (None, told) and not projects:
             yield from _linear(node, raw, flow)
         yield from _doubled(node, inputs, walked[0])
+    yield from _unbounded(flow)
     if early is not None and not _ends_in_norm(flow.instance, early):
         yield from _projected(early, flow)
 
@@ -135,12 +138,19 @@ def _on_purpose(node: Node, raw: Mark, flow: Flow) -> bool:
     """Whether published designs do without an activation between these weight layers."""
     shapes = flow.instance.shapes
     (read,) = Dag.of(flow.instance).reads[node.name]
-    if not raw.mixes or not node.op.mixes(shapes[read]):
+    if raw.embeds or _separable(raw, node, shapes[read]):
         return True
     if not _reads_from_outside(node, flow):
         return False
     widens = shapes[node.name][0] >= shapes[read][0]
     return (raw.narrows and widens) or _linear_at_both_ends(node, flow)
+
+
+def _separable(raw: Mark, node: Node, shape: Shape) -> bool:
+    """Whether the two are parts of one convolution: depthwise, or one of them and 1x1."""
+    if not node.op.mixes(shape):
+        return raw.pointwise or not raw.mixes
+    return not raw.mixes and node.op.reach() == POINT
 
 
 def _reads_from_outside(node: Node, flow: Flow) -> bool:
@@ -199,6 +209,21 @@ def _unactivated(node: Node, raw: Mark) -> _Suspicion:
     )
     note = _note("the last weight layer", raw)
     return _Suspicion(UNACTIVATED_PROJECTION, node, text, _SHARED, note)
+
+
+def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
+    """Gates of several layers, and complements of gates, that end in a weight layer."""
+    graph = Dag.of(flow.instance)
+    for name, (node, inputs) in graph.steps.items():
+        gates = graph.gates.get(name, frozenset()) if graph.only_scales(name) else ()
+        states = dict(zip(inputs, flow.states.reads[name], strict=True))
+        deep = [gate for gate in gates if graph.weights([gate]) > 1]
+        for value in inputs if node.op.complements else deep:
+            if (raw := states[value].raw) is not None:
+                text = f"{raw.name} ends a gate of {name}, and nothing bounds what it gives"
+                hint = "end the gate in sigmoid"
+                note = _note("that weight layer", raw)
+                yield _Suspicion(UNBOUNDED_GATE, node, text, hint, note)
 
 
 def _doubled(node: Node, inputs: Sequence[State], stem: Flow) -> Iterator[_Suspicion]:
