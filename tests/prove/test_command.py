@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from resgraph.compiler import parse_settings
 from resgraph.prove.report import judge, report
 from tests.conftest import ROOT
 from tests.helpers import graph_of
-from tests.prove.common import TINY
+from tests.prove.common import PREACT, TINY
 from tests.prove.test_mistakes import MISTAKES
 
 
@@ -82,3 +83,50 @@ def test_settings_reach_the_command() -> None:
     code, text = command(ROOT / "specs/preact_bottleneck.yaml", "--set", "depth=29")
     assert code == 0
     assert "29 weight layers" in text
+
+
+WRONG = MISTAKES["a forgotten tail and a projection from x and its BN"][0]
+
+
+def allowing(text: str, *codes: str) -> str:
+    return text.replace(
+        "title: Small\n", f"title: Small\nallow: [{', '.join(codes)}]\n"
+    )
+
+
+def test_allowed_warnings_are_told_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(allowing(WRONG, "missing-tail", "normalised-projection"))
+    code, text = command(path, "--strict")
+    assert code == 1
+    assert re.findall(r"warning\[(.*?)\]", text) == ["unactivated-projection"]
+    ending = "warnings: spec 1\nallowed: normalised-projection 1, missing-tail 1\n"
+    assert text.endswith(ending)
+
+
+def test_what_is_allowed_is_not_strict(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    every = ("missing-tail", "normalised-projection", "unactivated-projection")
+    path.write_text(allowing(WRONG, *every))
+    code, text = command(path, "--strict")
+    assert code == 0
+    assert "1 network, no warnings\nallowed: " in text
+    told = json.loads(command(path, "--json")[1])[0]["findings"]
+    assert {f["code"]: f["allowed"] for f in told if f["code"]} == dict.fromkeys(
+        every, True
+    )
+
+
+def test_an_allowed_code_that_nothing_needs_is_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    networks = "networks: {small14: {depth: 14}, resnet20: {depth: 14}}\n"
+    path.write_text(allowing(PREACT, "wrong-depth", "idle-activation") + networks)
+    code, text = command(path, "--strict")
+    assert code == 0
+    assert text.count("note[unused-allow]") == 1
+    assert "'idle-activation' is not found here" in text
+    assert text.endswith("2 networks, no warnings\nallowed: wrong-depth 1\n")
+    notes = json.loads(command(path, "--json")[1])[0]["notes"]
+    assert [note["code"] for note in notes] == ["unused-allow"]
+    # of one network alone, it is not known what the others need
+    assert "unused-allow" not in command(path, "--network", "small14")[1]
