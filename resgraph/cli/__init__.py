@@ -13,6 +13,7 @@ from resgraph.cli import (
     compiling,
     diffing,
     drawing,
+    explaining,
     exporting,
     inferring,
     planning,
@@ -61,6 +62,7 @@ def common(
 
 for module in (
     compiling,
+    explaining,
     showing,
     drawing,
     proving,
@@ -80,7 +82,7 @@ for module in (
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 fine, 1 findings, 2 usage, 130 interrupted."""
+    """Run the command line. Exit codes: 0 fine, 1 errors found, 2 usage, 130 interrupted."""
     try:
         app()
     except ResgraphError as error:

@@ -92,7 +92,7 @@ def tell_findings(
     """Findings with their lines, on stderr unless another stream is given."""
     for finding in findings:
         for line in render(finding, sources).splitlines():
-            _paint(line, stream or sys.stderr)
+            paint(line, stream or sys.stderr)
 
 
 def tell(error: ResgraphError, json: bool = False) -> None:
@@ -112,7 +112,7 @@ def tell(error: ResgraphError, json: bool = False) -> None:
     rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
     first, *others = error.lines()
     for line in (f"{rank}{first}", *others):
-        _paint(line, sys.stderr)
+        paint(line, sys.stderr)
 
 
 _COLOURS = {
@@ -127,7 +127,7 @@ _LABEL = re.compile(
 )
 
 
-def _paint(line: str, stream: TextIO) -> None:
+def paint(line: str, stream: TextIO) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
     if stream.isatty() and (match := _LABEL.match(line)):
         label = f"{_COLOURS[match['word']]}{match['label']}\033[0m"

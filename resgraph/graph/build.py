@@ -59,6 +59,7 @@ class Builder:
             span=self._key("network"),
         )
         self._unused(network.params, self.params.used)
+        self._unused_units(graph)
         return graph
 
     def _at(self, *loc: str | int) -> Span:
@@ -207,6 +208,17 @@ class Builder:
             if name not in used and span.file == self.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
+
+    def _unused_units(self, graph: Graph) -> None:
+        """Report them, unless a stage may mean one of them by an unknown name."""
+        if any(finding.code is codes.UNKNOWN_UNIT for finding in self.findings):
+            return
+        used = {slot.unit for stage in graph.stages for slot in stage}
+        for name, unit in graph.units.items():
+            if name not in used and unit.span.file == self.file:
+                hint = "name it in a stage, or remove it: no file has it"
+                message = f"the unit '{name}' is never used"
+                self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 
     def _report(
         self, code: Code, message: str, span: Span, hint: str | None = None

@@ -15,24 +15,13 @@ from resgraph.graph import (
     Path,
     Unit,
     unit_graph,
-    used_units,
 )
 
 
 def check_topology(graph: Graph) -> list[Diagnostic]:
     """Findings on every unit, the stem and the head, in the order of the spec."""
     units = [*graph.units.values(), graph.stem, graph.head]
-    findings = [finding for unit in units for finding in _unit(unit, graph)]
-    return [*findings, *_unused_units(graph)]
-
-
-def _unused_units(graph: Graph) -> Iterator[Diagnostic]:
-    used = {unit.name for unit in used_units(graph)}
-    for name, unit in graph.units.items():
-        if name not in used and unit.span.file == graph.file:
-            message = f"the unit '{name}' is never used"
-            hint = "name it in a stage, or remove it: no file has it"
-            yield Diagnostic(codes.UNUSED_UNIT, message, unit.span, hint)
+    return [finding for unit in units for finding in _unit(unit, graph)]
 
 
 def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
