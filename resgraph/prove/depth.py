@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resgraph.codes import UNUSUAL_UNITS, WRONG_DEPTH
+from resgraph import codes
 from resgraph.graph import Graph
 from resgraph.prove.finding import Finding, Level, Topic, listing
 from resgraph.prove.parts import longest
@@ -81,7 +81,7 @@ def depth(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
             yield from _family(graph, found, named)
         return
     yield Finding(
-        WRONG_DEPTH,
+        codes.WRONG_DEPTH,
         Topic.DEPTH,
         f"{graph.name} is named after {named} layers, and has {count.told()}",
         graph.span,
@@ -129,7 +129,7 @@ def _family(graph: Graph, found: Sequence[Site], named: int) -> Iterator[Finding
     having = listing([_KINDS.get(n, str(n)) for n in layers], " and ")
     wanted = listing([_KINDS[n] for n in usual], " or ")
     yield Finding(
-        UNUSUAL_UNITS,
+        codes.UNUSUAL_UNITS,
         Topic.DEPTH,
         f"{graph.name} has units of {having} weight layers; the paper's "
         f"ResNet-{named} has units of {wanted}",

@@ -13,16 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from resgraph.codes import (
-    IDLE_ACTIVATION,
-    MISSING_TAIL,
-    NORMALISED_PROJECTION,
-    REPEATED_ACTIVATION,
-    REPEATED_NORM,
-    UNACTIVATED_PROJECTION,
-    UNACTIVATED_WEIGHT,
-    UNBOUNDED_GATE,
-)
+from resgraph import codes
 from resgraph.diagnostics import Code, Note
 from resgraph.graph import Graph, Instance, Node
 from resgraph.ops import POINT, Role, Shape
@@ -174,7 +165,7 @@ def _linear(node: Node, raw: Mark, flow: Flow) -> Iterator[_Suspicion]:
     if _first_of_f(node, flow):
         text += ". It is the first weight of F: nothing activates F's input"
     note = _note("that weight layer", raw)
-    yield _Suspicion(UNACTIVATED_WEIGHT, node, text, _LINEAR, note)
+    yield _Suspicion(codes.UNACTIVATED_WEIGHT, node, text, _LINEAR, note)
 
 
 def _first_of_f(node: Node, flow: Flow) -> bool:
@@ -199,7 +190,7 @@ def _projected(parts: Parts, flow: Flow) -> Iterator[_Suspicion]:
         elif node.op.role is Role.NORM and behind:
             text = f"{node.name} normalises the projection of a pre-activation unit by itself"
             hint = f"remove it: {_BARE}"
-            yield _Suspicion(NORMALISED_PROJECTION, node, text, hint, None)
+            yield _Suspicion(codes.NORMALISED_PROJECTION, node, text, hint, None)
 
 
 def _unactivated(node: Node, raw: Mark) -> _Suspicion:
@@ -208,7 +199,7 @@ def _unactivated(node: Node, raw: Mark) -> _Suspicion:
         "a pre-activation unit that changes the shape lets both paths see the activation"
     )
     note = _note("the last weight layer", raw)
-    return _Suspicion(UNACTIVATED_PROJECTION, node, text, _SHARED, note)
+    return _Suspicion(codes.UNACTIVATED_PROJECTION, node, text, _SHARED, note)
 
 
 def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
@@ -223,7 +214,7 @@ def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
                 text = f"{raw.name} ends a gate of {name}, and nothing bounds what it gives"
                 hint = "end the gate in sigmoid"
                 note = _note("that weight layer", raw)
-                yield _Suspicion(UNBOUNDED_GATE, node, text, hint, note)
+                yield _Suspicion(codes.UNBOUNDED_GATE, node, text, hint, note)
 
 
 def _doubled(node: Node, inputs: Sequence[State], stem: Flow) -> Iterator[_Suspicion]:
@@ -231,16 +222,16 @@ def _doubled(node: Node, inputs: Sequence[State], stem: Flow) -> Iterator[_Suspi
     alone = inputs[0] if len(inputs) == 1 else State()
     if node.op.role is Role.NORM and alone.norm:
         text = f"{node.name} normalises again, with no weight layer since the last normalisation"
-        yield _repeated(REPEATED_NORM, node, text, alone.norm, stem)
+        yield _repeated(codes.REPEATED_NORM, node, text, alone.norm, stem)
     if node.op.role is not Role.ACTIVATION:
         return
     earlier = alone.activation
     if node.op.idle(*(state.never_negative for state in inputs)):
         text = f"{node.name} changes nothing: its input is never negative"
-        yield _repeated(IDLE_ACTIVATION, node, text, earlier, stem)
+        yield _repeated(codes.IDLE_ACTIVATION, node, text, earlier, stem)
     elif earlier and earlier.kind == node.op.kind:
         text = f"{node.name} activates again, with no weight layer since the last activation"
-        yield _repeated(REPEATED_ACTIVATION, node, text, earlier, stem)
+        yield _repeated(codes.REPEATED_ACTIVATION, node, text, earlier, stem)
 
 
 def _repeated(
@@ -271,7 +262,7 @@ def _tail(head: Flow, last: Flow) -> _Suspicion | None:
             )
             hint = f"head: [{ops}, {node.op.kind}, ...]"
             note = _note("the last weight layer", raw)
-            return _Suspicion(MISSING_TAIL, node, text, hint, note)
+            return _Suspicion(codes.MISSING_TAIL, node, text, hint, note)
     return None
 
 
