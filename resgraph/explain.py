@@ -52,7 +52,7 @@ def findings(text: str, by_prove: bool = False) -> list[Diagnostic]:
     from resgraph.prove import prove
 
     proven = (finding for graph in graphs for finding in prove(graph))
-    return [*found, *(f for f in proven if isinstance(f, Diagnostic))]
+    return [*found, *(f.diagnostic for f in proven if f.code)]
 
 
 def excerpts(example: Example) -> tuple[str, str]:

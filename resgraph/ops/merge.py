@@ -68,6 +68,7 @@ class Mul(Op):
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "×"
+    multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
@@ -90,8 +91,8 @@ class Mul(Op):
         return " * ".join(f"({other})" for other in others)
 
     def activated(self, *inputs: bool) -> bool:
-        """A gate makes the product nonlinear, whatever it multiplies."""
-        return any(inputs)
+        """A product of several values is no linear map, whatever they are."""
+        return len(inputs) > 1 or all(inputs)
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
@@ -122,6 +123,7 @@ class Concat(Op):
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "||"
+    keeps: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         if any(isinstance(c, Expr) for c in channels):

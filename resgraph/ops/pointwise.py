@@ -58,6 +58,7 @@ class Sigmoid(Op):
     kind: ClassVar[str] = "sigmoid"
     also: ClassVar[tuple[str, ...]] = ("logistic",)
     role: ClassVar[Role] = Role.ACTIVATION
+    squashes: ClassVar[bool] = True
 
     def slope(self, *others: str) -> str:
         return "g (1 - g), at most 1/4"
@@ -126,6 +127,7 @@ class OneMinus(Op):
     kind: ClassVar[str] = "one_minus"
     also: ClassVar[tuple[str, ...]] = ("complement", "1-x")
     role: ClassVar[Role] = Role.PLAIN
+    complements: ClassVar[bool] = True
 
     def label(self) -> str:
         return "1 − ·"

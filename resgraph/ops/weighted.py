@@ -81,6 +81,10 @@ class Conv(Op):
     def slope(self, *others: str) -> str:
         return "the weight matrix W"
 
+    def mixes(self, *inputs: Shape) -> bool:
+        """Not where it is depthwise."""
+        return self.groups < inputs[0][0] or inputs[0][0] == 1
+
     def reach(self) -> Reach | None:
         padding = self._padding()
         last = self.dilation * (self.kernel - 1) - padding
