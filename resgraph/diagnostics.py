@@ -5,7 +5,6 @@ This module imports nothing of resgraph; everything else may import it.
 
 from __future__ import annotations
 
-import difflib
 import traceback
 from collections import Counter
 from collections.abc import Iterable
@@ -181,12 +180,45 @@ def raised(error: BaseException, file: str) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known word, else the known words, else nothing."""
     names = sorted(known)
-    close = [name for name in names if name.lower() == word.lower()]
-    if close := close or difflib.get_close_matches(word, names, n=1, cutoff=0.5):
-        return f"did you mean '{close[0]}'?"
+    if near := nearest(word, names):
+        return f"did you mean '{near}'?"
     if not names:
         return None
     return f"known here: {', '.join(names)}" if len(names) <= 30 else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that this one is but for a slip or two, whatever their case."""
+    found = [
+        (count, name)
+        for name in sorted(known)
+        if (count := edits(word.lower(), name.lower(), slips_in(word, name)))
+        is not None
+    ]
+    return min(found, default=(0, None))[1]
+
+
+def slips_in(a: str, b: str) -> int:
+    """How many slips may part two words: one in four letters, and one in a short word."""
+    longest = max(len(a), len(b))
+    return max(longest // 4, int(longest > 2))
+
+
+def edits(a: str, b: str, most: int) -> int | None:
+    """How many letters added, lost, changed or swapped with the next part `a` from `b`;
+    None for more than `most`."""
+    if abs(len(a) - len(b)) > most:
+        return None
+    before, row = [0] * (len(b) + 1), [*range(len(b) + 1)]
+    for i, x in enumerate(a, 1):
+        above, row = row, [i]
+        for j, y in enumerate(b, 1):
+            least = min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y))
+            if i > 1 and j > 1 and (a[i - 2], x) == (y, b[j - 2]):
+                least = min(least, before[j - 2] + 1)
+            row.append(least)
+        before = above
+    return row[-1] if row[-1] <= most else None
 
 
 def render(diagnostic: Diagnostic, sources: dict[str, str]) -> str:

@@ -108,6 +108,14 @@ class Op(BaseModel):
     """Weight layer, normalisation, activation, or none of them."""
     sums: ClassVar[bool] = False
     """Whether it adds its inputs up, as the addition of Eq. (1) does."""
+    multiplies: ClassVar[bool] = False
+    """Whether it multiplies its inputs, so that one may be a gate for another."""
+    squashes: ClassVar[bool] = False
+    """Whether its output is bounded, as that of a gate is."""
+    complements: ClassVar[bool] = False
+    """Whether it takes a gate to its complement."""
+    keeps: ClassVar[bool] = False
+    """Whether each input stands in the output as it is, beside the others."""
     commutes: ClassVar[bool] = False
     """Whether the order of its inputs does not matter."""
     on_shortcut: ClassVar[str] = ""
@@ -211,6 +219,10 @@ class Op(BaseModel):
         if self.role in (Role.ACTIVATION, Role.UNKNOWN):
             return True
         return self.role is not Role.WEIGHT and all(inputs)
+
+    def mixes(self, *inputs: Shape) -> bool:
+        """Whether, as a weight layer, it lets channels act on one another."""
+        return True
 
     def never_negative(self, *inputs: bool) -> bool:
         """Whether no element of the output is below zero, given which inputs have none."""

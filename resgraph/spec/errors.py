@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic, did_you_mean
-from resgraph.ops import OPS
+from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
+from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import kind_of
 from resgraph.spec import model
 from resgraph.spec.yaml import Loc, Mapping, at, key_span
@@ -28,7 +27,7 @@ def explain(error: ValidationError, tree: Mapping) -> list[Diagnostic]:
     """One diagnostic per error, with a place, and a hint where one is known."""
     errors = error.errors(include_url=False)
     misspelt = {
-        (*loc[:-1], *get_close_matches(str(loc[-1]), _keys(loc[:-1]), n=1))
+        (*loc[:-1], nearest(str(loc[-1]), _keys(loc[:-1])))
         for loc in (location(e) for e in errors if e["type"] == "extra_forbidden")
     }
     return [
@@ -57,7 +56,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        return Diagnostic(codes.UNKNOWN_OP, message, span, _op_hint(word))
+        return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
     if kind in _WANTED:
         message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span)
@@ -99,14 +98,6 @@ def _owner(loc: Loc) -> str:
     if len(loc) == 4 and loc[2] == "paths":
         return f"the path '{loc[3]}'"
     return f"'{loc[-1]}'"
-
-
-def _op_hint(word: str) -> str | None:
-    """The op that is meant: by another library's name for it, or by spelling."""
-    for kind, op in OPS.items():
-        if word.lower().replace("_", "") in op.also:
-            return f"here it is '{kind}'"
-    return did_you_mean(word, OPS)
 
 
 def _example(loc: Loc) -> str | None:
