@@ -84,7 +84,8 @@ class Builder:
         for i, step in enumerate(steps):
             self._current = i
             inputs = tuple(place[j] for j in step.inputs)
-            place[i] = j = self.add(replace(step, inputs=inputs))
+            same = inputs == step.inputs
+            place[i] = j = self.add(step if same else replace(step, inputs=inputs))
             self._uses[j] = self._uses.get(j, 0) + uses.get(i, 0)
         return place
 
@@ -94,8 +95,8 @@ class Builder:
             found = rule(self, step)
             if found is not None:
                 return found
-        if step.op in COMMUTATIVE:
-            step = replace(step, inputs=tuple(sorted(step.inputs)))
+        if step.op in COMMUTATIVE and (order := sorted(step.inputs)) != [*step.inputs]:
+            step = replace(step, inputs=tuple(order))
         if is_repeatable(step):
             known = self._known.setdefault(identity(step), len(self.steps))
             if known < len(self.steps):
