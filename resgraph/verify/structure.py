@@ -16,6 +16,10 @@ from resgraph.verify.report import Check, failed, passed, unproven
 from resgraph.verify.trace import trace
 
 
+BY_HAND = "by hand"
+"""What the checks call the references that are written by hand."""
+
+
 @dataclass(frozen=True)
 class Flows:
     """A network's flow in training and at inference."""
@@ -91,7 +95,8 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        parted = _parted(name, result, (graph.name, what), spans(graph))
+        other = f"the reference {what}" if what == BY_HAND else what
+        parted = _parted(name, result, (graph.name, other), spans(graph))
         return replace(parted, guess=_in_order(ours, theirs))
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
