@@ -71,7 +71,8 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        text, span = _explained(result, (graph.name, what), spans(graph))
+        other = _NOUNS.get(what, what)
+        text, span = _explained(result, (graph.name, other), spans(graph))
         return Compared(failed(name, text, span), None)
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
@@ -80,6 +81,10 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
 
 def _size(ours: Flow) -> str:
     return f"isomorphic, {len(ours.steps):,} ops"
+
+
+_NOUNS = {"by hand": "the network by hand"}
+"""What the other network is called in a sentence, where its name does not do."""
 
 
 @dataclass(frozen=True)
