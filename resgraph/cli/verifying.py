@@ -136,9 +136,8 @@ def subject_of(
 ) -> Subject:
     """The target beside the reference that was asked for."""
     from resgraph.verify import Subject, build
-    from resgraph.verify.structure import BY_HAND
 
-    reference, name = target.reference, BY_HAND
+    reference, name = target.reference, "by hand"
     if against == "none":
         reference = None
     elif against is not None:

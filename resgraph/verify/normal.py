@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resgraph.verify.calls import Label
+from resgraph.verify.calls import Label, label
 from resgraph.verify.flow import INPUT, Flow, Step, identity, is_repeatable, live
 from resgraph.verify.labels import COMMUTATIVE
 
@@ -116,6 +116,10 @@ class Builder:
             source = self.add(Step(op, attributes, (source,), (), like.scope, shape))
         return source
 
+    def reshaped(self, like: Step, source: int) -> int:
+        """A value in the shape of `like`."""
+        return self.chain(like, source, [label("reshape", shape=like.shape)])
+
     def get(self, index: int, op: str) -> Step | None:
         """The step, if that is its op."""
         found = index != INPUT and self.steps[index].op == op
@@ -135,8 +139,8 @@ class Builder:
 
     def _is_never_negative(self, step: Step) -> bool:
         if step.op == "clamp":
-            return bool(dict(step.attributes)["min"] >= 0)
-        kept = step.op in _KEEPS_SIGN or (step.op == "pad" and not _value(step))
+            return bool(of(step, "min") >= 0)
+        kept = step.op in _KEEPS_SIGN or (step.op == "pad" and not of(step, "value"))
         all_are = bool(step.inputs) and all(map(self.never_negative, step.inputs))
         return step.op in _NONNEGATIVE or (kept and all_are)
 
@@ -148,5 +152,12 @@ def _is_plain(step: Step) -> bool:
     )
 
 
-def _value(step: Step) -> float:
-    return float(dict(step.attributes).get("value", 0.0))
+def of(step: Step, name: str, default: Any = None) -> Any:
+    """An attribute of a step."""
+    return next((value for key, value in step.attributes if key == name), default)
+
+
+def chosen(step: Step, inputs: tuple[int, ...], **values: Any) -> Step:
+    """The step with other inputs and some other attributes."""
+    attributes = tuple((k, values.get(k, v)) for k, v in step.attributes)
+    return replace(step, inputs=inputs, attributes=attributes)

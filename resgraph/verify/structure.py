@@ -16,10 +16,6 @@ from resgraph.verify.report import Check, failed, passed, unproven
 from resgraph.verify.trace import trace
 
 
-BY_HAND = "by hand"
-"""What the checks call the references that are written by hand."""
-
-
 @dataclass(frozen=True)
 class Flows:
     """A network's flow in training and at inference."""
@@ -95,7 +91,7 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        other = f"the reference {what}" if what == BY_HAND else what
+        other = _NOUNS.get(what, what)
         parted = _parted(name, result, (graph.name, other), spans(graph))
         return replace(parted, guess=_in_order(ours, theirs))
     exactly = ours.sequence == theirs.sequence
@@ -129,6 +125,10 @@ def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
 
 def _size(ours: Flow) -> str:
     return f"isomorphic, {len(ours.steps):,} ops"
+
+
+_NOUNS = {"by hand": "the network by hand"}
+"""What the other network is called in a sentence, where its name does not do."""
 
 
 @dataclass(frozen=True)
