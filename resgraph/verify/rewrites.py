@@ -28,7 +28,7 @@ _RULES: Mapping[str, Sequence[Rule]] = {
     "sub": (sum_rules.stretched, sum_rules.linear_form),
     "mul": (sum_rules.stretched, sum_rules.silu, sum_rules.product),
     "reshape": (shape_rules.reshape,),
-    "subsample": (shape_rules.subsample,),
+    "subsample": (shape_rules.subsample, window_rules.pool_of_pad),
     "pad": (shape_rules.crop, shape_rules.pad, shape_rules.pad_of_cat),
     "cat": (shape_rules.cat,),
     "slice": (shape_rules.part_of_part,),

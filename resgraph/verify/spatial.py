@@ -128,6 +128,9 @@ def pooling(
     if None not in strides:
         steps = [s for s in strides if s is not None]
         return next(iter(subsampling(steps, sizes)), None)
+    if all(windows.is_pixels(axis) for axis in axes):
+        starts = tuple(tuple(span[0] for span in axis) for axis in axes)
+        return label("pixels", windows=Shown(starts, told))
     if all(windows.is_whole(axis, n) for axis, n in zip(axes, sizes, strict=True)):
         return label(GLOBAL[op])
     return label(op, windows=Shown(tuple(axes), told))

@@ -130,6 +130,10 @@ def _windows(made: Builder, step: Step) -> tuple[str, Sequence[Axis], str]:
     if step.op in spatial.GLOBAL:
         shown = of(step, "windows")
         return step.op, shown.key, shown.text
+    if step.op == "subsample":
+        sides = zip(of(step, "steps"), made.shape(step.inputs[0])[1:], strict=True)
+        axes = [tuple((i, i + 1) for i in range(0, n, by)) for by, n in sides]
+        return "max_pool2d", axes, str(step)
     op = next(op for op, whole in spatial.GLOBAL.items() if whole == step.op)
     sizes = made.shape(step.inputs[0])[1:]
     return op, [windows.adaptive_axis(n, 1, op == "avg_pool2d") for n in sizes], "all"

@@ -158,9 +158,14 @@ def is_whole(axis: Axis, size: int) -> bool:
     )
 
 
+def is_pixels(axis: Axis) -> bool:
+    """Every window is one pixel, so that its mean is its maximum."""
+    return all(s[0] >= 0 and s[1] - s[0] == 1 and s[2:] in ((), (1,)) for s in axis)
+
+
 def steps_of(axis: Axis, size: int) -> int | None:
     """The stride at which single pixels are taken, the first of them at 0; else None."""
-    if any(s[0] < 0 or s[1] - s[0] != 1 or s[2:] not in ((), (1,)) for s in axis):
+    if not is_pixels(axis):
         return None
     stride = axis[1][0] if len(axis) > 1 else size
     evenly = stride > 0 and [s[0] for s in axis] == list(range(0, size, stride))
