@@ -106,10 +106,8 @@ class ResgraphError(Exception):
 
     def lines(self) -> list[str]:
         """The error and its hint, as they are told."""
-        return [
-            f"error: {self.message}",
-            *([f"  hint: {self.hint}"] if self.hint else []),
-        ]
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return [visible(line) for line in f"error: {self.message}{hint}".split("\n")]
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in the place of a traceback."""
@@ -244,15 +242,15 @@ def told(
     lines = [*_located(label, message, span, sources)]
     for note in notes:
         lines += _located("note", note.message, note.span, sources)
-    return "\n".join([*lines, *([f"  hint: {hint}"] if hint else [])])
+    return "\n".join([*lines, *([f"  hint: {visible(hint)}"] if hint else [])])
 
 
 def _located(
     label: str, message: str, span: Span | None, sources: dict[str, str]
 ) -> list[str]:
     if span is None:
-        return [f"{label}: {message}"]
-    return [f"{span}: {label}: {message}", *_excerpt(span, sources)]
+        return [f"{label}: {visible(message)}"]
+    return [visible(f"{span}: {label}: {message}"), *_excerpt(span, sources)]
 
 
 def _excerpt(span: Span, sources: dict[str, str]) -> list[str]:

@@ -16,6 +16,9 @@ from resgraph.diagnostics import (
     ResgraphError,
     SpecError,
     counted,
+    did_you_mean,
+    edits,
+    nearest,
     render,
 )
 
@@ -83,6 +86,41 @@ def test_colours_on_a_terminal(line: str, painted: str) -> None:
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_no_finding_steers_the_terminal(tmp_path: Path) -> None:
+    """Words of the spec are in messages, hints and notes, and its name before them."""
+    word = '"\\e[31m\\nx"'
+    spec = tmp_path / "a\033b.yaml"
+    spec.write_text(f"resgraph: 1\ntitle: x\n{word}: 1\n{word}: 1\nallow: [{word}]\n")
+    with pytest.raises(SpecError) as caught:
+        Compiler().graphs(spec)
+    assert "\033" not in str(caught.value)
+    spec.write_text(
+        f"resgraph: 1\ntitle: x\nallow: [{word}]\nunits: {{body: {{paths: {{out: "
+        f"{{from: {word}, ops: [{word}]}}}}}}}}\nnetwork: {{params: {{{word}: 1}}, "
+        f"input: [{word}, 8, 8], stages: [[{word}]], head: [{word}]}}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        Compiler().graphs(spec)
+    assert "\033" not in str(caught.value)
+    assert len(caught.value.diagnostics) > 3
+    with pytest.raises(ResgraphError) as missing:
+        Compiler().graphs(tmp_path / "\033none.yaml")
+    assert all(line.isprintable() for line in missing.value.lines())
+
+
+def test_a_hint_proposes_what_is_near() -> None:
+    assert edits("widht", "width", 2) == 1
+    assert edits("kernal", "kernel", 2) == 1
+    assert edits("kitten", "sitting", 3) == 3
+    assert edits("kitten", "sitting", 2) is None
+    assert nearest("dpth", ["width", "depth"]) == "depth"
+    assert nearest("F", ["f", "out"]) == "f"
+    assert nearest("nowhere.yaml", ["even_kernel.yaml"]) is None
+    assert nearest("m", ["n"]) is None
+    assert did_you_mean("m", ["n"]) == "known here: n"
+    assert did_you_mean("m", []) is None
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from resgraph.ops import POINT, Role, Shape
 from resgraph.prove.dag import Dag
 from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
-from resgraph.prove.parts import Parts
+from resgraph.prove.parts import Parts, stacking
 from resgraph.prove.sites import Site, places, units
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
@@ -111,12 +111,15 @@ def _early(flow: Flow) -> Parts | None:
 
 def preactivated(instance: Instance, parts: Parts) -> bool:
     """Whether f is the identity and F activates before its first weight, on its own."""
-    local, trunk = follow(instance, parts, STRANGER), Dag.of(instance).trunk
-    weights = [
-        node for node in parts.F if node.op.role is Role.WEIGHT and node.name in trunk
-    ]
+    return parts.is_identity_f and _activates_first(instance, parts.F)
+
+
+def _activates_first(instance: Instance, nodes: Sequence[Node]) -> bool:
+    """Whether there are weights among the nodes, and none reads x before an activation."""
+    local, trunk = follow(instance, None, STRANGER), Dag.of(instance).trunk
+    weights = [n for n in nodes if n.op.role is Role.WEIGHT and n.name in trunk]
     late = any(s.raw == STRANGER.raw for n in weights for s in local.reads[n.name])
-    return parts.is_identity_f and bool(weights) and not late
+    return bool(weights) and not late
 
 
 def _ends_in_norm(instance: Instance, parts: Parts) -> bool:
@@ -245,30 +248,35 @@ def _repeated(
 
 
 def _tail(head: Flow, last: Flow) -> _Suspicion | None:
-    """The activation that the last pre-activation unit leaves to the head, if it is missing."""
-    if last.parts is None or not preactivated(last.instance, last.parts):
-        return None
-    for node, inputs in head.inputs():
+    """The activation that the last unit leaves to the head, if it is missing."""
+    left = [*_left_to_the_next(last)]
+    for node, inputs in head.inputs() if left else ():
         raw = inputs[0].raw
         if raw is None:
             return None
         reach = node.op.reach()
         whole = reach is not None and math.isinf(reach.last)
         if whole or node.op.role is Role.WEIGHT:
-            ops = ", ".join(_activation_of(last.parts))
+            merge = "addition" if last.parts else "concatenation"
             text = (
-                f"{node.name} reads the last addition without an activation: the last "
+                f"{node.name} reads the last {merge} without an activation: the last "
                 "unit of a pre-activation network is followed by an extra one"
             )
-            hint = f"head: [{ops}, {node.op.kind}, ...]"
+            hint = f"head: [{', '.join(left)}, {node.op.kind}, ...]"
             note = _note("the last weight layer", raw)
             return _Suspicion(codes.MISSING_TAIL, node, text, hint, note)
     return None
 
 
-def _activation_of(parts: Parts) -> Iterator[str]:
-    """The ops by which the unit activates its input, as a spec writes them."""
-    for node in (*parts.before, *parts.F):
+def _left_to_the_next(flow: Flow) -> Iterator[str]:
+    """The ops by which units that activate first do so, as a spec writes them."""
+    nodes = [node for node, _ in flow.inputs()]
+    if (parts := flow.parts) is not None:
+        nodes = [*parts.before, *parts.F]
+        first = preactivated(flow.instance, parts)
+    else:
+        first = bool(stacking(flow.instance)) and _activates_first(flow.instance, nodes)
+    for node in nodes if first else ():
         if node.op.role is Role.WEIGHT:
             return
         if node.op.role in (Role.NORM, Role.ACTIVATION):

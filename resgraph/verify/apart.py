@@ -172,9 +172,9 @@ Shapes = dict[str, dict[str, Shape]]
 
 
 def _shapes(task: Task) -> Shapes:
-    """What a step gives: which tensors are trained, the momentum of the last one says."""
+    """What a step gives."""
     shapes = {n: tuple(t.shape) for n, t in task.points[0].tensors.items()}
-    trained = {n: shapes[n] for n in task.points[-1].momentum}
+    trained = {n: shapes[n] for n in task.trained}
     rest = {n: shape for n, shape in shapes.items() if n not in trained}
     logits: dict[str, Shape] = {"logits": (len(task.batch.images), None)}
     quantities: Shapes = {INFERENCE: logits, TRAINING: logits, GRADIENTS: {**trained}}
@@ -241,7 +241,7 @@ class _There:
         given = _given(question)
         point = Point(_part("tensors", given), _part("momentum", given))
         batch = Batch(given["images"], given["labels"])
-        task = Task([point], batch, Sgd(**question.values["sgd"]))
+        task = Task([point], batch, Sgd(**question.values["sgd"]), ())
         found = {
             k: v for numbers in self.witness.computed(task) for k, v in numbers.items()
         }

@@ -81,7 +81,7 @@ def live(steps: Sequence[Step], output: int) -> tuple[list[Step], dict[int, int]
         inputs = tuple(place[j] for j in step.inputs)
         if step.op in COMMUTATIVE:
             inputs = tuple(sorted(inputs))
-        moved = replace(step, inputs=inputs)
+        moved = step if inputs == step.inputs else replace(step, inputs=inputs)
         place[i] = len(kept)
         if is_repeatable(moved):
             place[i] = known.setdefault(identity(moved), len(kept))

@@ -9,9 +9,9 @@ itself and nothing else. What takes several calls to write is in `rewrites.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf, prod
+from math import prod
 
-from resgraph.verify import spatial
+from resgraph.verify import arithmetic, spatial
 from resgraph.verify.calls import Call, Label, as_written, label, with_filled
 
 COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
@@ -40,26 +40,6 @@ def labels(call: Call) -> list[Label]:
     return found
 
 
-class Number(float):
-    """A number that is compared without its last bits: 49 * (1 / 49) is 1."""
-
-    def __repr__(self) -> str:
-        return f"{float(self):.12g}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, float | int) and repr(self) == repr(Number(other))
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-
-def affine(factor: float = 1.0, offset: float = 0.0) -> list[Label]:
-    """factor * x + offset; no op if that is x."""
-    chosen = {"factor": (Number(factor), 1), "offset": (Number(offset), 0)}
-    told = {k: v for k, (v, plain) in chosen.items() if v != plain}
-    return [label("affine", **told)] if told else []
-
-
 def _same(call: Call) -> list[Label]:
     return []
 
@@ -76,117 +56,6 @@ def _expand(call: Call) -> list[Label]:
 
 def _plain_call(call: Call) -> list[Label]:
     return [label(call.name)]
-
-
-# --- arithmetic ---------------------------------------------------------------------------
-
-
-def _number(call: Call, name: str, place: int) -> float | None:
-    """An operand that is one number: written as such, or as a tensor that is full of it."""
-    value = call.arguments.get(name)
-    if isinstance(value, int | float):
-        return float(value)
-    known = len(call.filled) == 2 and call.shapes[1 - place] == call.after
-    return call.filled[place] if known else None
-
-
-def _add(call: Call) -> list[Label]:
-    """input + alpha * other."""
-    alpha = float(call.get("alpha", 1))
-    first, second = _number(call, "input", 0), _number(call, "other", 1)
-    if second is not None:
-        return affine(offset=alpha * second)
-    if first is not None:
-        return affine(alpha, first)
-    if any(f is not None for f in call.filled):
-        return as_written(call)
-    return [label("add") if alpha == 1 else label("sub", alpha=-alpha)]
-
-
-def _sub(call: Call) -> list[Label]:
-    """input - alpha * other."""
-    opposite = {**call.arguments, "alpha": -float(call.get("alpha", 1))}
-    return _add(Call("add", opposite, call.shapes, call.after, call.filled))
-
-
-def _rsub(call: Call) -> list[Label]:
-    """other - alpha * input, where other is a number."""
-    other = _number(call, "other", 1)
-    if other is None:
-        return as_written(call)
-    return affine(-float(call.get("alpha", 1)), other)
-
-
-def _mul(call: Call) -> list[Label]:
-    numbers = _number(call, "input", 0), _number(call, "other", 1)
-    factor = next((n for n in numbers if n is not None), None)
-    if factor is not None:
-        return affine(factor)
-    return as_written(call) if _has_filled(call) else [label("mul")]
-
-
-def _div(call: Call) -> list[Label]:
-    divisor = _number(call, "other", 1)
-    if divisor and "rounding_mode" not in call.arguments:
-        return affine(1 / divisor)
-    return as_written(call)
-
-
-def _neg(call: Call) -> list[Label]:
-    return affine(-1.0)
-
-
-def _has_filled(call: Call) -> bool:
-    return any(f is not None for f in call.filled)
-
-
-# --- activations, normalisation, dropout --------------------------------------------------
-
-
-def _clamped(low: float, high: float) -> list[Label]:
-    if (low, high) == (0, inf):
-        return [label("relu")]
-    return [label("clamp", min=low, max=high)] if (low, high) != (-inf, inf) else []
-
-
-def _clamp(call: Call) -> list[Label]:
-    ends = call.arguments.get("min"), call.arguments.get("max")
-    if "clamp" in call.name and any(
-        not isinstance(e, int | float | None) for e in ends
-    ):
-        return as_written(call)
-    low, high = call.get("min", -inf), call.get("max", inf)
-    return as_written(call) if _has_filled(call) else _clamped(float(low), float(high))
-
-
-def _hardtanh(call: Call) -> list[Label]:
-    return _clamped(float(call.get("min_val", -1)), float(call.get("max_val", 1)))
-
-
-def _relu6(call: Call) -> list[Label]:
-    return _clamped(0.0, 6.0)
-
-
-def _threshold(call: Call) -> list[Label]:
-    """Values up to the threshold are replaced by another."""
-    is_relu = (call.get("threshold", 0), call.get("value", 0)) == (0, 0)
-    return [label("relu")] if is_relu else as_written(call)
-
-
-def _leaky_relu(call: Call) -> list[Label]:
-    slope = call.get("negative_slope", 0.01)
-    return [label("relu")] if slope == 0 else [label(call.name, slope=float(slope))]
-
-
-def _maximum(call: Call) -> list[Label]:
-    """The larger of two, element by element, or `minimum`: of a number, a clamp."""
-    numbers = _number(call, "input", 0), _number(call, "other", 1)
-    number = next((n for n in numbers if n is not None), None)
-    largest = call.name != "minimum"
-    if number is not None:
-        return _clamped(number, inf) if largest else _clamped(-inf, number)
-    plain = label("maximum" if largest else "minimum")
-    return as_written(call) if _has_filled(call) else [plain]
 
 
 def _batch_norm(call: Call) -> list[Label]:
@@ -222,7 +91,7 @@ def _reduction(call: Call) -> list[Label]:
 
 def _max(call: Call) -> list[Label]:
     """The largest along an axis, or of two tensors."""
-    return _maximum(call) if len(call.shapes) == 2 else _reduction(call)
+    return arithmetic.maximum(call) if len(call.shapes) == 2 else _reduction(call)
 
 
 # --- shapes -------------------------------------------------------------------------------
@@ -383,15 +252,15 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "batch_norm": _batch_norm,
     "linear": _plain_call,
     "relu": _plain_call,
-    "relu6": _relu6,
-    "leaky_relu": _leaky_relu,
-    "hardtanh": _hardtanh,
-    "threshold": _threshold,
-    "clamp": _clamp,
-    "clamp_min": _clamp,
-    "clamp_max": _clamp,
-    "maximum": _maximum,
-    "minimum": _maximum,
+    "relu6": arithmetic.relu6,
+    "leaky_relu": arithmetic.leaky_relu,
+    "hardtanh": arithmetic.hardtanh,
+    "threshold": arithmetic.threshold,
+    "clamp": arithmetic.clamp,
+    "clamp_min": arithmetic.clamp,
+    "clamp_max": arithmetic.clamp,
+    "maximum": arithmetic.maximum,
+    "minimum": arithmetic.maximum,
     "max": _max,
     "sigmoid": _plain_call,
     "silu": _plain_call,
@@ -422,12 +291,12 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "cat": _cat,
     "hstack": _cat,
     "stack": _stack,
-    "add": _add,
-    "sub": _sub,
-    "rsub": _rsub,
-    "mul": _mul,
-    "div": _div,
-    "neg": _neg,
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "rsub": arithmetic.rsub,
+    "mul": arithmetic.mul,
+    "div": arithmetic.div,
+    "neg": arithmetic.neg,
     "to": _cast,
     **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _expand),
     **dict.fromkeys(("float", "contiguous", "clone", "alias", "positive"), _same),

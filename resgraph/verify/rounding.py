@@ -7,10 +7,12 @@ their number). How far the runs are apart says what rounding alone may do to eac
 this network; docs/verification.md states what is assumed.
 
 One rounding to the nearest is off by at most the unit roundoff, and taken to be uniform: its
-standard deviation is the unit roundoff over the root of 3. Terms: a convolution or a linear layer sums its fan-in, for the gradients its fan-out or the
-positions of all images; a mean its window. BN multiplies by one number per channel and adds
-another, both rounded once for all positions, and rounds both products. Additions and products
-are rounded once. ReLU, max pooling and what only moves values are exact.
+standard deviation is the unit roundoff over the root of 3. Terms: a convolution or a linear
+layer sums its fan-in, for the gradients its fan-out or the positions of all images; a mean its
+window. BN multiplies by one number per channel and adds another, both rounded once for all
+positions, and rounds both products; in training the number that it divides by is a sum over
+the positions of all images. Additions and products are rounded once. ReLU, max pooling and
+what only moves values are exact.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ class _Value:
     """Of the largest sum that makes the gradient."""
     scaled: list[tuple[Tensor, _Value]] = field(default_factory=list)
     """BNs that read it: their scale per channel, and their own value."""
+    divided: list[Tensor] = field(default_factory=list)
+    """Of those in training: what their deviation per channel is off by, relatively."""
     size: Tensor | None = None
     """The gradient's root mean square in each channel, once it has come."""
 
@@ -157,6 +161,8 @@ class Rounding(TorchFunctionMode):
                 terms = scale * out.size
                 self.disturb(gradient, terms)
                 self.shift(gradient, terms)
+        for off in value.divided:
+            self.shift(gradient, off, gradient.clone())
         self.rounded_sum(gradient, value.terms)
         return gradient
 
@@ -247,15 +253,32 @@ def _batch_norm(
     mode.disturb(result, x * scale)
     mode.disturb(result, shift)
     mode.disturb(result, result)
-    if training:
-        of_mean = (variance + positions * mean.square()).sqrt()
-        mode.shift(result, of_mean * scale)
-        _statistics(mode, given, of_mean, variance * sqrt(positions))
     source = mode.read(given["input"], 1)
     if source is not None:
         source.scaled.append((scale, value))
+    if training:
+        of_mean = (variance + positions * mean.square()).sqrt()
+        terms = _squares(x)
+        mode.shift(result, of_mean * scale)
+        mode.shift(result, terms / 2 * scale, x - mean)
+        _statistics(mode, given, of_mean, variance * terms)
+        if source is not None:
+            source.divided.append(terms / 2)
     mode.weight(given.get("weight"), positions, value)
     mode.weight(given.get("bias"), positions, value)
+
+
+def _squares(x: Tensor) -> Tensor:
+    """What a sum over a channel's squares is rounded by, in units of the sum.
+
+    The root of the number of terms where they differ. Equal ones, which ReLU and other clamps
+    make of the least and the largest, are rounded alike one after the other: their errors have
+    one sign, and grow as their number. Of the standard deviation it is half of that.
+    """
+    axes, count = (0, 2, 3), x.numel() / x.shape[1]
+    ends = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
+    equal = [(x == end).sum(axes, keepdim=True).to(x.dtype) for end in ends]
+    return (count + equal[0].square() + equal[1].square()).sqrt()
 
 
 def _statistics(

@@ -91,7 +91,8 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        parted = _parted(name, result, (graph.name, what), spans(graph))
+        other = _NOUNS.get(what, what)
+        parted = _parted(name, result, (graph.name, other), spans(graph))
         return replace(parted, guess=_in_order(ours, theirs))
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
@@ -124,6 +125,10 @@ def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
 
 def _size(ours: Flow) -> str:
     return f"isomorphic, {len(ours.steps):,} ops"
+
+
+_NOUNS = {"by hand": "the network by hand"}
+"""What the other network is called in a sentence, where its name does not do."""
 
 
 @dataclass(frozen=True)

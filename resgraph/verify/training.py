@@ -120,7 +120,8 @@ class Comparison:
     @cached_property
     def computed(self) -> Sequence[Numbers]:
         reference = self.reference
-        task = Task(reference.points, reference.batch, reference.sgd)
+        trained = [*reference.exact[1][UPDATES]]
+        task = Task(reference.points, reference.batch, reference.sgd, trained)
         return self.ours.computed(task)
 
     def _check(self, quantity: str, where: Sequence[int]) -> Check:

@@ -84,11 +84,13 @@ def verify(subject: Subject, options: Options) -> Iterator[Check]:
     """
     provider_for(options.device)  # what cannot be had is told before any work
     with numbers.threads(options.threads):
-        yield from _Verification(subject, options).checks()
+        yield from Verification(subject, options).checks()
 
 
 @dataclass
-class _Verification:
+class Verification:
+    """The checks of one network, and what they compare, made when it is asked for."""
+
     subject: Subject
     options: Options
 
@@ -157,13 +159,13 @@ class _Verification:
     def _numbers(self, spec: Compared, reference: Compared | None) -> Iterator[Check]:
         """Both structures, each with its numbers where it is to be compared by them."""
         if spec.match is None:
-            yield from self._unproven(spec, self._against_graph())
+            yield from self._unproven(spec, self.against_graph())
             if reference is not None:
                 yield reference.check
             return
         yield spec.check
         if reference is None:
-            yield from self._against_graph().checks()
+            yield from self.against_graph().checks()
         elif reference.match is not None:
             yield reference.check
             yield from self._against(
@@ -191,7 +193,8 @@ class _Verification:
             yield self._parted(compared.training)
         yield skipped("numbers", "what is above must be mended first")
 
-    def _against_graph(self) -> Comparison:
+    def against_graph(self) -> Comparison:
+        """The module beside the graph itself."""
         names = {name: name for name in self.wanted}
         return self._comparison(numbers.Subject(self._meant().double(), names), SPEC)
 
@@ -243,7 +246,8 @@ class _Verification:
         network = self._filled(self.initial)
         generator = torch.Generator().manual_seed(self.options.seed)
         state.prepare(network, self.batch.images, generator)
-        return {name: network.state_dict()[name].clone() for name in self.wanted}
+        found = state.copied(network)
+        return {name: found[name] for name in self.wanted}
 
     @cached_property
     def _doubles(self) -> dict[str, Tensor]:
@@ -271,21 +275,34 @@ class _Verification:
             self.graph, ours, recorded(subject, self._doubles, images, training)
         )
 
-    def _models(self) -> Iterator[Check]:
-        model = self.subject.model
-        if model is None:
-            model = self.subject.export({n: t.numpy() for n, t in self.start.items()})
+    @cached_property
+    def batches(self) -> list[Tensor]:
+        """Images [N, C, H, W] for what is computed in float32."""
         generator = torch.Generator().manual_seed(self.options.seed + 1)
-        batches = [
+        return [
             torch.randn(size, *self.graph.input, generator=generator)
             for size in self.options.sizes
         ]
+
+    @cached_property
+    def inference(self) -> Inference:
+        """What float32 is held to."""
+        return Inference(self.graph, self._filled(self.start, single=True))
+
+    @cached_property
+    def model(self) -> OnnxModel:
+        """The model to verify; or one with the weights of the comparison."""
+        given = {name: tensor.numpy() for name, tensor in self.start.items()}
+        return self.subject.model or self.subject.export(given)
+
+    def _models(self) -> Iterator[Check]:
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
-        inference = Inference(self.graph, self._filled(self.start, single=True))
+        images = self.batches[-1]
         for device in devices:
-            logits = self.subject.witness.logits(self.start, batches[-1], device)
-            yield inference.judged(f"torch on {device}", logits, batches[-1])
-        yield from OnnxComparison(inference, model).checks(batches, devices)
+            logits = self.subject.witness.logits(self.start, images, device)
+            yield self.inference.judged(f"torch on {device}", logits, images)
+        models = OnnxComparison(self.inference, self.model)
+        yield from models.checks(self.batches, devices)
 
     def _identity(self) -> Iterator[Check]:
         """The paper's equations, where the topology has identity paths."""

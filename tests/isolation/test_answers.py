@@ -57,7 +57,9 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
     images = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     momentum = {n: torch.ones_like(t) for n, t in doubles.items() if "running" not in n}
     points = [Point(doubles), Point(doubles, momentum)]
-    task = Task(points, Batch(images, torch.arange(4)), Sgd(0.1, 0.9, 1e-4, False))
+    task = Task(
+        points, Batch(images, torch.arange(4)), Sgd(0.1, 0.9, 1e-4, False), [*momentum]
+    )
     torch.set_num_threads(1)
     for ours, theirs in zip(here.computed(task), there.computed(task), strict=True):
         assert ours.keys() == theirs.keys()
@@ -138,7 +140,10 @@ def task_of(there: Apart) -> Task:
     momentum = {n: torch.ones_like(t) for n, t in start.items() if "running" not in n}
     batch = Batch(torch.zeros(2, 3, 16, 16, dtype=torch.float64), torch.zeros(2).long())
     return Task(
-        [Point(start), Point(start, momentum)], batch, Sgd(0.1, 0.9, 0.0, False)
+        [Point(start), Point(start, momentum)],
+        batch,
+        Sgd(0.1, 0.9, 0.0, False),
+        [*momentum],
     )
 
 
