@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resgraph.verify.arithmetic import Number
 from resgraph.verify.flow import INPUT, Flow, Step
 
 _PLAIN = (bool, int, float, str, type(None))
@@ -110,6 +111,8 @@ def _told(value: Any) -> Any:
         return value
     if type(value) is tuple:
         return {"tuple": [_told(item) for item in value]}
+    if type(value) is Number:
+        return {"number": float(value)}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
     kind = type(value)
@@ -130,6 +133,8 @@ def _heard(value: Any) -> Any:
         return value
     if "tuple" in value:
         return tuple(_heard(item) for item in value["tuple"])
+    if "number" in value:
+        return Number(value["number"])
     if "dtype" in value:
         found = getattr(torch, str(value["dtype"]))
         if not isinstance(found, torch.dtype):

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def both(tiny: Path) -> Iterator[tuple[Present, Apart]]:
 
 def same(ours: Flow, theirs: Flow) -> bool:
     """The same steps, to the last attribute's text, and the same values."""
-    assert ours == theirs
+    assert replace(ours, values=()) == replace(theirs, values=())
     assert repr(ours.steps) == repr(theirs.steps)
     pairs = zip(ours.values, theirs.values, strict=True)
     return all(torch.equal(a, b) for a, b in pairs)

@@ -99,7 +99,7 @@ def test_stop_at_is_an_orderly_end(tiny: Path) -> None:
     tiny.write_text(tiny.read_text() + "# mine\n")
     assert train(tiny, *STEPS, "--stop-at", "5")[0] == 0
     assert status() == "stopped"
-    assert train(tiny, "--resume")[0] == 0
+    assert train(tiny, *STEPS, "--resume")[0] == 0
     assert status() == "finished"
 
 

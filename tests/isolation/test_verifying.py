@@ -38,7 +38,7 @@ def test_an_attack_is_not_verified(case: str, tiny: Path) -> None:
     tiny.write_text(planted(tiny.read_text(), *CASES[case]))
     code, told = verify(tiny)
     assert code == 1
-    assert "tiny.py" in told
+    assert "tiny" in told.lower()  # the file, or its class
     assert not Path("left").exists()
 
 
