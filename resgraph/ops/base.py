@@ -114,6 +114,9 @@ class Op(BaseModel):
     """Whether training can let it read an activation anew for the gradient, computed once
     more from what stands before BN, where it alone reads it (`train/memory.py`)."""
 
+    known: ClassVar[bool] = True
+    """Whether it is all there; an op with findings is not (`resgraph.ops.unknown`)."""
+
     name: Name | None = Field(
         default=None, description="The layer's name in the state_dict."
     )
@@ -141,6 +144,10 @@ class Op(BaseModel):
                 except ExprError as error:
                     raise OpError(str(error), field=name) from None
         return self.model_copy(update=values) if values else self
+
+    def written(self) -> frozenset[str]:
+        """The attributes that the spec gives."""
+        return frozenset(self.model_fields_set)
 
     def attributes(self) -> dict[str, Any]:
         """What differs from the defaults, as it was written, without the layer's name."""

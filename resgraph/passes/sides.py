@@ -1,0 +1,113 @@
+"""Shapes that are not known: what may still be told about them, and nothing else.
+
+Where a spec has findings, an op's output may be anything. Shape inference goes on from there
+with sides that are not known: such a side passes every check that some number would pass, and
+what is computed from it remembers how. So `add` of a map of unknown size and the same map
+after a stride of 2 is a mistake whatever the size is, and it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import add, floordiv, mul, neg, sub
+from typing import Any
+
+from resgraph.ops import Shape
+
+SAMPLES = (8, 9, 21, 32, 56)
+"""Numbers tried for an unknown side: two sides from the same one differ if they do for all."""
+
+Shapes = tuple[Shape, ...]
+"""The shapes that a value may have, as far as it is known: one where it is known."""
+
+
+class Side(int):
+    """A side of a shape that is not known: equal to every number, and divided by each.
+
+    `origin` is the unknown that it was computed from; the values are what it is then for
+    each of `SAMPLES`. It is written `?`.
+    """
+
+    origin: object
+    values: tuple[int, ...]
+
+    def __new__(cls, origin: object, values: tuple[int, ...] = SAMPLES) -> Side:
+        side = super().__new__(cls, values[-1])
+        side.origin, side.values = origin, values
+        return side
+
+    def __repr__(self) -> str:
+        return "?"
+
+    __str__ = __repr__
+
+    def __hash__(self) -> int:
+        return hash((id(self.origin), self.values))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Side) and other.origin is self.origin:
+            pairs = zip(self.values, other.values, strict=True)
+            return any(a == b for a, b in pairs)
+        return isinstance(other, int)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def _never(self, other: int) -> bool:
+        return False
+
+    __lt__ = __gt__ = _never
+
+    def __mod__(self, other: int) -> int:
+        return 0
+
+    def _computed(self, operation: Callable[..., int], *others: int) -> Side:
+        """The same operation on every sample; of several unknowns, a new one."""
+        if any(isinstance(other, Side) for other in others):
+            return Side(object())
+        return Side(self.origin, tuple(operation(v, *others) for v in self.values))
+
+    def __neg__(self) -> Side:
+        return self._computed(neg)
+
+    def __add__(self, other: int) -> Side:
+        return self._computed(add, other)
+
+    def __radd__(self, other: int) -> Side:
+        return self._computed(add, other)
+
+    def __sub__(self, other: int) -> Side:
+        return self._computed(sub, other)
+
+    def __mul__(self, other: int) -> Side:
+        return self._computed(mul, other)
+
+    def __rmul__(self, other: int) -> Side:
+        return self._computed(mul, other)
+
+    def __floordiv__(self, other: int) -> Side:
+        return self._computed(floordiv, other)
+
+
+def any_map() -> Shape:
+    """A map of which no side is known."""
+    return (Side(object()), Side(object()), Side(object()))
+
+
+def anything() -> Shapes:
+    """The shapes of a value of which nothing is known: a map, or a vector."""
+    return (any_map(), (Side(object()),))
+
+
+def identity(shape: Shape) -> tuple[Any, ...]:
+    """What two shapes have in common only if they are the same, unknown sides and all."""
+    return tuple(
+        (id(s.origin), s.values) if isinstance(s, Side) else s for s in shape
+    )
+
+
+def known(shapes: Shapes) -> Shape | None:
+    """The shape, where it is known in full."""
+    if len(shapes) == 1 and not any(isinstance(side, Side) for side in shapes[0]):
+        return shapes[0]
+    return None
