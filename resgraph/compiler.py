@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from resgraph import codes
 from resgraph.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
 from resgraph.expr import Expr, ExprError, exact, literal, show
 from resgraph.graph import Graph
@@ -187,11 +188,13 @@ def _declared(loaded: Loaded, spec: Spec, network: str | None) -> dict[str, Sett
         if key not in spec.network.params:
             hint = did_you_mean(key, spec.network.params)
             message = f"the network has no parameter '{key}'"
-            raise SpecError([Diagnostic(message, key_span(loaded.tree, loc), hint)])
+            span = key_span(loaded.tree, loc)
+            unknown = Diagnostic(codes.UNKNOWN_PARAMETER, message, span, hint)
+            raise SpecError([unknown])
         span = at(loaded.tree, loc).span
         if isinstance(value, Expr):
             message = f"'{value}' has parameters, and networks set plain numbers"
-            raise SpecError([Diagnostic(message, span)])
+            raise SpecError([Diagnostic(codes.NOT_CONSTANT, message, span)])
         settings[key] = (exact(value), span)
     return settings
 

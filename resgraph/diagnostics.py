@@ -29,6 +29,8 @@ class Code:
     name: str
     severity: Severity
     summary: str
+    by_prove: bool = False
+    """Whether `resgraph prove` alone looks for it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,12 +60,18 @@ class Note:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding: a message, where it is, how to mend it, and what else is involved."""
+    """One finding: its kind, a message, where it is, how to mend it, what else is involved."""
 
+    code: Code
     message: str
     span: Span | None = None
     hint: str | None = None
     notes: tuple[Note, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """That of its code."""
+        return self.code.severity
 
     def sort_key(self) -> tuple[str, int, int, str]:
         """Order findings by place, those without a place first."""
@@ -136,26 +144,38 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"known here: {', '.join(names)}" if len(names) <= 30 else None
 
 
-def render(diagnostic: Diagnostic, sources: dict[str, str], kind: str = "error") -> str:
-    """The diagnostic as plain text: `file:line:col: error: ...`, the line, carets, hints.
+def render(diagnostic: Diagnostic, sources: dict[str, str]) -> str:
+    """The finding as plain text: `file:line:col: error[code]: ...`, the line, carets, hints.
 
     `sources` maps a file's name to its text; a file that is absent from it is cited
-    by position alone. `kind` is the word in the place of `error`.
+    by position alone.
     """
-    lines = [*_located(kind, diagnostic.message, diagnostic.span, sources)]
-    for note in diagnostic.notes:
+    label = f"{diagnostic.severity}[{diagnostic.code.name}]"
+    at = (diagnostic.span, sources)
+    return told(label, diagnostic.message, *at, diagnostic.hint, diagnostic.notes)
+
+
+def told(
+    label: str,
+    message: str,
+    span: Span | None,
+    sources: dict[str, str],
+    hint: str | None = None,
+    notes: Iterable[Note] = (),
+) -> str:
+    """The same of anything at a place, with the word or words that say what it is."""
+    lines = [*_located(label, message, span, sources)]
+    for note in notes:
         lines += _located("note", note.message, note.span, sources)
-    if diagnostic.hint:
-        lines.append(f"  hint: {diagnostic.hint}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([f"  hint: {hint}"] if hint else [])])
 
 
 def _located(
-    kind: str, message: str, span: Span | None, sources: dict[str, str]
+    label: str, message: str, span: Span | None, sources: dict[str, str]
 ) -> list[str]:
     if span is None:
-        return [f"{kind}: {message}"]
-    return [f"{span}: {kind}: {message}", *_excerpt(span, sources)]
+        return [f"{label}: {message}"]
+    return [f"{span}: {label}: {message}", *_excerpt(span, sources)]
 
 
 def _excerpt(span: Span, sources: dict[str, str]) -> list[str]:

@@ -60,7 +60,9 @@ def check(name: str) -> str:
     if why := refusal(name):
         shown = name if name.isprintable() and len(name) <= MAX_LENGTH else ascii(name)
         raise PydanticCustomError(
-            "name", "'{name}' cannot be a name: {why}", {"name": shown[:80], "why": why}
+            "invalid-name",
+            "'{name}' cannot be a name: {why}",
+            {"name": shown[:80], "why": why},
         )
     return name
 

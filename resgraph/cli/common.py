@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,19 +92,23 @@ def tell(error: ResgraphError) -> None:
         _paint(line)
 
 
-_COLOURS = {"error: ": "\033[1;31m", "note: ": "\033[36m", "  hint: ": "\033[32m"}
+_COLOURS = {
+    "error": "\033[1;31m",
+    "warning": "\033[1;33m",
+    "note": "\033[36m",
+    "hint": "\033[32m",
+}
+_LABEL = re.compile(r"(?<!\S)(error|warning|note|hint)(\[[a-z-]+\])?: ")
 
 
 def _paint(line: str) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
     if sys.stderr.isatty():
-        for word, colour in _COLOURS.items():
-            if word in line:
-                line = line.replace(word, f"{colour}{word}\033[0m", 1)
-                break
+        line = _LABEL.sub(lambda m: f"{_COLOURS[m[1]]}{m[0]}\033[0m", line, count=1)
     print(line, file=sys.stderr)
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A diagnostic as JSON: message, span, hint, notes."""
-    return dataclasses.asdict(diagnostic)
+    """A diagnostic as JSON: code, severity, message, span, hint, notes."""
+    about = {"code": diagnostic.code.name, "severity": diagnostic.severity.value}
+    return dataclasses.asdict(diagnostic) | about

@@ -15,7 +15,7 @@ import typer
 from resgraph.cli.common import Json, Network, Set, console, say, say_json
 from resgraph.cli.subjects import Target, exporter, targets
 from resgraph.compiler import parse_settings
-from resgraph.diagnostics import Diagnostic, UsageError, render
+from resgraph.diagnostics import UsageError, told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -161,7 +161,7 @@ def faults(outcome: Outcome) -> Iterator[str]:
         if check.verdict == "failed" and span is not None and span not in shown:
             shown.add(span)
             texts = {span.file: Path(span.file).read_text(encoding="utf-8")}
-            yield render(Diagnostic(f"{check.name}: {check.detail}", span), texts)
+            yield told("error", f"{check.name}: {check.detail}", span, texts)
 
 
 def table(outcome: Outcome) -> Table:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from resgraph.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resgraph import codes
+from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
 from resgraph.expr import exact, literal
 from resgraph.graph.ir import INPUT, OUTPUT, Graph, Node, Param, Path, Slot, Unit
 from resgraph.graph.params import Params, Setting
@@ -168,7 +169,8 @@ class Builder:
             unit = units.get(item.unit)
             if unit is None:
                 hint = did_you_mean(item.unit, units)
-                self._report(f"unknown unit '{item.unit}'", where, hint)
+                message = f"unknown unit '{item.unit}'"
+                self._report(codes.UNKNOWN_UNIT, message, where, hint)
                 continue
             args = self._args(unit, item.args, (*loc, item.unit), where)
             slots.append(Slot(item.unit, args, int(repeat or 1), where))
@@ -183,15 +185,17 @@ class Builder:
             if name not in known:
                 hint = did_you_mean(name, known)
                 message = f"unit '{unit.name}' has no parameter '{name}'"
-                self._report(message, self._key(*loc, name), hint)
+                span = self._key(*loc, name)
+                self._report(codes.UNKNOWN_ARGUMENT, message, span, hint)
             number = self.params.settle(
                 value, _NUMBER, self._at(*loc, name), f"'{name}' of '{unit.name}'"
             )
             args[name] = exact(1) if number is None else number
         for name in known.keys() - args.keys():
             note = Note("the parameter is declared here", known[name].span)
+            message = f"unit '{unit.name}' needs '{name}'"
             self.findings.append(
-                Diagnostic(f"unit '{unit.name}' needs '{name}'", where, notes=(note,))
+                Diagnostic(codes.MISSING_ARGUMENT, message, where, notes=(note,))
             )
             args[name] = exact(1)
         return {name: args[name] for name in known if name in args}
@@ -201,7 +205,10 @@ class Builder:
         for name in params if not self.findings else ():
             span = self._key("network", "params", name)
             if name not in used and span.file == self.file:
-                self._report(f"the parameter '{name}' is never used", span, "remove it")
+                message = f"the parameter '{name}' is never used"
+                self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
 
-    def _report(self, message: str, span: Span, hint: str | None = None) -> None:
-        self.findings.append(Diagnostic(message, span, hint))
+    def _report(
+        self, code: Code, message: str, span: Span, hint: str | None = None
+    ) -> None:
+        self.findings.append(Diagnostic(code, message, span, hint))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from resgraph.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resgraph import codes
+from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
 from resgraph.expr import Expr, ExprError, exact, show
 from resgraph.ops.fields import NumberField
 
@@ -41,18 +42,22 @@ class Params:
         if missing or late:
             for other in missing:
                 hint = did_you_mean(other, self.written)
-                self._report(f"unknown parameter '{other}'", name, hint)
+                message = f"unknown parameter '{other}'"
+                self._report(codes.UNKNOWN_PARAMETER, message, name, hint)
             for other in late:
                 hint = f"write '{other}' above it"
-                self._report(f"'{other}' has no value yet at this line", name, hint)
+                message = f"'{other}' has no value yet at this line"
+                self._report(codes.USED_BEFORE_DEFINITION, message, name, hint)
             return
         try:
             self.values[name] = value.evaluate(self.values)
         except ExprError as error:
-            self._report(str(error), name)
+            self._report(codes.INVALID_NUMBER, str(error), name)
 
-    def _report(self, message: str, name: str, hint: str | None = None) -> None:
-        self.findings.append(Diagnostic(message, self.spans[name], hint))
+    def _report(
+        self, code: Code, message: str, name: str, hint: str | None = None
+    ) -> None:
+        self.findings.append(Diagnostic(code, message, self.spans[name], hint))
 
     def settle(
         self, value: int | float | Expr, kind: NumberField, span: Span, what: str
@@ -66,8 +71,9 @@ class Params:
         for name in value.names:
             if name not in self.values:
                 hint = did_you_mean(name, self.values)
+                message = f"unknown parameter '{name}'"
                 self.findings.append(
-                    Diagnostic(f"unknown parameter '{name}'", span, hint)
+                    Diagnostic(codes.UNKNOWN_PARAMETER, message, span, hint)
                 )
                 return None
         try:
@@ -90,12 +96,13 @@ class Params:
                         f"{n} = {show(self.values[n])}" for n in origin.names
                     )
                     return Diagnostic(
+                        codes.INVALID_NUMBER,
                         f"{came} with {given}, and {what} must be whole",
                         self.spans[name],
                         self._nearest(name, origin, value, kind),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
-        return Diagnostic(f"{what} {why}", span, None, notes)
+        return Diagnostic(codes.INVALID_NUMBER, f"{what} {why}", span, None, notes)
 
     def _origins(self, value: Expr) -> tuple[Note, ...]:
         """Where the plain parameters behind an expression were set."""

@@ -15,6 +15,8 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from resgraph import codes
+from resgraph.diagnostics import Code
 from resgraph.expr import Expr, ExprError, exact, literal
 from resgraph.names import Name
 from resgraph.ops.facts import Reach, Role, Saved
@@ -35,10 +37,14 @@ class OpError(ValueError):
     """An op that does not fit its inputs; `field` names the attribute at fault, if one is."""
 
     def __init__(
-        self, message: str, hint: str | None = None, field: str | None = None
+        self,
+        code: Code,
+        message: str,
+        hint: str | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message, self.hint, self.field = message, hint, field
+        self.code, self.message, self.hint, self.field = code, message, hint, field
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,9 @@ class Op(BaseModel):
                 try:
                     values[name] = field.settle(value, env)
                 except ExprError as error:
-                    raise OpError(str(error), field=name) from None
+                    raise OpError(
+                        codes.INVALID_NUMBER, str(error), field=name
+                    ) from None
         return self.model_copy(update=values) if values else self
 
     def written(self) -> frozenset[str]:
@@ -292,6 +300,7 @@ def need_map(op: Op, shape: Shape) -> None:
     """Raise `OpError` unless the value is a [C, H, W] map."""
     if len(shape) != 3:
         raise OpError(
+            codes.WRONG_RANK,
             f"{op.kind} needs a [C, H, W] map, and gets the vector {list(shape)}",
             hint="move it before global_avg_pool or flatten",
         )
@@ -302,6 +311,7 @@ def window(op: Op, shape: Shape, kernel: int, stride: int, padding: int) -> Shap
     sides = tuple((side + 2 * padding - kernel) // stride + 1 for side in shape[1:])
     if min(sides) < 1:
         raise OpError(
+            codes.INVALID_ATTRIBUTE,
             f"{op.kind} has a window of {kernel}, larger than its input "
             f"{list(shape)} with padding {padding}",
             field="kernel",

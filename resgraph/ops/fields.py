@@ -35,20 +35,19 @@ class NumberField:
 
     def parse(self, value: object) -> int | float | Expr:
         """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
-        if isinstance(value, Expr):
-            return value
+        if isinstance(value, bool) or not isinstance(value, int | float | str | Expr):
+            got = {"wanted": self.wanted, "got": kind_of(value)}
+            raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+        written = _expression(value) if isinstance(value, str) else value
+        if isinstance(written, Expr) and written.names:
+            return written
         try:
-            if isinstance(value, str):
-                return self._parse_text(value)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ExprError(f"expected {self.wanted}, got {kind_of(value)}")
-            return self.check(value)
+            if isinstance(written, Expr):
+                return self.settle(written, {})
+            return self.check(written)
         except ExprError as error:
-            raise PydanticCustomError("number", "{why}", {"why": str(error)}) from None
-
-    def _parse_text(self, text: str) -> int | float | Expr:
-        expr = Expr.parse(text)
-        return expr if expr.names else self.settle(expr, {})
+            why = {"why": str(error)}
+            raise PydanticCustomError("invalid-number", "{why}", why) from None
 
     def settle(
         self, value: int | float | Expr, env: Mapping[str, Fraction]
@@ -108,6 +107,15 @@ class NumberField:
         if self.maximum is not None:
             number["maximum"] = self.maximum
         return number
+
+
+def _expression(text: str) -> Expr:
+    """The text as arithmetic. Raises `PydanticCustomError`."""
+    try:
+        return Expr.parse(text)
+    except ExprError as error:
+        why = {"why": str(error)}
+        raise PydanticCustomError("invalid-expression", "{why}", why) from None
 
 
 def kind_of(value: object) -> str:

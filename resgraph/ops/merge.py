@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any, ClassVar
 
+from resgraph import codes
 from resgraph.expr import Expr
 from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape
 from resgraph.ops.facts import POINT, Reach, Role, Saved
@@ -32,6 +33,7 @@ class Add(Op):
         for a, b in pairwise(inputs):
             if a != b:
                 raise OpError(
+                    codes.SHAPE_MISMATCH,
                     f"add needs equal shapes, and gets {list(a)} and {list(b)}",
                     hint=mend(a, b),
                 )
@@ -77,6 +79,7 @@ class Mul(Op):
         for shape in inputs:
             if shape != largest and shape != (largest[0], 1, 1):
                 raise OpError(
+                    codes.SHAPE_MISMATCH,
                     f"mul needs equal shapes (or one of [C, 1, 1]), and gets "
                     f"{list(largest)} and {list(shape)}",
                     hint=mend(largest, shape),
@@ -129,6 +132,7 @@ class Concat(Op):
         for a, b in pairwise(inputs):
             if a[1:] != b[1:]:
                 raise OpError(
+                    codes.SHAPE_MISMATCH,
                     f"concat needs maps of one size, and gets {list(a)} and {list(b)}",
                     hint=mend((0, *a[1:]), (0, *b[1:])),
                 )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, StrictBool
 
+from resgraph import codes
 from resgraph.ops.base import (
     Count,
     OnnxBuilder,
@@ -50,6 +51,7 @@ class _Pool(Op):
         need_map(self, x)
         if 2 * self.padding > self.kernel:
             raise OpError(
+                codes.INVALID_ATTRIBUTE,
                 f"padding {self.padding} is more than half the window of {self.kernel}",
                 field="padding",
             )

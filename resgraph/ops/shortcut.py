@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from resgraph import codes
 from resgraph.ops.base import (
     Count,
     OnnxBuilder,
@@ -56,6 +57,7 @@ class OptionA(nn.Module):
         need_map(self, x)
         if self.channels < x[0]:
             raise OpError(
+                codes.INVALID_ATTRIBUTE,
                 f"option_a pads channels, and cannot go from {x[0]} down to {self.channels}",
                 hint="a 1x1 conv can",
                 field="channels",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, StrictBool
 
+from resgraph import codes
 from resgraph.expr import Expr
 from resgraph.ops.base import (
     Count,
@@ -69,7 +70,10 @@ class Conv(Op):
         self._check_groups(x[0])
         if self.bias_init != 0 and not self.bias:
             raise OpError(
-                "bias_init without a bias", "add bias: true", field="bias_init"
+                codes.INVALID_ATTRIBUTE,
+                "bias_init without a bias",
+                "add bias: true",
+                field="bias_init",
             )
         reach = self.dilation * (self.kernel - 1) + 1
         return (self.channels, *window(self, x, reach, self.stride, self._padding()))
@@ -86,6 +90,7 @@ class Conv(Op):
         for count, what in ((channels, "input"), (self.channels, "output")):
             if count % self.groups:
                 raise OpError(
+                    codes.INVALID_ATTRIBUTE,
                     f"{self.groups} groups do not divide the {count} {what} channels",
                     field="groups",
                 )
@@ -101,6 +106,7 @@ class Conv(Op):
         reach = self.dilation * (self.kernel - 1)
         if reach % 2:
             raise OpError(
+                codes.INVALID_ATTRIBUTE,
                 f"a kernel of {self.kernel} has no centre to pad around",
                 hint="give padding, or an odd kernel",
                 field="kernel",
@@ -240,6 +246,7 @@ class Linear(Op):
         (x,) = inputs
         if len(x) != 1:
             raise OpError(
+                codes.WRONG_RANK,
                 f"linear needs a vector, and gets the map {list(x)}",
                 hint="put global_avg_pool or flatten before it",
             )

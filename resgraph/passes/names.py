@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import INPUT, Graph, Unit, used_units
 from resgraph.names import class_name, refusal, variable
@@ -45,7 +46,7 @@ def _network_layers(graph: Graph) -> Iterator[Named]:
 
 def _unit(unit: Unit) -> Iterator[Diagnostic]:
     for reserved, named in _reserved(unit):
-        yield Diagnostic(f"{named[1]}: {reserved}", named[2])
+        yield Diagnostic(codes.INVALID_NAME, f"{named[1]}: {reserved}", named[2])
     variables = [(variable(p.name), f"the path '{p.name}'", p.span) for p in unit.paths]
     yield from _clashes(variables)
     params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
@@ -89,6 +90,7 @@ def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:
         if other == what:
             other = "another"
         yield Diagnostic(
+            codes.NAME_CLASH,
             f"{what} and {other} would both be '{name}'",
             span or place,
             "rename one",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resgraph import codes
 from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph
 
@@ -13,6 +14,7 @@ def check_output(graph: Graph) -> list[Diagnostic]:
     if len(shape) != 1:
         return [
             Diagnostic(
+                codes.WRONG_OUTPUT,
                 f"the network ends in the map {list(shape)}, and must end in a vector of logits",
                 span,
                 "end the head with global_avg_pool, linear: {features: classes}",
@@ -22,5 +24,6 @@ def check_output(graph: Graph) -> list[Diagnostic]:
         message = (
             f"the network ends in {shape[0]} logits, and classes = {graph.classes}"
         )
-        return [Diagnostic(message, span, "linear: {features: classes} ends the head")]
+        hint = "linear: {features: classes} ends the head"
+        return [Diagnostic(codes.WRONG_OUTPUT, message, span, hint)]
     return []

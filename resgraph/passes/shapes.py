@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
+from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import INPUT, Graph, Instance, Node, Run, Slot, Unit
 from resgraph.graph.text import slot_text
@@ -69,7 +70,7 @@ class _Inference:
             changing.append(instance)
             if len(changing) > MAX_DISTINCT:
                 message = f"more than {MAX_DISTINCT} units that each change the shape"
-                self.findings.append(Diagnostic(message, slot.span))
+                self.findings.append(Diagnostic(codes.TOO_LARGE, message, slot.span))
                 raise _UnknownShapeError
         return _grouped(slot, changing)
 
@@ -127,7 +128,9 @@ class _Inference:
         ]
         span = node.fields.get(error.field or "", node.span)
         notes = (*origins, *([note] if note else []))
-        self.findings.append(Diagnostic(error.message, span, error.hint, notes))
+        self.findings.append(
+            Diagnostic(error.code, error.message, span, error.hint, notes)
+        )
 
 
 def _with_ops(unit: Unit, ops: Mapping[str, Op]) -> Unit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resgraph import codes
 from resgraph.diagnostics import Diagnostic, did_you_mean
 from resgraph.expr import Expr
 from resgraph.graph import (
@@ -29,9 +30,9 @@ def _unused_units(graph: Graph) -> Iterator[Diagnostic]:
     used = {unit.name for unit in used_units(graph)}
     for name, unit in graph.units.items():
         if name not in used and unit.span.file == graph.file:
-            yield Diagnostic(
-                f"the unit '{name}' is never used", unit.span, "name it in a stage"
-            )
+            message = f"the unit '{name}' is never used"
+            hint = "name it in a stage"
+            yield Diagnostic(codes.UNUSED_UNIT, message, unit.span, hint)
 
 
 def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
@@ -41,6 +42,7 @@ def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
     yield from _parameters(unit)
     if OUTPUT not in unit.values:
         yield Diagnostic(
+            codes.MISSING_OUTPUT,
             f"the unit '{unit.name}' has no path 'out'",
             unit.span,
             "out: {from: [x, F], ops: [add]} returns x + F(x)",
@@ -70,7 +72,8 @@ def _arities(unit: Unit) -> Iterator[Diagnostic]:
 
 
 def _arity(node: Node, wanted: str, got: int, hint: str | None) -> Diagnostic:
-    return Diagnostic(f"{node.op.kind} takes {wanted}, and gets {got}", node.span, hint)
+    message = f"{node.op.kind} takes {wanted}, and gets {got}"
+    return Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span, hint)
 
 
 def _parameters(unit: Unit) -> Iterator[Diagnostic]:
@@ -85,15 +88,15 @@ def _parameters(unit: Unit) -> Iterator[Diagnostic]:
                 if name not in known:
                     declare = f"declare it: params: [{name}], and give it in the stages"
                     yield Diagnostic(
+                        codes.UNKNOWN_PARAMETER,
                         f"the unit '{unit.name}' has no parameter '{name}'",
                         node.fields[attribute],
                         did_you_mean(name, known) or declare,
                     )
     for param in unit.params:
         if param.name not in used and used <= {*known}:
-            yield Diagnostic(
-                f"the parameter '{param.name}' is never used", param.span, "remove it"
-            )
+            message = f"the parameter '{param.name}' is never used"
+            yield Diagnostic(codes.UNUSED_PARAMETER, message, param.span, "remove it")
 
 
 def _plainly_sound(unit: Unit) -> bool:
@@ -117,6 +120,7 @@ def _unknown(unit: Unit) -> Iterator[Diagnostic]:
             if source not in unit.values:
                 known = [name for name in unit.values if name != path.name]
                 yield Diagnostic(
+                    codes.UNKNOWN_VALUE,
                     f"the path '{path.name}' starts from an unknown value '{source}'",
                     span,
                     did_you_mean(source, known),
@@ -140,6 +144,7 @@ def _cycles(unit: Unit) -> Iterator[Diagnostic]:
         edges = nx.find_cycle(inside, first)
         route = " -> ".join([edges[0][0], *(edge[1] for edge in edges)])
         yield Diagnostic(
+            codes.CIRCULAR_PATHS,
             f"the paths of '{unit.name}' go in a circle: {route}",
             spans[first],
             "a unit is computed in one pass: start one of them from x",
@@ -153,6 +158,7 @@ def _late(unit: Unit) -> Iterator[Diagnostic]:
         for source, span in zip(path.sources, path.source_spans, strict=True):
             if source in unit.values and source not in done:
                 yield Diagnostic(
+                    codes.USED_BEFORE_DEFINITION,
                     f"the path '{path.name}' starts from '{source}', which comes later",
                     span,
                     f"write '{source}' above it: a unit reads from top to bottom",
@@ -174,6 +180,7 @@ def _unreachable(unit: Unit) -> Iterator[Diagnostic]:
 def _dead(path: Path) -> Diagnostic:
     ops = f"its {len(path.nodes)} ops" if len(path.nodes) > 1 else "its op"
     return Diagnostic(
+        codes.UNUSED_PATH,
         f"the path '{path.name}' never reaches 'out': {ops} would be computed for nothing",
         path.span,
         f"start another path from '{path.name}', or remove it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from resgraph.diagnostics import Diagnostic, render, visible
+from resgraph.diagnostics import told, visible
 from resgraph.graph import Graph
 from resgraph.prove.finding import Finding, Level, listing
 
@@ -41,10 +41,9 @@ def _block(
 def _line(finding: Finding, sources: Mapping[str, str]) -> str:
     """The finding as diagnostics are told; an excerpt only where something is to be mended."""
     shown = dict(sources) if finding.level is Level.SUSPECT else {}
-    diagnostic = Diagnostic(
-        visible(finding.message), finding.span, finding.hint, finding.notes
-    )
-    return render(diagnostic, shown, finding.level.value)
+    at = (finding.span, shown)
+    message = visible(finding.message)
+    return told(finding.level.value, message, *at, finding.hint, finding.notes)
 
 
 def _summary(proofs: Sequence[Proof]) -> str:

@@ -38,7 +38,8 @@ class Files:
 def of_check(diagnostic: Diagnostic, files: Files, where: list[str]) -> dict[str, Any]:
     """A finding of `check`; `where` are the ops and units that it is about."""
     return {
-        "level": "error",
+        "level": diagnostic.severity.value,
+        "code": diagnostic.code.name,
         "topic": "check",
         "message": visible(diagnostic.message),
         "place": files.place(diagnostic.span),

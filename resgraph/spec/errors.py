@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from resgraph import codes
 from resgraph.diagnostics import Diagnostic, did_you_mean
 from resgraph.ops import OPS
 from resgraph.ops.fields import kind_of
@@ -44,27 +45,32 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "extra_forbidden":
         known = _keys(loc[:-1])
         span = key_span(tree, loc)
-        return Diagnostic(f"unknown key '{name}'", span, did_you_mean(name, known))
+        message = f"unknown key '{name}'"
+        return Diagnostic(codes.UNKNOWN_KEY, message, span, did_you_mean(name, known))
     if kind == "missing":
-        return Diagnostic(
-            f"{_owner(loc[:-1])} needs '{name}'", at(tree, loc[:-1]).span, _example(loc)
-        )
+        message = f"{_owner(loc[:-1])} needs '{name}'"
+        span = at(tree, loc[:-1]).span
+        return Diagnostic(codes.MISSING_KEY, message, span, _example(loc))
     span = at(tree, loc).span
     if error["loc"] and error["loc"][-1] == "[key]":
         span = key_span(tree, loc)
     if kind == "union_tag_invalid":
         word = str(context["tag"])
-        return Diagnostic(f"unknown op '{word}'", span, _op_hint(word))
+        message = f"unknown op '{word}'"
+        return Diagnostic(codes.UNKNOWN_OP, message, span, _op_hint(word))
     if kind in _WANTED:
-        return Diagnostic(f"expected {_WANTED[kind]}, got {kind_of(value)}", span)
+        message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
+        return Diagnostic(codes.WRONG_TYPE, message, span)
     if kind == "literal_error":
-        return Diagnostic(f"'{name}' is {context['expected']}, not {value!r}", span)
+        message = f"'{name}' is {context['expected']}, not {value!r}"
+        return Diagnostic(codes.UNKNOWN_CHOICE, message, span)
     if kind in ("too_short", "too_long"):
         limit = context.get("min_length", context.get("max_length"))
         amount = "at least" if kind == "too_short" else "at most"
         got = f"got {context['actual_length']}"
-        return Diagnostic(f"expected {amount} {limit} here, {got}", span)
-    return Diagnostic(error["msg"], span)
+        message = f"expected {amount} {limit} here, {got}"
+        return Diagnostic(codes.WRONG_LENGTH, message, span)
+    return Diagnostic(codes.CODES.get(kind, codes.WRONG_TYPE), error["msg"], span)
 
 
 def location(error: Any) -> Loc:

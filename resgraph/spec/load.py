@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from resgraph import codes
 from resgraph.diagnostics import (
     Diagnostic,
     ResgraphError,
@@ -99,15 +100,19 @@ def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> 
     target = path.parent / relative
     chain = (*seen, path.resolve())
     if target.resolve() in chain:
-        raise SpecError([Diagnostic(f"'{relative}' extends itself in a circle", span)])
+        message = f"'{relative}' extends itself in a circle"
+        raise SpecError([Diagnostic(codes.CIRCULAR_EXTENDS, message, span)])
     if len(chain) > MAX_EXTENDS:
-        raise SpecError([Diagnostic(f"more than {MAX_EXTENDS} specs in a chain", span)])
+        message = f"more than {MAX_EXTENDS} specs in a chain"
+        raise SpecError([Diagnostic(codes.TOO_LARGE, message, span)])
     try:
         below = _merged(target, str(target), sources, chain)
     except SpecError:
         raise
     except ResgraphError as error:
-        raise SpecError([Diagnostic(error.message, span, error.hint)]) from None
+        unreadable = codes.UNREADABLE_EXTENDS
+        finding = Diagnostic(unreadable, error.message, span, error.hint)
+        raise SpecError([finding]) from None
     rest = {k: v for k, v in tree.entries.items() if k != "extends"}
     return _over(_without_networks(below), replace(tree, entries=rest))
 

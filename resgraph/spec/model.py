@@ -27,7 +27,7 @@ from resgraph.spec.opitem import OpItem
 def _title(text: str) -> str:
     if not text.isprintable() or not 0 < len(text.strip()) <= 200:
         raise PydanticCustomError(
-            "title", "a title is one line of 1 to 200 printable characters"
+            "invalid-title", "a title is one line of 1 to 200 printable characters"
         )
     return text
 
@@ -50,12 +50,14 @@ def _params(value: object) -> object:
         pairs = {item: None} if isinstance(item, str) else item
         if not isinstance(pairs, dict) or len(pairs) != 1:
             raise PydanticCustomError(
-                "param", "a parameter is a name, or one {name: default}"
+                "wrong-form", "a parameter is a name, or one {name: default}"
             )
         (name,) = pairs
         if name in params:
             raise PydanticCustomError(
-                "param", "the parameter '{name}' is listed twice", {"name": name}
+                "duplicate-key",
+                "the parameter '{name}' is listed twice",
+                {"name": name},
             )
         params |= pairs
     return params
@@ -133,7 +135,7 @@ def _stage_item(value: object) -> object:
         return {"unit": value, "args": {}}
     if not isinstance(value, dict):
         raise PydanticCustomError(
-            "stage_item",
+            "wrong-form",
             "expected a unit with its arguments, such as body: {width: 16}, got {got}",
             {"got": kind_of(value)},
         )
@@ -141,7 +143,7 @@ def _stage_item(value: object) -> object:
     if len(units) != 1:
         named = ", ".join(units) or "none"
         raise PydanticCustomError(
-            "stage_item",
+            "wrong-form",
             "an item of a stage names one unit, not {named}",
             {"named": named},
         )
@@ -234,7 +236,7 @@ class Train(Model):
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, Expr):
                     raise PydanticCustomError(
-                        "train",
+                        "not-constant",
                         "{name}: '{text}' has parameters, and train takes plain numbers",
                         {"name": name, "text": str(number)},
                     )

@@ -28,7 +28,9 @@ def _checked(item: object) -> object:
         return item
     got = f"{len(item)} keys" if isinstance(item, dict) else kind_of(item)
     raise PydanticCustomError(
-        "op_form", "expected one op, such as bn or conv: {...}, got {got}", {"got": got}
+        "wrong-form",
+        "expected one op, such as bn or conv: {...}, got {got}",
+        {"got": got},
     )
 
 

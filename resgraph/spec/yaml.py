@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml import events as ev
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from resgraph.diagnostics import Diagnostic, Note, Span, SpecError
+from resgraph import codes
+from resgraph.diagnostics import Code, Diagnostic, Note, Span, SpecError
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
@@ -106,10 +107,10 @@ def parse(text: str, file: str) -> Mapping:
         return tree
     start = Span(file, 1, 1, 1, 2)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
-        raise SpecError([Diagnostic("the file is empty", start, _STARTER)])
-    raise SpecError(
-        [Diagnostic("a spec is a mapping of keys to values", tree.span, _STARTER)]
-    )
+        message, span = "the file is empty", start
+    else:
+        message, span = "a spec is a mapping of keys to values", tree.span
+    raise SpecError([Diagnostic(codes.NOT_A_SPEC, message, span, _STARTER)])
 
 
 _STARTER = (
@@ -133,7 +134,10 @@ class _Composer:
         tree: Tree | None = None
         for event in self.events:
             if isinstance(event, ev.DocumentStartEvent) and tree is not None:
-                self._report("a spec is one YAML document", event, "remove the second")
+                message = "a spec is one YAML document"
+                self._report(
+                    codes.UNSUPPORTED_YAML, message, event, "remove the second"
+                )
                 break
             if isinstance(event, ev.NodeEvent):
                 tree = self.node(event, 0)
@@ -146,11 +150,14 @@ class _Composer:
             return tree
         self._count(1, event)
         if depth > MAX_DEPTH:
-            self._stop(f"nested more than {MAX_DEPTH} levels deep", event)
+            self._stop(
+                codes.TOO_LARGE, f"nested more than {MAX_DEPTH} levels deep", event
+            )
         if event.tag is not None and not (
             isinstance(event, ev.ScalarEvent) and event.tag == "!"
         ):
-            self._report(f"the tag {event.tag} is not part of the language", event)
+            message = f"the tag {event.tag} is not part of the language"
+            self._report(codes.UNSUPPORTED_YAML, message, event)
         tree = self._collection(event, depth)
         if event.anchor is not None:
             self.anchors[event.anchor] = tree
@@ -185,7 +192,9 @@ class _Composer:
             if key in entries:
                 first = Note("first given here", entries[key].key_span)
                 message = f"the key '{key}' is given twice"
-                self.findings.append(Diagnostic(message, span, notes=(first,)))
+                self.findings.append(
+                    Diagnostic(codes.DUPLICATE_KEY, message, span, notes=(first,))
+                )
             entries[key] = Entry(span, value)
         size = 1 + sum(entry.value.size for entry in entries.values())
         return Mapping(entries, self._span(start, event, last), size)
@@ -193,24 +202,28 @@ class _Composer:
     def _key(self, event: Any, depth: int) -> tuple[str, Span]:
         if isinstance(event, ev.ScalarEvent):
             return event.value, self._span(event)
-        self._report("a key must be plain text", event)
+        self._report(codes.UNSUPPORTED_YAML, "a key must be plain text", event)
         return "", self.node(event, depth + 1).span
 
     def _alias(self, event: Any) -> Tree:
         if event.anchor not in self.anchors:
-            self._stop(f"the alias *{event.anchor} has no anchor before it", event)
+            message = f"the alias *{event.anchor} has no anchor before it"
+            self._stop(codes.INVALID_YAML, message, event)
         return self.anchors[event.anchor]
 
     def _count(self, size: int, event: Any) -> None:
         self.size += size
         if self.size > MAX_NODES:
-            self._stop(f"more than {MAX_NODES} values, aliases expanded", event)
+            message = f"more than {MAX_NODES} values, aliases expanded"
+            self._stop(codes.TOO_LARGE, message, event)
 
-    def _report(self, message: str, event: Any, hint: str | None = None) -> None:
-        self.findings.append(Diagnostic(message, self._span(event), hint))
+    def _report(
+        self, code: Code, message: str, event: Any, hint: str | None = None
+    ) -> None:
+        self.findings.append(Diagnostic(code, message, self._span(event), hint))
 
-    def _stop(self, message: str, event: Any) -> Any:
-        self._report(message, event)
+    def _stop(self, code: Code, message: str, event: Any) -> Any:
+        self._report(code, message, event)
         raise SpecError(self.findings)
 
     def _span(self, start: Any, end: Any = None, last: Span | None = None) -> Span:
@@ -264,7 +277,8 @@ def _syntax_error(error: MarkedYAMLError, file: str) -> Diagnostic:
     elif "mapping values are not allowed" in problem:
         problem = "a ':' that YAML cannot place"
         hint = "check the indentation above, or put text that has a ': ' into quotes"
-    return Diagnostic(problem, Span(file, line, col, line, col + 1), hint)
+    span = Span(file, line, col, line, col + 1)
+    return Diagnostic(codes.INVALID_YAML, problem, span, hint)
 
 
 def _unreadable(error: YAMLError, file: str, text: str) -> Diagnostic:
@@ -273,4 +287,5 @@ def _unreadable(error: YAMLError, file: str, text: str) -> Diagnostic:
     before = text[:position]
     line, col = before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
     span = Span(file, line, col, line, col + 1)
-    return Diagnostic("a character that YAML does not allow", span, "remove it")
+    message = "a character that YAML does not allow"
+    return Diagnostic(codes.INVALID_YAML, message, span, "remove it")
