@@ -133,12 +133,38 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one, if any is like it."""
+    names = sorted(known)
+    close = [name for name in names if name.lower() == word.lower()]
+    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+ANY = "*"
+"""Among words: every name may be meant, since nothing is written there."""
+
+
+def meant(words: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Those of the known names that the words may mean, each by the nearest one."""
+    names, words = {*known}, {*words}
+    if ANY in words:
+        return names
+    found = {word if word in names else nearest(word, names) for word in words}
+    return {name for name in found if name is not None}
+
+
+def like(words: Iterable[str], known: Iterable[str]) -> frozenset[str]:
+    """The known names that words must mean which are not known: `ANY` for one like none."""
+    found = {nearest(word, known) for word in words}
+    return frozenset(ANY if name is None else name for name in found)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known word, else the known words, else nothing."""
     names = sorted(known)
-    close = [name for name in names if name.lower() == word.lower()]
-    if close := close or difflib.get_close_matches(word, names, n=1, cutoff=0.5):
-        return f"did you mean '{close[0]}'?"
+    if close := nearest(word, names):
+        return f"did you mean '{close}'?"
     if not names:
         return None
     return f"known here: {', '.join(names)}" if len(names) <= 30 else None

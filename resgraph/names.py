@@ -12,7 +12,7 @@ import re
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_LENGTH = 48
@@ -55,9 +55,12 @@ def refusal(name: str) -> str | None:
     return None
 
 
-def check(name: str) -> str:
-    """`name` if it can be used. Raises `PydanticCustomError`."""
-    if why := refusal(name):
+def check(name: str, info: ValidationInfo) -> str:
+    """`name` if it can be used. Raises `PydanticCustomError`.
+
+    The context of a validation may hold names that are taken nevertheless.
+    """
+    if (why := refusal(name)) and name not in (info.context or ()):
         shown = name if name.isprintable() and len(name) <= MAX_LENGTH else ascii(name)
         raise PydanticCustomError(
             "invalid-name",

@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 
 from resgraph.diagnostics import SpecError
 from resgraph.spec.dump import dump
-from resgraph.spec.yaml import MAX_NODES, Mapping, at, key_span, parse, plain
+from resgraph.spec.tree import Mapping, at, key_span, plain
+from resgraph.spec.yaml import MAX_NODES, parse
 
 
 def value(text: str) -> Any:
@@ -102,6 +103,6 @@ def test_dump_loads_to_the_same(data: dict[str, Any]) -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        assert isinstance(parse(text, "f"), Mapping)
+        assert isinstance(parse(text, "f").tree, Mapping)
     except SpecError as error:
         assert error.diagnostics

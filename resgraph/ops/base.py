@@ -141,17 +141,20 @@ class Op(BaseModel):
 
     def resolve(self, env: Mapping[str, Fraction]) -> Self:
         """A copy with every expression evaluated. Raises `OpError` naming the field."""
-        values: dict[str, int | float] = {}
-        for name, field in self.numbers().items():
-            value = getattr(self, name)
+        numbers, values = self.numbers(), dict[str, int | float]()
+        for name, value in self.attributes().items():
             if isinstance(value, Expr):
                 try:
-                    values[name] = field.settle(value, env)
+                    values[name] = numbers[name].settle(value, env)
                 except ExprError as error:
                     raise OpError(
                         codes.INVALID_NUMBER, str(error), field=name
                     ) from None
-        return self.model_copy(update=values) if values else self
+        return self.having(values) if values else self
+
+    def having(self, values: Mapping[str, int | float]) -> Self:
+        """A copy with these attributes."""
+        return self.model_copy(update=values)
 
     def written(self) -> frozenset[str]:
         """The attributes that the spec gives."""

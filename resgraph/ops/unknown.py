@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from resgraph.expr import Expr, ExprError
 from resgraph.names import refusal
 from resgraph.ops import OPS
-from resgraph.ops.base import Op, OpError
+from resgraph.ops.base import Op
+from resgraph.ops.fields import NumberField
 
 NAMELESS = "unknown"
 """The kind of an op of which not even the name is known."""
@@ -31,17 +30,12 @@ class Unknown(Op):
     def attributes(self) -> dict[str, Any]:
         return dict(self.given)
 
-    def resolve(self, env: Mapping[str, Fraction]) -> Self:
-        """A copy with every expression evaluated, as any op's; the wrong ones are not there."""
-        numbers = OPS[self.kind].numbers() if self.kind in OPS else {}
-        values = dict(self.given)
-        for name, value in values.items():
-            if isinstance(value, Expr) and name in numbers:
-                try:
-                    values[name] = numbers[name].settle(value, env)
-                except ExprError as error:
-                    raise OpError(str(error), field=name) from None
-        return self.model_copy(update={"given": values})
+    @classmethod
+    def numbers(cls) -> dict[str, NumberField]:
+        return OPS[cls.kind].numbers() if cls.kind in OPS else {}
+
+    def having(self, values: Mapping[str, int | float]) -> Self:
+        return self.model_copy(update={"given": {**self.given, **values}})
 
 
 def unknown(
@@ -55,13 +49,23 @@ def unknown(
     return _class(kind, any_inputs)(name=attributes.pop("name", None), given=attributes)
 
 
+def doubted(op: Op, without: Collection[str] = (), any_inputs: bool = False) -> Unknown:
+    """The op as one of which something is not known: those attributes, or its inputs."""
+    given = {k: v for k, v in op.attributes().items() if k not in without}
+    any_inputs = any_inputs or op.inputs == _ANY_INPUTS
+    return unknown(op.kind, given | {"name": op.name}, any_inputs)
+
+
+_ANY_INPUTS = (0, None)
+
+
 @cache
 def _class(kind: str, any_inputs: bool) -> type[Unknown]:
     """A class with what all ops of that kind have in common; the values cannot tell it."""
     op = OPS.get(kind, Op)
     facts = {name: getattr(op, name) for name in Op.__class_vars__ - {"kind", "known"}}
     if any_inputs or kind not in OPS:
-        facts["inputs"] = (0, None)
+        facts["inputs"] = _ANY_INPUTS
     if kind not in OPS and refusal(kind):
         kind = NAMELESS
     return type("Unknown", (Unknown,), {"__module__": __name__, "kind": kind, **facts})

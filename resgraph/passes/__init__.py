@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph
 from resgraph.passes.names import check_names
-from resgraph.passes.output import check_output
 from resgraph.passes.shapes import infer_shapes
 from resgraph.passes.topology import check_topology
 
-SYMBOLIC_CHECKS = (check_names, check_topology)
+CHECKS = (check_names, check_topology)
 TRANSFORMS = (infer_shapes,)
-TYPED_CHECKS = (check_output,)
 
 
 def analyse(
@@ -21,15 +19,13 @@ def analyse(
 ) -> tuple[Graph, list[Diagnostic]]:
     """Run every pass: the graph, and all findings, the earlier ones among them.
 
-    Shapes are inferred only for a graph without findings: they would follow from those.
+    No pass tells what follows from an earlier finding: what that leaves unknown is unknown
+    in the graph.
     """
     findings = [*earlier]
-    for check in SYMBOLIC_CHECKS:
+    for check in CHECKS:
         findings += check(graph)
-    if findings:
-        return graph, findings
     for transform in TRANSFORMS:
-        graph, findings = transform(graph)
-        if findings:
-            return graph, findings
-    return graph, [finding for check in TYPED_CHECKS for finding in check(graph)]
+        graph, found = transform(graph)
+        findings += found
+    return graph, findings

@@ -16,14 +16,18 @@ Named = tuple[str, str, Span | None]
 def check_names(graph: Graph) -> list[Diagnostic]:
     """Findings on names that collide, or that Python or the unit itself has taken."""
     findings = [*_clashes(_classes(graph)), *_clashes(_network_layers(graph))]
-    for unit in graph.units.values():
+    for unit in _declared(graph):
         findings += _unit(unit)
     return findings
 
 
+def _declared(graph: Graph) -> list[Unit]:
+    return [unit for unit in graph.units.values() if not unit.gaps.stranger]
+
+
 def _classes(graph: Graph) -> Iterator[Named]:
     yield class_name(graph.name), f"the network '{graph.name}'", graph.span
-    for unit in graph.units.values():
+    for unit in _declared(graph):
         yield class_name(unit.name), f"the unit '{unit.name}'", unit.span
     for name in sorted({helper_class(u) for u in used_units(graph)} - {""}):
         yield name, f"the class {name} of an op", None
@@ -64,13 +68,13 @@ def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
                 unit.span,
             ),
         )
-    if why := refusal(class_name(unit.name)):
+    if (why := refusal(class_name(unit.name))) and not refusal(unit.name):
         yield why, (unit.name, f"the unit '{unit.name}'", unit.span)
     for path in unit.paths:
         named = (path.name, f"the path '{path.name}'", path.span)
         if path.name == INPUT:
             yield "x is the unit's input; give the path another name", named
-        elif (why := refusal(variable(path.name))) is not None:
+        elif (why := refusal(variable(path.name))) and not refusal(path.name):
             yield why, named
     for param in unit.params:
         if param.name in (INPUT, "in_channels"):

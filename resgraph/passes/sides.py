@@ -8,11 +8,11 @@ after a stride of 2 is a mistake whatever the size is, and it is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import add, floordiv, mul, neg, sub
 from typing import Any
 
-from resgraph.ops import Shape
+from resgraph.ops import Op, Shape
 
 SAMPLES = (8, 9, 21, 32, 56)
 """Numbers tried for an unknown side: two sides from the same one differ if they do for all."""
@@ -99,11 +99,14 @@ def anything() -> Shapes:
     return (any_map(), (Side(object()),))
 
 
-def identity(shape: Shape) -> tuple[Any, ...]:
-    """What two shapes have in common only if they are the same, unknown sides and all."""
-    return tuple(
-        (id(s.origin), s.values) if isinstance(s, Side) else s for s in shape
-    )
+def fewest(shape: Shape) -> tuple[Any, ...]:
+    """A key that two shapes share only if they are the same, unknown sides and all."""
+    return tuple((s.origin, s.values) if isinstance(s, Side) else s for s in shape)
+
+
+def same(a: Shapes, b: Shapes) -> bool:
+    """Whether a value of the one and a value of the other have one shape for certain."""
+    return len(a) == len(b) == 1 and fewest(a[0]) == fewest(b[0])
 
 
 def known(shapes: Shapes) -> Shape | None:
@@ -111,3 +114,35 @@ def known(shapes: Shapes) -> Shape | None:
     if len(shapes) == 1 and not any(isinstance(side, Side) for side in shapes[0]):
         return shapes[0]
     return None
+
+
+def output(op: Op, inputs: Shapes) -> Shapes:
+    """The shapes that the op may make of inputs of these shapes. Raises `OpError`."""
+    shape = op.shape(*inputs)
+    if len(inputs) < 2 or all(known((i,)) for i in inputs):
+        return (shape,)
+    if op.sums:  # all have one shape: of each side, what is known of it
+        return (
+            tuple(
+                next((s for s in sides if not isinstance(s, Side)), sides[0])
+                for sides in zip(*inputs, strict=True)
+            ),
+        )
+    # which input decides may depend on the sides that are not known
+    turned = (op.shape(*inputs[i:], *inputs[:i]) for i in range(len(inputs)))
+    return tuple({fewest(shape): shape for shape in turned}.values())
+
+
+def common(values: Sequence[Shapes]) -> Shapes:
+    """The shapes of a merge that failed: what its inputs have in common."""
+    if (
+        any(len(shapes) > 1 for shapes in values)
+        or len({len(s[0]) for s in values}) > 1
+    ):
+        return anything()
+    sides = zip(*(shapes[0] for shapes in values), strict=True)
+    return (
+        tuple(
+            each[0] if len({*fewest(each)}) == 1 else Side(object()) for each in sides
+        ),
+    )
