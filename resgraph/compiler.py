@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from resgraph import codes
+from resgraph.allow import judged
 from resgraph.diagnostics import (
     Diagnostic,
     SpecError,
     UsageError,
+    broken,
     did_you_mean,
     nearest,
+    ordered,
 )
 from resgraph.expr import Expr, ExprError, exact, literal, show
 from resgraph.graph import Graph
@@ -31,9 +34,16 @@ from resgraph.spec.tree import Mapping as Mapping_
 
 @dataclass
 class Compiler:
-    """Loads specs and builds their graphs; `sources` holds the text of all files read."""
+    """Loads specs and builds their graphs; `sources` holds the text of all files read.
+
+    `warnings` has the warnings and notes of each spec that compiled, by its file, and
+    `allowed` what specs allow. `tell` is called with the former, each once.
+    """
 
     sources: Sources = field(default_factory=Sources)
+    warnings: dict[str, list[Diagnostic]] = field(default_factory=dict)
+    allowed: list[Diagnostic] = field(default_factory=list)
+    tell: Callable[[list[Diagnostic], dict[str, str]], None] | None = None
 
     def graphs(
         self,
@@ -47,7 +57,7 @@ class Compiler:
         `UsageError` for a file that cannot be read or a network that is not there.
         """
         with self._sources_in_errors():
-            return _graphs(load(path, self.sources), network, settings or {})
+            return self._graphs(load(path, self.sources), network, settings or {})
 
     def drafts(
         self,
@@ -65,7 +75,8 @@ class Compiler:
             graphs, findings = _drafts(loaded, network, settings or {})
             if not graphs:
                 raise SpecError(findings)
-        return graphs, self.failure(findings) if findings else None
+            whole = network is None and not settings
+            return graphs, self._judged(loaded, findings, whole)
 
     def names(self, path: Path) -> list[str]:
         """The networks that the spec names. Raises as `graphs` does."""
@@ -87,7 +98,7 @@ class Compiler:
         """
         with self._sources_in_errors():
             loaded = load(path, self.sources)
-            graphs = _graphs(loaded, network, settings or {})
+            graphs = self._graphs(loaded, network, settings or {})
             tree = loaded.tree
             if network or settings or alone:
                 values = _declared(loaded, network, [])
@@ -95,6 +106,32 @@ class Compiler:
                 given |= settings or {}
                 tree = _with_network(tree, graphs[0].name, given)
             return dump(tree)
+
+    def _graphs(
+        self, loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
+    ) -> list[Graph]:
+        graphs, findings = _drafts(loaded, network, settings)
+        whole = network is None and not settings
+        if failure := self._judged(loaded, findings, whole):
+            raise failure
+        return graphs
+
+    def _judged(
+        self, loaded: Loaded, findings: list[Diagnostic], whole: bool
+    ) -> SpecError | None:
+        """Note the findings; as an error, if one of them is. `whole`: of all networks,
+        and so all that the spec's `allow` could be about."""
+        result = judged(findings, loaded.allow)
+        self.allowed = ordered([*self.allowed, *result.allowed])
+        if broken(result.told):
+            return self.failure(result.told)
+        earlier = self.warnings.get(loaded.file, [])
+        told = ordered([*result.told, *(result.unused if whole else [])])
+        self.warnings[loaded.file] = ordered([*earlier, *told])
+        if self.tell:
+            new = [finding for finding in told if finding not in earlier]
+            self.tell(new, self.sources.texts)
+        return None
 
     def failure(self, findings: Iterable[Diagnostic]) -> SpecError:
         """The findings of specs that it has read, as an error that shows their lines."""
@@ -111,15 +148,6 @@ class Compiler:
             raise
 
 
-def _graphs(
-    loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
-) -> list[Graph]:
-    graphs, findings = _drafts(loaded, network, settings)
-    if findings:
-        raise SpecError(findings)
-    return graphs
-
-
 def _drafts(
     loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
 ) -> tuple[list[Graph], list[Diagnostic]]:
@@ -128,7 +156,8 @@ def _drafts(
     for name, values in _wanted(loaded, network, settings, findings):
         builder = Builder(loaded, name, values)
         graph, found = analyse(builder.build(), builder.findings)
-        graphs.append(replace(graph, options=_options(network, settings)))
+        options = _options(network, settings)
+        graphs.append(replace(graph, options=options, allow=loaded.allow))
         findings += found
     return graphs, findings
 

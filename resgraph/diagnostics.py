@@ -6,6 +6,7 @@ This module imports nothing of resgraph; everything else may import it.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,16 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
+class Example:
+    """Lines that provoke a finding, and the lines of a valid spec that they stand for."""
+
+    wrong: str
+    right: str
+    spec: str | None = None
+    """The valid spec; None: that of `resgraph.codes`."""
+
+
+@dataclass(frozen=True)
 class Code:
     """A kind of finding: its name (`unknown-op`), what it weighs, what it means in a line.
 
@@ -29,6 +40,9 @@ class Code:
     name: str
     severity: Severity
     summary: str
+    why: str = ""
+    """Why it matters."""
+    example: Example | None = None
     by_prove: bool = False
     """Whether `resgraph prove` alone looks for it."""
 
@@ -109,14 +123,13 @@ class UsageError(ResgraphError):
 
 
 class SpecError(ResgraphError):
-    """Findings in a spec, all of one run together, in the order of the text.
+    """Findings in a spec with an error among them, all together in the order of the text.
 
     `sources` maps file names to their text, once known; `str()` then shows the lines.
     """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        unique = {(d.span, d.message): d for d in reversed([*diagnostics])}
-        self.diagnostics = sorted(unique.values(), key=Diagnostic.sort_key)
+        self.diagnostics = ordered(diagnostics)
         self.sources: dict[str, str] = {}
         super().__init__("\n".join(d.message for d in self.diagnostics))
 
@@ -126,6 +139,24 @@ class SpecError(ResgraphError):
     def lines(self) -> list[str]:
         """Every finding, as it is told."""
         return str(self).splitlines()
+
+
+def ordered(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Each finding once, in the order of the text."""
+    unique = {(d.span, d.message): d for d in reversed([*findings])}
+    return sorted(unique.values(), key=Diagnostic.sort_key)
+
+
+def broken(findings: Iterable[Diagnostic]) -> bool:
+    """Whether an error is among them."""
+    return any(finding.severity is Severity.ERROR for finding in findings)
+
+
+def counted(findings: Iterable[Diagnostic]) -> str:
+    """How many there are of each severity: `2 errors, 1 warning`."""
+    counts = Counter(finding.severity for finding in findings)
+    kinds = [(severity.value, counts[severity]) for severity in Severity]
+    return ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in kinds if n)
 
 
 def first_line(error: BaseException) -> str:

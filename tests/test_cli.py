@@ -97,7 +97,7 @@ def test_set_makes_another_network(tmp_path: Path) -> None:
             1,
             "cannot write",
         ),
-        (["check", "tests/bad/cycle.yaml", "tests/bad/tab.yaml"], 1, "2 findings"),
+        (["compile", "tests/bad/cycle.yaml", "tests/bad/tab.yaml"], 1, "2 errors"),
         (["show", "tests/bad/cycle.yaml"], 1, "circle"),
         (["ops", "convv"], 2, "did you mean 'conv'"),
         (["list", "nowhere.yaml"], 2, "no such file"),

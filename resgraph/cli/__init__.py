@@ -13,6 +13,7 @@ from resgraph.cli import (
     compiling,
     diffing,
     drawing,
+    explaining,
     exporting,
     inferring,
     planning,
@@ -61,6 +62,7 @@ def common(
 
 for module in (
     compiling,
+    explaining,
     showing,
     drawing,
     proving,
@@ -84,7 +86,7 @@ def main() -> None:
     try:
         app()
     except ResgraphError as error:
-        tell(error)
+        tell(error, json="--json" in sys.argv)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

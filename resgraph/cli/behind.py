@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resgraph.cli.common import SPEC
+from resgraph.cli.common import SPEC, telling_compiler
 from resgraph.cli.planning import planner
-from resgraph.compiler import Compiler
 
 if TYPE_CHECKING:
     from resgraph.graph import Graph
@@ -51,5 +50,5 @@ def behind(generated: Path) -> Behind:
     found = origin(generated)
     if found is None:
         return Behind(None, None)
-    compiler = Compiler()
+    compiler = telling_compiler()
     return Behind(found.graph(compiler), found.resolved(compiler))

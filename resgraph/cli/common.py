@@ -7,16 +7,20 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import (
     Diagnostic,
     ResgraphError,
     SpecError,
     UsageError,
+    counted,
+    render,
 )
 
 if TYPE_CHECKING:
@@ -75,21 +79,40 @@ def require_file(path: Path) -> None:
         raise UsageError(f"{path}: no such file")
 
 
-def tell(error: ResgraphError) -> None:
+def telling_compiler() -> Compiler:
+    """A compiler that tells the warnings and notes of specs as they compile, on stderr."""
+    return Compiler(tell=tell_findings)
+
+
+def tell_findings(
+    findings: Iterable[Diagnostic],
+    sources: dict[str, str],
+    stream: TextIO | None = None,
+) -> None:
+    """Findings with their lines, on stderr unless another stream is given."""
+    for finding in findings:
+        for line in render(finding, sources).splitlines():
+            _paint(line, stream or sys.stderr)
+
+
+def tell(error: ResgraphError, json: bool = False) -> None:
     """The error and its hint, on stderr; a spec's findings with their lines.
 
-    Of several processes that torchrun started, each says which it is.
+    With `json`, a spec's findings go to stdout, for a program. Of several processes that
+    torchrun started, each says which it is.
     """
+    if isinstance(error, SpecError) and json:
+        say_json({"findings": [as_json(finding) for finding in error.diagnostics]})
+        return
     if isinstance(error, SpecError):
-        count = len(error.diagnostics)
-        for line in (*error.lines(), f"{count} finding{'s' * (count != 1)}"):
-            _paint(line)
+        tell_findings(error.diagnostics, error.sources)
+        print(counted(error.diagnostics), file=sys.stderr)
         return
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
     first, *others = error.lines()
     for line in (f"{rank}{first}", *others):
-        _paint(line)
+        _paint(line, sys.stderr)
 
 
 _COLOURS = {
@@ -98,17 +121,29 @@ _COLOURS = {
     "note": "\033[36m",
     "hint": "\033[32m",
 }
-_LABEL = re.compile(r"(?<!\S)(error|warning|note|hint)(\[[a-z-]+\])?: ")
+_LABEL = re.compile(
+    r"(?P<place>(?:\S.*?:\d+:\d+: )?(?:rank \d+: )?(?:  )?)"
+    r"(?P<label>(?P<word>error|warning|note|hint)(?:\[[a-z-]+\])?: )"
+)
 
 
-def _paint(line: str) -> None:
+def _paint(line: str, stream: TextIO) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
-    if sys.stderr.isatty():
-        line = _LABEL.sub(lambda m: f"{_COLOURS[m[1]]}{m[0]}\033[0m", line, count=1)
-    print(line, file=sys.stderr)
+    if stream.isatty() and (match := _LABEL.match(line)):
+        label = f"{_COLOURS[match['word']]}{match['label']}\033[0m"
+        line = f"{match['place']}{label}{line[match.end() :]}"
+    print(line, file=stream)
 
 
-def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A diagnostic as JSON: code, severity, message, span, hint, notes."""
-    about = {"code": diagnostic.code.name, "severity": diagnostic.severity.value}
-    return dataclasses.asdict(diagnostic) | about
+def as_json(diagnostic: Diagnostic, allowed: bool = False) -> dict[str, Any]:
+    """A finding as JSON: code, severity, allowed, message, span, hint, notes."""
+    about = {
+        "code": diagnostic.code.name,
+        "severity": diagnostic.severity.value,
+        "allowed": allowed,
+    }
+    return about | {
+        key: value
+        for key, value in dataclasses.asdict(diagnostic).items()
+        if key != "code"
+    }

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import Json, Network, Out, Set, Specs, as_json, say, say_json
+from resgraph.cli.common import (
+    Json,
+    Network,
+    Out,
+    Set,
+    Specs,
+    as_json,
+    say,
+    say_json,
+    tell_findings,
+    telling_compiler,
+)
 from resgraph.compiler import Compiler, parse_settings
-from resgraph.diagnostics import Diagnostic, SpecError, UsageError
+from resgraph.diagnostics import (
+    Diagnostic,
+    Severity,
+    SpecError,
+    UsageError,
+    counted,
+    ordered,
+)
 
 if TYPE_CHECKING:
     from resgraph.emit import Written
@@ -46,7 +66,8 @@ def compile_command(
 
     Example: resgraph compile specs/preact_bottleneck.yaml
     """
-    graphs = load_all(specs, network, parse_settings(settings))
+    compiler = telling_compiler()
+    graphs = load_all(compiler, specs, network, parse_settings(settings))
     if check:
         report_stale(graphs, out, json)
         return
@@ -60,7 +81,8 @@ def compile_command(
     source = None if source_only else weight_source(weights, seed)
     written = write(graphs, out, source)
     if json:
-        say_json([written_json(w) for w in written])
+        warnings = compiler.warnings
+        say_json([written_json(w, warnings[w.graph.file]) for w in written])
     else:
         width = max(len(w.graph.name) for w in written)
         for w in written:
@@ -70,32 +92,64 @@ def compile_command(
 def check_command(
     specs: Specs,
     settings: Set = [],  # noqa: B006 (typer reads the default)
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 for warnings, too.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Check specs and print every finding; exit 1 if there is one.
+    """Check specs and print every finding; exit 1 if one is an error.
+
+    `resgraph explain CODE` says more of a finding; a spec's `allow` acknowledges warnings
+    and notes.
 
     Example: resgraph check specs/*.yaml
     """
-    values = parse_settings(settings)
-    try:
-        graphs = load_all(specs, None, values)
-    except SpecError as error:
-        if not json:
-            raise
-        say_json([as_json(d) for d in error.diagnostics])
-        raise typer.Exit(1) from None
+    compiler = Compiler()
+    graphs, failed = gather(compiler, specs, None, parse_settings(settings))
+    findings = ordered(chain(failed, *compiler.warnings.values()))
     if json:
-        say_json([])
+        allowed = {*compiler.allowed}
+        both = ordered([*findings, *allowed])
+        say_json([as_json(finding, finding in allowed) for finding in both])
     else:
-        names = ", ".join(graph.name for graph in graphs)
-        say(f"{len(specs)} spec{'s' * (len(specs) > 1)} without findings: {names}")
+        tell_findings(findings, compiler.sources.texts, sys.stdout)
+        say(verdict(specs, graphs, findings))
+        if count := len(compiler.allowed):
+            say(f"{count} finding{'s' * (count != 1)} allowed")
+    wrong = {Severity.ERROR, *([Severity.WARNING] if strict else [])}
+    if any(finding.severity in wrong for finding in findings):
+        raise typer.Exit(1)
+
+
+def verdict(specs: list[Path], graphs: list[Graph], findings: list[Diagnostic]) -> str:
+    """What `check` says below the findings."""
+    checked = f"{len(specs)} spec{'s' * (len(specs) > 1)}"
+    if findings:
+        return f"{counted(findings)} in {checked}"
+    names = ", ".join(graph.name for graph in graphs)
+    return f"{checked} without findings: {names}"
 
 
 def load_all(
-    specs: list[Path], network: str | None, settings: Mapping[str, Fraction]
+    compiler: Compiler,
+    specs: list[Path],
+    network: str | None,
+    settings: Mapping[str, Fraction],
 ) -> list[Graph]:
     """The graphs of all specs. Raises `SpecError` with the findings of all of them."""
-    compiler = Compiler()
+    graphs, findings = gather(compiler, specs, network, settings)
+    if findings:
+        raise compiler.failure(findings)
+    return graphs
+
+
+def gather(
+    compiler: Compiler,
+    specs: list[Path],
+    network: str | None,
+    settings: Mapping[str, Fraction],
+) -> tuple[list[Graph], list[Diagnostic]]:
+    """The graphs of the specs that compile, and the findings of those that do not."""
     graphs: list[Graph] = []
     findings: list[Diagnostic] = []
     for spec in specs:
@@ -103,9 +157,7 @@ def load_all(
             graphs += compiler.graphs(spec, network, settings)
         except SpecError as error:
             findings += error.diagnostics
-    if findings:
-        raise compiler.failure(findings)
-    return graphs
+    return graphs, findings
 
 
 def weight_source(weights: Path | None, seed: int) -> Callable[[Graph], WeightSource]:
@@ -142,7 +194,8 @@ def files(written: Written) -> str:
     return " ".join(path.as_posix() for path in written.files)
 
 
-def written_json(written: Written) -> dict[str, Any]:
+def written_json(written: Written, findings: list[Diagnostic]) -> dict[str, Any]:
+    """What was written, and the warnings and notes of its spec."""
     from resgraph.graph import digest
 
     graph = written.graph
@@ -153,6 +206,7 @@ def written_json(written: Written) -> dict[str, Any]:
         "parameters": graph.total("parameters"),
         "multiply_adds": graph.total("multiply_adds"),
         "files": [path.as_posix() for path in written.files],
+        "findings": [as_json(finding) for finding in findings],
     }
 
 

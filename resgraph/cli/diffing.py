@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resgraph.cli.common import SPEC, Json, Network, Set, console, say_json, warn
+from resgraph.cli.common import (
+    SPEC,
+    Json,
+    Network,
+    Set,
+    console,
+    say_json,
+    telling_compiler,
+    warn,
+)
 from resgraph.compiler import Compiler, parse_settings
 from resgraph.diagnostics import Diagnostic, SpecError, UsageError
 
@@ -88,7 +97,7 @@ def _both(
     settings: Mapping[str, Fraction],
 ) -> list[list[Graph]]:
     """The networks of both sides. Raises `SpecError` with the findings of both."""
-    compiler = Compiler()
+    compiler = telling_compiler()
     found: list[list[Graph]] = []
     findings: list[Diagnostic] = []
     for path, name in zip(paths, names, strict=True):

@@ -6,18 +6,29 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resgraph.cli.common import Json, Network, Set, Specs, as_json, say, say_json
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.cli.common import (
+    Json,
+    Network,
+    Set,
+    Specs,
+    as_json,
+    say,
+    say_json,
+    telling_compiler,
+)
+from resgraph.compiler import parse_settings
 from resgraph.diagnostics import (
     Diagnostic,
     SpecError,
     UsageError,
     did_you_mean,
+    ordered,
 )
 
 if TYPE_CHECKING:
@@ -111,7 +122,7 @@ def draw_command(
         )
     from resgraph.draw.figure import rows
 
-    values, compiler = parse_settings(settings), Compiler()
+    values, compiler = parse_settings(settings), telling_compiler()
     figures: list[Figure] = []
     findings: list[Diagnostic] = []
     for spec in specs:
@@ -129,7 +140,8 @@ def draw_command(
     failure = compiler.failure(findings)
     file = path.as_posix() if path and figures else None
     if json:
-        said = [as_json(diagnostic) for diagnostic in failure.diagnostics]
+        told = ordered(chain(findings, *compiler.warnings.values()))
+        said = [as_json(diagnostic) for diagnostic in told]
         say_json({"file": file, "findings": said})
         raise typer.Exit(bool(findings))
     if file:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import SPEC, Json, say, say_json
-from resgraph.compiler import Compiler
+from resgraph.cli.common import SPEC, Json, say, say_json, telling_compiler
 from resgraph.diagnostics import ResgraphError, UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +113,8 @@ def open_trained(run: Path, best: bool, spec: Path | None, data: str | None) -> 
     if not source.is_file():
         raise UsageError(f"{run} has no copy of its spec", "give it with --spec")
     digest = str(opened.about["digest"])
-    graph = same(Compiler().graphs(source), opened.network, digest, source)
+    graphs = telling_compiler().graphs(source)
+    graph = same(graphs, opened.network, digest, source)
     weights = opened.best if best else opened.last
     return Trained(opened, graph, weights, data or str(opened.about.get("data")))
 

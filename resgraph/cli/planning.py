@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import Json, Network, Set, console, require_file, say, say_json
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.cli.common import (
+    Json,
+    Network,
+    Set,
+    console,
+    require_file,
+    say,
+    say_json,
+    telling_compiler,
+)
+from resgraph.compiler import parse_settings
 from resgraph.diagnostics import ResgraphError, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +96,7 @@ def plan_command(
 def graphs_of(path: Path, network: str | None, settings: list[str]) -> list[Graph]:
     """The graphs of a spec, or the one behind a generated file."""
     if path.suffix != ".py":
-        return Compiler().graphs(path, network, parse_settings(settings))
+        return telling_compiler().graphs(path, network, parse_settings(settings))
     if network is not None or settings:
         raise UsageError(f"{path} is one network: --network and --set are for specs")
     from resgraph.origin import origin
@@ -97,7 +106,7 @@ def graphs_of(path: Path, network: str | None, settings: list[str]) -> list[Grap
         raise ResgraphError(
             f"{path}: no spec is where its first line says", "name the spec instead"
         )
-    return [found.graph(Compiler())]
+    return [found.graph(telling_compiler())]
 
 
 def planner(graph: Graph | None, budget: str) -> Planner | None:

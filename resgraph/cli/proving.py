@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from resgraph.cli.common import Json, Network, Set, SpecFile, say, say_json
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.cli.common import (
+    Json,
+    Network,
+    Set,
+    SpecFile,
+    say,
+    say_json,
+    telling_compiler,
+)
+from resgraph.compiler import parse_settings
 
 
 def prove_command(
@@ -24,7 +32,7 @@ def prove_command(
     from resgraph.prove import Level, prove
     from resgraph.prove.report import report
 
-    compiler = Compiler()
+    compiler = telling_compiler()
     graphs = compiler.graphs(spec, network, parse_settings(settings))
     proofs = [(graph, prove(graph)) for graph in graphs]
     if json:

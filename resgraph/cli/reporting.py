@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resgraph.cli.common import SPEC, Json, Network, Set, say, say_json, warn
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.cli.common import (
+    SPEC,
+    Json,
+    Network,
+    Set,
+    say,
+    say_json,
+    telling_compiler,
+    warn,
+)
+from resgraph.compiler import parse_settings
 from resgraph.diagnostics import ResgraphError, UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +106,7 @@ def _report(
             raise ResgraphError(
                 f"{path}: no spec is where its first line says", "name the spec instead"
             )
-        compiler = Compiler()
+        compiler = telling_compiler()
         return of_graphs([found.graph(compiler)], compiler)
     return of_spec(path, network, parse_settings(settings))
 

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import Json, Network, Set, SpecFile, console, say, say_json
+from resgraph.cli.common import (
+    Json,
+    Network,
+    Set,
+    SpecFile,
+    console,
+    say,
+    say_json,
+    telling_compiler,
+)
 from resgraph.cli.compiling import load_all, summary
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import parse_settings
 from resgraph.diagnostics import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +52,7 @@ def show_command(
 
     Example: resgraph show specs/preact_bottleneck.yaml --network resnet164
     """
-    compiler = Compiler()
+    compiler = telling_compiler()
     if emit is Stage.spec:
         say(compiler.resolved(spec, network, parse_settings(settings)).rstrip())
         return
@@ -136,7 +145,7 @@ def list_command(
         raise UsageError(
             "no specs/*.yaml here", "name spec files: resgraph list SPEC..."
         )
-    graphs = load_all(paths, None, {})
+    graphs = load_all(telling_compiler(), paths, None, {})
     if json:
         say_json([_listed(graph) for graph in graphs])
         return

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.cli.common import SPEC
+from resgraph.cli.common import SPEC, tell_findings, telling_compiler
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.graph import Graph, digest
@@ -49,7 +49,7 @@ def targets(
     if not path.exists():
         raise UsageError(f"{path}: no such file")
     if path.suffix in (".yaml", ".yml"):
-        for graph in Compiler().graphs(path, network, settings):
+        for graph in telling_compiler().graphs(path, network, settings):
             generated = _compiled(graph, work)
             yield Target(graph, generated, None, reference(graph, network, settings))
         return
@@ -96,7 +96,9 @@ def _from_source(path: Path, spec: Path | None) -> Target:
     generated = load_generated(path)
     found = origin(path)
     if spec is None and found is not None:
-        made = reference(graph := found.graph(Compiler()), found.chosen, found.settings)
+        made = reference(
+            graph := found.graph(telling_compiler()), found.chosen, found.settings
+        )
         return Target(graph, generated, None, made)
     spec = spec or path.with_name(SPEC)
     if not spec.is_file():
@@ -104,7 +106,9 @@ def _from_source(path: Path, spec: Path | None) -> Target:
             f"{path}: its spec {generated.spec} is not there",
             "name it: --spec SPEC",
         )
-    graph = same(Compiler().graphs(spec), generated.name, generated.digest, spec)
+    graph = same(
+        telling_compiler().graphs(spec), generated.name, generated.digest, spec
+    )
     return Target(graph, generated, None, reference(graph, None, {}))
 
 
@@ -135,8 +139,10 @@ def _of_digest(model: OnnxFile, path: Path, spec: Path | None) -> Graph:
             if spec:
                 raise UsageError(f"{spec}: no such file")
             continue
-        for graph in Compiler().graphs(candidate):
+        compiler = Compiler()
+        for graph in compiler.graphs(candidate):
             if digest(graph) == model.metadata["resgraph.digest"]:
+                tell_findings(compiler.warnings[str(candidate)], compiler.sources.texts)
                 return graph
     raise ResgraphError(
         f"{path}: no spec builds the graph that it is from "

@@ -32,6 +32,7 @@ from resgraph.cli.common import (
     require_file,
     say,
     say_json,
+    telling_compiler,
     warn,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
@@ -160,7 +161,7 @@ def sources(
     from resgraph.cli.compiling import load_all
     from resgraph.emit import stale, write
 
-    graphs = load_all(specs, network, settings)
+    graphs = load_all(telling_compiler(), specs, network, settings)
     for path in stale(graphs, folder):
         if path.exists():
             raise UsageError(

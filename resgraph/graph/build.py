@@ -91,6 +91,7 @@ class Builder:
             span=self._key("network"),
         )
         self._unused()
+        self._unused_units(graph)
         return replace(graph, units=units | self.strangers)
 
     def _at(self, *loc: str | int) -> Span:
@@ -335,6 +336,17 @@ class Builder:
         sets = [self.settings, *self.spec.networks.values()]
         computed = isinstance(self.spec.network.params[name], Expr)
         return computed or name == "classes" or any(name in each for each in sets)
+
+    def _unused_units(self, graph: Graph) -> None:
+        """Report them, unless a stage may mean one of them by what is not known."""
+        used = {slot.unit for stage in graph.stages for slot in stage}
+        for stranger in self.strangers.values():
+            used |= meant(stranger.gaps.sources, graph.units)
+        for name, unit in graph.units.items():
+            if name not in used | {STRANGER} and unit.span.file == graph.file:
+                hint = "name it in a stage, or remove it: no file has it"
+                message = f"the unit '{name}' is never used"
+                self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 
     def _report(
         self, code: Code, message: str, span: Span, hint: str | None = None

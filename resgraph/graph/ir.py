@@ -14,6 +14,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from resgraph.allow import Allow
 from resgraph.diagnostics import Span
 from resgraph.ops import Op, Shape, Weight
 
@@ -198,9 +199,10 @@ class Run:
 class Graph:
     """A network: what is emitted, trained and verified.
 
-    Where its spec has findings it is a draft: it holds ops, units and arguments that are
-    not known, `input` is empty where that is, and it may lack shapes.
-    `options` are those of the command line that made it, for the generated file's header.
+    `options` are those of the command line that made it, for the generated file's header;
+    `allow` is what its spec acknowledges. Where the spec has findings the graph is a draft:
+    it holds ops, units and arguments that are not known, `input` is empty where that is,
+    and it may lack shapes.
     """
 
     name: str
@@ -215,6 +217,7 @@ class Graph:
     classes: int | None
     span: Span
     options: str = ""
+    allow: tuple[Allow, ...] = ()
     stem_run: Instance | None = None
     head_run: Instance | None = None
     runs: tuple[tuple[Run, ...], ...] = field(default=())

@@ -19,8 +19,8 @@ def analyse(
 ) -> tuple[Graph, list[Diagnostic]]:
     """Run every pass: the graph, and all findings, the earlier ones among them.
 
-    No pass tells what follows from an earlier finding: what that leaves unknown is unknown
-    in the graph.
+    A pass may find anything from a note to an error. None tells what follows from an
+    earlier finding: what that leaves unknown is unknown in the graph.
     """
     findings = [*earlier]
     for check in CHECKS:

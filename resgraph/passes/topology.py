@@ -16,7 +16,6 @@ from resgraph.graph import (
     Param,
     Path,
     Unit,
-    used_units,
 )
 
 if TYPE_CHECKING:
@@ -26,22 +25,7 @@ if TYPE_CHECKING:
 def check_topology(graph: Graph) -> list[Diagnostic]:
     """Findings on every unit, the stem and the head, in the order of the spec."""
     units = [*graph.units.values(), graph.stem, graph.head]
-    findings = [finding for unit in units for finding in _unit(unit, graph)]
-    return [*findings, *_unused_units(graph)]
-
-
-def _unused_units(graph: Graph) -> Iterator[Diagnostic]:
-    declared = {n: u for n, u in graph.units.items() if not u.gaps.stranger}
-    used = {unit.name for unit in used_units(graph)}
-    for stranger in graph.units.values():
-        if stranger.gaps.stranger:
-            used |= meant(stranger.gaps.sources, declared)
-    for name, unit in declared.items():
-        if name not in used and unit.span.file == graph.file:
-            message = f"the unit '{name}' is never used"
-            yield Diagnostic(
-                codes.UNUSED_UNIT, message, unit.span, "name it in a stage"
-            )
+    return [finding for unit in units for finding in _unit(unit, graph)]
 
 
 def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resgraph import __version__
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import ResgraphError, SpecError, visible
+from resgraph.diagnostics import ResgraphError, SpecError, ordered, visible
 from resgraph.graph import Graph
 from resgraph.origin import same
+from resgraph.report.draft import drafts, where
 from resgraph.report.network import Units, networks
 from resgraph.report.page import Report
 from resgraph.report.places import Files, of_check, of_prove
@@ -51,8 +53,6 @@ def _of_drafts(
     path: Path, graphs: list[Graph], error: SpecError, compiler: Compiler
 ) -> Report:
     """A spec that has findings: they on their lines, and what there is of the networks."""
-    from resgraph.report.draft import drafts, where
-
     files = Files(compiler.sources.texts)
     found = error.diagnostics
     told = [of_check(each, files, where(graphs, each)) for each in found]
@@ -97,10 +97,12 @@ def _facts(graphs: list[Graph], compiler: Compiler) -> Facts:
     files = Files(compiler.sources.texts)
     units = Units(files)
     shown = networks(graphs, units)
+    checked = ordered(chain(*compiler.warnings.values()))
+    told = [of_check(each, files, where(graphs, each)) for each in checked]
     return _frame(files) | {
         "networks": shown,
         "units": units.made,
-        "findings": of_prove(graphs, files),
+        "findings": [*told, *of_prove(graphs, files)],
     }
 
 

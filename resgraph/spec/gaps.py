@@ -218,6 +218,7 @@ _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
     (("networks",), dict),
     (("train", _EACH), lambda: _ABSENT),
     (("train",), dict),
+    (("allow",), list),
     (("resgraph",), lambda: 1),
     (("title",), lambda: "untitled"),
     (("extends",), lambda: _ABSENT),

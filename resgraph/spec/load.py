@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resgraph import codes
+from resgraph.allow import Allow
+from resgraph.allow import read as read_allow
 from resgraph.diagnostics import (
     Diagnostic,
     ResgraphError,
+    Span,
     SpecError,
     UsageError,
     did_you_mean,
@@ -16,7 +20,7 @@ from resgraph.diagnostics import (
 from resgraph.spec.gaps import Gaps
 from resgraph.spec.mend import Mender
 from resgraph.spec.model import Spec
-from resgraph.spec.tree import Entry, Mapping, Scalar, Tree
+from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, at
 from resgraph.spec.yaml import MAX_BYTES, Parsed, parse
 
 MAX_EXTENDS = 8
@@ -34,6 +38,7 @@ class Loaded:
     file: str
     findings: tuple[Diagnostic, ...] = ()
     gaps: Gaps = field(default_factory=Gaps)
+    allow: tuple[Allow, ...] = ()
 
 
 @dataclass
@@ -76,10 +81,19 @@ def load(path: Path, sources: Sources) -> Loaded:
     be read; findings of the language are returned, so that more can join them.
     """
     text = _merged(path, str(path), sources, ())
-    mender = Mender(text.tree, text.doubts, text.whole)
+    mender = Mender(text.tree, text.doubts, text.unread, text.whole)
     spec = mender.spec()
-    findings = tuple(dict.fromkeys([*text.findings, *mender.findings]))
-    return Loaded(spec, mender.tree, str(path), findings, mender.gaps)
+    allow, refused = read_allow(_allowed(mender.tree), str(path))
+    found = dict.fromkeys([*text.findings, *mender.findings, *refused])
+    return Loaded(spec, mender.tree, str(path), tuple(found), mender.gaps, allow)
+
+
+def _allowed(tree: Mapping) -> Iterator[tuple[str, Span]]:
+    """The items of `allow` that are text, each with its place."""
+    items = at(tree, ("allow",))
+    for item in items.items if isinstance(items, Items) else ():
+        if isinstance(item, Scalar) and isinstance(item.value, str):
+            yield item.value, item.span
 
 
 # --- extends ------------------------------------------------------------------------
@@ -97,17 +111,18 @@ def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> 
     own = parse(sources.read(path, name), name)
     base = own.tree.entries.get("extends")
     if base is None or base.value == Scalar(None, base.value.span):
-        return _Merged(own.tree, own.findings, own.doubts)
+        return _Merged(own.tree, own.findings, own.doubts, own.unread)
     try:
         below = _below(path, base.value, sources, (*seen, path.resolve()))
     except SpecError as error:
         findings = (*own.findings, *error.diagnostics)
-        return _Merged(own.tree, findings, own.doubts, whole=False)
+        return _Merged(own.tree, findings, own.doubts, own.unread, whole=False)
     rest = {k: v for k, v in own.tree.entries.items() if k != "extends"}
     return _Merged(
         _over(_without_networks(below.tree), replace(own.tree, entries=rest)),
         (*below.findings, *own.findings),
         below.doubts | own.doubts,
+        below.unread | own.unread,
         below.whole,
     )
 

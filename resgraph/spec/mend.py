@@ -22,12 +22,13 @@ MOST_ROUNDS = 50
 class Mender:
     """Validates a tree again and again, each time with what was wrong mended.
 
-    `doubts` are the values that the YAML puts in doubt; `whole` says whether the tree has
-    all that it extends. Afterwards `tree` has misspelt keys under their right names.
+    `doubts` are the values that the YAML puts in doubt, `unread` those that it cannot read;
+    `whole` says whether the tree has all that it extends. Afterwards `tree` has misspelt keys under their right names.
     """
 
     tree: Mapping
     doubts: dict[Span, frozenset[str]]
+    unread: frozenset[Span]
     whole: bool
     gaps: Gaps = field(default_factory=Gaps)
     findings: list[Diagnostic] = field(default_factory=list)
@@ -50,9 +51,16 @@ class Mender:
             return Spec.model_validate(self._data, context=self.gaps.names), []
         except ValidationError as error:
             errors = error.errors(include_url=False)
-        told = [e for e in errors if self.whole or not _may_be_below(e)]
+        told = [error for error in errors if not self._follows(error)]
         self.findings += explain(told, self.tree)
         return None, errors
+
+    def _follows(self, error: Any) -> bool:
+        """Whether the error follows from what is told already: from the YAML, or since
+        what is missing may stand in the spec that this one extends."""
+        loc = in_yaml(location(error), self.tree)
+        below = error["type"] == "missing" and op_place(loc) is None
+        return at(self.tree, loc).span in self.unread or (below and not self.whole)
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""
@@ -157,8 +165,3 @@ class Mender:
         for name in self._data["units"]:
             self.gaps.add(("units", name, "params"), ())
             self.gaps.add(("units", name, "paths"), {ANY})
-
-
-def _may_be_below(error: Any) -> bool:
-    """Whether what the error misses may stand in the spec that this one extends."""
-    return error["type"] == "missing" and op_place(location(error)) is None

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from resgraph.allow import ALLOWABLE
 from resgraph.expr import Expr
 from resgraph.names import Name
 from resgraph.ops.base import Count, Fractional, Positive, Real, Size
@@ -256,6 +257,11 @@ class Train(Model):
         return value
 
 
+AllowedCode = Annotated[
+    StrictStr, WithJsonSchema({"type": "string", "enum": [*ALLOWABLE]})
+]
+
+
 class Spec(Model):
     """A unit topology, the networks built from it, and how they are trained."""
 
@@ -272,3 +278,7 @@ class Spec(Model):
         description="What compile builds: names, and the parameters they set.",
     )
     train: Train = Field(default=Train(), description="The training recipe.")
+    allow: list[AllowedCode] = Field(
+        default=[],
+        description="Codes of warnings and notes that are meant, and not told any more.",
+    )

@@ -29,12 +29,14 @@ MAX_NODES = 20_000
 class Parsed:
     """A file's tree, what is wrong with its YAML, and which values that puts in doubt.
 
-    `doubts` has the place of each such value, and the names that may be meant there.
+    `doubts` has the place of each such value, and the names that may be meant there;
+    `unread` those of values that cannot be read at all, such as one with a tag.
     """
 
     tree: Mapping
     findings: tuple[Diagnostic, ...]
     doubts: dict[Span, frozenset[str]]
+    unread: frozenset[Span]
 
 
 def parse(text: str, file: str) -> Parsed:
@@ -47,7 +49,8 @@ def parse(text: str, file: str) -> Parsed:
     except YAMLError as error:
         raise SpecError([*composer.findings, _unreadable(error, file, text)]) from None
     if isinstance(tree, Mapping):
-        return Parsed(tree, tuple(composer.findings), composer.doubts)
+        unread = frozenset(composer.unread)
+        return Parsed(tree, tuple(composer.findings), composer.doubts, unread)
     start = Span(file, 1, 1, 1, 2)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
         message, span = "the file is empty", start
@@ -71,6 +74,7 @@ class _Composer:
     text: str
     findings: list[Diagnostic] = field(default_factory=list)
     doubts: dict[Span, frozenset[str]] = field(default_factory=dict)
+    unread: set[Span] = field(default_factory=set)
     anchors: dict[str, Tree] = field(default_factory=dict)
     size: int = 0
 
@@ -105,6 +109,7 @@ class _Composer:
             self._report(codes.UNSUPPORTED_YAML, message, event)
             tree = self._collection(event, depth)
             self._doubt(tree.span, tree)
+            self.unread.add(tree.span)
         else:
             tree = self._collection(event, depth)
         if event.anchor is not None:
@@ -178,6 +183,7 @@ class _Composer:
         self._report(codes.INVALID_YAML, message, event)
         nothing = Scalar(None, self._span(event))
         self._doubt(nothing.span, nothing)
+        self.unread.add(nothing.span)
         return nothing
 
     def _count(self, size: int, event: Any) -> None:

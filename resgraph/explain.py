@@ -1,0 +1,77 @@
+"""A kind of finding explained, by an example that the compiler is run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+from resgraph import codes
+from resgraph.compiler import Compiler
+from resgraph.diagnostics import (
+    Code,
+    Diagnostic,
+    Example,
+    SpecError,
+    UsageError,
+    render,
+)
+from resgraph.spec import Sources
+
+FILE = "spec.yaml"
+"""What the examples are called."""
+
+
+class _Given(Sources):
+    """Texts alone, and no files."""
+
+    def read(self, path: Path, name: str) -> str:
+        """The text of that name. Raises `UsageError`."""
+        if name not in self.texts:
+            raise UsageError(f"{name}: no such file")
+        return self.texts[name]
+
+
+def specs(example: Example) -> tuple[str, str]:
+    """The whole spec with what is wrong, and mended."""
+    right = codes.SPEC if example.spec is None else example.spec
+    return right.replace(example.right, example.wrong, 1), right
+
+
+def findings(text: str, by_prove: bool = False) -> list[Diagnostic]:
+    """All that `check` finds in a spec that is given as text, and `prove`, if asked."""
+    compiler = Compiler(_Given({FILE: text}))
+    try:
+        graphs = compiler.graphs(Path(FILE))
+    except SpecError as error:
+        return error.diagnostics
+    found = compiler.warnings[FILE]
+    if not by_prove:
+        return found
+    from resgraph.prove import prove
+
+    proven = (finding for graph in graphs for finding in prove(graph))
+    return [*found, *(f for f in proven if isinstance(f, Diagnostic))]
+
+
+def told(example: Example, code: Code) -> str:
+    """What `check` or `prove` says of the example, as it says it."""
+    wrong, _ = specs(example)
+    found = findings(wrong, code.by_prove)
+    return "\n".join(render(finding, {FILE: wrong}) for finding in found)
+
+
+def explanation(code: Code) -> str:
+    """What the code means, why it matters, an example, what is said of it, how it is mended."""
+    parts = [f"{code.severity}[{code.name}]: {code.summary}\n{code.why}".rstrip()]
+    if code.example is not None:
+        parts += [
+            _indented(code.example.wrong),
+            told(code.example, code),
+            f"mended:\n\n{_indented(code.example.right)}",
+        ]
+    return "\n\n".join(parts)
+
+
+def _indented(text: str) -> str:
+    lines = dedent(text).strip("\n").splitlines()
+    return "\n".join(f"    {line}".rstrip() for line in lines)
