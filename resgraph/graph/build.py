@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -20,12 +19,12 @@ from resgraph.diagnostics import (
     nearest,
 )
 from resgraph.expr import Expr, literal
+from resgraph.graph.build_unit import NUMBER, UnitBuilder, chain
 from resgraph.graph.ir import (
     INPUT,
     OUTPUT,
     Graph,
     Node,
-    Param,
     Path,
     Slot,
     Unit,
@@ -37,14 +36,10 @@ from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import NAMELESS, doubted, unknown
 from resgraph.spec import Loaded
 from resgraph.spec.gaps import STRANGER
-from resgraph.spec.model import Path as SpecPath
 from resgraph.spec.model import StageItem
-from resgraph.spec.model import Unit as SpecUnit
-from resgraph.spec.tree import Loc, at, key_span, param_span
+from resgraph.spec.tree import Loc, at, key_span
 
-_MAIN = ("F", OUTPUT)
 _REPEAT = NumberField(minimum=1, whole=True)
-_NUMBER = NumberField()
 _PARAMS = ("network", "params")
 
 
@@ -63,7 +58,6 @@ class Builder:
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
         self.strangers: dict[str, Unit] = {}
-        self.optional: set[tuple[str, str]] = set()
 
     def build(self) -> Graph:
         """The graph; sound only if `findings` stays empty."""
@@ -76,7 +70,8 @@ class Builder:
             more=self.gaps.at(*_PARAMS) or self.gaps.at("network"),
             findings=self.findings,
         )
-        units = {name: self._unit(name, unit) for name, unit in self.spec.units.items()}
+        self.units = UnitBuilder(self.loaded, self.params)
+        units = {n: self.units.build(n, unit) for n, unit in self.spec.units.items()}
         graph = Graph(
             name=self.name,
             title="" if self.gaps.at("title") else self.spec.title,
@@ -120,102 +115,13 @@ class Builder:
         shape = tuple(int(side) for side in sides if side is not None)
         return shape if len(shape) == len(sides) else ()
 
-    # --- units --------------------------------------------------------------------
-
-    def _unit(self, name: str, unit: SpecUnit) -> Unit:
-        loc: Loc = ("units", name)
-        main = next((p for p in _MAIN if p in unit.paths), "")
-        return Unit(
-            name,
-            unit.title or "",
-            self._unit_params(name, unit),
-            tuple(
-                self._path(
-                    path_name, path, (*loc, "paths", path_name), path_name == main
-                )
-                for path_name, path in unit.paths.items()
-            ),
-            self._key(*loc),
-            self._gaps(loc),
-        )
-
-    def _gaps(self, loc: Loc) -> UnitGaps:
-        places = {p[2:]: w for p, w in self.gaps.places.items() if p[:2] == loc}
-        sources = [
-            w for p, w in places.items() if "ops" not in p and p[:1] != ("params",)
-        ]
-        return UnitGaps(
-            stranger=loc[1] == STRANGER,
-            params=any(
-                p == ()
-                or (p[0] == "params" and isinstance(p[-1], int))
-                or p == ("params",)
-                for p in places
-            ),
-            paths=() in places or ("paths",) in places,
-            reads=frozenset[str]().union(
-                *(w for p, w in places.items() if "from" not in p)
-            ),
-            sources=frozenset[str]().union(*sources),
-        )
-
-    def _path(self, name: str, path: SpecPath, loc: Loc, main: bool) -> Path:
-        prefix = "" if main else f"{name}_"
-        nodes = self._chain(path.ops, prefix, (*loc, "ops"), numbered=main)
-        known = {
-            i: source
-            for i, source in enumerate(path.from_)
-            if not (self.gaps.at(*loc, "from") or self.gaps.at(*loc, "from", i))
-        }
-        if len(known) < len(path.from_):
-            first = replace(nodes[0], op=doubted(nodes[0].op, any_inputs=True))
-            nodes = (first, *nodes[1:])
-        spans = tuple(self._at(*loc, "from", i) for i in known)
-        return Path(name, tuple(known.values()), nodes, self._key(*loc), spans)
-
-    def _unit_params(self, name: str, unit: SpecUnit) -> tuple[Param, ...]:
-        return tuple(
-            Param(
-                param,
-                self._default(name, param, default),
-                param_span(self.loaded.tree, name, param),
-            )
-            for param, default in unit.params.items()
-        )
-
-    def _default(self, unit: str, param: str, value: float | None) -> Fraction | None:
-        """A default may compute with the network's parameters, as a stage's argument may."""
-        span = param_span(self.loaded.tree, unit, param)
-        number = None
-        if value is not None:
-            number = self.params.settle(value, _NUMBER, span, "the default")
-        gaps = (p for p in self.gaps.places if p[:3] == ("units", unit, "params"))
-        if number is None and (value is not None or any(p[-1] == param for p in gaps)):
-            self.optional.add((unit, param))
-        return number
-
-    def _chain(
-        self, ops: Sequence[Op], prefix: str, loc: Loc, numbered: bool
-    ) -> tuple[Node, ...]:
-        """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
-        totals = Counter(op.kind for op in ops)
-        seen: Counter[str] = Counter()
-        nodes = []
-        for i, op in enumerate(ops):
-            seen[op.kind] += 1
-            number = seen[op.kind] if numbered or totals[op.kind] > 1 else ""
-            name = op.name or f"{prefix}{op.kind}{number}"
-            fields = {f: self._at(*loc, i, op.kind, f) for f in op.written()}
-            nodes.append(Node(name, op, self._at(*loc, i), fields))
-        return tuple(nodes)
-
-    # --- network --------------------------------------------------------------------
+    # --- stem, head, stages --------------------------------------------------------------------
 
     def _end(self, name: str, ops: Sequence[Op]) -> Unit:
         """The stem or the head as a unit of one path, its expressions evaluated."""
         loc: Loc = ("network", name)
-        chain = self._chain(ops, f"{name}_", loc, numbered=False)
-        nodes = tuple(self._settled(node) for node in chain)
+        made = chain(self.loaded.tree, ops, loc, f"{name}_", numbered=False)
+        nodes = tuple(self._settled(node) for node in made)
         span = self._key(*loc)
         paths = (Path(OUTPUT, (INPUT,), nodes, span, (span,)),) if nodes else ()
         return Unit(name, "", (), paths, span)
@@ -276,12 +182,13 @@ class Builder:
         """The arguments that are known, in the order of the unit's parameters."""
         args = {p.name: p.default for p in unit.params}
         needed = {p.name for p in unit.params if p.default is None}
-        needed -= {p for u, p in self.optional if u == unit.name}
+        needed -= {p for u, p in self.units.optional if u == unit.name}
+        needed -= self.gaps.names if unit.gaps.params else set()
         for written, value in given.items():
             name = self._param(unit, written, given, (*loc, written))
             what = f"'{written}' of '{unit.name}'"
             args[name] = self.params.settle(
-                value, _NUMBER, self._at(*loc, written), what
+                value, NUMBER, self._at(*loc, written), what
             )
             if self.gaps.at(*loc, written):
                 args[name] = None
@@ -320,7 +227,9 @@ class Builder:
             *(self.gaps.mentioned("units", u, "params") for u in self.spec.units),
         )
         used = self.params.used | meant(unsure - {ANY}, names)
-        used |= meant(self.gaps.mentioned(*_PARAMS), names)
+        behind = {n for v in names.values() if isinstance(v, Expr) for n in v.names}
+        strange = like(behind - names.keys(), names)
+        used |= meant(strange | self.gaps.mentioned(*_PARAMS), names)
         for name in names:
             span = self._key(*_PARAMS, name)
             excused = name in used or (ANY in unsure and self._given(name))
@@ -340,6 +249,7 @@ class Builder:
     def _unused_units(self, graph: Graph) -> None:
         """Report them, unless a stage may mean one of them by what is not known."""
         used = {slot.unit for stage in graph.stages for slot in stage}
+        used |= self.gaps.places.get(("units",), frozenset())
         for stranger in self.strangers.values():
             used |= meant(stranger.gaps.sources, graph.units)
         for name, unit in graph.units.items():

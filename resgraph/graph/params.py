@@ -42,6 +42,8 @@ class Params:
         for name, value in self.written.items():
             if name in self.settings:
                 number = self.settings[name][0]
+                if isinstance(value, Expr):
+                    self._readable(value, self.spans[name])
                 if number is not None:
                     self.values[name] = number
             elif name in self.unknown:

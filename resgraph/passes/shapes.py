@@ -18,11 +18,13 @@ from resgraph.ops.unknown import doubted
 from resgraph.passes.output import check_output
 from resgraph.passes.sides import (
     Shapes,
+    Side,
     any_map,
     anything,
     common,
     fewest,
     known,
+    merged,
     output,
     same,
 )
@@ -64,6 +66,7 @@ class _Inference:
     graph: Graph
     findings: list[Diagnostic] = field(default_factory=list)
     blamed: set[tuple[Any, ...]] = field(default_factory=set)
+    failed: set[Span] = field(default_factory=set)
     typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
 
     def network(self) -> Graph:
@@ -95,11 +98,10 @@ class _Inference:
             given = shapes
             typed = self._instance(unit, slot.args, given, note)
             shapes = typed.output
-            settled = same(given, shapes) or len(given) > 1 < len(shapes)
-            if settled or slot.endless:
+            kept, lost = same(given, shapes), len(given) > 1 < len(shapes)
+            if kept or lost or slot.endless:
                 left = slot.repeat - len(changing)
                 run = Run(slot, (typed.instance,), left)
-                kept = same(given, shapes) or not slot.endless
                 return [*_grouped(slot, changing), run], shapes if kept else anything()
             changing.append(typed.instance)
             if len(changing) > MAX_DISTINCT:
@@ -136,7 +138,8 @@ class _Inference:
             for node in path.nodes:
                 resolved = inside.resolved(node)
                 found = inside.output(resolved, given)
-                nodes.append(resolved if resolved.op.known else node)
+                whole = resolved.op.known and not inside.unread(node.op)
+                nodes.append(resolved if whole else node)
                 given = [_Value(path.name, node.span, found)]
             values.setdefault(path.name, given[0])
             paths.append(replace(path, nodes=tuple(nodes)))
@@ -163,10 +166,11 @@ class _Inside:
         return {name: shape for name, s in found.items() if (shape := known(s))}
 
     def resolved(self, node: Node) -> Node:
-        """The node with plain numbers; an unknown op, after findings, where some are wrong."""
-        op, wrong = node.op, self._unread(node.op)
-        if wrong:
-            op = doubted(op, wrong)
+        """The node with plain numbers; an unknown op, after findings, where some are wrong.
+
+        A number that is computed from what has no value here is any number.
+        """
+        op = node.op.having({name: Side(object()) for name in self.unread(node.op)})
         while True:
             try:
                 return replace(node, op=op.resolve(self.args))
@@ -174,7 +178,7 @@ class _Inside:
                 self._blame(error, node, ())
                 op = doubted(op, [str(error.field)])
 
-    def _unread(self, op: Op) -> list[str]:
+    def unread(self, op: Op) -> list[str]:
         """The attributes that read what has no value here."""
         return [
             name
@@ -195,14 +199,15 @@ class _Inside:
             return anything()
         several = product(*(value.shapes for value in given))
         errors: list[tuple[OpError, tuple[Shape, ...]]] = []
-        found: dict[object, Shape] = {}
+        found: list[Shape] = []
         for inputs in islice(several, MOST_COMBINATIONS):
             try:
-                found |= {fewest(shape): shape for shape in output(node.op, inputs)}
+                found += output(node.op, inputs)
             except OpError as error:
                 errors.append((error, inputs))
         if found:
-            return tuple(found.values())
+            failed = node.span in self.inference.failed  # elsewhere
+            return anything() if failed else merged(found)
         self._blame_all(node, given, *errors[0])
         return (
             common([value.shapes for value in given]) if len(given) > 1 else anything()
@@ -245,6 +250,7 @@ class _Inside:
 
     def _blame(self, error: OpError, node: Node, origins: Sequence[Note]) -> None:
         """A finding at the op, the first time that it fails in this way."""
+        self.inference.failed.add(node.span)
         key = (node.span, error.code, error.field)
         if key in self.inference.blamed:
             return

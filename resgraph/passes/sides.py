@@ -8,7 +8,7 @@ after a stride of 2 is a mistake whatever the size is, and it is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import add, floordiv, mul, neg, sub
 from typing import Any
 
@@ -88,6 +88,15 @@ class Side(int):
     def __floordiv__(self, other: int) -> Side:
         return self._computed(floordiv, other)
 
+    def __rsub__(self, other: int) -> Side:
+        return (-self) + other
+
+    def __rfloordiv__(self, other: int) -> Side:
+        return Side(object())
+
+    def __rmod__(self, other: int) -> int:
+        return 0
+
 
 def any_map() -> Shape:
     """A map of which no side is known."""
@@ -129,20 +138,23 @@ def output(op: Op, inputs: Shapes) -> Shapes:
             ),
         )
     # which input decides may depend on the sides that are not known
-    turned = (op.shape(*inputs[i:], *inputs[:i]) for i in range(len(inputs)))
-    return tuple({fewest(shape): shape for shape in turned}.values())
+    return tuple(op.shape(*inputs[i:], *inputs[:i]) for i in range(len(inputs)))
+
+
+def merged(shapes: Iterable[Shape]) -> Shapes:
+    """One shape for each rank: the sides that all of that rank have in common."""
+    ranks: dict[int, list[Shape]] = {}
+    for shape in shapes:
+        ranks.setdefault(len(shape), []).append(shape)
+    return tuple(_shared(alike) for alike in ranks.values())
+
+
+def _shared(shapes: Sequence[Shape]) -> Shape:
+    sides = zip(*shapes, strict=True)
+    return tuple(s[0] if len({*fewest(s)}) == 1 else Side(object()) for s in sides)
 
 
 def common(values: Sequence[Shapes]) -> Shapes:
     """The shapes of a merge that failed: what its inputs have in common."""
-    if (
-        any(len(shapes) > 1 for shapes in values)
-        or len({len(s[0]) for s in values}) > 1
-    ):
-        return anything()
-    sides = zip(*(shapes[0] for shapes in values), strict=True)
-    return (
-        tuple(
-            each[0] if len({*fewest(each)}) == 1 else Side(object()) for each in sides
-        ),
-    )
+    shapes = merged(shape for each in values for shape in each)
+    return shapes if len(shapes) == 1 else anything()

@@ -48,7 +48,7 @@ def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
     yield from _cycles(unit, knots)
     yield from _late(unit, knots)
     if OUTPUT in unit.values:
-        yield from _unreachable(unit)
+        yield from _unreachable(unit, knots)
 
 
 def _arities(unit: Unit) -> Iterator[Diagnostic]:
@@ -187,8 +187,11 @@ def _late(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
         done.add(path.name)
 
 
-def _unreachable(unit: Unit) -> Iterator[Diagnostic]:
-    """Paths whose value never reaches `out`, nor may be meant to."""
+def _unreachable(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
+    """Paths whose value never reaches `out`, nor may be meant to.
+
+    A path of a circle must start from another value, which may be any.
+    """
     paths = {path.name: path for path in unit.paths}
     pending = [OUTPUT, *meant(unit.gaps.sources, paths)]
     needed = set[str]()
@@ -196,6 +199,8 @@ def _unreachable(unit: Unit) -> Iterator[Diagnostic]:
         name = pending.pop()
         if name in paths and name not in needed:
             needed.add(name)
+            if name in knots:
+                return
             sources = {*paths[name].sources} - {INPUT}
             others = [n for n in paths if n != name]
             pending += sources & paths.keys()

@@ -105,7 +105,7 @@ class Gaps:
             return
         right, mentioned = _sorted(kind, given, wrong)
         one = isinstance(item, str) or (isinstance(item, dict) and len(item) == 1)
-        self.add(loc, mentioned if one else words(item))
+        self.add(loc, mentioned if one else words(item) or {ANY})
         ops[index] = unknown(kind, right, any_inputs=not one)
 
 

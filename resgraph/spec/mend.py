@@ -109,7 +109,7 @@ class Mender:
                 ]
         found = (words(self._plain(*place)) for place in readers)
         if readers and not any(name in each for each in found):
-            self.gaps.add(tuple(scope), ())
+            self.gaps.add(tuple(scope), {str(name)})
 
     def _plain(self, *loc: str | int) -> Any:
         """What is written there, if anything is."""
