@@ -20,6 +20,8 @@ from resgraph.graph import Graph
 from tests.conftest import ROOT
 
 SPECS = Path(__file__).parent / "specs"
+FIELD = sorted((SPECS / "field").glob("*.yaml"))
+"""Published designs; the first network of each is small enough to be computed."""
 
 
 def graph_of(spec: Path, *settings: str, network: str | None = None) -> Graph:

@@ -71,10 +71,11 @@ def test_explain_lists_all() -> None:
 
 def test_explain_one() -> None:
     shown = resgraph("explain", "shape-mismatch").stdout
-    assert "stride: 2" in shown
-    assert "spec.yaml:12:" not in shown.partition("error[")[0]
-    assert "add needs equal shapes" in shown
-    assert shown.rstrip().endswith("- conv: {kernel: 3, channels: width}")
+    before, mended = shown.split("mended:")
+    assert "- conv: {kernel: 3, channels: width, stride: 2}\n" in before
+    assert "add needs equal shapes" in before
+    assert "- conv: {kernel: 3, channels: width}\n" in mended
+    assert "stride" not in mended
     told = json.loads(resgraph("explain", "shape-mismatch", "--json").stdout)
     assert told["found_by"] == "check"
     assert "error[shape-mismatch]" in told["example"]["told"]

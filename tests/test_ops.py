@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -81,6 +83,25 @@ def test_against_torch(
     assert op.channels_out([shape[0] for shape in shapes]) == result.shape[1] or (
         kind == "flatten"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(kind, field) for kind, op in OPS.items() for field in op.model_fields],
+)
+def test_every_number_may_be_an_expression(kind: str, field: str) -> None:
+    needed = {
+        name: "k" if name == field else 2
+        for name, info in OPS[kind].model_fields.items()
+        if info.is_required() or name == field
+    }
+    try:
+        op = op_of(kind, needed)
+    except ValidationError:
+        assert field not in OPS[kind].numbers()
+        return
+    if isinstance(getattr(op, field), Expr):
+        assert getattr(op.resolve({"k": Fraction(1)}), field) == 1
 
 
 def test_every_op_has_a_case() -> None:

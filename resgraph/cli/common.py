@@ -80,8 +80,11 @@ def require_file(path: Path) -> None:
 
 
 def telling_compiler() -> Compiler:
-    """A compiler that tells the warnings and notes of specs as they compile, on stderr."""
-    return Compiler(tell=tell_findings)
+    """A compiler that tells the warnings and notes of specs as they compile, on stderr.
+
+    Of several processes that torchrun started, the first one's does.
+    """
+    return Compiler(tell=tell_findings if os.environ.get("RANK", "0") == "0" else None)
 
 
 def tell_findings(
@@ -92,7 +95,7 @@ def tell_findings(
     """Findings with their lines, on stderr unless another stream is given."""
     for finding in findings:
         for line in render(finding, sources).splitlines():
-            _paint(line, stream or sys.stderr)
+            paint(line, stream or sys.stderr)
 
 
 def tell(error: ResgraphError, json: bool = False) -> None:
@@ -112,7 +115,7 @@ def tell(error: ResgraphError, json: bool = False) -> None:
     rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
     first, *others = error.lines()
     for line in (f"{rank}{first}", *others):
-        _paint(line, sys.stderr)
+        paint(line, sys.stderr)
 
 
 _COLOURS = {
@@ -127,7 +130,7 @@ _LABEL = re.compile(
 )
 
 
-def _paint(line: str, stream: TextIO) -> None:
+def paint(line: str, stream: TextIO) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
     if stream.isatty() and (match := _LABEL.match(line)):
         label = f"{_COLOURS[match['word']]}{match['label']}\033[0m"

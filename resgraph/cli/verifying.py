@@ -44,6 +44,10 @@ SpecOf = Annotated[
 ]
 
 
+NOT_PROVEN = 3
+"""Exit code where numbers are equal and the structure is one that no rule knows."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A network, its checks, and the seconds that each of them took."""
@@ -56,9 +60,14 @@ class Outcome:
     def seconds(self) -> float:
         return sum(self.each)
 
+    def has(self, verdict: str) -> bool:
+        """Whether a check ended so."""
+        return any(check.verdict == verdict for check in self.checks)
+
     @property
-    def failed(self) -> bool:
-        return any(check.verdict == "failed" for check in self.checks)
+    def code(self) -> int:
+        """What the command ends with: 0 if verified, 1 if a check failed, 3 if not proven."""
+        return 1 if self.has("failed") else NOT_PROVEN if self.has("not proven") else 0
 
 
 def verify_command(
@@ -99,8 +108,9 @@ def verify_command(
                 show(outcome)
     if json:
         say_json([as_json(outcome) for outcome in outcomes])
-    if any(outcome.failed for outcome in outcomes):
-        raise typer.Exit(1)
+    codes = {outcome.code for outcome in outcomes} - {0}
+    if codes:
+        raise typer.Exit(min(codes))
 
 
 def verified(
@@ -123,7 +133,7 @@ def verified(
 
 def subject_of(target: Target, against: str | None, work: Path) -> Subject:
     """The target beside the reference that was asked for."""
-    from resgraph.verify import Subject, build
+    from resgraph.verify import Present, Subject, build
 
     reference, name = target.reference, "by hand"
     if against == "none":
@@ -133,7 +143,7 @@ def subject_of(target: Target, against: str | None, work: Path) -> Subject:
         reference, name = (lambda: network), against
     return Subject(
         target.graph,
-        target.generated,
+        Present(target.generated),
         exporter(target.graph, work),
         target.model,
         reference,
@@ -147,8 +157,8 @@ def show(outcome: Outcome) -> None:
     for line in faults(outcome):
         say(line)
     failures = sum(check.verdict == "failed" for check in outcome.checks)
-    verdict = (
-        f"{failures} of {len(outcome.checks)} checks FAILED" if failures else "verified"
+    verdict = {0: "verified", NOT_PROVEN: "NOT PROVEN, and equal in numbers"}.get(
+        outcome.code, f"{failures} of {len(outcome.checks)} checks FAILED"
     )
     say(f"{outcome.network}: {verdict} in {outcome.seconds:.1f} s")
 
@@ -172,7 +182,12 @@ def table(outcome: Outcome) -> Table:
     result = Table(title=Text(outcome.network), box=box.SIMPLE_HEAD)
     for column in ("check", "verdict", "found"):
         result.add_column(column, overflow="fold")
-    styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+    styles = {
+        "passed": "green",
+        "failed": "bold red",
+        "not proven": "bold yellow",
+        "skipped": "yellow",
+    }
     for check in outcome.checks:
         verdict = Text(check.verdict.value, style=styles[check.verdict.value])
         result.add_row(Text(check.name), verdict, Text(check.detail))
@@ -182,7 +197,7 @@ def table(outcome: Outcome) -> Table:
 def as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "network": outcome.network,
-        "verified": not outcome.failed,
+        "verified": outcome.code == 0,
         "seconds": round(outcome.seconds, 3),
         "checks": [
             check.as_dict() | {"seconds": round(seconds, 3)}

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from resgraph.diagnostics import ResgraphError, first_line
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+_CONSTANT = "constant/"
+"""What the names of a model's small constants begin with."""
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """A node of a model; its attributes as numbers, text and lists of numbers."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
 
 
 class OnnxFile:
@@ -45,20 +60,70 @@ class OnnxFile:
             )
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """The tensors of the state_dict by name; the model's small constants are not among them."""
+        """The tensors of the state_dict by name; the small constants are not among them."""
+        return {n: t for n, t in self._tensors() if not n.startswith(_CONSTANT)}
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """The other tensors that stand in the file."""
+        return {n: t for n, t in self._tensors() if n.startswith(_CONSTANT)}
+
+    def _tensors(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        for tensor in self._model.graph.initializer:
+            yield tensor.name, numpy_helper.to_array(tensor)
+
+    def nodes(self) -> list[OnnxNode]:
+        """In the order of the file, which is that of computing."""
+        return [
+            OnnxNode(
+                node.op_type,
+                node.name,
+                tuple(node.input),
+                tuple(node.output),
+                {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+            )
+            for node in self._model.graph.node
+        ]
+
+    def shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """The shape of every value at a batch size, as far as ONNX infers it."""
+        model = self._copied()
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+        del model.graph.output[:]
+        inferred = onnx.shape_inference.infer_shapes(model)
+        values = [*inferred.graph.input, *inferred.graph.value_info]
         return {
-            tensor.name: numpy_helper.to_array(tensor)
-            for tensor in self._model.graph.initializer
-            if not tensor.name.startswith("constant/")
+            v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
+            for v in values
         }
+
+    def in_float64(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The logits by ONNX's own reference evaluator, all of it in float64.
+
+        Raises `ResgraphError` where that cannot run the model.
+        """
+        from onnx.reference import ReferenceEvaluator
+
+        model = self._copied()
+        _widen(model)
+        try:
+            (logits,) = ReferenceEvaluator(model).run(["logits"], {"input": images})
+        except Exception as error:  # whatever the evaluator's ops raise
+            raise ResgraphError(
+                f"ONNX's reference evaluator cannot run {self.path}: {first_line(error)}"
+            ) from None
+        return np.asarray(logits, dtype=np.float64)
+
+    def _copied(self) -> ModelProto:
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        return model
 
     def exposing(self, names: Sequence[str]) -> tuple[bytes, list[str]]:
         """The model with these values as outputs too, and which of them it has.
 
         `logits` stands for the last of the names, as it does in the model.
         """
-        model = ModelProto()
-        model.CopyFrom(self._model)
+        model = self._copied()
         made = {output for node in model.graph.node for output in node.output}
         found = [name for name in names if name in made]
         model.graph.output.extend(
@@ -66,6 +131,24 @@ class OnnxFile:
             for name in found
         )
         return model.SerializeToString(), found
+
+
+def _widen(model: ModelProto) -> None:
+    """Make float64 of every float32 of a model, in place."""
+    tensors = [*model.graph.initializer]
+    tensors += [a.t for n in model.graph.node for a in n.attribute if a.HasField("t")]
+    for tensor in tensors:
+        if tensor.data_type == TensorProto.FLOAT:
+            wide = numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.DOUBLE
 
 
 def _read(path: Path) -> ModelProto:

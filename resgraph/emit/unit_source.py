@@ -188,7 +188,8 @@ class UnitSource:
             return "1"
         for param in self.unit.params:
             if all(
-                -(-before // args[param.name]) == after for before, after, args in sides
+                args[param.name] > 0 and -(-before // args[param.name]) == after
+                for before, after, args in sides
             ):
                 return f"{letter}/{param.name}"
         ratios = {before / after for before, after, _ in sides}

@@ -227,15 +227,25 @@ class Builder:
             *(self.gaps.mentioned("units", u, "params") for u in self.spec.units),
         )
         used = self.params.used | meant(unsure - {ANY}, names)
-        behind = {n for v in names.values() if isinstance(v, Expr) for n in v.names}
-        strange = like(behind - names.keys(), names)
-        used |= meant(strange | self.gaps.mentioned(*_PARAMS), names)
+        used |= self._computed_from()
         for name in names:
             span = self._key(*_PARAMS, name)
             excused = name in used or (ANY in unsure and self._given(name))
             if not excused and span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
+
+    def _computed_from(self) -> set[str]:
+        """The parameters that may be meant where those below them are not known."""
+        found, above = set[str](), list[str]()
+        for name, value in self.spec.network.params.items():
+            names = {*value.names} if isinstance(value, Expr) else set[str]()
+            strange = like(names - self.spec.network.params.keys(), above)
+            found |= meant(
+                strange | self.gaps.places.get((*_PARAMS, name), set()), above
+            )
+            above.append(name)
+        return found
 
     def _given(self, name: str) -> bool:
         """Whether something gives the parameter a value of its own, and so wants it read.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -131,11 +131,12 @@ class Op(BaseModel):
 
     @classmethod
     def numbers(cls) -> dict[str, NumberField]:
-        """The attributes that may be expressions."""
+        """The attributes that may be expressions, those that may be None among them."""
         return {
             name: meta
             for name, field in cls.model_fields.items()
-            for meta in field.metadata
+            for kind in (field, *get_args(field.annotation))
+            for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
             if isinstance(meta, NumberField)
         }
 

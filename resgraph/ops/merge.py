@@ -19,7 +19,7 @@ class Add(Op):
     """Sum of values of equal shapes: the addition of a residual unit, Eq. (1)."""
 
     kind: ClassVar[str] = "add"
-    also: ClassVar[tuple[str, ...]] = ("sum", "plus", "residual", "merge")
+    also: ClassVar[tuple[str, ...]] = ("sum", "plus")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "+"
@@ -118,7 +118,7 @@ class Concat(Op):
     """Values behind one another along the channels."""
 
     kind: ClassVar[str] = "concat"
-    also: ClassVar[tuple[str, ...]] = ("cat", "concatenate", "stack")
+    also: ClassVar[tuple[str, ...]] = ("cat", "concatenate")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "||"

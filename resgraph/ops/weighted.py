@@ -35,7 +35,7 @@ class Conv(Op):
     """2-d convolution; 'same' padding unless told, no bias unless told."""
 
     kind: ClassVar[str] = "conv"
-    also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "weight")
+    also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "convolution2d")
     role: ClassVar[Role] = Role.WEIGHT
     on_shortcut: ClassVar[str] = "a convolution, as in Fig. 2e"
     rereads: ClassVar[bool] = True
@@ -171,7 +171,6 @@ class Bn(Op):
         "batchnorm",
         "batchnorm2d",
         "batchnormalization",
-        "norm",
     )
     role: ClassVar[Role] = Role.NORM
     after_addition: ClassVar[str] = (

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
-from resgraph.ops import OPS
+from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import kind_of
 from resgraph.spec import model
 from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
@@ -68,7 +68,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        return Diagnostic(codes.UNKNOWN_OP, message, span, _op_hint(word))
+        return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
     if kind in _WANTED:
         message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span)
@@ -116,14 +116,6 @@ def _owner(loc: Loc) -> str:
     if len(loc) == 4 and loc[2] == "paths":
         return f"the path '{loc[3]}'"
     return f"'{loc[-1]}'"
-
-
-def _op_hint(word: str) -> str | None:
-    """The op that is meant: by another library's name for it, or by spelling."""
-    for kind, op in OPS.items():
-        if word.lower().replace("_", "") in op.also:
-            return f"here it is '{kind}'"
-    return did_you_mean(word, OPS)
 
 
 def _example(loc: Loc) -> str | None:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from resgraph.graph import Graph
 from resgraph.ops import Weight
-from resgraph.train import Generated
 from resgraph.verify.report import Check, failed, passed
+from resgraph.verify.witness import Declared
 
 COUNTS = ".num_batches_tracked"
 _SPREAD = 6.0
@@ -27,15 +27,15 @@ def tensors(graph: Graph) -> dict[str, Weight]:
     }
 
 
-def constants(graph: Graph, generated: Generated) -> Check:
+def constants(graph: Graph, told: Declared) -> Check:
     """INPUT_SHAPE and RECIPE are the graph's."""
     name = "constants"
-    if generated.input_shape != graph.input:
-        ours, theirs = list(generated.input_shape), list(graph.input)
+    if told.input_shape != graph.input:
+        ours, theirs = list(told.input_shape), list(graph.input)
         return failed(
             name, f"INPUT_SHAPE is {ours}, and the spec has {theirs}", graph.span
         )
-    recipe = generated.recipe.as_dict()
+    recipe = told.recipe
     wrong = [
         f"{field} is {recipe.get(field)}, and the spec has {value}"
         for field, value in graph.recipe.items()

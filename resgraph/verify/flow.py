@@ -8,10 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
+from resgraph.verify.calls import AS_WRITTEN
 from resgraph.verify.labels import COMMUTATIVE, RANDOM
+from resgraph.verify.windows import Shown
 
 INPUT = -1
 """The network's input, among the inputs of a step."""
+
+
+_USUAL = ("dilation=1", "groups=1")
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,12 @@ class Step:
         return (self.op, self.attributes, shapes)
 
     def __str__(self) -> str:
-        chosen = [f"{k}={_short(v)}" for k, v in self.attributes if k != "training"]
-        shape = next((s for r, _, s in self.weights if r == "weight"), None)
-        sizes = ["x".join(map(str, shape))] if shape else []
-        return f"{self.op}({', '.join([*sizes, *chosen])})"
+        chosen = [_short(k, v) for k, v in self.attributes if k != "training"]
+        shapes = {role: shape for role, _, shape in self.weights}
+        sizes = ["x".join(map(str, shapes["weight"]))] if "weight" in shapes else []
+        bias = ["bias"] if self.op in ("conv2d", "linear") and "bias" in shapes else []
+        told = [text for text in chosen if text not in _USUAL]
+        return f"{self.op}({', '.join([*sizes, *bias, *told])})"
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,16 @@ class Flow:
     output: int
     sequence: str
     """Digest of all that was called, in order: equal ones do the same to the last bit."""
+    input: tuple[int, ...] = ()
+    """The shape of an image."""
     values: tuple[Tensor, ...] = field(default=(), repr=False)
     """The value of each step, where they were asked for."""
 
 
-def live(steps: Sequence[Step], output: int) -> tuple[list[Step], int, list[int]]:
-    """The steps that reach the output, equal ones without weights or chance as one.
+def live(steps: Sequence[Step], output: int) -> tuple[list[Step], dict[int, int]]:
+    """The steps that reach the output, equal ones as one where they have equal values.
 
-    Returns them, the output among them, and which of `steps` each of them was.
+    Returns them, and where each of `steps` that is needed is among them.
     """
     needed = {output}
     for i in range(len(steps) - 1, -1, -1):
@@ -65,7 +74,6 @@ def live(steps: Sequence[Step], output: int) -> tuple[list[Step], int, list[int]
             needed.update(steps[i].inputs)
     place = {INPUT: INPUT}
     kept: list[Step] = []
-    origin: list[int] = []
     known: dict[Any, int] = {}
     for i, step in enumerate(steps):
         if i not in needed:
@@ -73,19 +81,31 @@ def live(steps: Sequence[Step], output: int) -> tuple[list[Step], int, list[int]
         inputs = tuple(place[j] for j in step.inputs)
         if step.op in COMMUTATIVE:
             inputs = tuple(sorted(inputs))
-        key = (step.op, step.attributes, inputs)
-        if not step.weights and step.op not in RANDOM:
-            if key in known:
-                place[i] = known[key]
-                continue
-            known[key] = len(kept)
+        moved = replace(step, inputs=inputs)
         place[i] = len(kept)
-        kept.append(replace(step, inputs=inputs))
-        origin.append(i)
-    return kept, place[output], origin
+        if is_repeatable(moved):
+            place[i] = known.setdefault(identity(moved), len(kept))
+        if place[i] == len(kept):
+            kept.append(moved)
+    return kept, place
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
-        return str(value[0])
-    return str(value)
+def identity(step: Step) -> tuple[Any, ...]:
+    """What makes two steps one, if they are repeatable: the same done to the same."""
+    return step.op, step.attributes, step.inputs, step.weights
+
+
+def is_repeatable(step: Step) -> bool:
+    """Whether the step done again gives the same, and changes nothing else."""
+    by_chance = step.op.removeprefix(AS_WRITTEN) in RANDOM
+    return not by_chance and ("training", True) not in step.attributes
+
+
+def _short(name: str, value: Any) -> str:
+    """An attribute as it is printed; equal numbers for both axes once."""
+    if isinstance(value, Shown):
+        return value.text if name == "windows" else f"{name}={value}"
+    if isinstance(value, tuple) and len(value) == 2:
+        first, second = map(str, value)
+        return f"{name}={first}" if first == second else f"{name}=({first}, {second})"
+    return f"{name}={value}"

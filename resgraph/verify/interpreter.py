@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,17 +45,18 @@ class Part:
 class Interpreter(nn.Module):
     """[N, *graph.input] -> logits [N, classes]; names as in the graph and its state_dict.
 
-    Weights start as torch starts them: they are meant to be loaded.
+    Weights start as torch starts them: they are meant to be loaded. With `single`, the ops'
+    numbers (a BN's eps, the factor of a scale) are as float32 holds them, and ONNX with it.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, single: bool = False) -> None:
         super().__init__()
         self.scopes: list[str] = []  # the tracer's, while it runs
         self.parts: list[Part] = []
         compiled: dict[int, tuple[Call, ...]] = {}
         for prefix, instance in graph.parts():
             if id(instance) not in compiled:
-                compiled[id(instance)] = tuple(_calls(instance))
+                compiled[id(instance)] = tuple(_calls(instance, single))
             calls = compiled[id(instance)]
             self.parts.append(Part(prefix, instance.unit.output, calls))
             for call in calls:
@@ -90,16 +92,28 @@ class Interpreter(nn.Module):
         return values
 
 
-def _calls(instance: Instance) -> Iterator[Call]:
+def _calls(instance: Instance, single: bool) -> Iterator[Call]:
+    number = _single if single else _attribute
     for _, node, inputs in instance.unit.steps():
         names = _namespace(node.op.helper)
         channels = [instance.shapes[i][0] for i in inputs]
         text = node.op.torch_layer(*channels)
-        make = None if text is None else partial(eval, text, names)
+        make = None if text is None else partial(_layer, text, names, single)
         values = [f"v{i}" for i in range(len(inputs))]
-        body = node.op.torch_call("layer", *values, attribute=_attribute)
+        body = node.op.torch_call("layer", *values, attribute=number)
         function = eval(f"lambda layer, {', '.join(values)}: {body}", names)
         yield Call(node.name, inputs, function, make)
+
+
+def _layer(text: str, names: dict[str, Any], single: bool) -> nn.Module:
+    layer: nn.Module = eval(text, names)
+    if single and isinstance(layer, nn.BatchNorm2d):
+        layer.eps = float(np.float32(layer.eps))
+    return layer
+
+
+def _single(value: Any) -> str:
+    return repr(float(np.float32(float(_attribute(value)))))
 
 
 def _attribute(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Two flows are the same graph: canonical hashes, and the pairing that follows from them.
 
+Both are brought into normal form first, so that ways to write one thing are one.
 A step's hash goes upwards through all that it is computed from, and then downwards through
 all that is computed from it; under `add` and `mul` the order of operands does not count.
 Names do not count anywhere.
@@ -10,21 +11,31 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from resgraph.verify.flow import INPUT, Flow, Step
 from resgraph.verify.labels import COMMUTATIVE
+from resgraph.verify.normal import Normal
+from resgraph.verify.rewrites import normalised
 
 
 @dataclass(frozen=True)
 class Match:
-    """A proven isomorphism of two flows."""
+    """A proven isomorphism of two flows in normal form."""
 
     steps: Mapping[int, int]
-    """Index of our step -> index of theirs."""
+    """Index of our step -> index of the step of theirs that has the same value."""
     weights: Mapping[str, str]
     """Our name in the state_dict -> theirs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step in normal form, and what it is computed from (None: the network's input)."""
+
+    step: Step
+    sources: tuple[Step | None, ...]
 
 
 @dataclass(frozen=True)
@@ -37,13 +48,30 @@ class Mismatch:
     ours: int | None
     theirs: int | None
     why: str
+    our_place: Place | None = None
+    their_place: Place | None = None
+    """The same in normal form: what is compared, and so what can be told of it."""
 
 
 def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     """The isomorphism of two flows, or where they part."""
+    forms = normalised(ours), normalised(theirs)
+    found = _matched(*forms)
+    if isinstance(found, Mismatch):
+        return _located(found, *forms)
+    ours_of, theirs_of = map(_origins, forms)
+    steps = {
+        ours_of[i]: theirs_of[j]
+        for i, j in found.steps.items()
+        if i in ours_of and j in theirs_of
+    }
+    return Match(dict(sorted(steps.items())), found.weights)
+
+
+def _matched(ours: Normal, theirs: Normal) -> Match | Mismatch:
     up = _up(ours), _up(theirs)
     if _result(ours, up[0]) != _result(theirs, up[1]):
-        return _parting(ours, theirs, up[0], up[1])
+        return _parting(up[0], up[1])
     colours = _down(ours, up[0]), _down(theirs, up[1])
     steps = _paired(ours, theirs, *colours)
     if isinstance(steps, Mismatch):
@@ -51,7 +79,31 @@ def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     return _weights(ours, theirs, steps)
 
 
-def _result(flow: Flow, up: Sequence[str]) -> str:
+def _origins(form: Normal) -> dict[int, int]:
+    """Step in normal form -> the first step of the flow with its value."""
+    return {j: i for i, j in sorted(form.place.items(), reverse=True)}
+
+
+def _located(found: Mismatch, ours: Normal, theirs: Normal) -> Mismatch:
+    """The mismatch in steps of the flows themselves."""
+    return replace(
+        found,
+        ours=None if found.ours is None else ours.cause[found.ours],
+        theirs=None if found.theirs is None else theirs.cause[found.theirs],
+        our_place=_place(ours, found.ours),
+        their_place=_place(theirs, found.theirs),
+    )
+
+
+def _place(form: Normal, index: int | None) -> Place | None:
+    if index is None:
+        return None
+    step = form.steps[index]
+    sources = (None if i == INPUT else form.steps[i] for i in step.inputs)
+    return Place(step, tuple(sources))
+
+
+def _result(flow: Normal, up: Sequence[str]) -> str:
     return "input" if flow.output == INPUT else up[flow.output]
 
 
@@ -59,7 +111,7 @@ def _digest(*parts: Any) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _up(flow: Flow) -> list[str]:
+def _up(flow: Normal) -> list[str]:
     """A hash per step of all that it is computed from."""
     hashes: list[str] = []
     for step in flow.steps:
@@ -70,7 +122,7 @@ def _up(flow: Flow) -> list[str]:
     return hashes
 
 
-def _down(flow: Flow, up: Sequence[str]) -> list[str]:
+def _down(flow: Normal, up: Sequence[str]) -> list[str]:
     """A hash per step of all that it is computed from and of all that it is used for."""
     uses: dict[int, list[str]] = defaultdict(list)
     colours = [""] * len(flow.steps)
@@ -84,9 +136,7 @@ def _down(flow: Flow, up: Sequence[str]) -> list[str]:
     return colours
 
 
-def _parting(
-    ours: Flow, theirs: Flow, up: Sequence[str], their_up: Sequence[str]
-) -> Mismatch:
+def _parting(up: Sequence[str], their_up: Sequence[str]) -> Mismatch:
     mine, others = set(up), set(their_up)
     first = next((i for i, h in enumerate(up) if h not in others), None)
     second = next((i for i, h in enumerate(their_up) if h not in mine), None)
@@ -94,7 +144,7 @@ def _parting(
 
 
 def _paired(
-    ours: Flow, theirs: Flow, colours: Sequence[str], their_colours: Sequence[str]
+    ours: Normal, theirs: Normal, colours: Sequence[str], their_colours: Sequence[str]
 ) -> dict[int, int] | Mismatch:
     """Pair steps of one colour whose inputs are paired already."""
     free: dict[str, list[int]] = defaultdict(list)
@@ -127,7 +177,9 @@ def _ordered(step: Step, inputs: Sequence[int]) -> list[int]:
     return sorted(inputs) if step.op in COMMUTATIVE else list(inputs)
 
 
-def _weights(ours: Flow, theirs: Flow, steps: Mapping[int, int]) -> Match | Mismatch:
+def _weights(
+    ours: Normal, theirs: Normal, steps: Mapping[int, int]
+) -> Match | Mismatch:
     """The pairing of the tensors; each must have one partner wherever it is used."""
     pairs: dict[str, str] = {}
     back: dict[str, str] = {}

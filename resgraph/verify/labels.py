@@ -1,311 +1,396 @@
 """What a call of a torch function computes, by one name for all the ways to write it.
 
-`torch.relu(x)`, `x.relu_()` and `nn.ReLU()` are one op; so are `x.mean((2, 3))` and an
+`torch.relu(x)`, `x.clamp_(min=0)` and `nn.ReLU()` are one op; so are `x.mean((2, 3))` and an
 adaptive pooling to one pixel, or a stride in a slice and in a pooling of one pixel. A
 function that has no rule here keeps its own name and arguments, so that an unknown op equals
-itself and nothing else.
+itself and nothing else. What takes several calls to write is in `rewrites.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import prod
-from typing import Any
+from collections.abc import Callable, Sequence
+from math import inf, prod
 
-Label = tuple[str, tuple[tuple[str, Any], ...]]
-"""An op and what was chosen about it, in the order of the names."""
+from resgraph.verify import spatial
+from resgraph.verify.calls import Call, Label, as_written, label, with_filled
 
-COMMUTATIVE = frozenset({"add", "mul"})
-RANDOM = frozenset({"dropout", "bernoulli", "rand_like", "randn_like", "rand", "randn"})
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call of a function on tensors; tensors among the arguments are `None`.
-
-    Shapes are those of the first tensor and of the result, with the batch.
-    """
-
-    name: str
-    arguments: Mapping[str, Any]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    zeros: tuple[bool, ...]
-    """Which of the tensors are known to hold nothing but zeros."""
-
-    def get(self, name: str, default: Any) -> Any:
-        value = self.arguments.get(name)
-        return default if value is None else value
+COMMUTATIVE = frozenset({"add", "mul", "maximum", "torch.minimum"})
+RANDOM = frozenset(
+    {
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+        *("feature_alpha_dropout", "rrelu", "bernoulli"),
+        *("rand", "randn", "rand_like", "randn_like"),
+    }
+)
+POINTWISE = frozenset({"relu", "sigmoid", "silu", "clamp", "affine", "dropout"})
+"""Ops that do the same to each element alone, whatever shape it is in."""
 
 
 def labels(call: Call) -> list[Label]:
-    """The ops that the call amounts to, one after the other; none if it changes nothing."""
+    """The ops that the call amounts to, one after the other; none if it changes nothing.
+
+    All but the first of several are reshapes.
+    """
     rule = _RULES.get(call.name)
-    return _as_written(call) if rule is None else rule(call)
+    if rule is None or ("part" in call.arguments and call.name not in _IN_PARTS):
+        return as_written(call)
+    found = rule(call)
+    if found and any(f is not None for f in call.filled) and call.name not in _FILLED:
+        found[0] = with_filled(found[0], call)
+    return found
 
 
-def function_name(function: Any) -> str:
-    """The function's name, one for its variants: methods, in-place, reflected."""
-    name = getattr(function, "__name__", type(function).__name__)
-    if name == "__get__":
-        return f"get {getattr(function.__self__, '__name__', '')}"
-    name = re.sub(r"(?<!_)_$", "", name)
-    if name.startswith("__") and name.endswith("__"):
-        name = re.sub(r"^i(?=add|mul|sub|truediv)", "", name[2:-2])
-        name = re.sub(r"^r(?=add|mul)", "", name)
-    return _SYNONYMS.get(name, name)
+def affine(factor: float = 1.0, offset: float = 0.0) -> list[Label]:
+    """factor * x + offset; no op if that is x."""
+    chosen = {"factor": (factor, 1.0), "offset": (offset, 0.0)}
+    told = {k: rounded(v) for k, (v, plain) in chosen.items() if rounded(v) != plain}
+    return [label("affine", **told)] if told else []
 
 
-def named(
-    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
-    """All arguments by name, in the function's order; by number where it is unknown."""
-    known = _SIGNATURES.get(name, ())
-    given = {
-        known[i] if i < len(known) else str(i): value for i, value in enumerate(args)
-    } | dict(kwargs)
-    ordered = {key: given[key] for key in known if key in given}
-    return ordered | {key: given[key] for key in sorted(given) if key not in ordered}
-
-
-_SYNONYMS = {
-    "concat": "cat",
-    "concatenate": "cat",
-    "_max_pool2d": "max_pool2d",
-    "multiply": "mul",
-    "subtract": "sub",
-    "truediv": "div",
-    "reshape": "view",
-    "flatten": "view",
-    "squeeze": "view",
-    "unflatten": "view",
-}
-_POOL = ("input", "kernel_size", "stride", "padding")
-_SIGNATURES: dict[str, tuple[str, ...]] = {
-    "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
-    "batch_norm": (
-        *("input", "running_mean", "running_var", "weight", "bias"),
-        *("training", "momentum", "eps"),
-    ),
-    "linear": ("input", "weight", "bias"),
-    "relu": ("input", "inplace"),
-    "sigmoid": ("input",),
-    "dropout": ("input", "p", "training", "inplace"),
-    "max_pool2d": (*_POOL, "dilation", "ceil_mode", "return_indices"),
-    "avg_pool2d": (*_POOL, "ceil_mode", "count_include_pad", "divisor_override"),
-    "adaptive_avg_pool2d": ("input", "output_size"),
-    "pad": ("input", "pad", "mode", "value"),
-    "mean": ("input", "dim", "keepdim"),
-    "cat": ("tensors", "dim"),
-    "getitem": ("input", "index"),
-    "add": ("input", "other", "alpha"),
-    "sub": ("input", "other", "alpha"),
-    "rsub": ("input", "other", "alpha"),
-    "mul": ("input", "other"),
-    "div": ("input", "other"),
-    "to": ("input", "target"),
-}
-
-
-def _label(op: str, **attributes: Any) -> Label:
-    return op, tuple(sorted(attributes.items()))
-
-
-def _as_written(call: Call) -> list[Label]:
-    plain = {
-        name: _plain(value)
-        for name, value in call.arguments.items()
-        if value is not None and name != "inplace"
-    }
-    return [_label(call.name, **plain)]
-
-
-def _arithmetic(call: Call) -> list[Label]:
-    """2 and 2.0 are one number to a tensor of floats."""
-    numbers = {
-        name: float(value)
-        for name, value in call.arguments.items()
-        if isinstance(value, int | float)
-    }
-    return [_label(call.name, **numbers)]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_plain(v) for v in value)
-    return (
-        value
-        if isinstance(value, int | float | str | bool | type(None))
-        else repr(value)
-    )
-
-
-def pair(value: Any) -> tuple[int, ...]:
-    """Height and width, of one number for both or of two."""
-    items = tuple(value) if isinstance(value, list | tuple) else (value,)
-    return items * 2 if len(items) == 1 else items
+def rounded(value: float) -> float:
+    """A factor without the last bits, in which 49 * (1 / 49) differs from 1."""
+    return float(f"{value:.12g}")
 
 
 def _same(call: Call) -> list[Label]:
     return []
 
 
-def _conv(call: Call) -> list[Label]:
-    padding = call.get("padding", 0)
-    chosen = {
-        "stride": pair(call.get("stride", 1)),
-        "padding": padding if isinstance(padding, str) else pair(padding),
-        "dilation": pair(call.get("dilation", 1)),
-        "groups": call.get("groups", 1),
-    }
-    return [_label("conv2d", **chosen)]
-
-
-def _batch_norm(call: Call) -> list[Label]:
-    chosen = {
-        "training": bool(call.get("training", False)),
-        "momentum": call.arguments.get("momentum", 0.1),
-        "eps": call.get("eps", 1e-5),
-    }
-    return [_label("batch_norm", **chosen)]
+def _same_shape(call: Call) -> list[Label]:
+    """A call that only ever repeats elements."""
+    return [] if call.after == call.before else as_written(call)
 
 
 def _plain_call(call: Call) -> list[Label]:
-    return [_label(call.name)]
+    return [label(call.name)]
+
+
+# --- arithmetic ---------------------------------------------------------------------------
+
+
+def _number(call: Call, name: str, place: int) -> float | None:
+    """An operand that is one number: written as such, or as a tensor that is full of it."""
+    value = call.arguments.get(name)
+    if isinstance(value, int | float):
+        return float(value)
+    known = len(call.filled) == 2 and call.shapes[1 - place] == call.after
+    return call.filled[place] if known else None
+
+
+def _add(call: Call) -> list[Label]:
+    """input + alpha * other."""
+    alpha = float(call.get("alpha", 1))
+    first, second = _number(call, "input", 0), _number(call, "other", 1)
+    if second is not None:
+        return affine(offset=alpha * second)
+    if first is not None:
+        return affine(alpha, first)
+    if any(f is not None for f in call.filled):
+        return as_written(call)
+    return [label("add") if alpha == 1 else label("sub", alpha=-alpha)]
+
+
+def _sub(call: Call) -> list[Label]:
+    """input - alpha * other."""
+    opposite = {**call.arguments, "alpha": -float(call.get("alpha", 1))}
+    return _add(Call("add", opposite, call.shapes, call.after, call.filled))
+
+
+def _rsub(call: Call) -> list[Label]:
+    """other - alpha * input, where other is a number."""
+    other = _number(call, "other", 1)
+    if other is None:
+        return as_written(call)
+    return affine(-float(call.get("alpha", 1)), other)
+
+
+def _mul(call: Call) -> list[Label]:
+    numbers = _number(call, "input", 0), _number(call, "other", 1)
+    factor = next((n for n in numbers if n is not None), None)
+    if factor is not None:
+        return affine(factor)
+    return as_written(call) if _has_filled(call) else [label("mul")]
+
+
+def _div(call: Call) -> list[Label]:
+    divisor = _number(call, "other", 1)
+    if divisor and "rounding_mode" not in call.arguments:
+        return affine(1 / divisor)
+    return as_written(call)
+
+
+def _neg(call: Call) -> list[Label]:
+    return affine(-1.0)
+
+
+def _has_filled(call: Call) -> bool:
+    return any(f is not None for f in call.filled)
+
+
+# --- activations, normalisation, dropout --------------------------------------------------
+
+
+def _clamped(low: float, high: float) -> list[Label]:
+    if (low, high) == (0, inf):
+        return [label("relu")]
+    return [label("clamp", min=low, max=high)] if (low, high) != (-inf, inf) else []
+
+
+def _clamp(call: Call) -> list[Label]:
+    ends = call.arguments.get("min"), call.arguments.get("max")
+    if "clamp" in call.name and any(
+        not isinstance(e, int | float | None) for e in ends
+    ):
+        return as_written(call)
+    low, high = call.get("min", -inf), call.get("max", inf)
+    return as_written(call) if _has_filled(call) else _clamped(float(low), float(high))
+
+
+def _hardtanh(call: Call) -> list[Label]:
+    return _clamped(float(call.get("min_val", -1)), float(call.get("max_val", 1)))
+
+
+def _relu6(call: Call) -> list[Label]:
+    return _clamped(0.0, 6.0)
+
+
+def _threshold(call: Call) -> list[Label]:
+    """Values up to the threshold are replaced by another."""
+    is_relu = (call.get("threshold", 0), call.get("value", 0)) == (0, 0)
+    return [label("relu")] if is_relu else as_written(call)
+
+
+def _leaky_relu(call: Call) -> list[Label]:
+    slope = call.get("negative_slope", 0.01)
+    return [label("relu")] if slope == 0 else [label(call.name, slope=float(slope))]
+
+
+def _maximum(call: Call) -> list[Label]:
+    numbers = _number(call, "input", 0), _number(call, "other", 1)
+    if 0.0 in numbers:
+        return [label("relu")]
+    return as_written(call) if _has_filled(call) else [label("maximum")]
+
+
+def _batch_norm(call: Call) -> list[Label]:
+    training = bool(call.get("training", False))
+    chosen = {"training": training, "eps": float(call.get("eps", 1e-5))}
+    if training:  # else the statistics stay as they are
+        chosen["momentum"] = call.arguments.get("momentum", 0.1)
+    return [label("batch_norm", **chosen)]
 
 
 def _dropout(call: Call) -> list[Label]:
-    rate = call.get("p", 0.5)
-    return [_label("dropout", p=rate)] if call.get("training", True) and rate else []
+    rate = float(call.get("p", 0.5))
+    active = call.get("training", True) and rate
+    return [label(call.name, p=rate)] if active else []
+
+
+def _reduction(call: Call) -> list[Label]:
+    """A mean, a sum or a maximum over some axes: kept, and then dropped if they are."""
+    rank, dims = len(call.before), call.arguments.get("dim")
+    if dims is None or ("part" in call.arguments and call.arguments["part"] > 0):
+        return as_written(call)
+    axes = {d % rank for d in (dims if isinstance(dims, list | tuple) else (dims,))}
+    if 0 in axes or "dtype" in call.arguments:
+        stacked = axes == {0} and not {"dtype", "keepdim"} & call.arguments.keys()
+        return [label(call.name, axes=(0,))] if stacked else as_written(call)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(call.before))[1:]
+    op = {"max": "amax"}.get(call.name, call.name)
+    first = label(op, axes=tuple(sorted(axes)))._replace(shape=kept)
+    if prod(call.before[i] for i in axes) == 1:
+        return _reshaped(call.before[1:], call)
+    return [first, *_reshaped(kept, call)]
+
+
+def _max(call: Call) -> list[Label]:
+    """The largest along an axis, or of two tensors."""
+    return _maximum(call) if len(call.shapes) == 2 else _reduction(call)
+
+
+# --- shapes -------------------------------------------------------------------------------
+
+
+def _reshaped(shape: tuple[int, ...], call: Call) -> list[Label]:
+    """From a shape without the batch to that of the result."""
+    same = shape == call.after[1:]
+    return [] if same else [label("reshape", shape=call.after[1:])]
 
 
 def _view(call: Call) -> list[Label]:
     """Any change of shape that keeps the images apart; what was written does not matter."""
-    if call.after == call.before:
-        return []
     if call.after[:1] == call.before[:1] and prod(call.after) == prod(call.before):
-        return [_label("reshape", shape=call.after[1:])]
-    return _as_written(call)
+        return _reshaped(call.before[1:], call)
+    return as_written(call)
 
 
-def _pooled(call: Call) -> list[Label]:
-    """The mean of each map, as a map of one pixel, then as a vector if it is one."""
-    vector = _label("reshape", shape=call.after[1:])
-    return [_label("global_avg_pool"), *([vector] if len(call.after) == 2 else [])]
-
-
-def _mean(call: Call) -> list[Label]:
-    dims = call.get("dim", ())
-    axes = {d % 4 for d in (dims if isinstance(dims, list | tuple) else (dims,))}
-    whole = len(call.before) == 4 and axes == {2, 3}
-    return _pooled(call) if whole else _as_written(call)
-
-
-def _adaptive(call: Call) -> list[Label]:
-    size = pair(call.get("output_size", 1))
-    return _pooled(call) if size == (1, 1) else [_label(call.name, size=size)]
-
-
-def _pool(call: Call) -> list[Label]:
-    kernel = pair(call.get("kernel_size", 1))
-    stride = pair(call.get("stride", kernel) or kernel)
-    padding = pair(call.get("padding", 0))
-    if kernel == (1, 1) and padding == (0, 0):
-        return _subsampled(stride)
-    maps = call.before[-2:]
-    if call.name == "avg_pool2d" and kernel == maps and padding == (0, 0):
-        return _pooled(call)
-    rest = {
-        name: value
-        for name, value in call.arguments.items()
-        if name not in _POOL and value is not None
-    }
-    defaults = {
-        "dilation": 1,
-        "ceil_mode": False,
-        "return_indices": False,
-        "count_include_pad": True,
-    }
-    told = {name: value for name, value in rest.items() if value != defaults.get(name)}
-    return [_label(call.name, kernel=kernel, stride=stride, padding=padding, **told)]
-
-
-def _subsampled(steps: tuple[int, ...]) -> list[Label]:
-    return [] if steps == (1, 1) else [_label("subsample", steps=steps)]
+def _permute(call: Call) -> list[Label]:
+    """Axes of one pixel may go anywhere."""
+    rank = len(call.before)
+    order = list(range(rank))
+    if call.name == "transpose":
+        a, b = (int(call.arguments[k]) % rank for k in ("dim0", "dim1"))
+        order[a], order[b] = b, a
+    else:
+        order = [d % rank for d in call.get("*dims", ())]
+    moved = [d for d in order if call.before[d] != 1]
+    if moved == sorted(moved) and order[:1] == [0]:
+        return _reshaped(call.before[1:], call)
+    return [label("permute", order=tuple(order))]
 
 
 def _getitem(call: Call) -> list[Label]:
     index = call.arguments.get("index")
-    items = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in items:
-        at, missing = items.index(Ellipsis), len(call.before) - len(items) + 1
-        items = (*items[:at], *[slice(None)] * missing, *items[at + 1 :])
-    if not all(isinstance(item, slice) for item in items):
-        return _as_written(call)
-    ranges = [
-        item.indices(size) for item, size in zip(items, call.before, strict=False)
-    ]
-    whole = all(
-        start == 0 and stop == size
-        for (start, stop, _), size in zip(ranges, call.before, strict=False)
-    )
-    steps = [step for _, _, step in ranges] + [1] * (len(call.before) - len(ranges))
-    if whole and steps[:2] == [1, 1] and len(steps) == 4:
-        return _subsampled((steps[2], steps[3]))
-    return [] if call.after == call.before else [_label("slice", ranges=tuple(ranges))]
+    items = list(index) if isinstance(index, tuple) else [index]
+    if not all(isinstance(i, slice | int | None) or i is Ellipsis for i in items):
+        return as_written(call)
+    if any(isinstance(i, bool) for i in items) or items.count(Ellipsis) > 1:
+        return as_written(call)
+    cuts = [i for i in items if i is not None]
+    if Ellipsis in cuts:
+        at, missing = cuts.index(Ellipsis), len(call.before) - len(cuts) + 1
+        cuts[at : at + 1] = [slice(None)] * missing
+    cuts += [slice(None)] * (len(call.before) - len(cuts))
+    return _sliced([_range(c, n) for c, n in zip(cuts, call.before, strict=True)], call)
+
+
+def _range(item: int | slice, size: int) -> range:
+    """What an index or a slice takes of an axis."""
+    taken = slice(item, (item + 1) or None) if isinstance(item, int) else item
+    return range(size)[taken]
+
+
+def _sliced(cuts: Sequence[range], call: Call) -> list[Label]:
+    """Pixels and channels that are taken, and then the shape that they are given."""
+    kept = tuple(len(cut) for cut in cuts)
+    if kept[0] != call.before[0] or kept[0] != call.after[0]:
+        return as_written(call)
+    whole = [c == range(0, n, c.step) for c, n in zip(cuts, call.before, strict=True)]
+    if kept == call.before:
+        first = []
+    elif all(whole) and len(kept) == 4 and kept[1] == call.before[1]:
+        first = spatial.subsampling([c.step for c in cuts[2:]], call.before[2:])
+    else:
+        ranges = tuple((c[0], c[-1] + 1, c.step if len(c) > 1 else 1) for c in cuts[1:])
+        first = [label("slice", ranges=ranges)]
+    return [f._replace(shape=kept[1:]) for f in first] + _reshaped(kept[1:], call)
+
+
+def _part(call: Call) -> list[Label]:
+    """One of the pieces that a tensor is cut into along an axis."""
+    dim = int(call.get("dim", 0)) % len(call.before)
+    cuts = [range(n) for n in call.before]
+    start = int(call.get("start", call.start))
+    cuts[dim] = cuts[dim][start : start + call.after[dim]]
+    return _sliced(cuts, call)
 
 
 def _pad(call: Call) -> list[Label]:
     amounts = tuple(call.get("pad", ()))
-    while amounts[-2:] == (0, 0):
-        amounts = amounts[:-2]
-    if not amounts:
+    if not any(amounts):
         return []
-    if call.get("mode", "constant") != "constant" or call.get("value", 0):
-        return _as_written(call)
-    return [_label("pad", amounts=amounts)]
+    value = float(call.get("value", 0))
+    if call.get("mode", "constant") != "constant" or len(call.before) != 4:
+        return as_written(call)
+    if len(amounts) > 6:
+        return as_written(call)
+    return [spatial.padding(amounts, value)]
 
 
 def _cat(call: Call) -> list[Label]:
-    """Zeros behind the channels are a padding of these."""
-    dim = call.get("dim", 0)
-    if dim % 4 == 1 and call.zeros[1:] == (True,) and not call.zeros[0]:
-        extra = call.after[1] - call.before[1]
-        return [_label("pad", amounts=(0, 0, 0, 0, 0, extra))]
-    return [_label("cat", dim=dim % len(call.after))]
+    """Tensors behind one another; `holes` are zeros before so many of them."""
+    dim = 1 if call.name == "hstack" else int(call.get("dim", 0)) % len(call.after)
+    if any(f not in (None, 0.0) for f in call.filled) or dim == 0:
+        return as_written(call)
+    holes, kept = [], 0
+    for shape, value in zip(call.shapes, call.filled, strict=True):
+        if value is not None:
+            holes.append((kept, shape[dim]))
+        kept += value is None
+    return concatenation(dim, holes, kept, len(call.after))
+
+
+def concatenation(
+    dim: int, holes: Sequence[tuple[int, int]], count: int, rank: int
+) -> list[Label]:
+    """So many tensors behind one another; (i, n): n zeros before the i-th of them."""
+    joined: dict[int, int] = {}
+    for place, zeros in holes:
+        joined[place] = joined.get(place, 0) + zeros
+    told = {i: n for i, n in sorted(joined.items()) if n}
+    if count == 1 and not told:
+        return []
+    if count == 1 and rank == 4:
+        amounts = [0] * 6
+        at = 2 * (3 - dim)
+        amounts[at : at + 2] = told.get(0, 0), told.get(1, 0)
+        return [spatial.padding(amounts)]
+    extra = {"holes": tuple(told.items())} if told else {}
+    return [label("cat", dim=dim, **extra)]
+
+
+def _stack(call: Call) -> list[Label]:
+    return [label("stack", dim=int(call.get("dim", 0)) % len(call.after))]
 
 
 def _cast(call: Call) -> list[Label]:
     target = call.arguments.get("target", call.arguments.get("dtype"))
     same = target is None or "float32" in str(target) or "device" in str(target)
-    return [] if same else _as_written(call)
+    return [] if same else as_written(call)
 
 
 _RULES: dict[str, Callable[[Call], list[Label]]] = {
-    "conv2d": _conv,
+    "conv2d": spatial.conv,
     "batch_norm": _batch_norm,
     "linear": _plain_call,
     "relu": _plain_call,
+    "relu6": _relu6,
+    "leaky_relu": _leaky_relu,
+    "hardtanh": _hardtanh,
+    "threshold": _threshold,
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "clamp_max": _clamp,
+    "maximum": _maximum,
+    "max": _max,
     "sigmoid": _plain_call,
-    "dropout": _dropout,
+    "silu": _plain_call,
+    **dict.fromkeys(
+        (
+            *("dropout", "dropout1d", "dropout2d", "dropout3d"),
+            *("alpha_dropout", "feature_alpha_dropout"),
+        ),
+        _dropout,
+    ),
     "view": _view,
-    "adaptive_avg_pool2d": _adaptive,
-    "mean": _mean,
-    "max_pool2d": _pool,
-    "avg_pool2d": _pool,
+    "permute": _permute,
+    "transpose": _permute,
+    "adaptive_avg_pool2d": spatial.adaptive,
+    "adaptive_max_pool2d": spatial.adaptive,
+    "mean": _reduction,
+    "sum": _reduction,
+    "amax": _reduction,
+    "max_pool2d": spatial.max_pool,
+    "avg_pool2d": spatial.avg_pool,
     "getitem": _getitem,
+    "narrow": _part,
+    "chunk": _part,
+    "split": _part,
+    "tensor_split": _part,
     "pad": _pad,
     "cat": _cat,
-    "add": _arithmetic,
-    "sub": _arithmetic,
-    "rsub": _arithmetic,
-    "mul": _arithmetic,
-    "div": _arithmetic,
+    "hstack": _cat,
+    "stack": _stack,
+    "add": _add,
+    "sub": _sub,
+    "rsub": _rsub,
+    "mul": _mul,
+    "div": _div,
+    "neg": _neg,
     "to": _cast,
-    "float": _same,
-    "contiguous": _same,
-    "clone": _same,
-    "alias": _same,
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _same_shape),
+    **dict.fromkeys(("float", "contiguous", "clone", "alias", "positive"), _same),
 }
+_IN_PARTS = ("chunk", "split", "tensor_split", "max")
+_FILLED = ("add", "sub", "rsub", "mul", "div", "maximum", "max", "cat")
+"""Functions whose rules know what a tensor that is full of one number does."""

@@ -1,30 +1,28 @@
-"""What a network computes, in inference and in training, and how two of them compare."""
+"""What a network computes, in inference and in training: everything in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from resgraph.train import Recipe
-
-FACTOR = 4.0
-"""Our error against float64 may be so many times the other network's own."""
-LARGEST = 0.1
-"""A relative error above this is never allowed: float32 then says nothing about anything."""
-ROUNDING = 8 * torch.finfo(torch.float32).eps
-"""Relative errors below this are rounding, whosever they are."""
-STEPS = 3
+from resgraph.verify import state
+from resgraph.verify.calls import function_name, named
+from resgraph.verify.rounding import Rounding
 
 Numbers = dict[str, dict[str, Tensor]]
 """Quantity -> name -> values."""
 
+STEPS = 3
 INFERENCE, TRAINING = "logits at inference", "logits in training"
 GRADIENTS, STATISTICS = "gradients", "BN running statistics"
-WEIGHTS = f"weights after {STEPS} steps of SGD"
+UPDATES = "updates of SGD"
 
 
 @dataclass(frozen=True)
@@ -39,132 +37,191 @@ class Batch:
         return Batch(self.images.double(), self.labels)
 
 
-def measured(
-    network: nn.Module,
-    names: Mapping[str, str],
-    batch: Batch,
-    recipe: Recipe,
-    lr: float | None = None,
-) -> tuple[Numbers, float]:
-    """Logits, gradients, BN statistics, and the weights after some steps of SGD.
+@dataclass(frozen=True)
+class Point:
+    """Where a step of training starts: all tensors, and the momentum of the trained ones."""
 
-    `names` maps the names to report to the network's own. The network is trained by it, at
-    the learning rate `lr`, or at that of `_rate`; the rate is returned with the numbers.
-    """
-    found: Numbers = {}
-    with torch.no_grad():
-        found[INFERENCE] = {"logits": network.eval()(batch.images)}
-    network.train()
-    parameters, buffers = (
-        dict(network.named_parameters()),
-        dict(network.named_buffers()),
-    )
-    ours = {n: own for n, own in names.items() if own in parameters}
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.warmup_lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-    )
-    torch.manual_seed(0)  # dropout
-    for step in range(STEPS):
-        logits = network(batch.images)
-        optimizer.zero_grad()
-        torch.autograd.backward(functional.cross_entropy(logits, batch.labels))
-        if step == 0:
-            found[TRAINING] = {"logits": logits.detach()}
-            found[GRADIENTS] = {
-                n: _gradient(parameters[own]) for n, own in ours.items()
-            }
-            found[STATISTICS] = {
-                n: buffers[own].clone() for n, own in names.items() if own in buffers
-            }
-            lr = _rate(network, recipe) if lr is None else lr
-            optimizer.param_groups[0]["lr"] = lr
-        optimizer.step()
-    found[WEIGHTS] = {n: parameters[own].detach().clone() for n, own in ours.items()}
-    return {quantity: values for quantity, values in found.items() if values}, lr or 0.0
-
-
-def _rate(network: nn.Module, recipe: Recipe) -> float:
-    """A learning rate at which a step changes the weights by a thousandth of their norm.
-
-    At most the recipe's rate of the warm-up. In networks whose gradients explode, whole steps
-    would leave rounding errors larger than the weights.
-    """
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    slope = sum(float(g.square().sum()) for g in gradients) ** 0.5
-    norm = sum(float(p.detach().square().sum()) for p in network.parameters()) ** 0.5
-    return min(recipe.warmup_lr, 1e-3 * norm / slope) if slope > 0 else recipe.warmup_lr
-
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return (
-        torch.zeros_like(parameter)
-        if parameter.grad is None
-        else parameter.grad.clone()
-    )
-
-
-def same_bits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
-    """Every tensor equal to the last bit, and finite."""
-    return all(
-        torch.equal(tensor, theirs[name]) and bool(tensor.isfinite().all())
-        for name, tensor in ours.items()
-    )
+    tensors: Mapping[str, Tensor]
+    momentum: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Distance:
-    """How far two sets of tensors are from float64, at the tensor where ours is worst."""
+class Sgd:
+    """A step of SGD as the recipe says; the learning rate is the comparison's."""
 
-    name: str
-    ours: float
-    """Error relative to the exact values, in the 2-norm."""
-    allowed: float
-    size: float
-    """The largest exact value."""
-
-    @property
-    def within(self) -> bool:
-        return self.ours <= self.allowed  # False for NaN
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: error {self.ours:.1e} against float64, {self.allowed:.1e} "
-            f"allowed, of values up to {self.size:.2g}"
-        )
+    lr: float
+    momentum: float
+    weight_decay: float
+    nesterov: bool
 
 
-def distance(
-    ours: Mapping[str, Tensor],
-    theirs: Mapping[str, Tensor],
-    exact: Mapping[str, Tensor],
-) -> Distance:
-    """Where our error is largest beside what is allowed.
+@dataclass(frozen=True)
+class Subject:
+    """A network to compute with: its names by ours, and its dropouts by ours, in order."""
 
-    Allowed is `FACTOR` times their own error in the same tensor, or times its root mean
-    square over all tensors where that is more, plus `ROUNDING`; all relative to the tensor,
-    and at most `LARGEST`.
+    network: nn.Module
+    names: Mapping[str, str]
+    chances: Sequence[int] = ()
+
+
+class Exact(TorchFunctionMode):
+    """float64 throughout, and the same masks of dropout wherever the calls stand.
+
+    What a module casts to float32 or makes in it stays in float64. The k-th call of dropout
+    draws the mask of number `chances[k]`, or k.
     """
-    errors = {name: relative(theirs[name], exact[name]) for name in ours}
-    typical = (sum(e * e for e in errors.values()) / len(errors)) ** 0.5
-    worst: Distance | None = None
-    for name, tensor in ours.items():
-        error = relative(tensor, exact[name])
-        allowed = min(FACTOR * max(errors[name], typical) + ROUNDING, LARGEST)
-        if worst is None or not error / allowed <= worst.ours / worst.allowed:
-            size = float(exact[name].abs().max())
-            worst = Distance(name, error, allowed, size)
-    assert worst is not None  # networks without parameters have logits still
-    return worst
+
+    def __init__(self, chances: Sequence[int] = ()) -> None:
+        super().__init__()
+        self._chances, self._calls = chances, 0
+
+    def __enter__(self) -> Exact:
+        self._default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        torch.set_default_dtype(self._default)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        name, kwargs = function_name(func), kwargs or {}
+        if name == "float":
+            return args[0].double()
+        if name == "dropout":
+            given = named(name, args, kwargs)
+            if given.get("training", True):
+                return given["input"] * self._mask(given["input"], given.get("p", 0.5))
+        wide = {torch.float32: torch.float64}
+        args = tuple(wide.get(a, a) if isinstance(a, torch.dtype) else a for a in args)
+        if isinstance(kwargs.get("dtype"), torch.dtype):
+            kwargs = kwargs | {"dtype": wide.get(kwargs["dtype"], kwargs["dtype"])}
+        return func(*args, **kwargs)
+
+    def _mask(self, x: Tensor, rate: float) -> Tensor:
+        k, self._calls = self._calls, self._calls + 1
+        number = self._chances[k] if k < len(self._chances) else k
+        draw = torch.rand(x.shape, generator=torch.Generator().manual_seed(number))
+        return (draw >= rate) / (1 - rate) if rate < 1 else torch.zeros_like(x)
+
+
+def inference(
+    subject: Subject,
+    tensors: Mapping[str, Tensor],
+    images: Tensor,
+    noise: Rounding | None = None,
+) -> Numbers:
+    """The logits [N, classes] with these weights and statistics."""
+    state.load(subject.network, tensors, subject.names)
+    with torch.no_grad(), Exact(), noise or nullcontext():
+        logits = subject.network.eval()(images)
+    return {INFERENCE: {"logits": logits}}
+
+
+def gradients(
+    subject: Subject, point: Point, batch: Batch, noise: Rounding | None = None
+) -> Numbers:
+    """Logits in training, all gradients, and BN's statistics after this batch."""
+    network, names = subject.network, subject.names
+    state.load(network, point.tensors, names)
+    network.train().zero_grad(set_to_none=True)
+    torch.manual_seed(0)  # whatever else is random in a module
+    with Exact(subject.chances), noise or nullcontext():
+        logits = network(batch.images)
+        torch.autograd.backward(functional.cross_entropy(logits, batch.labels))
+    buffers = dict(network.named_buffers())
+    found = {
+        TRAINING: {"logits": logits.detach()},
+        GRADIENTS: {n: _gradient(p) for n, p in trained(subject).items()},
+        STATISTICS: {n: buffers[t].clone() for n, t in names.items() if t in buffers},
+    }
+    return {quantity: values for quantity, values in found.items() if values}
+
+
+def trained(subject: Subject) -> dict[str, nn.Parameter]:
+    """The network's parameters by our names."""
+    own = dict(subject.network.named_parameters())
+    return {n: own[theirs] for n, theirs in subject.names.items() if theirs in own}
+
+
+def step(subject: Subject, point: Point, batch: Batch, sgd: Sgd) -> Numbers:
+    """The same, and the updates: weights after a step of torch's SGD minus weights before."""
+    found = gradients(subject, point, batch)
+    parameters = trained(subject)
+    optimizer = torch.optim.SGD(
+        parameters.values(),
+        lr=sgd.lr,
+        momentum=sgd.momentum,
+        weight_decay=sgd.weight_decay,
+        nesterov=sgd.nesterov,
+    )
+    for name, parameter in parameters.items():
+        if sgd.momentum and name in point.momentum:
+            optimizer.state[parameter]["momentum_buffer"] = point.momentum[name].clone()
+    optimizer.step()
+    updates = {n: p.detach() - point.tensors[n] for n, p in parameters.items()}
+    return found | {UPDATES: updates}
+
+
+def stepped(
+    found: Numbers, point: Point, sgd: Sgd
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The updates and the new momentum, from gradients, by the formula of SGD.
+
+    g += decay * w; v = momentum * v + g; w -= lr * v, or lr * (g + momentum * v) with
+    Nesterov's (the form of torch, Sutskever et al. 2013).
+    """
+    updates, momenta = {}, {}
+    for name, gradient in found[GRADIENTS].items():
+        weight = point.tensors[name]
+        g = gradient.add(weight, alpha=sgd.weight_decay)
+        v = g + sgd.momentum * point.momentum[name] if name in point.momentum else g
+        momenta[name] = v
+        used = g.add(v, alpha=sgd.momentum) if sgd.nesterov else v
+        updates[name] = weight.add(used, alpha=-sgd.lr) - weight
+    return updates, momenta
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    gradient = parameter.grad
+    return torch.zeros_like(parameter) if gradient is None else gradient.clone()
+
+
+def rate(found: Numbers, tensors: Mapping[str, Tensor], most: float) -> float:
+    """A learning rate at which a step changes the weights by a thousandth of their norm.
+
+    At most `most`, the recipe's rate of the warm-up. In networks whose gradients explode, a
+    whole step would leave nothing of the weights.
+    """
+    gradients = found[GRADIENTS]
+    slope = sum(float(g.square().sum()) for g in gradients.values()) ** 0.5
+    norm = sum(float(tensors[n].square().sum()) for n in gradients) ** 0.5
+    return min(most, 1e-3 * norm / slope) if slope > 0 else most
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many for torch, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def relative(values: Tensor, exact: Tensor) -> float:
     """|values - exact| / |exact| in the 2-norm; NaN where anything is not finite."""
-    if values.shape != exact.shape:
+    if values.numel() != exact.numel():
         return float("nan")
+    exact = exact.reshape(values.shape)  # a linear layer's weight, or a convolution's
     error = (values.detach().cpu().double() - exact.cpu()).norm()
     norm = exact.cpu().norm()
     if not (error.isfinite() and norm.isfinite()):

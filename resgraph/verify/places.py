@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
 from resgraph.verify.flow import Flow
-from resgraph.verify.numbers import FACTOR, ROUNDING, relative
+from resgraph.verify.tolerance import FACTOR, Deviation, deviation
 
 
 @dataclass(frozen=True)
@@ -27,17 +26,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first node that diverges, with the relative errors up to it and at it."""
+    """The first node that diverges, with the largest relative error of those before it."""
 
     place: Place
     before: float
-    after: float
-    allowed: float
+    found: Deviation
 
     def __str__(self) -> str:
+        allowed = FACTOR * self.found.expected / (self.found.norm or 1.0)
         return (
             f"first at {self.place}: error {self.before:.1e} before it, "
-            f"{self.after:.1e} after it, where {self.allowed:.1e} is rounding"
+            f"{self.found.relative:.1e} after it, where rounding may make {allowed:.1e}"
         )
 
 
@@ -57,21 +56,26 @@ def by_node(flow: Flow) -> dict[str, int]:
 
 def first_divergence(
     graph: Graph,
-    nodes: Sequence[str],
     ours: Mapping[str, Tensor],
-    theirs: Mapping[str, Tensor],
     exact: Mapping[str, Tensor],
+    noisy: Callable[[int], Mapping[str, Tensor]],
+    unit: float,
 ) -> Divergence | None:
-    """The first of the nodes, in order, where our values are further from `exact` than allowed.
+    """The first of our values, in their order, that rounding does not explain.
 
-    Allowed is `FACTOR` times their error there, or where the node's input already differs.
+    `noisy` gives the values of the k-th run with noise of this unit roundoff.
     """
-    where = spans(graph)
     before = 0.0
-    for name in nodes:
-        error = relative(ours[name], exact[name])
-        allowed = FACTOR * relative(theirs[name], exact[name]) + ROUNDING
-        if not error <= allowed:  # also where it is NaN
-            return Divergence(Place(name, where.get(name)), before, error, allowed)
-        before = max(before, 0.0 if math.isnan(error) else error)
+    known: dict[int, Mapping[str, Tensor]] = {}
+
+    def run(k: int) -> Mapping[str, Tensor]:
+        if k not in known:
+            known[k] = noisy(k)
+        return known[k]
+
+    for name, value in ours.items():
+        found = deviation({name: value}, exact, run, unit, {})
+        if not found.within:
+            return Divergence(Place(name, spans(graph).get(name)), before, found)
+        before = max(before, found.relative)
     return None

@@ -14,6 +14,8 @@ class Verdict(StrEnum):
 
     passed = "passed"
     failed = "failed"
+    unproven = "not proven"
+    """Equal in numbers, and of another structure as far as the rules know."""
     skipped = "skipped"
 
 
@@ -50,6 +52,10 @@ def passed(name: str, detail: str) -> Check:
 
 def failed(name: str, detail: str, span: Span | None = None) -> Check:
     return Check(name, Verdict.failed, detail, span)
+
+
+def unproven(name: str, detail: str, span: Span | None = None) -> Check:
+    return Check(name, Verdict.unproven, detail, span)
 
 
 def skipped(name: str, why: str) -> Check:

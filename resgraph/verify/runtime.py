@@ -1,4 +1,4 @@
-"""The ONNX model in onnxruntime, beside torch and float64."""
+"""The ONNX model: what verification needs of its file, and onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,6 +15,27 @@ from resgraph.diagnostics import ResgraphError
 from resgraph.infer import providers
 
 
+class OnnxNode(Protocol):
+    """A node of a model."""
+
+    @property
+    def op(self) -> str:
+        """Its type: `Conv`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> Sequence[str]: ...
+
+    @property
+    def outputs(self) -> Sequence[str]: ...
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """As numbers, text and lists of numbers."""
+
+
 class OnnxModel(Protocol):
     """What is needed of a model file (`resgraph.emit.onnx_file.OnnxFile`)."""
 
@@ -24,13 +45,26 @@ class OnnxModel(Protocol):
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The tensors of the state_dict by name."""
 
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """The other tensors that stand in the file."""
+
+    def nodes(self) -> Sequence[OnnxNode]:
+        """In the order of the file, which is that of computing."""
+
+    def shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
+        """The shape of every value at a batch size, as far as ONNX infers it."""
+
+    def in_float64(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Logits by ONNX's own reference evaluator. Raises `ResgraphError` where it cannot."""
+
     def exposing(self, names: Sequence[str]) -> tuple[bytes, list[str]]:
         """The model with these values as outputs too, and which of them it has."""
 
 
-def session(model: str | bytes, device: str) -> Any:
+def session(model: str | bytes, device: str, **settings: Any) -> Any:
     """An onnxruntime session with float32 arithmetic (no TF32) on `cpu` or `cuda`.
 
+    `settings` are of `SessionOptions`: `graph_optimization_level`, `intra_op_num_threads`.
     Raises `ResgraphError` if the file is no model, or the device cannot be had.
     """
     import onnxruntime
@@ -38,6 +72,8 @@ def session(model: str | bytes, device: str) -> Any:
     wanted = providers.provider_for(device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    for name, value in settings.items():
+        setattr(options, name, value)
     provider: Any = wanted
     if wanted == providers.CUDA:
         providers.preload()

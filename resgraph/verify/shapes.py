@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from resgraph.verify.labels import pair
+from resgraph.verify.calls import pair
 
-_POINTWISE = ("batch_norm", "relu", "sigmoid")
+_POINTWISE = ("batch_norm", "relu", "relu6", "sigmoid", "silu")
 _MERGES = ("add", "mul")
 
 

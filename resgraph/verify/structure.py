@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.verify.flow import INPUT, Flow, Step
-from resgraph.verify.isomorphism import Match, Mismatch, match
+from resgraph.verify.flow import Flow, Step
+from resgraph.verify.isomorphism import Match, Mismatch, Place, match
 from resgraph.verify.places import spans
-from resgraph.verify.report import Check, failed, passed
+from resgraph.verify.report import Check, failed, passed, unproven
 from resgraph.verify.trace import trace
 
 
@@ -24,11 +24,10 @@ class Flows:
     inference: Flow
 
 
-def flows(network: nn.Module, graph: Graph) -> Flows:
-    """Raises `ResgraphError` where the network cannot be traced."""
+def flows(network: nn.Module, shape: Sequence[int]) -> Flows:
+    """On images of this shape. Raises `ResgraphError` where it cannot be traced."""
     return Flows(
-        trace(network, graph.input, training=True),
-        trace(network, graph.input, training=False),
+        trace(network, shape, training=True), trace(network, shape, training=False)
     )
 
 
@@ -40,8 +39,12 @@ class Compared:
     match: Match | None
     training: bool = True
     """Whether the mode in which they differ is that of training."""
-    exactly: bool = False
-    """The same calls in the same order: equal to the last bit."""
+    apart: str = ""
+    """Where they part, without a verdict on it."""
+    guess: Mapping[str, str] | None = None
+    """Where nothing is proven: our names -> theirs, if both use equal shapes in one order."""
+    chances: tuple[int, ...] = ()
+    """For each dropout of theirs, in order, the number of ours that it is."""
 
 
 def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
@@ -52,24 +55,35 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
         match(ours.training, theirs.training),
         match(ours.inference, theirs.inference),
     ]
-    for training, flow, other, result in zip(
-        (True, False),
-        (ours.training, ours.inference),
-        (theirs.training, theirs.inference),
-        found,
-        strict=True,
-    ):
+    for training, result in zip((True, False), found, strict=True):
         if isinstance(result, Mismatch):
-            text, span = _explained(result, flow, other, where)
-            return Compared(failed(name, text, span), None, training)
+            names = ("the module", "the spec")
+            return replace(_parted(name, result, names, where), training=training)
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
-    for mine, other_name in pairs.weights.items():
-        if mine != other_name:
-            text = f"{mine} is used where the spec has {other_name}"
-            node = other_name.rpartition(".")[0]
-            return Compared(failed(name, text, where.get(node)), None)
+    if swapped := _swapped(name, pairs, where):
+        return Compared(swapped, None)
     return Compared(passed(name, _size(ours.training)), pairs)
+
+
+def _swapped(name: str, pairs: Match, where: Mapping[str, Span]) -> Check | None:
+    """A failed check where a tensor stands in the place of another of its shape."""
+    for mine, other in pairs.weights.items():
+        if mine != other:
+            text = f"{mine} is used where the spec has {other}"
+            return failed(name, text, where.get(other.rpartition(".")[0]))
+    return None
+
+
+def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Compared:
+    """A model's nodes against the graph's at inference, attributes and names included."""
+    result, where = match(ours, theirs), spans(graph)
+    if isinstance(result, Mismatch):
+        return _parted(name, result, ("the model", "the spec"), where)
+    if swapped := _swapped(name, result, where):
+        return Compared(swapped, None)
+    detail = f"{_size(ours)}: each node and attribute the spec's"
+    return Compared(passed(name, detail), result)
 
 
 def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compared:
@@ -77,36 +91,95 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        text, span = _explained(result, ours, theirs, spans(graph))
-        return Compared(failed(name, text, span), None)
+        parted = _parted(name, result, (graph.name, what), spans(graph))
+        return replace(parted, guess=_in_order(ours, theirs))
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
-    return Compared(passed(name, f"{_size(ours)}: {how}"), result, exactly=exactly)
+    detail = f"{_size(ours)}: {how}"
+    return Compared(
+        passed(name, detail), result, chances=_chances(ours, theirs, result)
+    )
+
+
+def _in_order(ours: Flow, theirs: Flow) -> dict[str, str] | None:
+    """The tensors paired in the order of their first use, if their shapes agree all along."""
+    mine, others = (
+        {name: shape for step in flow.steps for _, name, shape in step.weights}
+        for flow in (ours, theirs)
+    )
+    same = list(mine.values()) == list(others.values())
+    return dict(zip(mine, others, strict=True)) if same else None
+
+
+def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
+    """Which of our dropouts each of theirs is, both counted in the order of execution."""
+    mine = {j: i for i, j in pairs.steps.items()}
+    order = [i for i, step in enumerate(ours.steps) if step.op == "dropout"]
+    others = [j for j, step in enumerate(theirs.steps) if step.op == "dropout"]
+    return tuple(
+        order.index(mine[j]) if mine.get(j) in order else k
+        for k, j in enumerate(others)
+    )
 
 
 def _size(ours: Flow) -> str:
     return f"isomorphic, {len(ours.steps):,} ops"
 
 
-def _explained(
-    mismatch: Mismatch, ours: Flow, theirs: Flow, where: Mapping[str, Span]
-) -> tuple[str, Span | None]:
-    """The first difference in words, and the spec's line if a node of it is known."""
-    mine = None if mismatch.ours is None else ours.steps[mismatch.ours]
-    other = None if mismatch.theirs is None else theirs.steps[mismatch.theirs]
-    after = _after(mine, ours) if mine else _after(other, theirs) if other else ""
-    has = f"has {mine}" if mine else "has nothing more"
-    wanted = f"{other}" if other else "nothing more"
-    scope = other.scope if other else ""
-    name = f" ({scope})" if scope else ""
-    span = where.get(scope) or (where.get(mine.scope) if mine else None)
-    return f"{after}it {has}, and should have {wanted}{name}: {mismatch.why}", span
+@dataclass(frozen=True)
+class _Side:
+    """One of two networks that are compared, in the words of a message."""
+
+    name: str
+    place: Place | None
+    """Where it parts from the other."""
+
+    def __str__(self) -> str:
+        if self.place is None:
+            return f"{self.name} has nothing more"
+        step = self.place.step
+        scope = f" ({step.scope})" if step.scope else ""
+        return f"{self.name} has {step}{scope}"
 
 
-def _after(step: Step, flow: Flow) -> str:
-    """What the step comes after."""
-    names = [
-        "the input" if i == INPUT else f"{flow.steps[i].op} in {flow.steps[i].scope}"
-        for i in step.inputs
-    ]
-    return f"after {' and '.join(names)} " if names else ""
+def _parted(
+    name: str, found: Mismatch, names: tuple[str, str], where: Mapping[str, Span]
+) -> Compared:
+    """The first difference in words, at the spec's line if a node of it is known.
+
+    `names` are those of our network and of the other one.
+    """
+    ours, theirs = (
+        _Side(side, place)
+        for side, place in zip(names, (found.our_place, found.their_place), strict=True)
+    )
+    first = ours.place or theirs.place
+    scopes = [place.step.scope for place in (theirs.place, ours.place) if place]
+    span = next((where[scope] for scope in scopes if scope in where), None)
+    apart = f"{_after(first) if first else ''}{ours}, and {theirs}"
+    return Compared(failed(name, f"{apart}: {found.why}", span), None, apart=apart)
+
+
+def as_unproven(compared: Compared, bound: float) -> Check:
+    """The check of structures that differ, of networks whose numbers are equal."""
+    check = compared.check
+    what = f"not proven; equal to {max(bound, 1e-16):.0e} on these inputs"
+    return unproven(
+        check.name,
+        f"{what}: {compared.apart}, and no rule calls it the same",
+        check.span,
+    )
+
+
+def _after(place: Place) -> str:
+    """What the step comes after: the last of it, if that is much."""
+    names = [_named(step) for step in place.sources[-2:]]
+    more = len(place.sources) - len(names)
+    rest = f" and {more} others" if more else ""
+    return f"after {' and '.join(names)}{rest}, " if names else ""
+
+
+def _named(step: Step | None) -> str:
+    if step is None:
+        return "the input"
+    return f"{step.op} in {step.scope}" if step.scope else step.op

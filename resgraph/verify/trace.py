@@ -20,14 +20,10 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from resgraph.diagnostics import ResgraphError
+from resgraph.verify.calls import Call, Label, function_name, named
+from resgraph.verify.fills import fill_of
 from resgraph.verify.flow import INPUT, Flow, Step, live
-from resgraph.verify.labels import (
-    Call,
-    Label,
-    function_name,
-    labels,
-    named,
-)
+from resgraph.verify.labels import labels
 from resgraph.verify.shapes import shape_of
 
 BATCH = 2
@@ -96,9 +92,12 @@ def _flow(
             "computed from its input",
             "name a callable whose network returns the logits alone",
         )
-    steps, last, origin = live(tracer.steps, tracer.values[id(output)])
-    values = tuple(tracer.kept[i] for i in origin) if keep else ()
-    return Flow(tuple(steps), last, tracer.sequence.hexdigest(), values)
+    last = tracer.values[id(output)]
+    steps, place = live(tracer.steps, last)
+    origin = {j: i for i, j in reversed(place.items()) if i != INPUT}
+    values = tuple(tracer.kept[origin[j]] for j in range(len(steps))) if keep else ()
+    digest = tracer.sequence.hexdigest()
+    return Flow(tuple(steps), place[last], digest, tuple(images.shape[1:]), values)
 
 
 class _Tracer(TorchFunctionMode):
@@ -112,7 +111,7 @@ class _Tracer(TorchFunctionMode):
         self.kept: list[Tensor] = []
         self.keep = keep
         self.scopes = [""]
-        self.zeros: set[int] = set()
+        self.filled: dict[int, float] = {}
         self.sequence = hashlib.sha256()
         self.alive: list[Any] = []  # so that no id comes twice
 
@@ -128,14 +127,29 @@ class _Tracer(TorchFunctionMode):
         tensors = list(_tensors(arguments))
         shapes = [tuple(t.shape) for _, t in tensors]
         result = self._result(func, name, arguments, args, kwargs or {})
+        if name == "setitem":
+            result = arguments["input"]
         if isinstance(result, Tensor):
             self._write(name, arguments, tensors, shapes, result)
         elif isinstance(result, list | tuple):
-            for i, part in enumerate(result):
-                if isinstance(part, Tensor):
-                    many = arguments | {"part": i}
-                    self._write(name, many, tensors, shapes, part)
+            self._write_parts(name, arguments, tensors, shapes, result)
         return result
+
+    def _write_parts(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        tensors: list[tuple[str, Tensor]],
+        shapes: list[tuple[int, ...]],
+        parts: Sequence[Any],
+    ) -> None:
+        """The tensors that one call returns, each with where it starts along the axis."""
+        dim, start = arguments.get("dim", 0), 0
+        for i, part in enumerate(parts):
+            if isinstance(part, Tensor):
+                many = arguments | {"part": i}
+                self._write(name, many, tensors, shapes, part, start)
+                start += part.shape[dim] if isinstance(dim, int) and part.dim() else 0
 
     def _result(
         self,
@@ -166,6 +180,7 @@ class _Tracer(TorchFunctionMode):
         tensors: list[tuple[str, Tensor]],
         shapes: list[tuple[int, ...]],
         result: Tensor,
+        start: int = 0,
     ) -> None:
         inputs = [
             self.values[id(t)]
@@ -177,54 +192,62 @@ class _Tracer(TorchFunctionMode):
             for role, t in tensors
             if id(t) in self.state
         )
-        zeros = tuple(id(t) in self.zeros for _, t in tensors)
+        filled = tuple(self.filled.get(id(t)) for _, t in tensors)
         plain = {k: None if _has_tensor(v) else v for k, v in arguments.items()}
-        before = shapes[0] if shapes else ()
-        call = Call(name, plain, before, tuple(result.shape), zeros)
+        call = Call(name, plain, tuple(shapes), tuple(result.shape), filled, start)
         self.alive.append((result, tensors))
-        if _is_zeros(call):
-            self.zeros.add(id(result))
+        number = fill_of(call)
+        if number is not None:
+            self.filled[id(result)] = number
+            self.values.pop(id(result), None)
             return
         if not inputs and not weights and not tensors:
             return
+        self.filled.pop(id(result), None)
         value = inputs[0] if inputs else None
         found = labels(call)
         if found:
-            found[0] = self._with_constants(found[0], tensors)
-        self.sequence.update(repr((name, inputs, found)).encode())
+            found[0] = self._with_unknown(found[0], tensors)
+        self.sequence.update(repr((name, inputs, _told(found))).encode())
         for i, label in enumerate(found):
             sources = tuple(inputs) if i == 0 else (len(self.steps) - 1,)
             value = self._step(label, sources, weights if i == 0 else (), result)
         if value is not None and id(result) not in self.state:
             self.values[id(result)] = value
+        elif not found and len(weights) == 1:  # a parameter as it is, or its copy
+            self.state[id(result)] = weights[0][1]
 
-    def _with_constants(
+    def _with_unknown(
         self, label: Label, tensors: Sequence[tuple[str, Tensor]]
     ) -> Label:
         """The label, unlike any other where it reads a tensor of which nothing is known."""
-        op, attributes = label
-        zeros = tuple(role for role, t in tensors if id(t) in self.zeros)
-        if zeros and op != "pad":
-            attributes = (*attributes, ("zeros", zeros))
-        if not all(self._known(id(t)) for _, t in tensors):
-            attributes = (*attributes, ("constant", next(_FRESH)))
-        return op, attributes
+        if all(self._known(id(t)) for _, t in tensors):
+            return label
+        fresh = ("constant", next(_FRESH))
+        return label._replace(attributes=(*label.attributes, fresh))
 
     def _known(self, key: int) -> bool:
-        return key in self.values or key in self.state or key in self.zeros
+        return key in self.values or key in self.state or key in self.filled
 
     def _step(
         self, label: Label, inputs: tuple[int, ...], weights: Any, result: Tensor
     ) -> int:
-        shape = tuple(result.shape[1:])
-        if label[0] == "reshape" and inputs[0] != INPUT:
-            last = self.steps[inputs[0]]
-            inputs = last.inputs if last.op == "reshape" else inputs
-        step = Step(label[0], label[1], inputs, weights, self.scopes[-1], shape)
+        shape = tuple(result.shape[1:]) if label.shape is None else label.shape
+        scope = self.scopes[-1]
+        step = Step(label.op, label.attributes, inputs, weights, scope, shape)
         self.steps.append(step)
         if self.keep:
-            self.kept.append(result.detach().clone())
+            value = result.detach().clone()
+            between = label.shape is not None and tuple(result.shape[1:]) != shape
+            self.kept.append(value.reshape(-1, *shape) if between else value)
         return len(self.steps) - 1
+
+
+def _told(found: Sequence[Label]) -> list[Any]:
+    """The labels with their arguments as written: other ones may round in another way."""
+    return [
+        (op, [(name, str(value)) for name, value in chosen]) for op, chosen, _ in found
+    ]
 
 
 def _in_place(func: Callable[..., Any]) -> bool:
@@ -244,11 +267,6 @@ def _tensors(arguments: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
 def _has_tensor(value: Any) -> bool:
     items = value if isinstance(value, list | tuple) else (value,)
     return any(isinstance(item, Tensor) for item in items)
-
-
-def _is_zeros(call: Call) -> bool:
-    made = call.name in ("zeros", "zeros_like", "new_zeros", "zero")
-    return made or (call.name == "mul" and call.arguments.get("other") == 0)
 
 
 @contextmanager

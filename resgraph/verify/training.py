@@ -1,107 +1,195 @@
-"""The generated module beside another: inference, training, and the weights after some steps."""
+"""The generated module beside another network: inference, training, steps of SGD, in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.train import Recipe
-from resgraph.verify import state
+from resgraph.verify.flow import Flow
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.numbers import (
     INFERENCE,
+    STATISTICS,
+    STEPS,
+    UPDATES,
     Batch,
-    Distance,
     Numbers,
-    distance,
-    measured,
-    same_bits,
+    Point,
+    Sgd,
+    Subject,
+    gradients,
+    inference,
+    rate,
+    stepped,
 )
 from resgraph.verify.places import Divergence, first_divergence, spans
 from resgraph.verify.report import Check, failed, passed
-from resgraph.verify.trace import record, trace
+from resgraph.verify.rounding import DOUBLE, Rounding
+from resgraph.verify.tolerance import Deviation, Tensors, deviation
+from resgraph.verify.trace import trace
+from resgraph.verify.witness import Task, Witness, recorded
+
+
+@dataclass
+class Reference:
+    """The exact network: its numbers from a start, step by step, and those of noisy runs."""
+
+    subject: Subject
+    start: Mapping[str, Tensor]
+    batch: Batch
+    sgd: Sgd
+    seed: int = 0
+    steps: int = STEPS
+    points: list[Point] = field(default_factory=list, init=False)
+    exact: list[Numbers] = field(default_factory=list, init=False)
+    """Of inference, and of each step."""
+    _noisy: dict[tuple[int, int], Numbers] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        """Train by the formula of SGD, at a rate that leaves something of the weights."""
+        self.exact = [inference(self.subject, self.start, self.batch.images)]
+        point = Point(self.start)
+        for k in range(self.steps):
+            found = gradients(self.subject, point, self.batch)
+            if k == 0:
+                lr = rate(found, self.start, self.sgd.lr)
+                self.sgd = Sgd(
+                    lr, self.sgd.momentum, self.sgd.weight_decay, self.sgd.nesterov
+                )
+            updates, momenta = stepped(found, point, self.sgd)
+            self.points.append(point)
+            self.exact.append(found | {UPDATES: updates})
+            moved = {n: point.tensors[n] + update for n, update in updates.items()}
+            tensors = {**point.tensors, **found.get(STATISTICS, {}), **moved}
+            point = Point(tensors, momenta)
+
+    def noisy(self, index: int, run: int) -> Numbers:
+        """`exact[index]` with rounding noise of its own."""
+        if (index, run) not in self._noisy:
+            noise = Rounding(DOUBLE, seed=1_000 * self.seed + 10 * run + index)
+            self._noisy[index, run] = self._run(index, noise)
+        return self._noisy[index, run]
+
+    def _run(self, index: int, noise: Rounding) -> Numbers:
+        if index == 0:
+            return inference(self.subject, self.start, self.batch.images, noise)
+        point = self.points[index - 1]
+        found = gradients(self.subject, point, self.batch, noise)
+        return found | {UPDATES: stepped(found, point, self.sgd)[0]}
+
+    def floors(self, index: int, quantity: str) -> dict[str, float]:
+        """Updates are differences of weights, each rounded."""
+        if quantity != UPDATES:
+            return {}
+        tensors = self.points[index - 1].tensors
+        return {
+            name: DOUBLE * float(tensors[name].norm())
+            for name in self.exact[index][UPDATES]
+        }
 
 
 @dataclass
 class Comparison:
-    """Two networks with the same structure, on the same numbers.
-
-    `names` maps the names of our tensors to theirs, `start` holds our weights to begin with.
-    """
+    """Our module beside the reference, which has our names for its tensors."""
 
     graph: Graph
-    ours: nn.Module
-    theirs: nn.Module
+    ours: Witness
+    reference: Reference
     meant: Interpreter
-    names: Mapping[str, str]
-    start: Mapping[str, Tensor]
-    exactly: bool
-    """Whether they do the same in the same order, so that every bit must be equal."""
     what: str
-    exact: Numbers | None = field(default=None, init=False)
+    _divergences: dict[bool, Divergence | None] = field(default_factory=dict)
+    largest: float = field(default=0.0, init=False)
+    """The largest relative error that passed."""
 
-    def checks(self, batch: Batch, recipe: Recipe) -> Iterator[Check]:
-        """A check per quantity; afterwards the networks are trained by a few steps."""
-        own = {name: name for name in self.names}
-        ours, lr = measured(self.ours, own, batch, recipe)
-        theirs, _ = measured(self.theirs, self.names, batch, recipe, lr)
-        for quantity in ours:
-            name = f"{quantity}: {self.what}"
-            if same_bits(ours[quantity], theirs[quantity]):
-                count = len(ours[quantity])
-                many = f"{count:,} tensors" if count > 1 else "logits"
-                yield passed(name, f"{many} equal to the last bit")
+    def checks(self) -> Iterator[Check]:
+        """A check per quantity."""
+        exact = self.reference.exact
+        yield self._check(INFERENCE, [0])
+        for quantity in exact[1]:
+            if quantity == UPDATES:
+                yield self._check(quantity, [*range(1, len(exact))])
             else:
-                exact = self._exact(batch, recipe, lr)
-                far = distance(ours[quantity], theirs[quantity], exact[quantity])
-                yield self._judged(name, quantity, far, batch)
+                yield self._check(quantity, [1])
 
-    def _judged(self, name: str, quantity: str, far: Distance, batch: Batch) -> Check:
-        if far.within and not self.exactly:
+    @cached_property
+    def computed(self) -> Sequence[Numbers]:
+        reference = self.reference
+        task = Task(reference.points, reference.batch, reference.sgd)
+        return self.ours.computed(task)
+
+    def _check(self, quantity: str, where: Sequence[int]) -> Check:
+        name = f"{quantity}: {self.what}"
+        pairs = [(i, self.computed[i][quantity]) for i in where]
+        exact = self.reference.exact
+        if all(same_bits(ours, exact[i][quantity]) for i, ours in pairs):
+            count = sum(len(ours) for _, ours in pairs)
+            many = f"{count:,} tensors" if count > 1 else "logits"
+            return passed(name, f"{many} equal to the last bit of float64")
+        found = [self._deviation(i, quantity, ours) for i, ours in pairs]
+        far = max(found, key=lambda one: one.excess)
+        if far.within:
+            self.largest = max(self.largest, far.relative)
             return passed(name, str(far))
-        text = str(far)
-        if self.exactly and far.within:
-            text = f"the same ops in the same order, and other bits: {text}"
-        found = self._first_divergence(quantity != INFERENCE, batch)
-        if found is not None:
-            return failed(name, f"{text}; {found}", found.place.span)
-        return failed(name, text, spans(self.graph).get(far.name.rpartition(".")[0]))
+        return self._failed(name, quantity, far)
 
-    def _exact(self, batch: Batch, recipe: Recipe, lr: float) -> Numbers:
-        """What their network computes in float64."""
-        if self.exact is None:
-            self.exact, _ = measured(
-                self._double(), self.names, batch.double(), recipe, lr
-            )
-        return self.exact
+    def _deviation(self, index: int, quantity: str, ours: Tensors) -> Deviation:
+        reference = self.reference
+        return deviation(
+            ours,
+            reference.exact[index][quantity],
+            lambda run: reference.noisy(index, run)[quantity],
+            DOUBLE,
+            reference.floors(index, quantity),
+        )
 
-    def _double(self) -> nn.Module:
-        state.load(self.theirs, self.start, self.names)
-        return deepcopy(self.theirs).double()
+    def _failed(self, name: str, quantity: str, far: Deviation) -> Check:
+        training = quantity != INFERENCE
+        if training not in self._divergences:
+            self._divergences[training] = self._first_divergence(training)
+        divergence = self._divergences[training]
+        if divergence is not None:
+            return failed(name, f"{far}; {divergence}", divergence.place.span)
+        return failed(name, str(far), self._span(far.name))
 
-    def _first_divergence(self, training: bool, batch: Batch) -> Divergence | None:
+    def _span(self, tensor: str) -> Span | None:
+        return spans(self.graph).get(tensor.rpartition(".")[0])
+
+    def _first_divergence(self, training: bool) -> Divergence | None:
         """The first node whose value diverges; None where it is in the backward pass alone."""
-        exact = self._double()
-        state.load(self.ours, self.start, {n: n for n in self.names})
-        images = batch.images[:1] if not training else batch.images
-        values: list[dict[str, Tensor]] = []
-        flows = []
-        for network in (self.ours, self.theirs, exact):
-            torch.manual_seed(0)
-            wide = next(network.parameters()).dtype
-            flows.append(record(network.train(training), images.to(wide)))
+        reference = self.reference
+        start, images = reference.start, reference.batch.images
+        ours = self.ours.recorded(start, images, training)
+        theirs = recorded(reference.subject, start, images, training)
         meant = trace(self.meant, self.graph.input, training)
-        nodes, pairs = match(flows[0], meant), match(flows[0], flows[1])
+        nodes, pairs = match(ours, meant), match(ours, theirs)
         if not (isinstance(nodes, Match) and isinstance(pairs, Match)):
             return None
-        names = {i: meant.steps[j].scope for i, j in nodes.steps.items()}
-        places = [{i: i for i in names}, pairs.steps, pairs.steps]
-        for flow, place in zip(flows, places, strict=True):
-            values.append({name: flow.values[place[i]] for i, name in names.items()})
-        return first_divergence(self.graph, list(names.values()), *values)
+
+        def noisy(run: int) -> Flow:
+            with Rounding(DOUBLE, seed=run):
+                return recorded(reference.subject, start, images, training)
+
+        in_both = {i: j for i, j in nodes.steps.items() if i in pairs.steps}
+        names = {i: meant.steps[j].scope for i, j in in_both.items()}
+        mine = {name: ours.values[i] for i, name in names.items()}
+
+        def named(flow: Flow) -> dict[str, Tensor]:
+            return {name: flow.values[pairs.steps[i]] for i, name in names.items()}
+
+        return first_divergence(
+            self.graph, mine, named(theirs), lambda run: named(noisy(run)), DOUBLE
+        )
+
+
+def same_bits(ours: Tensors, theirs: Tensors) -> bool:
+    """Every tensor equal to the last bit, and finite."""
+    return all(
+        bool((tensor == theirs[name]).all()) and bool(tensor.isfinite().all())
+        for name, tensor in ours.items()
+    )

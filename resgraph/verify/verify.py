@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,12 @@ from torch import Tensor, nn
 from resgraph.graph import Graph
 from resgraph.infer.providers import provider_for
 from resgraph.ops import Weight
-from resgraph.train import Generated
-from resgraph.verify import declared, state
+from resgraph.verify import declared, numbers, state
+from resgraph.verify.flow import Flow
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.models import onnx_checks, weights_of
-from resgraph.verify.numbers import Batch
+from resgraph.verify.models import Inference, OnnxComparison, weights_of
+from resgraph.verify.numbers import Batch, Sgd
 from resgraph.verify.parting import parted
 from resgraph.verify.report import Check, Verdict, skipped
 from resgraph.verify.runtime import OnnxModel
@@ -29,15 +28,19 @@ from resgraph.verify.structure import (
     Flows,
     against_graph,
     against_module,
+    as_unproven,
     flows,
 )
 from resgraph.verify.trace import trace
-from resgraph.verify.training import Comparison
+from resgraph.verify.training import Comparison, Reference
+from resgraph.verify.witness import Witness, recorded
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SPEC = "spec"
+"""What the graph itself is called in the checks."""
 Export = Callable[[Mapping[str, "NDArray[np.float32]"]], OnnxModel]
 """Write the graph as ONNX with these weights."""
 
@@ -47,7 +50,8 @@ class Subject:
     """What is verified: a graph, the module generated from it, and its models."""
 
     graph: Graph
-    generated: Generated
+    witness: Witness
+    """Of the generated module."""
     export: Export
     model: OnnxModel | None = None
     """A model to verify; None: one is exported with the weights of the comparison."""
@@ -66,6 +70,10 @@ class Options:
     seed: int = 0
     structure_only: bool = False
     device: str = "cpu"
+    steps: int = numbers.STEPS
+    """Steps of training."""
+    threads: int = 1
+    """Of torch: the kernels of a few images are too small to be shared between several."""
 
 
 def verify(subject: Subject, options: Options) -> Iterator[Check]:
@@ -75,19 +83,8 @@ def verify(subject: Subject, options: Options) -> Iterator[Check]:
     cannot be traced or does not construct.
     """
     provider_for(options.device)  # what cannot be had is told before any work
-    with _one_thread():
+    with numbers.threads(options.threads):
         yield from _Verification(subject, options).checks()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For torch: the kernels of a few images are too small to be shared between threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass
@@ -95,10 +92,13 @@ class _Verification:
     subject: Subject
     options: Options
 
+    @property
+    def graph(self) -> Graph:
+        return self.subject.graph
+
     @cached_property
-    def ours(self) -> nn.Module:
-        torch.manual_seed(self.options.seed)
-        return self.subject.generated.build()
+    def initial(self) -> Mapping[str, Tensor]:
+        return self.subject.witness.initial(self.options.seed)
 
     @cached_property
     def theirs(self) -> nn.Module | None:
@@ -107,137 +107,188 @@ class _Verification:
     @cached_property
     def meant(self) -> Interpreter:
         with torch.device("meta"):  # its weights will be given to it
-            return Interpreter(self.subject.graph)
+            return Interpreter(self.graph)
 
     @cached_property
     def wanted(self) -> Mapping[str, Weight]:
-        return declared.tensors(self.subject.graph)
+        return declared.tensors(self.graph)
 
     def checks(self) -> Iterator[Check]:
         sound = True
         for check in self._declared():
             sound = sound and check.verdict is Verdict.passed
             yield check
-        our_flows = flows(self.ours, self.subject.graph)
-        spec = against_graph(
-            self.subject.graph, our_flows, flows(self.meant, self.subject.graph)
-        )
-        yield spec.check
-        reference = self._reference(our_flows)
-        if reference is not None:
-            yield reference.check
-        if self.options.structure_only:
+        ours = self.subject.witness.flows()
+        spec = against_graph(self.graph, ours, flows(self.meant, self.graph.input))
+        reference = self._reference(ours) if self.theirs is not None else None
+        if self.options.structure_only or not sound:
+            yield from (compared.check for compared in (spec, reference) if compared)
+            if not self.options.structure_only:
+                yield skipped("numbers", "what is above must be mended first")
             return
-        if spec.match is None and sound:
-            yield self._parted(spec.training)
-        if spec.match is None or not sound:
-            yield skipped("numbers", "what is above must be mended first")
-            return
-        start = self._start()
-        if reference is None or reference.match is not None:
-            yield from self._training(reference, start)
-        else:
-            yield skipped("numbers", "the reference's structure is another one already")
-        meant = self._meant(start)  # anew: it may have been trained
-        yield from self._models(start, meant)
-        yield from self._identity(meant)
+        equal = True
+        for check in self._numbers(spec, reference):
+            equal = equal and check.verdict is not Verdict.failed
+            yield check
+        if equal:
+            yield from self._models()
+            yield from self._identity()
 
     def _declared(self) -> Iterator[Check]:
         """Constants, parameters, their start."""
-        yield declared.constants(self.subject.graph, self.subject.generated)
-        sound = declared.parameters(self.wanted, self.ours.state_dict(), "module")
+        yield declared.constants(self.graph, self.subject.witness.declared())
+        sound = declared.parameters(self.wanted, self.initial, "module")
         yield sound
         if sound.verdict is Verdict.passed:
-            yield declared.start(self.wanted, self.ours.state_dict())
+            yield declared.start(self.wanted, self.initial)
         if self.subject.model is not None:
             given = weights_of(self.subject.model)
             yield declared.parameters(self.wanted, given, "ONNX")
 
-    def _reference(self, ours: Flows) -> Compared | None:
-        if self.theirs is None:
-            return None
-        flow = trace(self.theirs, self.subject.graph.input, training=True)
+    def _reference(self, ours: Flows) -> Compared:
+        assert self.theirs is not None
+        flow = trace(self.theirs, self.graph.input, training=True)
         return against_module(
-            self.subject.graph, ours.training, flow, self.subject.reference_name
+            self.graph, ours.training, flow, self.subject.reference_name
         )
 
     # --- numbers ----------------------------------------------------------------------
 
+    def _numbers(self, spec: Compared, reference: Compared | None) -> Iterator[Check]:
+        """Both structures, each with its numbers where it is to be compared by them."""
+        if spec.match is None:
+            yield from self._unproven(spec, self._against_graph())
+            if reference is not None:
+                yield reference.check
+            return
+        yield spec.check
+        if reference is None:
+            yield from self._against_graph().checks()
+        elif reference.match is not None:
+            yield reference.check
+            yield from self._against(
+                reference.match.weights, reference.chances
+            ).checks()
+        elif reference.guess is not None:
+            yield from self._unproven(reference, self._against(reference.guess))
+        else:
+            yield reference.check
+            yield skipped("numbers", "the reference's structure is another one already")
+
+    def _unproven(self, compared: Compared, comparison: Comparison) -> Iterator[Check]:
+        """The structure is another one: the numbers say whether the network is."""
+        found = []
+        for check in comparison.checks():
+            found.append(check)
+            if check.verdict is not Verdict.passed:
+                break
+        else:
+            yield as_unproven(compared, comparison.largest)
+            yield from found
+            return
+        yield compared.check
+        if comparison.what == SPEC:
+            yield self._parted(compared.training)
+        yield skipped("numbers", "what is above must be mended first")
+
+    def _against_graph(self) -> Comparison:
+        names = {name: name for name in self.wanted}
+        return self._comparison(numbers.Subject(self._meant().double(), names), SPEC)
+
+    def _against(
+        self, names: Mapping[str, str], chances: Sequence[int] = ()
+    ) -> Comparison:
+        """Beside the reference, whose names for our tensors these are."""
+        assert self.theirs is not None
+        subject = numbers.Subject(self.theirs.double(), dict(names), chances)
+        return self._comparison(subject, self.subject.reference_name)
+
+    def _comparison(self, theirs: numbers.Subject, what: str) -> Comparison:
+        reference = Reference(
+            theirs,
+            self._doubles,
+            self.batch.double(),
+            self._sgd,
+            self.options.seed,
+            self.options.steps,
+        )
+        return Comparison(self.graph, self.subject.witness, reference, self.meant, what)
+
+    @property
+    def _sgd(self) -> Sgd:
+        recipe = self.graph.recipe
+        return Sgd(
+            recipe["warmup_lr"],
+            recipe["momentum"],
+            recipe["weight_decay"],
+            recipe["nesterov"],
+        )
+
     @cached_property
     def batch(self) -> Batch:
-        graph = self.subject.graph
         generator = torch.Generator().manual_seed(self.options.seed)
-        images = torch.randn(self.options.batch, *graph.input, generator=generator)
-        classes = graph.typed(graph.head_run).output[0]
+        images = torch.randn(self.options.batch, *self.graph.input, generator=generator)
+        classes = self.graph.typed(self.graph.head_run).output[0]
         labels = torch.randint(classes, (len(images),), generator=generator)
         return Batch(images, labels)
 
-    def _start(self) -> dict[str, Tensor]:
-        """The weights of the comparison: the model's own, or stirred ones."""
+    @cached_property
+    def start(self) -> dict[str, Tensor]:
+        """The weights of the comparison, float32: the model's own, or stirred ones."""
         model = self.subject.model
-        if model is None:
-            generator = torch.Generator().manual_seed(self.options.seed)
-            state.prepare(self.ours, self.batch.images, generator)
-        else:
+        if model is not None:
             given = weights_of(model)
             state.refuse_nan(given, model.path.as_posix())
-            state.load(self.ours, given, {name: name for name in self.wanted})
-        return state.copied(self.ours)
+            return {name: given[name] for name in self.wanted}
+        network = self._filled(self.initial)
+        generator = torch.Generator().manual_seed(self.options.seed)
+        state.prepare(network, self.batch.images, generator)
+        return {name: network.state_dict()[name].clone() for name in self.wanted}
+
+    @cached_property
+    def _doubles(self) -> dict[str, Tensor]:
+        return {name: tensor.double() for name, tensor in self.start.items()}
+
+    def _meant(self) -> Interpreter:
+        """The graph's own network with the weights of the comparison."""
+        return self._filled(self.start)
+
+    def _filled(
+        self, tensors: Mapping[str, Tensor], single: bool = False
+    ) -> Interpreter:
+        with torch.device("meta"):
+            network = Interpreter(self.graph, single)
+        network.to_empty(device="cpu")
+        state.load(network, tensors, {name: name for name in self.wanted})
+        return network
 
     def _parted(self, training: bool) -> Check:
         """The first node at which the module is another than the graph, in numbers."""
-        start = self._start()
-        meant = self._meant(start)
-        return parted(self.subject.graph, self.ours, meant, self.batch.images, training)
-
-    def _training(
-        self, reference: Compared | None, start: dict[str, Tensor]
-    ) -> Iterator[Check]:
-        """Beside the reference, or beside the graph itself where there is none."""
-        names = {name: name for name in self.wanted}
-        theirs, what, exactly = self.theirs, self.subject.reference_name, False
-        if theirs is None or reference is None or reference.match is None:
-            theirs, what, exactly = self._meant(start), "spec", True
-        else:
-            names, exactly = dict(reference.match.weights), reference.exactly
-            state.load(theirs, start, names)
-        comparison = Comparison(
-            self.subject.graph,
-            self.ours,
-            theirs,
-            self.meant,
-            names,
-            start,
-            exactly,
-            what,
+        images, names = self.batch.images.double(), {n: n for n in self.wanted}
+        subject = numbers.Subject(self._meant().double(), names)
+        ours: Flow = self.subject.witness.recorded(self._doubles, images, training)
+        return parted(
+            self.graph, ours, recorded(subject, self._doubles, images, training)
         )
-        yield from comparison.checks(self.batch, self.subject.generated.recipe)
 
-    def _meant(self, start: Mapping[str, Tensor]) -> Interpreter:
-        """The graph's own network with these weights."""
-        meant = self.meant.to_empty(device="cpu")
-        state.load(meant, start, {name: name for name in self.wanted})
-        return meant
-
-    def _identity(self, meant: Interpreter) -> Iterator[Check]:
-        """The paper's equations, where the topology has identity paths."""
-        exact = deepcopy(meant).double().train()
-        few = Batch(self.batch.images[:2], self.batch.labels[:2]).double()
-        yield from identity_checks(self.subject.graph, exact, few)
-
-    def _models(
-        self, start: Mapping[str, Tensor], meant: Interpreter
-    ) -> Iterator[Check]:
+    def _models(self) -> Iterator[Check]:
         model = self.subject.model
         if model is None:
-            model = self.subject.export(
-                {name: start[name].numpy() for name in self.wanted}
-            )
+            model = self.subject.export({n: t.numpy() for n, t in self.start.items()})
         generator = torch.Generator().manual_seed(self.options.seed + 1)
-        shape = self.subject.graph.input
         batches = [
-            torch.randn(size, *shape, generator=generator)
+            torch.randn(size, *self.graph.input, generator=generator)
             for size in self.options.sizes
         ]
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
-        yield from onnx_checks(self.subject.graph, model, meant, batches, devices)
+        inference = Inference(self.graph, self._filled(self.start, single=True))
+        for device in devices:
+            logits = self.subject.witness.logits(self.start, batches[-1], device)
+            yield inference.judged(f"torch on {device}", logits, batches[-1])
+        yield from OnnxComparison(inference, model).checks(batches, devices)
+
+    def _identity(self) -> Iterator[Check]:
+        """The paper's equations, where the topology has identity paths."""
+        exact = deepcopy(self._meant()).double().train()
+        few = Batch(self.batch.images[:2], self.batch.labels[:2]).double()
+        yield from identity_checks(self.graph, exact, few)

@@ -12,7 +12,7 @@ from resgraph.cli.subjects import exporter, reference
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
-from resgraph.verify import Check, Options, Subject, load_generated, verify
+from resgraph.verify import Check, Options, Present, Subject, load_generated, verify
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 
@@ -42,7 +42,12 @@ def subject_of(name: str, folder: Path, *edits: Edit, by_hand: bool = True) -> S
     path.write_text(source, encoding="utf-8")
     made = theirs if by_hand else None
     return Subject(
-        graph, load_generated(path), exporter(graph, folder), None, made, "by hand"
+        graph,
+        Present(load_generated(path)),
+        exporter(graph, folder),
+        None,
+        made,
+        "by hand",
     )
 
 

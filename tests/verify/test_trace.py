@@ -246,7 +246,7 @@ def test_record_keeps_the_values_of_traced_steps() -> None:
     net = Net(lambda n, x: in_place(x))
     x = torch.randn(2, *SHAPE)
     flow = record(net, x)
-    assert [step.op for step in flow.steps] == ["add", "add", "relu"]
+    assert [step.op for step in flow.steps] == ["affine", "add", "relu"]
     assert torch.equal(flow.values[0], x + 1)
     assert torch.equal(flow.values[1], (x + 1) + x)
     assert torch.equal(flow.values[2], torch.relu(flow.values[1]))

@@ -1,0 +1,121 @@
+"""Which pixels a convolution or a pooling reads: what is equal however it is written.
+
+A pooling is known by its windows alone, cut to the pixels that are there, so that a
+`ceil_mode` that adds no window, a padding that nothing reads and a stride that is never
+taken make no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Span = tuple[int, ...]
+"""The pixels of a window along one axis: the first, the one behind the last, and for a mean by
+how many is divided. A dilated window: all of its pixels, after (-1,)."""
+Axis = tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A value that is compared by its key, and printed as its network has it."""
+
+    key: Any
+    text: str = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Zeros around a convolution's input along one axis."""
+
+    left: int
+    beyond: int
+    """How far the last pixel that is read lies behind the end; below 0: before it."""
+    right: int = field(compare=False, repr=False)
+    """Zeros that are there, read or not."""
+
+    def __str__(self) -> str:
+        same = self.left == self.right
+        return str(self.left) if same else f"{self.left} before, {self.right} behind"
+
+    def padded(self, left: int, right: int) -> Edge | None:
+        """The same on an input without so many zeros; below 0: with so many pixels more."""
+        cut = (left < 0 < self.left) or (right < 0 < self.beyond)
+        if cut:
+            return None
+        return Edge(self.left + left, self.beyond + right, self.right + right)
+
+
+def last_read(count: int, stride: int, kernel: int, dilation: int) -> int:
+    """How many pixels so many windows span."""
+    return (count - 1) * stride + dilation * (kernel - 1) + 1
+
+
+def max_axis(
+    size: int, count: int, kernel: int, stride: int, padding: int, dilation: int
+) -> Axis:
+    """The windows of a max pooling, without the padding."""
+    spans: list[Span] = []
+    for i in range(count):
+        start = i * stride - padding
+        reach = range(start, start + dilation * (kernel - 1) + 1, dilation)
+        pixels = [p for p in reach if 0 <= p < size]
+        dense = pixels == list(range(pixels[0], pixels[-1] + 1)) if pixels else True
+        ends = (pixels[0], pixels[-1] + 1) if pixels else (0, 0)
+        spans.append(ends if dense else (-1, *pixels))
+    return tuple(spans)
+
+
+def mean_axis(
+    size: int, count: int, kernel: int, stride: int, padding: int, with_padding: bool
+) -> Axis:
+    """The windows of an average pooling, and by how many pixels each is divided."""
+    spans = []
+    for i in range(count):
+        start = i * stride - padding
+        end = min(start + kernel, size + padding)
+        cut = max(start, 0), min(end, size)
+        spans.append((*cut, end - start if with_padding else cut[1] - cut[0]))
+    return tuple(spans)
+
+
+def adaptive_axis(size: int, count: int, mean: bool) -> Axis:
+    """The windows of an adaptive pooling."""
+    ends = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+    return tuple((a, b, b - a) if mean else (a, b) for a, b in ends)
+
+
+def unpadded(axis: Axis, left: int, size: int) -> Axis | None:
+    """The windows on an input of `size` without the `left` pixels of padding before it.
+
+    None where a window has nothing but padding, or is dilated.
+    """
+    cut = [(max(s[0] - left, 0), min(s[1] - left, size), *s[2:]) for s in axis]
+    whole = all(s[0] >= 0 for s in axis) and all(a < b for a, b, *_ in cut)
+    return tuple(cut) if whole else None
+
+
+def is_whole(axis: Axis, size: int) -> bool:
+    """One window of all pixels."""
+    return (
+        len(axis) == 1
+        and set(axis[0][:2]) == {0, size}
+        and axis[0][2:] in ((), (size,))
+    )
+
+
+def steps_of(axis: Axis, size: int) -> int | None:
+    """The stride at which single pixels are taken, the first of them at 0; else None."""
+    if any(s[0] < 0 or s[1] - s[0] != 1 or s[2:] not in ((), (1,)) for s in axis):
+        return None
+    stride = axis[1][0] if len(axis) > 1 else size
+    return stride if [s[0] for s in axis] == list(range(0, size, stride)) else None
+
+
+def whole_pixels(strides: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a subsampling; of a side that leaves one pixel, its size."""
+    return tuple(min(s, n) for s, n in zip(strides, sizes, strict=True))
