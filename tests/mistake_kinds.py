@@ -590,7 +590,7 @@ def _deps(spec: Spec, op: OpPlace) -> tuple[Loc, ...]:
     """What must be right for a finding of shapes at an op: its unit's arguments, and that
     a stage names it at all."""
     if op.loc[0] == "network":
-        return ()
+        return (("network", "params"),)
     unit = str(op.loc[1])
     return (("network", "params"), ("network", "stages"), ("units", unit, "params"))
 

@@ -3,6 +3,7 @@
 from resgraph.graph.ir import (
     INPUT,
     OUTPUT,
+    SOMETHING,
     Graph,
     Instance,
     Node,
@@ -18,6 +19,7 @@ from resgraph.graph.view import unit_graph
 __all__ = [
     "INPUT",
     "OUTPUT",
+    "SOMETHING",
     "Graph",
     "Instance",
     "Node",

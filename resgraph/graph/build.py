@@ -23,6 +23,7 @@ from resgraph.graph.build_unit import NUMBER, UnitBuilder, chain
 from resgraph.graph.ir import (
     INPUT,
     OUTPUT,
+    SOMETHING,
     Graph,
     Node,
     Path,
@@ -35,7 +36,6 @@ from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import NAMELESS, doubted, unknown
 from resgraph.spec import Loaded
-from resgraph.spec.gaps import STRANGER
 from resgraph.spec.model import StageItem
 from resgraph.spec.tree import Loc, at, key_span
 
@@ -163,7 +163,7 @@ class Builder:
     ) -> Unit:
         """What stands for a unit that is not there; of one that is named, a finding."""
         units_meant = like({name}, units)
-        if name == STRANGER:
+        if name == SOMETHING:
             places = [loc[:n] for n in (2, 3, 4) if self.gaps.at(*loc[:n])]
             written = frozenset[str]().union(*(self.gaps.places[p] for p in places))
             units_meant = written or frozenset({ANY})
@@ -263,7 +263,7 @@ class Builder:
         for stranger in self.strangers.values():
             used |= meant(stranger.gaps.sources, graph.units)
         for name, unit in graph.units.items():
-            if name not in used | {STRANGER} and unit.span.file == graph.file:
+            if name not in used | {SOMETHING} and unit.span.file == graph.file:
                 hint = "name it in a stage, or remove it: no file has it"
                 message = f"the unit '{name}' is never used"
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)

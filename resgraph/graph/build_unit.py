@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from resgraph.graph.ir import OUTPUT, Node, Param, Path, Unit, UnitGaps
+from resgraph.graph.ir import OUTPUT, SOMETHING, Node, Param, Path, Unit, UnitGaps
 from resgraph.graph.params import Params
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import doubted
 from resgraph.spec import Loaded
-from resgraph.spec.gaps import STRANGER
 from resgraph.spec.model import Path as SpecPath
 from resgraph.spec.model import Unit as SpecUnit
 from resgraph.spec.tree import Loc, Tree, at, key_span, param_span
@@ -62,7 +61,7 @@ class UnitBuilder:
                 reads |= mentioned
             if not {"ops", "title", "params"} & {*place[2:]}:
                 sources |= mentioned
-        stranger = name == STRANGER
+        stranger = name == SOMETHING
         return UnitGaps(stranger, params, paths, frozenset(reads), frozenset(sources))
 
     def _path(self, name: str, path: SpecPath, loc: Loc, main: bool) -> Path:
@@ -70,17 +69,17 @@ class UnitBuilder:
         nodes = chain(
             tree, path.ops, (*loc, "ops"), "" if main else f"{name}_", numbered=main
         )
-        known = {
-            i: source
+        sources = [
+            SOMETHING if gaps.at(*loc, "from", i) else source
             for i, source in enumerate(path.from_)
-            if not (gaps.at(*loc, "from") or gaps.at(*loc, "from", i))
-        }
-        if len(known) < len(path.from_):
-            op = doubted(nodes[0].op, any_inputs=True)
-            nodes = (replace(nodes[0], op=op), *nodes[1:])
-        spans = tuple(at(tree, (*loc, "from", i)).span for i in known)
-        span = key_span(tree, loc)
-        return Path(name, tuple(known.values()), nodes, span, spans)
+        ]
+        if gaps.at(*loc, "from"):
+            sources = [SOMETHING]
+            if nodes[0].op.inputs != (1, 1):  # it is not known how many there are
+                op = doubted(nodes[0].op, any_inputs=True)
+                nodes = (replace(nodes[0], op=op), *nodes[1:])
+        spans = tuple(at(tree, (*loc, "from", i)).span for i, _ in enumerate(sources))
+        return Path(name, tuple(sources), nodes, key_span(tree, loc), spans)
 
     def _param(self, unit: str, name: str, default: float | None) -> Param:
         """A default may compute with the network's parameters, as a stage's argument may."""

@@ -11,6 +11,7 @@ from resgraph.expr import Expr
 from resgraph.graph import (
     INPUT,
     OUTPUT,
+    SOMETHING,
     Graph,
     Node,
     Param,
@@ -121,7 +122,7 @@ def _plainly_sound(unit: Unit) -> bool:
 def _unknown(unit: Unit) -> Iterator[Diagnostic]:
     for path in unit.paths:
         for source, span in zip(path.sources, path.source_spans, strict=True):
-            if source not in unit.values:
+            if source not in (*unit.values, SOMETHING):
                 known = [name for name in unit.values if name != path.name]
                 yield Diagnostic(
                     codes.UNKNOWN_VALUE,
@@ -201,7 +202,7 @@ def _unreachable(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
             needed.add(name)
             if name in knots:
                 return
-            sources = {*paths[name].sources} - {INPUT}
+            sources = {*paths[name].sources} - {INPUT, SOMETHING}
             others = [n for n in paths if n != name]
             pending += sources & paths.keys()
             pending += meant(like(sources - paths.keys(), others), others)

@@ -19,7 +19,7 @@ from resgraph.ops.unknown import NAMELESS, unknown
 from resgraph.spec.tree import Loc, Tree, below, walk, words
 
 STRANGER = "?"
-"""The name of a unit that is not known; no spec can give it."""
+"""The name of a unit that is not known, as `graph.SOMETHING`; no spec can give it."""
 
 
 @dataclass
