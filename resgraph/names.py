@@ -12,13 +12,16 @@ import re
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, Strict, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_LENGTH = 48
 PATTERN = r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$"
 
 _WORDS = {"resnet": "ResNet", "preact": "PreAct"}
+
+SOMETHING = "?"
+"""What is called so in a draft is not known; no spec can give it this name."""
 
 # Names that generated modules use themselves, and that a spec's names must not shadow.
 MODULE_NAMES = frozenset({"torch", "nn", "functional", "Tensor", "math"})
@@ -55,6 +58,16 @@ def refusal(name: str) -> str | None:
     return None
 
 
+def reference(name: str, info: ValidationInfo) -> str:
+    """`name` if something may be called so. Raises `PydanticCustomError`.
+
+    Whether something is called so is another question, and not asked here.
+    """
+    if name == SOMETHING and name not in (info.context or ()):
+        raise PydanticCustomError("invalid-name", f"'{name}' cannot be a name")
+    return name
+
+
 def check(name: str, info: ValidationInfo) -> str:
     """`name` if it can be used. Raises `PydanticCustomError`.
 
@@ -75,6 +88,10 @@ Name = Annotated[
     AfterValidator(check),
     WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": MAX_LENGTH}),
 ]
+
+
+Reference = Annotated[str, Strict(), AfterValidator(reference)]
+"""The name of what is declared elsewhere: a unit, a path."""
 
 
 def class_name(name: str) -> str:

@@ -172,6 +172,16 @@ def unknown_values(spec: Spec) -> Mistakes:
             yield _at("unknown value", "unknown-value", place, NOWHERE)
 
 
+def question_marks(spec: Spec) -> Mistakes:
+    """What drafts call what is not known."""
+    for loc, _ in paths(spec):
+        yield _at("source '?'", "invalid-name", (*loc, "from"), "?")
+    for loc, unit, _ in slots(spec):
+        told = Told("invalid-name", loc)
+        yield Mistake("unit '?'", (loc,), (told,), rename(*loc, unit, "?"))
+        yield _at("unit '?' alone", "invalid-name", loc, "?")
+
+
 def wrong_sources(spec: Spec) -> Mistakes:
     for loc, _ in paths(spec):
         yield _at("wrong source", "wrong-type", (*loc, "from"), 5)

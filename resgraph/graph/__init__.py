@@ -3,7 +3,6 @@
 from resgraph.graph.ir import (
     INPUT,
     OUTPUT,
-    SOMETHING,
     Graph,
     Instance,
     Node,
@@ -19,7 +18,6 @@ from resgraph.graph.view import unit_graph
 __all__ = [
     "INPUT",
     "OUTPUT",
-    "SOMETHING",
     "Graph",
     "Instance",
     "Node",

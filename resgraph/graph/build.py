@@ -23,7 +23,6 @@ from resgraph.graph.build_unit import NUMBER, UnitBuilder, chain
 from resgraph.graph.ir import (
     INPUT,
     OUTPUT,
-    SOMETHING,
     Graph,
     Node,
     Path,
@@ -32,6 +31,7 @@ from resgraph.graph.ir import (
     UnitGaps,
 )
 from resgraph.graph.params import Params, Setting
+from resgraph.names import SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import NAMELESS, doubted, unknown

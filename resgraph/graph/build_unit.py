@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from resgraph.graph.ir import OUTPUT, SOMETHING, Node, Param, Path, Unit, UnitGaps
+from resgraph.graph.ir import OUTPUT, Node, Param, Path, Unit, UnitGaps
 from resgraph.graph.params import Params
+from resgraph.names import SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import doubted

@@ -20,8 +20,6 @@ from resgraph.ops import Op, Shape, Weight
 
 INPUT = "x"
 OUTPUT = "out"
-SOMETHING = "?"
-"""A value or a unit of a draft that is not known; no spec can give it this name."""
 
 
 @dataclass(frozen=True)

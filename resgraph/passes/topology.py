@@ -11,13 +11,13 @@ from resgraph.expr import Expr
 from resgraph.graph import (
     INPUT,
     OUTPUT,
-    SOMETHING,
     Graph,
     Node,
     Param,
     Path,
     Unit,
 )
+from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -97,6 +97,8 @@ def in_yaml(loc: Loc, tree: Mapping) -> Loc:
             item = at(tree, loc[:4])
             keys = [key for key, _ in below(item) if key != "repeat"]
             return (*loc[:4], *keys[:1], *rest)
+        case ("network", "stages", int(), int(), "unit"):
+            return loc[:4]
         case ("units", _, "params", str() as name, *_):
             for i, item in below(at(tree, loc[:3])):
                 if isinstance(i, int) and name in words(plain(item)):

@@ -14,12 +14,10 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from resgraph.diagnostics import ANY
+from resgraph.names import SOMETHING
 from resgraph.ops import OPS, Op
 from resgraph.ops.unknown import NAMELESS, unknown
 from resgraph.spec.tree import Loc, Tree, below, walk, words
-
-STRANGER = "?"
-"""The name of a unit that is not known, as `graph.SOMETHING`; no spec can give it."""
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Gaps:
     """
 
     places: dict[Loc, frozenset[str]] = field(default_factory=dict)
-    names: set[str] = field(default_factory=lambda: {STRANGER})
+    names: set[str] = field(default_factory=set)
 
     def at(self, *loc: str | int) -> bool:
         """Whether the value there is not known, though what holds it may be."""
@@ -57,16 +55,14 @@ class Gaps:
             return  # what holds it has a stand-in already
         for pattern, stand_in in _STAND_INS:
             place = loc[: len(pattern)]
-            if _fits(place, pattern):
-                holder, key = walk(data, place[:-1]), place[-1]
-                written = key in holder or isinstance(holder, list)
-                value = holder[key] if written else None
-                if pattern == _SLOT and self._fill_slot(data, place, value):
-                    return
-                self.add(place, words(value) or {ANY})
-                _put(holder, key, stand_in())
-                return
-        raise AssertionError(f"nothing can stand at {loc}")
+            if _fits(place, pattern) and _can_hold(walk(data, place[:-1])):
+                break
+        else:
+            raise AssertionError(f"nothing can stand at {loc}")
+        value = _written(data, place)
+        if pattern != _SLOT or not self._fill_slot(data, place, value):
+            self.add(place, words(value) or {ANY})
+            _put(walk(data, place[:-1]), place[-1], stand_in())
 
     def _fill_slot(self, data: Any, place: Loc, item: Any) -> bool:
         """Keep the one known unit that an item of a stage names beside other keys."""
@@ -179,7 +175,7 @@ def _unit() -> Any:
 
 
 def _network() -> Any:
-    return {"input": [1, 1, 1], "stages": [[STRANGER]], "head": _ops()}
+    return {"input": [1, 1, 1], "stages": [[SOMETHING]], "head": _ops()}
 
 
 _ABSENT = object()
@@ -199,7 +195,7 @@ _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
     (("units", _EACH, "params"), list),
     (("units", _EACH, "title"), lambda: _ABSENT),
     (("units", _EACH), _unit),
-    (("units",), lambda: {STRANGER: _unit()}),
+    (("units",), lambda: {SOMETHING: _unit()}),
     (("network", "params", _EACH), lambda: 1),
     (("network", "params"), dict),
     (("network", "input", int), lambda: 1),
@@ -209,9 +205,9 @@ _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
     (("network", "stages", int, int, "repeat"), lambda: 1),
     (("network", "stages", int, int, _EACH, _EACH), lambda: 1),
     (("network", "stages", int, int, _EACH), dict),
-    (_SLOT, lambda: STRANGER),
-    (("network", "stages", int), lambda: [STRANGER]),
-    (("network", "stages"), lambda: [[STRANGER]]),
+    (_SLOT, lambda: SOMETHING),
+    (("network", "stages", int), lambda: [SOMETHING]),
+    (("network", "stages"), lambda: [[SOMETHING]]),
     (("network",), _network),
     (("networks", _EACH, _EACH), lambda: 1),
     (("networks", _EACH), dict),
@@ -232,6 +228,19 @@ def _fits(place: Loc, pattern: tuple[Any, ...]) -> bool:
         or (isinstance(step, want) if isinstance(want, type) else step == want)
         for step, want in zip(place, pattern, strict=True)
     )
+
+
+def _can_hold(value: Any) -> bool:
+    """Whether it has parts; a list may be written as its one item."""
+    return isinstance(value, (dict, list))
+
+
+def _written(data: Any, place: Loc) -> Any:
+    """The value there; None where there is none."""
+    try:
+        return walk(data, place)
+    except LookupError:
+        return None
 
 
 def _put(holder: Any, step: str | int, value: Any) -> None:

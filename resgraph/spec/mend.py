@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from resgraph.diagnostics import ANY, Diagnostic, Span, SpecError
+from resgraph.names import SOMETHING
 from resgraph.spec.errors import explain, in_yaml, location, misspelt
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
@@ -74,6 +75,7 @@ class Mender:
 
     def _fill(self, errors: list[Any]) -> bool:
         """Note a gap for every error, and put a stand-in there."""
+        self.gaps.names.add(SOMETHING)
         ops: defaultdict[Loc, set[str]] = defaultdict(set)
         for error in errors:
             loc = in_yaml(location(error), self.tree)

@@ -21,7 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
 from resgraph.expr import Expr
-from resgraph.names import Name
+from resgraph.names import Name, Reference
 from resgraph.ops.base import Count, Fractional, Positive, Real, Size
 from resgraph.ops.fields import NUMBER_SCHEMA, kind_of
 from resgraph.spec.opitem import OpItem
@@ -108,7 +108,7 @@ class Path(Model):
     """A chain of ops that starts from one earlier value, or merges several."""
 
     from_: Annotated[
-        list[StrictStr],
+        list[Reference],
         BeforeValidator(_sources),
         Field(min_length=1),
         WithJsonSchema(
@@ -139,7 +139,7 @@ class Unit(Model):
 class StageItem(Model):
     """A unit with its arguments, and how often it is repeated."""
 
-    unit: StrictStr
+    unit: Reference
     args: dict[str, Real]
     repeat: Count = 1
 
