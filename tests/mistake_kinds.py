@@ -348,7 +348,11 @@ def refused_units(spec: Spec) -> Mistakes:
     for loc, _ in units(spec):
         told = Told("invalid-name", ("units", "class"), at_key=True)
         yield Mistake("refused unit", touched, (told,), rename(*loc, "class"))
-        for new, code in (("class", "invalid-name"), ("stem", "invalid-name")):
+        for new, code in (
+            ("class", "invalid-name"),
+            ("__", "invalid-name"),
+            ("stem", "invalid-name"),
+        ):
             named = [
                 rename(*place, unit, new)
                 for place, unit, _ in slots(spec)

@@ -26,9 +26,12 @@ def _declared(graph: Graph) -> list[Unit]:
 
 
 def _classes(graph: Graph) -> Iterator[Named]:
-    yield class_name(graph.name), f"the network '{graph.name}'", graph.span
-    for unit in _declared(graph):
-        yield class_name(unit.name), f"the unit '{unit.name}'", unit.span
+    """Of names that are refused there are findings already, and no classes."""
+    named = [(graph.name, f"the network '{graph.name}'", graph.span)]
+    named += [(u.name, f"the unit '{u.name}'", u.span) for u in _declared(graph)]
+    for name, what, span in named:
+        if refusal(name) is None:
+            yield class_name(name), what, span
     for name in sorted({helper_class(u) for u in used_units(graph)} - {""}):
         yield name, f"the class {name} of an op", None
 
@@ -68,13 +71,13 @@ def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
                 unit.span,
             ),
         )
-    if (why := refusal(class_name(unit.name))) and not refusal(unit.name):
+    if refusal(unit.name) is None and (why := refusal(class_name(unit.name))):
         yield why, (unit.name, f"the unit '{unit.name}'", unit.span)
     for path in unit.paths:
         named = (path.name, f"the path '{path.name}'", path.span)
         if path.name == INPUT:
             yield "x is the unit's input; give the path another name", named
-        elif (why := refusal(variable(path.name))) and not refusal(path.name):
+        elif refusal(path.name) is None and (why := refusal(variable(path.name))):
             yield why, named
     for param in unit.params:
         if param.name in (INPUT, "in_channels"):

@@ -53,12 +53,14 @@ class Gaps:
         """Put a stand-in at the place, or at the nearest one above that can have one."""
         if any(loc[:depth] in self.places for depth in range(len(loc))):
             return  # what holds it has a stand-in already
-        for pattern, stand_in in _STAND_INS:
-            place = loc[: len(pattern)]
-            if _fits(place, pattern) and _can_hold(walk(data, place[:-1])):
-                break
-        else:
-            raise AssertionError(f"nothing can stand at {loc}")
+        fitting = (
+            (loc[: len(pattern)], pattern, stand_in)
+            for pattern, stand_in in _STAND_INS
+            if _fits(loc[: len(pattern)], pattern)
+        )
+        place, pattern, stand_in = next(
+            found for found in fitting if _can_hold(walk(data, found[0][:-1]))
+        )
         value = _written(data, place)
         if pattern != _SLOT or not self._fill_slot(data, place, value):
             self.add(place, words(value) or {ANY})
