@@ -6,6 +6,7 @@ nothing else may be.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from hypothesis import strategies as st
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import draw_network, draw_unit
-from resgraph.draw.choice import places
-from resgraph.spec.tree import plain
+from resgraph.draw.choice import places as places_of
+from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
 from tests.conftest import ROOT
 from tests.helpers import SPECS
 from tests.mistake_kinds import KINDS
-from tests.mistakes import Mistake, Written, expected, planted, write
+from tests.mistakes import Mistake, Written, expected, planted, put, write
 
 VALID = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.glob("*.yaml"))]
 THOROUGH = [SPECS / "tiny.yaml", ROOT / "specs/preact_1layer.yaml"]
@@ -131,8 +132,44 @@ def test_what_is_understood_is_drawn(
     assert graphs
     for graph in graphs:
         draw_network(graph)
-        for place in places(graph):
+        for place in places_of(graph):
             draw_unit(place.instances[0])
+
+
+ANYTHING = st.recursive(
+    st.sampled_from([None, True, -2.5, 7, "", "x", "?", "width", "bn", "__", "*"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["conv", "x", "repeat", "from"]), inner)
+    ),
+    max_leaves=4,
+)
+
+
+def locations(value: Any, loc: Loc = ()) -> Iterator[Loc]:
+    """Every place in plain data."""
+    if isinstance(value, (dict, list)):
+        for step in value if isinstance(value, dict) else range(len(value)):
+            yield (*loc, step)
+            yield from locations(value[step], (*loc, step))
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from(VALID), st.data())
+def test_anything_anywhere_is_understood_or_told(
+    tmp_path: Path, path: Path, data: st.DataObject
+) -> None:
+    places = sorted(locations(spec(path)), key=str)
+    change = put(*data.draw(st.sampled_from(places)), data.draw(ANYTHING))
+    wrong = [Mistake("anything", (), (), change)]
+    file = tmp_path / "spec.yaml"
+    file.write_text(write(planted(spec(path), wrong)).text, encoding="utf-8")
+    graphs, _ = Compiler().drafts(file)
+    assert graphs
 
 
 def test_an_op_with_a_wrong_attribute_keeps_its_name(root: Path) -> None:
