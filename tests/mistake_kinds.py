@@ -285,8 +285,10 @@ def clashing_layers(spec: Spec) -> Mistakes:
         first, *others = _chain(spec, loc)
         for op in others:
             change = both(
-                put(*first.loc, {first.kind: first.given | {"name": "layer"}}),
-                put(*op.loc, {op.kind: op.given | {"name": "layer"}}),
+                put(
+                    *first.loc, {first.kind: first.given | {"name": f"layer{loc[-1]}"}}
+                ),
+                put(*op.loc, {op.kind: op.given | {"name": f"layer{loc[-1]}"}}),
             )
             told = Told("name-clash", op.loc)
             yield Mistake("clashing layers", ((*loc, "ops"),), (told,), change)
