@@ -175,6 +175,25 @@ def raised(error: BaseException, file: str) -> str:
     return f"{words} (line {lines[-1]})" if lines else words
 
 
+ANY = "*"
+"""Among words: every name may be meant, since nothing is written there."""
+
+
+def meant(words: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Those of the known names that the words may mean, each by the nearest one."""
+    names, words = {*known}, {*words}
+    if ANY in words:
+        return names
+    found = {word if word in names else nearest(word, names) for word in words}
+    return {name for name in found if name is not None}
+
+
+def like(words: Iterable[str], known: Iterable[str]) -> frozenset[str]:
+    """The known names that words must mean which are not known: `ANY` for one like none."""
+    found = {nearest(word, known) for word in words}
+    return frozenset(ANY if name is None else name for name in found)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known word, else the known words, else nothing."""
     names = sorted(known)

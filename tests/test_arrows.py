@@ -27,6 +27,15 @@ ARROWS = {
     "spec": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
     "graph": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
     "graph/build": {"codes", "diagnostics", "expr", "names", "ops", "spec", "graph"},
+    "graph/build_unit": {
+        "codes",
+        "diagnostics",
+        "expr",
+        "names",
+        "ops",
+        "spec",
+        "graph",
+    },
     "passes": {"codes", "diagnostics", "expr", "names", "ops", "graph"},
     "emit": {
         "diagnostics",

@@ -128,6 +128,9 @@ class Op(BaseModel):
     """Whether training can let it read an activation anew for the gradient, computed once
     more from what stands before BN, where it alone reads it (`train/memory.py`)."""
 
+    known: ClassVar[bool] = True
+    """Whether it is all there; an op with findings is not (`resgraph.ops.unknown`)."""
+
     name: Name | None = Field(
         default=None, description="The layer's name in the state_dict."
     )
@@ -147,17 +150,24 @@ class Op(BaseModel):
 
     def resolve(self, env: Mapping[str, Fraction]) -> Self:
         """A copy with every expression evaluated. Raises `OpError` naming the field."""
-        values: dict[str, int | float] = {}
-        for name, field in self.numbers().items():
-            value = getattr(self, name)
+        numbers, values = self.numbers(), dict[str, int | float]()
+        for name, value in self.attributes().items():
             if isinstance(value, Expr):
                 try:
-                    values[name] = field.settle(value, env)
+                    values[name] = numbers[name].settle(value, env)
                 except ExprError as error:
                     raise OpError(
                         codes.INVALID_NUMBER, str(error), field=name
                     ) from None
-        return self.model_copy(update=values) if values else self
+        return self.having(values) if values else self
+
+    def having(self, values: Mapping[str, int | float]) -> Self:
+        """A copy with these attributes."""
+        return self.model_copy(update=values)
+
+    def written(self) -> frozenset[str]:
+        """The attributes that the spec gives."""
+        return frozenset(self.model_fields_set)
 
     def attributes(self) -> dict[str, Any]:
         """What differs from the defaults, as it was written, without the layer's name."""
