@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -119,7 +118,8 @@ class Present:
 
     @cached_property
     def _exact(self) -> nn.Module:
-        return deepcopy(self._network).double()
+        # A new one: a copy would leave out hooks on parameters, which training would call.
+        return self.generated.build().double()
 
     def _subject(self, names: Mapping[str, Any]) -> Subject:
         return Subject(self._exact, {name: name for name in names})
