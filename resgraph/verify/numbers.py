@@ -93,7 +93,7 @@ class Exact(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         name, kwargs = function_name(func), kwargs or {}
-        if name == "float":
+        if func is Tensor.float:
             return args[0].double()
         if name == "dropout":
             given = named(name, args, kwargs)

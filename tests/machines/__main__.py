@@ -30,6 +30,8 @@ class Job:
 
     part: str
     name: str
+    only: tuple[str, ...] = ()
+    """Of a setting: these networks alone."""
 
     def environment(self) -> Mapping[str, str]:
         if self.part == SETTINGS:
@@ -38,8 +40,9 @@ class Job:
 
     def rows(self) -> Iterator[Mapping[str, object]]:
         if self.part == SETTINGS:
-            setting = settings.SETTINGS[self.name]
-            yield from settings.rows(setting, settings.everything())
+            networks = settings.everything()
+            chosen = [n for n in networks if not self.only or n.label in self.only]
+            yield from settings.rows(settings.SETTINGS[self.name], chosen)
         elif self.part == INJECTED:
             (network,) = (n for n in settings.everything() if n.label == self.name)
             seeds = DEEP_SEEDS if is_deep(network) else SEEDS
@@ -109,9 +112,10 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=every)
     parser.add_argument("--out", type=Path, default=Path("runs/machines"))
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--only", action="append", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:
-        for row in Job(*given.job).rows():
+        for row in Job(*given.job, tuple(given.only or ())).rows():
             print(json.dumps(row), flush=True)
         return 0
     found = whole(given.part or every, given.out, lambda text: print(text, flush=True))

@@ -152,7 +152,7 @@ EDITS: dict[str, tuple[str, str]] = {
     "another input": (r"INPUT_SHAPE = \((\d+), ", r"INPUT_SHAPE = (1 + \1, "),
     "a larger input": (r"INPUT_SHAPE = \((\d+), (\d+)", r"INPUT_SHAPE = (\1, 2 * \2"),
     "He's start by fan-in": (r'mode="fan_out"', 'mode="fan_in"'),
-    "a start of another gain": (r'mode="fan_out"', 'mode="fan_out", a=0.2'),
+    "a start of another gain": (r'mode="fan_out"', 'mode="fan_out", a=0.3'),
     "a bias that starts at one": (r"zeros_\(self", "ones_(self"),
     "another start of the gate": (r"constant_\((\S+), ", r"constant_(\1, 0.5 + "),
 }

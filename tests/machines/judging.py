@@ -91,9 +91,7 @@ def _attempt(found: Judgement, name: str, check: Callable[[], str]) -> None:
     """Note what a check says on its own, or that it cannot be made."""
     try:
         found.each[name] = check()
-    except (
-        Exception
-    ):  # a network so broken that this check alone has nothing to compare
+    except Exception:  # so broken that this check alone has nothing to compare
         found.each[name] = UNABLE
 
 
@@ -108,19 +106,25 @@ def of_module(one: Compared, fault: faults_modules.Fault) -> Judgement:
     """Verified as a user would, and then by each check alone."""
     found = Judgement(one.named.label, "module", fault.kind, fault.where)
     try:
-        subject = one.subject(fault.source)
-        for check in verify(subject, Options(**OPTIONS)):
-            if check.verdict in (Verdict.failed, Verdict.unproven):
-                found.first = _class_of(check, one, subject.witness)
-                break
-    except ResgraphError:
-        found.first = TOLD
-        return found
+        found.first = first_of(one, fault.source, **OPTIONS)
     except Exception as error:
         found.broken = f"{type(error).__name__}: {error}"
         return found
-    _apart(one, subject.witness, found)
+    if found.first != TOLD:
+        _apart(one, one.subject(fault.source).witness, found)
     return found
+
+
+def first_of(one: Compared, source: str, **options: object) -> str:
+    """The check of `verify` that does not pass, of a file of this text; or none."""
+    try:
+        subject = one.subject(source)
+        for check in verify(subject, Options(**options)):
+            if check.verdict in (Verdict.failed, Verdict.unproven):
+                return _class_of(check, one, subject.witness)
+    except ResgraphError:
+        return TOLD
+    return ""
 
 
 def _class_of(check: Check, one: Compared, witness: Witness) -> str:
@@ -167,18 +171,15 @@ def _apart(one: Compared, witness: Witness, found: Judgement) -> None:
         theirs = flows(verification.meant, graph.input)
         return _passed(against_graph(graph, witness.flows(), theirs).check)
 
-    initial = witness.initial
-    wanted = verification.wanted
-    _attempt(
-        found,
-        "constants",
-        lambda: _passed(declared.constants(graph, witness.declared())),
-    )
-    _attempt(
-        found,
-        "parameters",
-        lambda: _passed(declared.parameters(wanted, initial(0), "module")),
-    )
+    def constants() -> str:
+        return _passed(declared.constants(graph, witness.declared()))
+
+    def parameters() -> str:
+        initial = witness.initial(0)
+        return _passed(declared.parameters(verification.wanted, initial, "module"))
+
+    _attempt(found, "constants", constants)
+    _attempt(found, "parameters", parameters)
     _attempt(found, "initialisation", start)
     _attempt(found, "structure", structure)
     _numbers(one, witness, found)
@@ -199,14 +200,19 @@ def _comparison(one: Compared) -> Comparison:
     return one.exact
 
 
-def _numbers(one: Compared, witness: Witness, found: Judgement) -> None:
+def numbers(one: Compared, witness: Witness) -> list[tuple[str, str]]:
+    """What every quantity in float64 says, at inference and in each step."""
     reference = _comparison(one).reference
     task = Task(reference.points, reference.batch, reference.sgd)
+    computed = list(witness.computed(task))
+    return [(q, _said(d.within)) for q, d in deviations(reference, computed)]
+
+
+def _numbers(one: Compared, witness: Witness, found: Judgement) -> None:
     try:
-        computed = list(witness.computed(task))
-        said = [(q, _said(d.within)) for q, d in deviations(reference, computed)]
+        said = numbers(one, witness)
     except Exception:
-        said = [(quantity, UNABLE) for quantity in reference.exact[1]]
+        said = [(q, UNABLE) for q in _comparison(one).reference.exact[1]]
     for quantity, verdict in said:
         name = f"float64 {quantity}"
         if found.each.get(name) != CAUGHT:

@@ -64,7 +64,7 @@ def committed() -> tuple[Named, ...]:
     """The networks of `generated/`, the deepest last."""
     specs = sorted((ROOT / "specs").glob("*.yaml"))
     found = [(g, _spec(p)) for p in specs for g in Compiler().graphs(p)]
-    found.sort(key=lambda one: sum(run.repeat for run in one[0].runs or ()))
+    found.sort(key=lambda one: sum(1 for _ in one[0].parts()))
     return tuple(Named(spec, graph.name) for graph, spec in found)
 
 

@@ -112,7 +112,12 @@ def processor() -> str:
     lines = information.read_text().splitlines() if information.exists() else []
     told = next((line for line in lines if line.startswith("model name")), "")
     name = told.partition(":")[2].strip() or platform.processor()
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{name}, {capability()}"
+
+
+def capability() -> str:
+    """The instruction set that ATen takes."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 # --- in the setting's own process -------------------------------------------------------
@@ -138,14 +143,13 @@ def everything() -> list[Named]:
 
 def rows(setting: Setting, networks: list[Named]) -> Iterator[Row]:
     """What each check says of each network in this setting."""
-    capability = torch.backends.cpu.get_cpu_capability()
     with threads(setting.threads):
         for network in networks:
             size = 16 if network.label in TABLE else 2
             with compared(network, batch=2, steps=1, sizes=(size,)) as one:
                 for check, deviation in _checks(setting, one):
                     row = as_row(network.label, check, deviation)
-                    yield {"setting": setting.name, "capability": capability, **row}
+                    yield {"setting": setting.name, "capability": capability(), **row}
 
 
 def as_row(network: str, check: str, deviation: Deviation) -> Row:
