@@ -120,6 +120,7 @@ def inference(
 ) -> Numbers:
     """The logits [N, classes] with these weights and statistics."""
     state.load(subject.network, tensors, subject.names)
+    images = images.clone()  # a module that changes its input changes no one else's
     with torch.no_grad(), Exact(), noise or nullcontext():
         logits = subject.network.eval()(images)
     return {INFERENCE: {"logits": logits}}
@@ -133,8 +134,9 @@ def gradients(
     state.load(network, point.tensors, names)
     network.train().zero_grad(set_to_none=True)
     torch.manual_seed(0)  # whatever else is random in a module
+    images = batch.images.clone()
     with Exact(subject.chances), noise or nullcontext():
-        logits = network(batch.images)
+        logits = network(images)
         torch.autograd.backward(functional.cross_entropy(logits, batch.labels))
     buffers = dict(network.named_buffers())
     found = {

@@ -104,7 +104,8 @@ class Present:
         network = self.generated.build()
         state.load(network, tensors, {name: name for name in tensors})
         with torch.no_grad(), without_tf32():
-            logits: Tensor = network.to(device).eval()(images.to(device))
+            given = images.clone().to(device)
+            logits: Tensor = network.to(device).eval()(given)
         return logits.cpu()
 
     def recorded(
@@ -143,4 +144,4 @@ def recorded(
     state.load(subject.network, tensors, subject.names)
     torch.manual_seed(0)
     with Exact(subject.chances):
-        return record(subject.network.train(training), images)
+        return record(subject.network.train(training), images.clone())
