@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/resgraph
 
-.PHONY: bench bench-gpu browser clean demo docs lint test
+.PHONY: bench bench-gpu browser clean demo docs lint test test-machines
 
 demo: $(VENV)/ready
 	$(RUN) compile specs/preact_basic.yaml specs/preact_bottleneck.yaml
@@ -15,6 +15,9 @@ demo: $(VENV)/ready
 test: $(VENV)/ready lint
 	$(RUN) compile --check specs/*.yaml
 	$(BIN)/pytest -n 2
+
+test-machines: $(VENV)/ready
+	$(BIN)/python -m tests.machines --out runs/machines
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

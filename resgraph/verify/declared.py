@@ -76,9 +76,31 @@ def start(wanted: Mapping[str, Weight], state: Mapping[str, Tensor]) -> Check:
     for key, weight in wanted.items():
         if problem := next(_problems(weight, state[key]), None):
             return failed(name, f"{key} {problem}")
+    if problem := _together(wanted, state):
+        return failed(name, problem)
     return passed(
         name, f"constants exact, spreads of random weights to {_SPREAD:.0f} sigma"
     )
+
+
+def _deviation(weight: Weight) -> float:
+    return weight.init.std or weight.init.bound / sqrt(3)
+
+
+def _together(wanted: Mapping[str, Weight], state: Mapping[str, Tensor]) -> str:
+    """What is wrong with all random weights at once, which shows less than one alone can."""
+    scaled = [
+        state[key].detach().double().reshape(-1) / _deviation(weight)
+        for key, weight in wanted.items()
+        if weight.init.constant is None
+    ]
+    values = torch.cat(scaled) if scaled else torch.ones(0)
+    if not values.numel():
+        return ""
+    spread = float(values.square().mean().sqrt())
+    if abs(spread - 1) <= _SPREAD / sqrt(2 * values.numel()):
+        return ""
+    return f"random weights start with {spread:.4g} times the deviation of the spec"
 
 
 def _problems(weight: Weight, tensor: Tensor) -> Iterator[str]:
@@ -88,7 +110,7 @@ def _problems(weight: Weight, tensor: Tensor) -> Iterator[str]:
         if not torch.equal(values, torch.full_like(values, init.constant)):
             yield f"starts about {float(values.mean()):.3g}, and not as {init.constant:g}"
         return
-    std = init.std or init.bound / sqrt(3)
+    std = _deviation(weight)
     spread = float(values.square().mean().sqrt())
     error = std * _SPREAD / sqrt(2 * values.numel())
     if abs(spread - std) > error:

@@ -93,7 +93,7 @@ class Exact(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         name, kwargs = function_name(func), kwargs or {}
-        if name == "float":
+        if func is Tensor.float:
             return args[0].double()
         if name == "dropout":
             given = named(name, args, kwargs)
@@ -120,6 +120,7 @@ def inference(
 ) -> Numbers:
     """The logits [N, classes] with these weights and statistics."""
     state.load(subject.network, tensors, subject.names)
+    images = images.clone()  # a module that changes its input changes no one else's
     with torch.no_grad(), Exact(), noise or nullcontext():
         logits = subject.network.eval()(images)
     return {INFERENCE: {"logits": logits}}
@@ -133,8 +134,9 @@ def gradients(
     state.load(network, point.tensors, names)
     network.train().zero_grad(set_to_none=True)
     torch.manual_seed(0)  # whatever else is random in a module
+    images = batch.images.clone()
     with Exact(subject.chances), noise or nullcontext():
-        logits = network(batch.images)
+        logits = network(images)
         torch.autograd.backward(functional.cross_entropy(logits, batch.labels))
     buffers = dict(network.named_buffers())
     found = {

@@ -75,7 +75,7 @@ class _Reader:
     def _told(self, node: OnnxNode) -> tuple[list[Label], list[tuple[str, str]]]:
         """The labels of the node, and its tensors by their role in torch."""
         rule = _RULES.get(node.op)
-        told = rule(node, self) if rule else None
+        told = rule(node, self) if rule and self._is_shaped(node) else None
         if told is None:
             chosen = tuple(sorted((k, _plain(v)) for k, v in node.attributes.items()))
             constants = tuple(
@@ -91,6 +91,12 @@ class _Reader:
         return labels(
             Call(name, arguments, shapes, after, (None,) * len(shapes))
         ), roles
+
+    def _is_shaped(self, node: OnnxNode) -> bool:
+        """Whether ONNX has inferred the shapes that a rule may ask for, and none is empty."""
+        values = [i for i in node.inputs if i in self.values]
+        shapes = [self.shapes.get(name, ()) for name in (*values, node.outputs[0])]
+        return all(shape and min(shape) > 0 for shape in shapes)
 
     def _is_value(self, name: str) -> bool:
         return name in self.values or name in self.weights

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, first_line
 from resgraph.infer import providers
 
 
@@ -71,7 +71,7 @@ def session(model: str | bytes, device: str, **settings: Any) -> Any:
 
     wanted = providers.provider_for(device)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised as well
     for name, value in settings.items():
         setattr(options, name, value)
     provider: Any = wanted
@@ -82,7 +82,7 @@ def session(model: str | bytes, device: str, **settings: Any) -> Any:
         made = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # onnxruntime's errors have no common base
         raise ResgraphError(
-            f"onnxruntime cannot load the model: {str(error).splitlines()[0]}",
+            f"onnxruntime cannot load the model: {first_line(error)}",
             "it is truncated or not from resgraph: compile or export it anew",
         ) from None
     providers.require(device, wanted, made.get_providers())
@@ -90,13 +90,26 @@ def session(model: str | bytes, device: str, **settings: Any) -> Any:
 
 
 def logits(running: Any, images: Tensor) -> Tensor:
-    """Logits [N, classes] of images [N, C, H, W]."""
-    (result,) = running.run(["logits"], {"input": images.cpu().numpy()})
+    """Logits [N, classes] of images [N, C, H, W]. Raises `ResgraphError` if it cannot run."""
+    (result,) = _run(running, ["logits"], images)
     return torch.from_numpy(result)
+
+
+def _run(running: Any, names: Sequence[str], images: Tensor) -> list[NDArray[Any]]:
+    try:
+        results: list[NDArray[Any]] = running.run(
+            names, {"input": images.cpu().numpy()}
+        )
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ResgraphError(
+            f"onnxruntime cannot run the model: {first_line(error)}",
+            "shapes inside it do not fit: compile or export it anew",
+        ) from None
+    return results
 
 
 def values(model: OnnxModel, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
     """The values of the named nodes, as far as the model has them."""
     changed, found = model.exposing(names)
-    results = session(changed, "cpu").run(found, {"input": images.cpu().numpy()})
+    results = _run(session(changed, "cpu"), found, images)
     return {n: torch.from_numpy(r) for n, r in zip(found, results, strict=True)}

@@ -37,7 +37,9 @@ def trace(network: nn.Module, input_shape: Sequence[int], training: bool) -> Flo
     `network` may be on any device; it is left as it is. Raises `ResgraphError` if its
     forward fails, or depends on numbers.
     """
-    state = {name: tensor.detach().to("meta") for name, tensor in _tensors_of(network)}
+    tensors = dict(_tensors_of(network))
+    shapes = {id(t): t.detach().to("meta") for t in tensors.values()}
+    state = {name: shapes[id(tensor)] for name, tensor in tensors.items()}
     try:
         with _mode(network, training):
             image = torch.empty(BATCH, *input_shape, device="meta")
@@ -62,9 +64,10 @@ def record(network: nn.Module, images: Tensor) -> Flow:
 
 
 def _tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers by name; a shared one once."""
-    yield from network.named_parameters()
-    yield from network.named_buffers()
+    """The parameters and buffers by name: in each module that has them, each module once."""
+    for name, module in network.named_modules():
+        yield from module.named_parameters(name, recurse=False)
+        yield from module.named_buffers(name, recurse=False)
 
 
 @contextmanager
@@ -85,7 +88,8 @@ def _flow(
     """Run the network with `state` in place of its own tensors, and write down what it does."""
     tracer = _Tracer(state, images, keep)
     with torch.no_grad(), _scopes(network, tracer), tracer:
-        output = functional_call(network, state, images)
+        # Tied anew, a module that has two names would keep what stands in for its tensors.
+        output = functional_call(network, state, images, tie_weights=False)
     if not isinstance(output, Tensor) or id(output) not in tracer.values:
         raise ResgraphError(
             f"{type(network).__name__} returns {type(output).__name__}, and not one tensor "
@@ -105,7 +109,7 @@ class _Tracer(TorchFunctionMode):
 
     def __init__(self, state: dict[str, Tensor], images: Tensor, keep: bool) -> None:
         super().__init__()
-        self.state = {id(tensor): name for name, tensor in state.items()}
+        self.state = {id(t): name for name, t in reversed(state.items())}
         self.values = {id(images): INPUT}
         self.steps: list[Step] = []
         self.kept: list[Tensor] = []

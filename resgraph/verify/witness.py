@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -107,7 +106,8 @@ class Present:
         network = self.generated.build()
         state.load(network, tensors, {name: name for name in tensors})
         with torch.no_grad(), without_tf32():
-            logits: Tensor = network.to(device).eval()(images.to(device))
+            given = images.clone().to(device)
+            logits: Tensor = network.to(device).eval()(given)
         return logits.cpu()
 
     def recorded(
@@ -121,7 +121,8 @@ class Present:
 
     @cached_property
     def _exact(self) -> nn.Module:
-        return deepcopy(self._network).double()
+        # A new one: a copy would leave out hooks on parameters, which training would call.
+        return self.generated.build().double()
 
     def _subject(self, names: Mapping[str, Any]) -> Subject:
         return Subject(self._exact, {name: name for name in names})
@@ -145,4 +146,4 @@ def recorded(
     state.load(subject.network, tensors, subject.names)
     torch.manual_seed(0)
     with Exact(subject.chances):
-        return record(subject.network.train(training), images)
+        return record(subject.network.train(training), images.clone())

@@ -1,0 +1,1 @@
+"""That verification neither cries wolf nor sleeps, shown by counts: `make test-machines`."""
