@@ -126,8 +126,12 @@ class Comparison:
 
     def _check(self, quantity: str, where: Sequence[int]) -> Check:
         name = f"{quantity}: {self.what}"
-        pairs = [(i, self.computed[i][quantity]) for i in where]
+        pairs = [(i, self.computed[i].get(quantity, {})) for i in where]
         exact = self.reference.exact
+        if missing := [
+            n for i, ours in pairs for n in exact[i][quantity].keys() - ours
+        ]:
+            return failed(name, f"the module gives no {quantity} of {min(missing)}")
         if all(same_bits(ours, exact[i][quantity]) for i, ours in pairs):
             count = sum(len(ours) for _, ours in pairs)
             many = f"{count:,} tensors" if count > 1 else "logits"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,17 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from resgraph.cli import app
-from resgraph.verify.numbers import Exact
+from resgraph.verify import Present
+from resgraph.verify.numbers import (
+    GRADIENTS,
+    INFERENCE,
+    STATISTICS,
+    UPDATES,
+    Exact,
+    Numbers,
+)
+from resgraph.verify.witness import Task
+from tests.verify.conftest import failures, subject_of
 
 SPEC = """\
 resgraph: 1
@@ -151,3 +163,28 @@ def test_masks_of_dropout_go_by_number_not_by_order() -> None:
     assert torch.equal(second, swapped[0])
     assert not torch.equal(first, second)
     assert set(first.tolist()) == {0.0, 2.0}
+
+
+# --- what a witness leaves out ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantity", [GRADIENTS, STATISTICS, UPDATES, INFERENCE])
+def test_a_witness_that_leaves_something_out_has_not_passed(
+    quantity: str, tmp_path: Path
+) -> None:
+    subject = subject_of("preact_basic:resnet20@14", tmp_path, by_hand=False)
+
+    class Silent(Present):
+        def computed(self, task: Task) -> Sequence[Numbers]:
+            found = [dict(numbers) for numbers in super().computed(task)]
+            for numbers in found:
+                left = dict(numbers.pop(quantity, {}))
+                left.pop(next(iter(left), ""), None)
+                numbers[quantity] = left
+            return found
+
+    assert isinstance(subject.witness, Present)
+    silent = replace(subject, witness=Silent(subject.witness.generated))
+    (check,) = failures(silent, steps=1)
+    assert check.name == f"{quantity}: spec"
+    assert "gives no" in check.detail
