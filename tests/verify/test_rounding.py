@@ -125,6 +125,20 @@ def test_noise_is_a_function_of_its_seed_and_leaves_nothing_behind() -> None:
     assert not any(p._backward_hooks for p in made.network.parameters())
 
 
+@pytest.mark.parametrize("shape", [(8, 6), (8, 6, 5), (2, 6, 4, 4), (2, 6, 3, 3, 3)])
+def test_batch_normalisation_of_any_rank_is_disturbed(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(6, dtype=torch.float64, requires_grad=True)
+    statistics = torch.zeros(6).double(), torch.ones(6).double()
+    for training in (True, False):
+        exact = functional.batch_norm(x, *statistics, weight, training=training)
+        with Rounding(DOUBLE, 0):
+            ours = functional.batch_norm(x, *statistics, weight, training=training)
+            ours.square().sum().backward()
+        assert 0 < float((ours - exact).detach().norm()) < 1e-11
+    assert x.grad is not None
+
+
 def test_folding_disturbs_weights_too() -> None:
     made, _, batch = subject("3x3 convolution", 0)
     image = batch.images[:1]
