@@ -114,6 +114,12 @@ def test_another_author_rounds_otherwise_and_draws_in_another_order(
     assert "times that, 6 allowed" in gradients["detail"]
 
 
+def test_a_linear_layer_may_be_a_convolution(folder: Path) -> None:
+    theirs = plain(classify="self.out(x[:, :, None, None]).flatten(1)")
+    found = verified(theirs.replace("nn.Linear(8, 5)", "nn.Conv2d(8, 5, 1)"), 0)
+    assert found["updates of SGD: theirs.py:Net"]["verdict"] == "passed"
+
+
 def test_another_rate_of_dropout_is_another_network(folder: Path) -> None:
     found = verified(plain(THEIRS.replace("(0.4, 0.2)", "(0.4, 0.21)")), 1)
     assert found["structure: theirs.py:Net"]["verdict"] == "failed"
