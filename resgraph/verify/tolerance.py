@@ -19,8 +19,7 @@ Room for kernels whose constants are worse than those of plain sums, and for cha
 of an error lies in one direction, it passes six standard deviations once in 500 million.
 """
 FEW, MANY = 2, 12
-"""Runs with noise: as many as mostly do, and where they leave a doubt. None is needed for an
-error that a few roundings of the value itself explain."""
+"""Runs with noise: as many as mostly do, and where they leave a doubt."""
 CLEAR = 1000 * FACTOR
 """An error above this leaves no doubt, however few the runs."""
 NOTHING = 0.1
@@ -83,11 +82,11 @@ def deviation(
     more: the rounding of what it was computed from by a subtraction. More runs are made where
     a few leave a doubt.
     """
-    for count in (0, FEW, MANY):
+    for count in (FEW, MANY):
         noisy = [runs(k) for k in range(count)]
         found = _deviations(ours, exact, noisy, unit, floors)
         worst = max(found, key=lambda one: one.excess)
-        if worst.within or (count and worst.excess > CLEAR):
+        if worst.within or worst.excess > CLEAR:
             break
     return worst
 
@@ -132,7 +131,7 @@ def unit_of(name: str) -> str:
 
 def _spread(exact: Tensor, noisy: list[Tensor]) -> float:
     squares = [distance(run, exact) ** 2 for run in noisy]
-    return math.sqrt(sum(squares) / max(1, len(squares)))
+    return math.sqrt(sum(squares) / len(squares))
 
 
 def distance(values: Tensor, exact: Tensor) -> float:

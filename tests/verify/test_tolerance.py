@@ -27,7 +27,7 @@ def held(
         }
 
     found = deviation(ours, exact, run, DOUBLE, dict.fromkeys(ours, floors))
-    return found, max(asked, default=-1) + 1
+    return found, max(asked) + 1
 
 
 EXACT = {"a.conv.weight": torch.ones(100, dtype=torch.float64)}
