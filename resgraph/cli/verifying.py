@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resgraph.cli.common import Json, Network, Set, console, say, say_json, warn
-from resgraph.cli.subjects import Target, exporter, own, targets
+from resgraph.cli.subjects import Target, exporter, targets
 from resgraph.compiler import parse_settings
 from resgraph.diagnostics import UsageError, told
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from resgraph.verify import Check, Options, Subject, Witness
+    from resgraph.verify import Carried, Check, Module, Options
 
 TargetFile = Annotated[
     Path,
@@ -117,13 +118,19 @@ def verified(
     target: Target, against: str | None, options: Options, work: Path, quiet: bool
 ) -> Outcome:
     """Run the checks, with a word on the terminal about each while it runs."""
-    from resgraph.verify import verify
+    from resgraph.verify import Subject, verify
 
     checks: list[Check] = []
     times = [time.perf_counter()]
     waiting = console().status(f"verifying {target.graph.name}")
-    with target.witness() as witness, waiting as status:
-        for check in verify(subject_of(target, witness, against, work), options):
+    with (
+        target.witness() as witness,
+        other(target, against) as (name, reference),
+        waiting as status,
+    ):
+        export = exporter(target.graph, work)
+        subject = Subject(target.graph, witness, export, target.model, reference, name)
+        for check in verify(subject, options):
             checks.append(check)
             times.append(time.perf_counter())
             if not quiet:
@@ -131,26 +138,20 @@ def verified(
     return Outcome(target.graph.name, checks, [b - a for a, b in pairwise(times)])
 
 
-def subject_of(
-    target: Target, witness: Witness, against: str | None, work: Path
-) -> Subject:
-    """The target beside the reference that was asked for."""
-    from resgraph.verify import Subject, build
+@contextmanager
+def other(target: Target, against: str | None) -> Iterator[tuple[str, Module | None]]:
+    """The other author's network, and what the checks call it: by hand, or as was asked."""
+    from resgraph.verify import Here
+    from resgraph.verify.apart import Called
 
-    reference, name = target.reference, "by hand"
-    if against == "none":
-        reference = None
-    elif against is not None:
-        network = build(against)
-        reference, name = (lambda: network), against
-    return Subject(
-        target.graph,
-        witness,
-        exporter(target.graph, work),
-        target.model,
-        reference,
-        name,
-    )
+    if against is None:
+        by_hand = target.reference
+        yield "by hand", None if by_hand is None else Here(by_hand)
+    elif against == "none":
+        yield against, None
+    else:
+        with closing(Called(against)) as called:
+            yield against, called
 
 
 def show(outcome: Outcome) -> None:
@@ -239,18 +240,13 @@ def import_weights_command(
     from safetensors.torch import save_file
 
     from resgraph.files import staged
-    from resgraph.verify import build, carry, is_callable_path, read_weights
 
     (target,) = targets(network, None, {}, spec)
     if target.source is not None and target.source.foreign is not None:
         warn(
             f"{target.source.foreign}\n  the weights are for what its spec compiles to"
         )
-    generated = own(target.graph).build()
-    from_callable = is_callable_path(source) and not Path(source).exists()
-    given: Any = build(source) if from_callable else read_weights(Path(source))
-    others = dict(networks(target, against)) if not from_callable else {}
-    carried = carry(target.graph, generated, given, others, source)
+    carried = carried_from(source, target, against)
     path = out or network.with_suffix(".safetensors")
     with staged(path.parent) as stage:
         save_file(
@@ -272,14 +268,19 @@ def import_weights_command(
     )
 
 
-def networks(target: Target, against: str | None) -> Iterator[tuple[str, Any]]:
-    """The networks whose names a file of weights may have, besides the generated one's."""
-    from resgraph.verify import build
+def carried_from(source: str, target: Target, against: str | None) -> Carried:
+    """The weights of a callable's network; or of a file, by whosever names it has."""
+    from resgraph.verify import carry, is_callable_path, read_weights
+    from resgraph.verify.apart import Called
 
-    if against is not None:
-        yield against, build(against)
-    elif target.reference is not None:
-        yield "the reference by hand", target.reference()
+    if is_callable_path(source) and not Path(source).exists():
+        with closing(Called(source)) as called:
+            return carry(target.graph, called, {}, source)
+    tensors = read_weights(Path(source))
+    with other(target, against) as (name, module):
+        name = f"the reference {name}" if against is None else name
+        others = {} if module is None else {name: module}
+        return carry(target.graph, tensors, others, source)
 
 
 COMMANDS = {"verify": verify_command, "import-weights": import_weights_command}

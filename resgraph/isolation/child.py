@@ -51,14 +51,24 @@ def ended_with(code: int) -> str:
 class Child:
     """A process with the code of one file, which answers questions about it.
 
-    `verdict` is what the errors say of the file, such as `is not verified`. The child has no
-    terminal and no input. That it prints anything is an error, as is whatever else a
-    network's file has no reason to do (`resgraph.isolation.deeds`).
+    `verdict` is what the errors say of the file, such as `is not verified`; `name` what they
+    call it, if not by its path. The child has no terminal and no input. If it is `strict`, that
+    it prints anything is an error, as is whatever else a network's file has no reason to do
+    (`resgraph.isolation.deeds`).
     """
 
-    def __init__(self, module: str, file: Path, verdict: str) -> None:
+    def __init__(
+        self,
+        module: str,
+        file: Path,
+        verdict: str,
+        name: str | None = None,
+        strict: bool = True,
+    ) -> None:
         self.file = str(file)
+        self.name = name or self.file
         self.verdict = verdict
+        self.strict = strict
         self.doing = "resgraph is imported"
         self.count = 0
         self._folder = tempfile.TemporaryDirectory(prefix="resgraph-")
@@ -69,7 +79,9 @@ class Child:
         with theirs:
             fd = theirs.fileno()
             self._process = subprocess.Popen(
-                command(module, str(fd), self._folder.name, self.file),
+                command(
+                    module, str(fd), self._folder.name, self.file, str(int(strict))
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
@@ -128,7 +140,7 @@ class Child:
             more = f"; and {len(deeds) - 3} more" if len(deeds) > 3 else ""
             what = "; ".join(visible(str(deed))[:200] for deed in deeds[:3])
             raise self.error(f"it does more than compute: it {what}{more}")
-        if printed := self._printed():
+        if self.strict and (printed := self._printed()):
             raise self.error(f"it prints {printed!r}")
         if "error" in values:
             hint = values.get("hint")
@@ -218,6 +230,8 @@ class Child:
     def error(self, what: str) -> ResgraphError:
         """What is wrong with the file, to be raised."""
         return ResgraphError(
-            f"{self.file} {self.verdict}: {what}",
-            "a network's file defines classes and computes, and does nothing else",
+            f"{self.name} {self.verdict}: {what}",
+            "a network's file defines classes and computes, and does nothing else"
+            if self.strict
+            else None,
         )

@@ -27,19 +27,19 @@ def serve(handlers: Mapping[str, Handler]) -> None:
     To be called by a program that `Child` has started, after all that it imports. Whatever
     a handler raises is the answer then; nothing ends this process but the file itself.
     """
-    fd, folder, file = sys.argv[1:]
+    fd, folder, file, strict = sys.argv[1:]
     die_with_parent(signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(os.fdopen(os.dup(2), "w"))
     line, here, end = socket.socket(fileno=int(fd)), os.getpid(), os._exit
-    watch = Watch(file)
+    watch = Watch(file) if strict == "1" else None
     line.sendall(f"{READY}\n".encode())
     for number, _ in enumerate(line.makefile("r")):
         question = read_message(Path(folder) / f"question-{number}")
         answer = _answered(
             handlers, question, lambda what: line.sendall(f"@{what}\n".encode()), file
         )
-        deeds = watch.deeds()
+        deeds = watch.deeds() if watch else []
         if os.getpid() == here:  # and not a copy that was forked
             values = {**answer.values, "deeds": deeds}
             answer = Message(values, answer.arrays)

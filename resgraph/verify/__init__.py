@@ -5,11 +5,13 @@ from resgraph.verify.carry import Carried, carry
 from resgraph.verify.foreign import build, is_callable_path, read_weights
 from resgraph.verify.report import Check, Verdict
 from resgraph.verify.verify import Options, Subject, verify
-from resgraph.verify.witness import Present, Witness
+from resgraph.verify.witness import Here, Module, Present, Witness
 
 __all__ = [
     "Carried",
     "Check",
+    "Here",
+    "Module",
     "Options",
     "Present",
     "Subject",

@@ -1,7 +1,8 @@
-"""The witness of a file that resgraph did not write: it lives in another process.
+"""Modules that resgraph did not write: they live in another process.
 
-The child imports the file and answers; this process asks, checks that each answer is whole
-and has the names, shapes and types that it must have, and compares by itself.
+The child imports the file, or calls the callable, and answers; this process asks, checks that
+each answer is whole and has the names, shapes and types that it must have, and compares by
+itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from resgraph.isolation import At, Child, Message, serve
 from resgraph.train import Recipe, load_generated
 from resgraph.verify.flow import Flow
+from resgraph.verify.foreign import build
 from resgraph.verify.numbers import (
     GRADIENTS,
     INFERENCE,
@@ -31,31 +33,37 @@ from resgraph.verify.numbers import (
 )
 from resgraph.verify.structure import Flows
 from resgraph.verify.telling import heard, told
-from resgraph.verify.witness import Declared, Present, Task
+from resgraph.verify.witness import Declared, Here, Naming, Present, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resgraph.isolation.messages import Arrays
 
-_TYPES = (torch.float32, torch.float64, torch.int64)
+_TYPES = (
+    *(torch.float16, torch.float32, torch.float64),
+    *(torch.bool, torch.uint8, torch.int32, torch.int64),
+)
 
 
-class Apart:
-    """A witness in another process, to be closed."""
+class Called:
+    """The module that PYTHON.PATH:CALLABLE returns, to be closed.
 
-    def __init__(self, path: Path, source: str) -> None:
-        """Raises `ResgraphError` if the file cannot be imported."""
-        self._child = Child(__name__, path, "is not verified")
+    The child may print, start threads and whatever else libraries do when they are imported:
+    it is asked for no more than numbers, which are compared here.
+    """
+
+    def __init__(self, where: str) -> None:
+        """Raises `ResgraphError` if nothing can be called there."""
+        path, _, _ = where.rpartition(":")
+        file = Path(path).resolve() if path.endswith(".py") else Path(path)
+        self._child = Child(__name__, file, "cannot be used", where, strict=False)
+        self._begin("call", "it is imported and called", where=where)
+
+    def _begin(self, question: str, doing: str, **values: Any) -> Message:
+        """The first question; no child is left where it fails."""
         try:
-            answer = self._child.ask(
-                "load", "it is imported", path=str(path), source=source
-            )
-            with self._plausible():
-                self._declared = Declared(
-                    tuple(map(int, answer.values["input_shape"])),
-                    Recipe.from_mapping(answer.values["recipe"]).as_dict(),
-                )
+            return self._child.ask(question, doing, **values)
         except BaseException:
             self.close()
             raise
@@ -64,48 +72,44 @@ class Apart:
         """End the other process."""
         self._child.close()
 
-    def declared(self) -> Declared:
-        return self._declared
-
     def initial(self, seed: int) -> Mapping[str, Tensor]:
         doing = "its network is constructed"
         return self._tensors(self._child.ask("initial", doing, seed=seed).arrays)
 
-    def flows(self) -> Flows:
-        answer = self._child.ask("flows", "its forward is traced")
+    def flows(self, shape: Sequence[int]) -> Flows:
+        doing = "its forward is traced"
+        answer = self._child.ask("flows", doing, shape=[*shape])
         with self._plausible():
             both = (heard(answer.values[mode]) for mode in ("training", "inference"))
             return Flows(*both)
 
     def computed(self, task: Task) -> Sequence[Numbers]:
         """Asked point by point, so that no answer is large or long in coming."""
-        sgd, shapes, found = dataclasses.asdict(task.sgd), _shapes(task), []
+        sgd, naming = dataclasses.asdict(task.sgd), _plain(task.naming)
+        shapes, found = _shapes(task), []
         for number, point in enumerate(task.points, 1):
             given = _named("tensors", point.tensors) | _named(
                 "momentum", point.momentum
             )
             given |= {"images": task.batch.images, "labels": task.batch.labels}
             doing = f"it is trained by step {number}"
-            answer = self._ask("compute", doing, given, sgd=sgd)
+            answer = self._ask("compute", doing, given, sgd=sgd, naming=naming)
             found.append(self._numbers(answer, shapes))
         inference = [{INFERENCE: numbers.pop(INFERENCE)} for numbers in found]
         return [inference[0], *found]
 
-    def logits(
-        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
-    ) -> Tensor:
-        given = _named("tensors", tensors) | {"images": images}
-        doing = f"its forward runs on {device}"
-        answer = self._ask("logits", doing, given, device=device)
-        shapes: Shapes = {"logits": {"logits": (len(images), None)}}
-        return self._numbers(answer, shapes, torch.float32)["logits"]["logits"]
-
     def recorded(
-        self, tensors: Mapping[str, Tensor], images: Tensor, training: bool
+        self,
+        naming: Naming,
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        training: bool,
     ) -> Flow:
         given = _named("tensors", tensors) | {"images": images}
         doing = "its forward is recorded"
-        answer = self._ask("record", doing, given, training=training)
+        answer = self._ask(
+            "record", doing, given, training=training, naming=_plain(naming)
+        )
         values = self._tensors(answer.arrays)
         with self._plausible():
             return heard(answer.values, [values[str(i)] for i in range(len(values))])
@@ -165,6 +169,40 @@ class Apart:
         return found
 
 
+class Apart(Called):
+    """The witness of a generated file that differs from what resgraph writes, to be closed.
+
+    A network's file defines classes and computes: whatever else it does is an error.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        """Raises `ResgraphError` if the file cannot be imported."""
+        self._child = Child(__name__, path, "is not verified")
+        doing = "it is imported"
+        answer = self._begin("load", doing, path=str(path), source=source)
+        try:
+            with self._plausible():
+                self._declared = Declared(
+                    tuple(map(int, answer.values["input_shape"])),
+                    Recipe.from_mapping(answer.values["recipe"]).as_dict(),
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def declared(self) -> Declared:
+        return self._declared
+
+    def logits(
+        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
+    ) -> Tensor:
+        given = _named("tensors", tensors) | {"images": images}
+        doing = f"its forward runs on {device}"
+        answer = self._ask("logits", doing, given, device=device)
+        shapes: Shapes = {"logits": {"logits": (len(images), None)}}
+        return self._numbers(answer, shapes, torch.float32)["logits"]["logits"]
+
+
 Shape = tuple[int | None, ...]
 """None where any size will do."""
 Shapes = dict[str, dict[str, Shape]]
@@ -208,6 +246,7 @@ def main() -> None:
     serve(
         {
             "load": there.load,
+            "call": there.call,
             "initial": there.initial,
             "flows": there.flows,
             "compute": there.compute,
@@ -218,20 +257,28 @@ def main() -> None:
 
 
 class _There:
-    """Answers by the witness of the module that it has loaded."""
+    """Answers by the module that it has loaded."""
 
-    witness: Present
+    module: Here
 
     def load(self, question: Message, at: At) -> Message:
         values = question.values
-        self.witness = Present(load_generated(values["path"], values["source"]))
-        return Message(dataclasses.asdict(self.witness.declared()))
+        witness = Present(load_generated(values["path"], values["source"]))
+        self.module = witness
+        return Message(dataclasses.asdict(witness.declared()))
+
+    def call(self, question: Message, at: At) -> Message:
+        """Once now, so that what fails is told first."""
+        where = question.values["where"]
+        first: list[nn.Module] = [build(where)]
+        self.module = Here(lambda: first.pop() if first else build(where))
+        return Message({})
 
     def initial(self, question: Message, at: At) -> Message:
-        return _message(self.witness.initial(question.values["seed"]))
+        return _message(self.module.initial(question.values["seed"]))
 
     def flows(self, question: Message, at: At) -> Message:
-        found = self.witness.flows()
+        found = self.module.flows(question.values["shape"])
         return Message(
             {"training": told(found.training), "inference": told(found.inference)}
         )
@@ -241,9 +288,10 @@ class _There:
         given = _given(question)
         point = Point(_part("tensors", given), _part("momentum", given))
         batch = Batch(given["images"], given["labels"])
-        task = Task([point], batch, Sgd(**question.values["sgd"]), ())
+        sgd, naming = Sgd(**question.values["sgd"]), _naming(question)
+        task = Task([point], batch, sgd, (), naming)
         found = {
-            k: v for numbers in self.witness.computed(task) for k, v in numbers.items()
+            k: v for numbers in self.module.computed(task) for k, v in numbers.items()
         }
         named = [_named(quantity, values) for quantity, values in found.items()]
         return _message({name: t for part in named for name, t in part.items()})
@@ -251,16 +299,26 @@ class _There:
     def logits(self, question: Message, at: At) -> Message:
         given = _given(question)
         tensors, device = _part("tensors", given), question.values["device"]
-        logits = self.witness.logits(tensors, given["images"], device)
+        assert isinstance(self.module, Present)
+        logits = self.module.logits(tensors, given["images"], device)
         return _message({"logits/logits": logits})
 
     def record(self, question: Message, at: At) -> Message:
         given = _given(question)
-        flow = self.witness.recorded(
-            _part("tensors", given), given["images"], question.values["training"]
+        training, naming = question.values["training"], _naming(question)
+        flow = self.module.recorded(
+            naming, _part("tensors", given), given["images"], training
         )
         values = {str(i): value.double() for i, value in enumerate(flow.values)}
         return _message(values, told(flow))
+
+
+def _plain(naming: Naming) -> dict[str, Any]:
+    return {"names": dict(naming.names), "chances": [*naming.chances]}
+
+
+def _naming(question: Message) -> Naming:
+    return Naming(**question.values["naming"])
 
 
 def _given(question: Message) -> dict[str, Tensor]:

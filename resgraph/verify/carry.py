@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+import torch
+from torch import Size, Tensor
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.verify import declared, state
-from resgraph.verify.structure import against_module
-from resgraph.verify.trace import trace
+from resgraph.verify.interpreter import Interpreter
+from resgraph.verify.structure import against_module, flows
+from resgraph.verify.witness import Module
 
 
 @dataclass(frozen=True)
@@ -24,24 +26,21 @@ class Carried:
 
 def carry(
     graph: Graph,
-    generated: nn.Module,
-    source: nn.Module | Mapping[str, Tensor],
-    others: Mapping[str, nn.Module],
+    source: Module | Mapping[str, Tensor],
+    others: Mapping[str, Module],
     where: str,
 ) -> Carried:
-    """The weights of a network or of a state_dict, under the names of `generated`.
+    """The weights of a network or of a state_dict, under the names of the graph's module.
 
-    A state_dict is taken by name where its names are the network's own; else it is loaded
-    into the first of `others` (by what they are called) that has its names, and carried from
-    there. Raises `ResgraphError` where the structure is another, nothing has its names, or
-    a weight is not finite; `where` is the source's name in messages.
+    A state_dict is taken by name where its names are that module's own; else by the first of
+    `others` (by what they are called) that has its names. Raises `ResgraphError` where the
+    structure is another, nothing has its names, or a weight is not finite; `where` is the
+    source's name in messages.
     """
-    if isinstance(source, nn.Module):
-        found = _along(graph, generated, source, where)
+    if isinstance(source, Mapping):
+        found = _by_name(graph, source) or _through(graph, source, others, where)
     else:
-        found = _by_name(graph, source) or _through(
-            graph, generated, source, others, where
-        )
+        found = _along(graph, source, source.initial(0), where)
     state.refuse_nan(found.tensors, where)
     return found
 
@@ -56,15 +55,13 @@ def _by_name(graph: Graph, tensors: Mapping[str, Tensor]) -> Carried | None:
 
 def _through(
     graph: Graph,
-    generated: nn.Module,
     tensors: Mapping[str, Tensor],
-    others: Mapping[str, nn.Module],
+    others: Mapping[str, Module],
     where: str,
 ) -> Carried:
-    for name, network in others.items():
-        if _fits(network, tensors):
-            network.load_state_dict(dict(tensors), strict=False)
-            return _along(graph, generated, network, name)
+    for name, module in others.items():
+        if _shapes(module.initial(0)) == _shapes(tensors):
+            return _along(graph, module, tensors, name)
     tried = [f"the generated network ({_differences(graph, tensors)})", *others]
     raise ResgraphError(
         f"{where} has the names of none of: {', '.join(tried)}",
@@ -72,40 +69,37 @@ def _through(
     )
 
 
-def _fits(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
-    """The same names and shapes, BN's counts of batches aside."""
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Size]:
+    """By name, BN's counts of batches aside."""
     counts = declared.COUNTS
-    wanted = {
-        k: v.shape for k, v in network.state_dict().items() if not k.endswith(counts)
-    }
-    return wanted == {k: v.shape for k, v in tensors.items() if not k.endswith(counts)}
+    return {n: t.shape for n, t in tensors.items() if not n.endswith(counts)}
 
 
 def _differences(graph: Graph, tensors: Mapping[str, Tensor]) -> str:
     return declared.parameters(declared.tensors(graph), tensors, "").detail
 
 
-def _along(graph: Graph, generated: nn.Module, source: nn.Module, what: str) -> Carried:
-    compared = against_module(
-        graph,
-        trace(generated, graph.input, training=True),
-        trace(source, graph.input, training=True),
-        what,
-    )
+def _along(
+    graph: Graph, module: Module, tensors: Mapping[str, Tensor], what: str
+) -> Carried:
+    """The module's tensors, along its isomorphism with the graph."""
+    with torch.device("meta"):
+        meant = flows(Interpreter(graph), graph.input)
+    compared = against_module(graph, meant, module.flows(graph.input), what)
     if compared.match is None:
         raise ResgraphError(
             f"{what} is another network than {graph.name}: {compared.check.detail}",
             "weights are carried only between networks that compute the same",
         )
-    pairs = dict(_saved(compared.match.weights, generated, source))
+    pairs = dict(_saved(graph, compared.match.weights, tensors))
     ops = f"along {len(compared.match.steps):,} matching ops"
     return Carried(pairs, f"{ops} of {what}")
 
 
 def _saved(
-    names: Mapping[str, str], generated: nn.Module, source: nn.Module
+    graph: Graph, names: Mapping[str, str], tensors: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
     """Their tensors under our names, in our shapes: a linear layer may be a 1x1 convolution."""
-    ours, theirs = generated.state_dict(), source.state_dict()
+    wanted = declared.tensors(graph)
     for name, other in names.items():
-        yield name, theirs[other].detach().clone().reshape(ours[name].shape)
+        yield name, tensors[other].detach().clone().reshape(wanted[name].shape)

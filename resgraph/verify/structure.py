@@ -86,19 +86,23 @@ def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Compared:
     return Compared(passed(name, detail), result)
 
 
-def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compared:
-    """The generated module against a reference, whatever that calls its parts."""
+def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compared:
+    """Our module against another author's, whatever that calls its parts, in both modes."""
     name = f"structure: {what}"
-    result = match(ours, theirs)
-    if isinstance(result, Mismatch):
-        other = _NOUNS.get(what, what)
-        parted = _parted(name, result, (graph.name, other), spans(graph))
-        return replace(parted, guess=_in_order(ours, theirs))
-    exactly = ours.sequence == theirs.sequence
+    modes = ((ours.inference, theirs.inference), (ours.training, theirs.training))
+    for mine, other in modes:
+        result = match(mine, other)
+        if isinstance(result, Mismatch):
+            sides = (graph.name, _NOUNS.get(what, what))
+            parted = _parted(name, result, sides, spans(graph))
+            return replace(parted, guess=_in_order(ours.training, theirs.training))
+    assert isinstance(result, Match)  # of training: the others have returned
+    exactly = all(mine.sequence == other.sequence for mine, other in modes)
     how = "same ops in the same order" if exactly else "the same up to order"
-    detail = f"{_size(ours)}: {how}"
     return Compared(
-        passed(name, detail), result, chances=_chances(ours, theirs, result)
+        passed(name, f"{_size(ours.training)}: {how}"),
+        result,
+        chances=_chances(ours.training, theirs.training, result),
     )
 
 

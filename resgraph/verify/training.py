@@ -1,4 +1,4 @@
-"""The generated module beside another network: inference, training, steps of SGD, in float64."""
+"""Modules beside the graph's own network: inference, training, steps of SGD, in float64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
 from resgraph.verify.flow import Flow
-from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.numbers import (
     INFERENCE,
@@ -32,13 +31,12 @@ from resgraph.verify.places import Divergence, first_divergence, spans
 from resgraph.verify.report import Check, failed, passed
 from resgraph.verify.rounding import DOUBLE, Rounding
 from resgraph.verify.tolerance import Deviation, Tensors, deviation
-from resgraph.verify.trace import trace
-from resgraph.verify.witness import Task, Witness, recorded
+from resgraph.verify.witness import Module, Naming, Task, recorded
 
 
 @dataclass
 class Reference:
-    """The exact network: its numbers from a start, step by step, and those of noisy runs."""
+    """The graph's own network: its numbers, step by step, and those of noisy runs."""
 
     subject: Subject
     start: Mapping[str, Tensor]
@@ -96,12 +94,12 @@ class Reference:
 
 @dataclass
 class Comparison:
-    """Our module beside the reference, which has our names for its tensors."""
+    """A module beside the graph's own network in numbers."""
 
     graph: Graph
-    ours: Witness
+    module: Module
+    naming: Naming
     reference: Reference
-    meant: Interpreter
     what: str
     _divergences: dict[bool, Divergence | None] = field(default_factory=dict)
     largest: float = field(default=0.0, init=False)
@@ -121,8 +119,10 @@ class Comparison:
     def computed(self) -> Sequence[Numbers]:
         reference = self.reference
         trained = [*reference.exact[1][UPDATES]]
-        task = Task(reference.points, reference.batch, reference.sgd, trained)
-        return self.ours.computed(task)
+        task = Task(
+            reference.points, reference.batch, reference.sgd, trained, self.naming
+        )
+        return self.module.computed(task)
 
     def _check(self, quantity: str, where: Sequence[int]) -> Check:
         name = f"{quantity}: {self.what}"
@@ -169,27 +169,22 @@ class Comparison:
         """The first node whose value diverges; None where it is in the backward pass alone."""
         reference = self.reference
         start, images = reference.start, reference.batch.images
-        ours = self.ours.recorded(start, images, training)
-        theirs = recorded(reference.subject, start, images, training)
-        meant = trace(self.meant, self.graph.input, training)
-        nodes, pairs = match(ours, meant), match(ours, theirs)
-        if not (isinstance(nodes, Match) and isinstance(pairs, Match)):
+        ours = self.module.recorded(self.naming, start, images, training)
+        exact = recorded(reference.subject, start, images, training)
+        pairs = match(ours, exact)
+        if not isinstance(pairs, Match):
             return None
-
-        def noisy(run: int) -> Flow:
-            with Rounding(DOUBLE, seed=run):
-                return recorded(reference.subject, start, images, training)
-
-        in_both = {i: j for i, j in nodes.steps.items() if i in pairs.steps}
-        names = {i: meant.steps[j].scope for i, j in in_both.items()}
-        mine = {name: ours.values[i] for i, name in names.items()}
+        names = {i: exact.steps[j].scope for i, j in pairs.steps.items()}
 
         def named(flow: Flow) -> dict[str, Tensor]:
             return {name: flow.values[pairs.steps[i]] for i, name in names.items()}
 
-        return first_divergence(
-            self.graph, mine, named(theirs), lambda run: named(noisy(run)), DOUBLE
-        )
+        def noisy(run: int) -> dict[str, Tensor]:
+            with Rounding(DOUBLE, seed=run):
+                return named(recorded(reference.subject, start, images, training))
+
+        mine = {name: ours.values[i] for i, name in names.items()}
+        return first_divergence(self.graph, mine, named(exact), noisy, DOUBLE)
 
 
 def same_bits(ours: Tensors, theirs: Tensors) -> bool:

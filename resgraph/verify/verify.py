@@ -9,13 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resgraph.graph import Graph
 from resgraph.infer.providers import provider_for
 from resgraph.ops import Weight
 from resgraph.verify import declared, numbers, state
-from resgraph.verify.flow import Flow
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.models import Inference, OnnxComparison, weights_of
@@ -31,9 +30,8 @@ from resgraph.verify.structure import (
     as_unproven,
     flows,
 )
-from resgraph.verify.trace import trace
 from resgraph.verify.training import Comparison, Reference
-from resgraph.verify.witness import Witness, recorded
+from resgraph.verify.witness import Module, Naming, Witness, recorded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +53,8 @@ class Subject:
     export: Export
     model: OnnxModel | None = None
     """A model to verify; None: one is exported with the weights of the comparison."""
-    reference: Callable[[], nn.Module] | None = None
+    reference: Module | None = None
+    """Another author's network, by hand or anyone's."""
     reference_name: str = ""
 
 
@@ -103,10 +102,6 @@ class Verification:
         return self.subject.witness.initial(self.options.seed)
 
     @cached_property
-    def theirs(self) -> nn.Module | None:
-        return self.subject.reference() if self.subject.reference else None
-
-    @cached_property
     def meant(self) -> Interpreter:
         with torch.device("meta"):  # its weights will be given to it
             return Interpreter(self.graph)
@@ -120,9 +115,9 @@ class Verification:
         for check in self._declared():
             sound = sound and check.verdict is Verdict.passed
             yield check
-        ours = self.subject.witness.flows()
+        ours = self.subject.witness.flows(self.graph.input)
         spec = against_graph(self.graph, ours, flows(self.meant, self.graph.input))
-        reference = self._reference(ours) if self.theirs is not None else None
+        reference = self._compared(ours)
         if self.options.structure_only or not sound:
             yield from (compared.check for compared in (spec, reference) if compared)
             if not self.options.structure_only:
@@ -147,35 +142,33 @@ class Verification:
             given = weights_of(self.subject.model)
             yield declared.parameters(self.wanted, given, "ONNX")
 
-    def _reference(self, ours: Flows) -> Compared:
-        assert self.theirs is not None
-        flow = trace(self.theirs, self.graph.input, training=True)
-        return against_module(
-            self.graph, ours.training, flow, self.subject.reference_name
-        )
+    def _compared(self, ours: Flows) -> Compared | None:
+        """The other author's structure, if there is one."""
+        if self.subject.reference is None:
+            return None
+        theirs = self.subject.reference.flows(self.graph.input)
+        return against_module(self.graph, ours, theirs, self.subject.reference_name)
 
     # --- numbers ----------------------------------------------------------------------
 
-    def _numbers(self, spec: Compared, reference: Compared | None) -> Iterator[Check]:
-        """Both structures, each with its numbers where it is to be compared by them."""
+    def _numbers(self, spec: Compared, other: Compared | None) -> Iterator[Check]:
+        """Both structures, each with the numbers of its module beside the graph's own."""
         if spec.match is None:
             yield from self._unproven(spec, self.against_graph())
-            if reference is not None:
-                yield reference.check
+            if other is not None:
+                yield other.check
             return
         yield spec.check
-        if reference is None:
-            yield from self.against_graph().checks()
-        elif reference.match is not None:
-            yield reference.check
-            yield from self._against(
-                reference.match.weights, reference.chances
-            ).checks()
-        elif reference.guess is not None:
-            yield from self._unproven(reference, self._against(reference.guess))
+        yield from self.against_graph().checks()
+        if other is None:
+            return
+        if other.match is not None:
+            yield other.check
+            yield from self._other(other.match.weights, other.chances).checks()
+        elif other.guess is not None:
+            yield from self._unproven(other, self._other(other.guess))
         else:
-            yield reference.check
-            yield skipped("numbers", "the reference's structure is another one already")
+            yield other.check
 
     def _unproven(self, compared: Compared, comparison: Comparison) -> Iterator[Check]:
         """The structure is another one: the numbers say whether the network is."""
@@ -194,28 +187,39 @@ class Verification:
         yield skipped("numbers", "what is above must be mended first")
 
     def against_graph(self) -> Comparison:
-        """The module beside the graph itself."""
-        names = {name: name for name in self.wanted}
-        return self._comparison(numbers.Subject(self._meant().double(), names), SPEC)
+        """The generated module beside the graph."""
+        witness = self.subject.witness
+        return Comparison(self.graph, witness, self._own, self.reference, SPEC)
 
-    def _against(
+    def _other(
         self, names: Mapping[str, str], chances: Sequence[int] = ()
     ) -> Comparison:
-        """Beside the reference, whose names for our tensors these are."""
-        assert self.theirs is not None
-        subject = numbers.Subject(self.theirs.double(), dict(names), chances)
-        return self._comparison(subject, self.subject.reference_name)
+        """The other author's module beside the graph; it has these names for our tensors."""
+        assert self.subject.reference is not None
+        naming = Naming(names, chances)
+        what, module = self.subject.reference_name, self.subject.reference
+        return Comparison(self.graph, module, naming, self.reference, what)
 
-    def _comparison(self, theirs: numbers.Subject, what: str) -> Comparison:
-        reference = Reference(
-            theirs,
+    @property
+    def _own(self) -> Naming:
+        return Naming({name: name for name in self.wanted})
+
+    @cached_property
+    def exact(self) -> numbers.Subject:
+        """The graph's own network, in float64."""
+        return numbers.Subject(self._meant().double(), self._own.names)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What it computes, which all is held to."""
+        return Reference(
+            self.exact,
             self._doubles,
             self.batch.double(),
             self._sgd,
             self.options.seed,
             self.options.steps,
         )
-        return Comparison(self.graph, self.subject.witness, reference, self.meant, what)
 
     @property
     def _sgd(self) -> Sgd:
@@ -268,12 +272,9 @@ class Verification:
 
     def _parted(self, training: bool) -> Check:
         """The first node at which the module is another than the graph, in numbers."""
-        images, names = self.batch.images.double(), {n: n for n in self.wanted}
-        subject = numbers.Subject(self._meant().double(), names)
-        ours: Flow = self.subject.witness.recorded(self._doubles, images, training)
-        return parted(
-            self.graph, ours, recorded(subject, self._doubles, images, training)
-        )
+        images, start = self.batch.images.double(), self._doubles
+        ours = self.subject.witness.recorded(self._own, start, images, training)
+        return parted(self.graph, ours, recorded(self.exact, start, images, training))
 
     @cached_property
     def batches(self) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""What a verification asks of the module that is verified, and nothing else of it.
+"""What a verification asks of a module, the generated one or another, and nothing else of it.
 
 Whoever answers, in this process or in another, only describes and computes: what is right is
 decided by who asks.
@@ -6,7 +6,7 @@ decided by who asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,14 @@ class Declared:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """A module's own names by ours, and for each of its dropouts, in order, the number of ours."""
+
+    names: Mapping[str, str]
+    chances: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
 class Task:
     """What is to be computed, in float64: inference at the first point, a step from each."""
 
@@ -49,83 +57,99 @@ class Task:
     sgd: Sgd
     trained: Sequence[str]
     """The names of the tensors that a step must change."""
+    naming: Naming
 
 
-class Witness(Protocol):
-    """A generated module, as far as it is asked."""
-
-    def declared(self) -> Declared:
-        """Its constants."""
+class Module(Protocol):
+    """A torch module, as far as it is asked."""
 
     def initial(self, seed: int) -> Mapping[str, Tensor]:
         """A new network's state_dict, initialised from this seed."""
 
-    def flows(self) -> Flows:
-        """What it computes, from shapes alone."""
+    def flows(self, shape: Sequence[int]) -> Flows:
+        """What it computes of images of this shape, found without numbers."""
 
     def computed(self, task: Task) -> Sequence[Numbers]:
-        """The numbers of inference, and of each step."""
+        """The numbers of inference, and of each step, by our names."""
+
+    def recorded(
+        self,
+        naming: Naming,
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        training: bool,
+    ) -> Flow:
+        """What it computes on these weights and images in float64, with every value."""
+
+
+class Witness(Module, Protocol):
+    """The generated module."""
+
+    def declared(self) -> Declared:
+        """Its file's constants."""
 
     def logits(
         self, tensors: Mapping[str, Tensor], images: Tensor, device: str
     ) -> Tensor:
         """[N, classes] in float32 at inference on `cpu` or `cuda`, TF32 off."""
 
+
+class Here:
+    """A module in this process, made anew whenever it is needed as it was."""
+
+    def __init__(self, build: Callable[[], nn.Module]) -> None:
+        self.build = build
+
+    def initial(self, seed: int) -> Mapping[str, Tensor]:
+        torch.manual_seed(seed)
+        return dict(self.build().state_dict())
+
+    def flows(self, shape: Sequence[int]) -> Flows:
+        return flows(self.build(), shape)
+
+    def computed(self, task: Task) -> Sequence[Numbers]:
+        subject, tensors = self._subject(task.naming), task.points[0].tensors
+        steps = [step(subject, point, task.batch, task.sgd) for point in task.points]
+        return [inference(subject, tensors, task.batch.images), *steps]
+
     def recorded(
-        self, tensors: Mapping[str, Tensor], images: Tensor, training: bool
+        self,
+        naming: Naming,
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        training: bool,
     ) -> Flow:
-        """What it computes on these weights and images in float64, with every value."""
+        return recorded(self._subject(naming), tensors, images, training)
+
+    @cached_property
+    def _exact(self) -> nn.Module:
+        # A new one: a copy would leave out hooks on parameters, which training would call.
+        return self.build().double()
+
+    def _subject(self, naming: Naming) -> Subject:
+        return Subject(self._exact, naming.names, naming.chances)
 
 
-@dataclass(frozen=True)
-class Present:
+class Present(Here):
     """A witness in this process: the file has been imported."""
 
-    generated: Generated
+    def __init__(self, generated: Generated) -> None:
+        super().__init__(generated.build)
+        self.generated = generated
 
     def declared(self) -> Declared:
         found = self.generated
         return Declared(found.input_shape, found.recipe.as_dict())
 
-    def initial(self, seed: int) -> Mapping[str, Tensor]:
-        torch.manual_seed(seed)
-        return dict(self.generated.build().state_dict())
-
-    def flows(self) -> Flows:
-        return flows(self._network, self.generated.input_shape)
-
-    def computed(self, task: Task) -> Sequence[Numbers]:
-        subject = self._subject(task.points[0].tensors)
-        steps = [step(subject, point, task.batch, task.sgd) for point in task.points]
-        tensors = task.points[0].tensors
-        return [inference(subject, tensors, task.batch.images), *steps]
-
     def logits(
         self, tensors: Mapping[str, Tensor], images: Tensor, device: str
     ) -> Tensor:
-        network = self.generated.build()
+        network = self.build()
         state.load(network, tensors, {name: name for name in tensors})
         with torch.no_grad(), without_tf32():
             given = images.clone().to(device)
             logits: Tensor = network.to(device).eval()(given)
         return logits.cpu()
-
-    def recorded(
-        self, tensors: Mapping[str, Tensor], images: Tensor, training: bool
-    ) -> Flow:
-        return recorded(self._subject(tensors), tensors, images, training)
-
-    @cached_property
-    def _network(self) -> nn.Module:
-        return self.generated.build()
-
-    @cached_property
-    def _exact(self) -> nn.Module:
-        # A new one: a copy would leave out hooks on parameters, which training would call.
-        return self.generated.build().double()
-
-    def _subject(self, names: Mapping[str, Any]) -> Subject:
-        return Subject(self._exact, {name: name for name in names})
 
 
 @contextmanager

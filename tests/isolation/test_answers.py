@@ -30,6 +30,8 @@ from tests.conftest import ROOT
 GENERATED = sorted((ROOT / "generated").glob("*.py"))
 SHALLOW = [p for p in GENERATED if not p.stem.startswith(("resnet1001", "resnet1202"))]
 
+SHAPE = (3, 16, 16)
+
 
 @pytest.fixture
 def both(tiny: Path) -> Iterator[tuple[Present, Apart]]:
@@ -52,15 +54,15 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
     first, second = here.initial(3), there.initial(3)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert same(here.flows().training, there.flows().training)
-    assert same(here.flows().inference, there.flows().inference)
+    assert same(here.flows(SHAPE).training, there.flows(SHAPE).training)
+    assert same(here.flows(SHAPE).inference, there.flows(SHAPE).inference)
     doubles = {n: t.double() for n, t in first.items() if t.is_floating_point()}
     images = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     momentum = {n: torch.ones_like(t) for n, t in doubles.items() if "running" not in n}
     points = [Point(doubles), Point(doubles, momentum)]
-    task = Task(
-        points, Batch(images, torch.arange(4)), Sgd(0.1, 0.9, 1e-4, False), [*momentum]
-    )
+    batch, sgd = Batch(images, torch.arange(4)), Sgd(0.1, 0.9, 1e-4, False)
+    naming = Naming({name: name for name in doubles})
+    task = Task(points, batch, sgd, [*momentum], naming)
     torch.set_num_threads(1)
     for ours, theirs in zip(here.computed(task), there.computed(task), strict=True):
         assert ours.keys() == theirs.keys()
@@ -74,14 +76,14 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
     assert torch.equal(*logits)
     for training in (True, False):
         recorded = [
-            w.recorded(doubles, images.double(), training) for w in (here, there)
+            w.recorded(naming, doubles, images.double(), training) for w in (here, there)
         ]
         assert same(*recorded)
 
 
 @pytest.mark.parametrize("path", SHALLOW, ids=lambda path: path.stem)
 def test_a_flow_is_told_and_heard(path: Path) -> None:
-    flow = Present(load_generated(path)).flows().training
+    flow = Present(load_generated(path)).flows((3, 32, 32)).training
     again = heard(json.loads(json.dumps(told(flow))))
     assert same(flow, again)
     assert isinstance(match(flow, again), Match)
@@ -127,7 +129,7 @@ DAMAGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", DAMAGE)
 def test_no_flow_is_refused(case: str) -> None:
-    flow = told(Present(load_generated(SHALLOW[0])).flows().training)
+    flow = told(Present(load_generated(SHALLOW[0])).flows((3, 32, 32)).training)
     heard(copy.deepcopy(flow))
     DAMAGE[case](flow)
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
@@ -145,6 +147,7 @@ def task_of(there: Apart) -> Task:
         batch,
         Sgd(0.1, 0.9, 0.0, False),
         [*momentum],
+        Naming({name: name for name in start}),
     )
 
 

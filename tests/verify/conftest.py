@@ -12,7 +12,7 @@ from resgraph.cli.subjects import exporter, reference
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
-from resgraph.verify import Check, Options, Present, Subject, load_generated, verify
+from resgraph.verify import Check, Here, Options, Present, Subject, load_generated, verify
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 
@@ -46,7 +46,7 @@ def subject_of(name: str, folder: Path, *edits: Edit, by_hand: bool = True) -> S
         Present(load_generated(path)),
         exporter(graph, folder),
         None,
-        made,
+        made and Here(made),
         "by hand",
     )
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from resgraph.cli.subjects import targets
-from resgraph.cli.verifying import subject_of
+from resgraph.cli.verifying import verified
 from resgraph.reference import REFERENCES
-from resgraph.verify import Options, verify
+from resgraph.verify import Options
 from tests.conftest import ROOT
 
 GENERATED = sorted((ROOT / "generated").glob("*.py"))
@@ -24,8 +24,7 @@ def test_committed_networks_verify(path: Path, tmp_path: Path) -> None:
     (target,) = targets(path, None, {}, None)
     assert target.reference is not None
     options = Options(structure_only=is_deep(path))
-    with target.witness() as witness:
-        checks = list(verify(subject_of(target, witness, None, tmp_path), options))
+    checks = verified(target, None, options, tmp_path, quiet=True).checks
     assert [c for c in checks if c.verdict != "passed"] == []
     assert len(checks) == 5 if is_deep(path) else len(checks) >= 12
 

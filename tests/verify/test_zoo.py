@@ -55,7 +55,7 @@ def test_weights_are_carried(name: str, tmp_path: Path) -> None:
     graph, ours = generated(name, tmp_path)
     theirs = prepared(NETS[name][1](), graph)
     network = ours.build()
-    carried = carry(graph, network, theirs, {}, name)
+    carried = carry(graph, Here(lambda: theirs), {}, name)
     assert carried.how.startswith("along ")
     missing = network.load_state_dict(dict(carried.tensors), strict=False)
     assert all(key.endswith("num_batches_tracked") for key in missing.missing_keys)
@@ -76,10 +76,15 @@ def test_verified_against_the_spec(name: str, tmp_path: Path) -> None:
     """Structure and numbers agree, where tensors have other shapes there too."""
     graph, ours = generated(name, tmp_path)
     subject = Subject(
-        graph, ours, exporter(graph, tmp_path), None, NETS[name][1], "the zoo's"
+        graph,
+        Present(ours),
+        exporter(graph, tmp_path),
+        None,
+        Here(NETS[name][1]),
+        "the zoo's",
     )
     checks = {check.name: check for check in verify(subject, Options())}
-    for wanted in ("structure", INFERENCE, TRAINING, STATISTICS, WEIGHTS):
+    for wanted in ("structure", INFERENCE, TRAINING, GRADIENTS, STATISTICS, UPDATES):
         check = checks[f"{wanted}: the zoo's"]
         assert check.verdict == "passed", check.detail
 
@@ -91,9 +96,9 @@ def _resized(network: nn.Module) -> nn.Module:
 
 
 def test_a_message_says_which_network_has_what(tmp_path: Path) -> None:
-    graph, ours = generated("squeezenet", tmp_path)
+    graph, _ = generated("squeezenet", tmp_path)
     theirs = _resized(zoo_nets.squeezenet_small())
-    told = refused(lambda: carry(graph, ours.build(), theirs, {}, "zoo.py:net"))
+    told = refused(lambda: carry(graph, Here(lambda: theirs), {}, "zoo.py:net"))
     assert told.startswith(
         "zoo.py:net is another network than squeezenet_small: after relu "
         "squeezenet_small has max_pool2d(kernel=3, stride=2, padding=0) (stem_max_pool), "
