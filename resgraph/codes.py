@@ -342,10 +342,131 @@ UNUSED_ALLOW = Code(
 
 # --- of prove
 
+_BN_RELU = "          - bn\n          - relu"
+_H = "      h: {from: a, ops: [{conv: {kernel: 1, channels: width, stride: 2}}]}"
+_SIGMOID = "          - sigmoid"
+_RESNET = "networks: {resnet8: {depth: 8}}"
+_THREE = "networks: {deep110: {depth: 110}}"
+_ENTRY = f"""\
+  entry:
+    params: [width]
+    paths:
+      a: {{from: x, ops: [bn, relu]}}
+{_H}
+      F:
+        from: a
+        ops:
+          - conv: {{kernel: 3, channels: width, stride: 2}}
+{_BN_RELU}
+{_CONV}
+{_OUT.replace("x, F", "h, F")}
+network:
+"""
+_GATED = f"""\
+      gate:
+        from: F
+        ops:
+          - global_avg_pool: {{keepdim: true}}
+          - conv: {{kernel: 1, channels: width / 4, bias: true}}
+          - relu
+          - conv: {{kernel: 1, channels: width, bias: true}}
+{_SIGMOID}
+      scaled: {{from: [F, gate], ops: [mul]}}
+      out: {{from: [x, scaled], ops: [add]}}
+"""
+_WITH_ENTRY = SPEC.replace("network:\n", _ENTRY).replace(
+    _STAGE, f"{_STAGE}\n    - [{{entry: {{width: 32}}}}]"
+)
+_WITH_GATE = SPEC.replace(f"{_OUT}\n", _GATED)
+_OF_THREE = SPEC.replace(
+    f"{_CONV}\n{_OUT}", f"{_CONV}\n{_BN_RELU}\n{_CONV}\n{_OUT}"
+).replace("(depth - 2) / 2", "(depth - 2) / 3")
+
 UNACTIVATED_WEIGHT = Code(
     "unactivated-weight",
     _WARNING,
     "A weight layer reads a value that has met no activation since the last one.",
+    "Two linear maps in a row are one: the second adds weights, and no depth. Gates, "
+    "separable convolutions, linear bottlenecks and embeddings of patches are known to be "
+    "linear on purpose, and are not told.",
+    Example(f"{_CONV}\n{_CONV}", f"{_CONV}\n{_BN_RELU}\n{_CONV}"),
+    by_prove=True,
+)
+UNACTIVATED_PROJECTION = Code(
+    "unactivated-projection",
+    _WARNING,
+    "A projection reads x before the activation that F sees.",
+    "Where the shape changes, the paper activates once, before h and F part.",
+    Example(_H.replace("from: a", "from: x"), _H, _WITH_ENTRY),
+    by_prove=True,
+)
+NORMALISED_PROJECTION = Code(
+    "normalised-projection",
+    _WARNING,
+    "The projection of a pre-activation unit has a normalisation of its own.",
+    "F ends in its weight layer, and so does the authors' projection: the next unit "
+    "normalises the sum.",
+    Example(_H.replace("}}]}", "}}, bn]}"), _H, _WITH_ENTRY),
+    by_prove=True,
+)
+UNBOUNDED_GATE = Code(
+    "unbounded-gate",
+    _WARNING,
+    "A gate ends in a weight layer, with no sigmoid to bound it.",
+    "What a gate lets pass is a share; without a bound it is a factor of any size or sign.",
+    Example("          - identity", _SIGMOID, _WITH_GATE),
+    by_prove=True,
+)
+REPEATED_NORM = Code(
+    "repeated-norm",
+    _WARNING,
+    "A normalisation repeats an earlier one, with no weight layer between.",
+    "The first is undone by the second, and costs time and memory.",
+    Example(
+        f"          - bn\n{_BN_RELU}\n{_CONV}\n{_OUT}", f"{_BN_RELU}\n{_CONV}\n{_OUT}"
+    ),
+    by_prove=True,
+)
+IDLE_ACTIVATION = Code(
+    "idle-activation",
+    _WARNING,
+    "An activation changes nothing: its input is never negative.",
+    "ReLU of what ReLU gave is the same: one of them was meant for another place.",
+    Example(f"{_BN_RELU}\n          - relu\n{_CONV}", f"{_BN_RELU}\n{_CONV}"),
+    by_prove=True,
+)
+REPEATED_ACTIVATION = Code(
+    "repeated-activation",
+    _WARNING,
+    "An activation repeats an earlier one, with no weight layer between.",
+    "Units that activate last and units that activate first were put together.",
+    Example(f"          - relu\n{_BN_RELU}\n{_CONV}", f"{_BN_RELU}\n{_CONV}"),
+    by_prove=True,
+)
+MISSING_TAIL = Code(
+    "missing-tail",
+    _WARNING,
+    "Nothing activates the last sum of a pre-activation network.",
+    "Each unit activates the sum of the one before it, so the head must activate the last: "
+    "it is among the most reported mistakes of re-implementations.",
+    Example(_HEAD.replace("bn, relu, ", ""), _HEAD),
+    by_prove=True,
+)
+WRONG_DEPTH = Code(
+    "wrong-depth",
+    _WARNING,
+    "The network is named after another number of layers than it has.",
+    "The names of the field count the weight layers of the longest path; shortcuts and "
+    "gates do not count.",
+    Example(_RESNET.replace("depth: 8", "depth: 12"), _RESNET, f"{SPEC}{_RESNET}\n"),
+    by_prove=True,
+)
+UNUSUAL_UNITS = Code(
+    "unusual-units",
+    _WARNING,
+    "The depth is that of the name, and the units are not those of that network.",
+    "ResNet-110 of bottlenecks, or ResNet-164 of basic units, is no network of the paper.",
+    Example(_THREE.replace("deep", "resnet"), _THREE, f"{_OF_THREE}{_THREE}\n"),
     by_prove=True,
 )
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 from resgraph import codes
@@ -18,6 +17,7 @@ from resgraph.diagnostics import (
     UsageError,
     broken,
     did_you_mean,
+    nearest,
     ordered,
 )
 from resgraph.expr import Expr, ExprError, exact, literal, show
@@ -26,10 +26,10 @@ from resgraph.graph.build import Builder
 from resgraph.graph.params import Setting
 from resgraph.names import refusal
 from resgraph.passes import analyse
-from resgraph.spec import Loaded, Sources, Spec, load
+from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
-from resgraph.spec.yaml import Entry, Scalar, at, key_span
-from resgraph.spec.yaml import Mapping as Mapping_
+from resgraph.spec.tree import Entry, Scalar, at, key_span
+from resgraph.spec.tree import Mapping as Mapping_
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Compiler:
         """The networks that the spec names. Raises as `graphs` does."""
         with self._sources_in_errors():
             loaded = load(path, self.sources)
-            return [] if loaded.spec is None else [*loaded.spec.networks]
+            return [*loaded.spec.networks]
 
     def resolved(
         self,
@@ -100,9 +100,10 @@ class Compiler:
             loaded = load(path, self.sources)
             graphs = self._graphs(loaded, network, settings or {})
             tree = loaded.tree
-            if (network or settings or alone) and loaded.spec:
-                values = _declared(loaded, loaded.spec, network)
-                given = {k: v for k, (v, _) in values.items()} | dict(settings or {})
+            if network or settings or alone:
+                values = _declared(loaded, network, [])
+                given = {k: v for k, (v, _) in values.items() if v is not None}
+                given |= settings or {}
                 tree = _with_network(tree, graphs[0].name, given)
             return dump(tree)
 
@@ -152,17 +153,9 @@ def _drafts(
 ) -> tuple[list[Graph], list[Diagnostic]]:
     graphs: list[Graph] = []
     findings = list(loaded.findings)
-    if loaded.spec is None:
-        return graphs, findings
-    for name, given in _wanted(loaded, loaded.spec, network, settings):
-        try:
-            values = given()
-        except SpecError as error:
-            findings += error.diagnostics
-            continue
-        builder = Builder(loaded.spec, loaded.tree, loaded.file, name, values)
-        draft = builder.build()
-        graph, found = analyse(draft, [*loaded.findings, *builder.findings])
+    for name, values in _wanted(loaded, network, settings, findings):
+        builder = Builder(loaded, name, values)
+        graph, found = analyse(builder.build(), builder.findings)
         options = _options(network, settings)
         graphs.append(replace(graph, options=options, allow=loaded.allow))
         findings += found
@@ -190,47 +183,68 @@ def _with_network(
 
 
 def _wanted(
-    loaded: Loaded, spec: Spec, network: str | None, settings: Mapping[str, Fraction]
-) -> Iterator[tuple[str, Callable[[], dict[str, Setting]]]]:
+    loaded: Loaded,
+    network: str | None,
+    settings: Mapping[str, Fraction],
+    findings: list[Diagnostic],
+) -> Iterator[tuple[str, dict[str, Setting]]]:
     """The networks to build, each with what sets its parameters.
 
     Settings from the command line make one network more, named after them, so that no
     file of another network is overwritten.
     """
+    spec, gaps = loaded.spec, loaded.gaps
     for key in settings:
-        if key not in spec.network.params:
+        if key not in spec.network.params and not gaps.within("network"):
             hint = did_you_mean(key, spec.network.params)
             raise UsageError(f"{loaded.file}: no parameter '{key}' to set", hint)
-    if network is not None and network not in spec.networks:
-        hint = did_you_mean(network, spec.networks)
+    if network not in (None, *spec.networks) and not gaps.at("networks"):
+        hint = did_you_mean(str(network), spec.networks)
         raise UsageError(f"{loaded.file}: no network '{network}'", hint)
     given: dict[str, Setting] = {k: (v, None) for k, v in settings.items()}
     if settings or not spec.networks:
-        stem = network or default_name(Path(loaded.file))
+        stem = network or _default_name(loaded, findings)
         name = "_".join([stem, *(f"{k}{_word(v)}" for k, v in settings.items())])
-        yield name, lambda: _declared(loaded, spec, network) | given
+        yield name, _declared(loaded, network, findings) | given
         return
     for name in [network] if network else spec.networks:
-        yield name, partial(_declared, loaded, spec, name)
+        yield name, _declared(loaded, name, findings)
 
 
-def _declared(loaded: Loaded, spec: Spec, network: str | None) -> dict[str, Setting]:
-    """The parameters that an entry of `networks` sets. Raises `SpecError`."""
+def _declared(
+    loaded: Loaded, network: str | None, findings: list[Diagnostic]
+) -> dict[str, Setting]:
+    """The parameters that an entry of `networks` sets, the unknown ones with findings."""
     settings: dict[str, Setting] = {}
-    for key, value in spec.networks[network].items() if network else ():
+    params = loaded.spec.network.params
+    written = loaded.spec.networks.get(network or "", {})
+    for key, value in written.items():
         loc = ("networks", str(network), key)
-        if key not in spec.network.params:
-            hint = did_you_mean(key, spec.network.params)
+        span, known = at(loaded.tree, loc).span, not loaded.gaps.at(*loc)
+        if key not in params and not loaded.gaps.within("network", "params"):
             message = f"the network has no parameter '{key}'"
-            span = key_span(loaded.tree, loc)
-            unknown = Diagnostic(codes.UNKNOWN_PARAMETER, message, span, hint)
-            raise SpecError([unknown])
-        span = at(loaded.tree, loc).span
+            hint, place = did_you_mean(key, params), key_span(loaded.tree, loc)
+            findings.append(Diagnostic(codes.UNKNOWN_PARAMETER, message, place, hint))
         if isinstance(value, Expr):
             message = f"'{value}' has parameters, and networks set plain numbers"
-            raise SpecError([Diagnostic(codes.NOT_CONSTANT, message, span)])
-        settings[key] = (exact(value), span)
+            findings.append(Diagnostic(codes.NOT_CONSTANT, message, span))
+            known = False
+        free = [param for param in params if param not in written]
+        name = key if key in params else nearest(key, free)
+        if name is not None:
+            plain = known and not isinstance(value, Expr)
+            settings[name] = (exact(value) if plain else None, span)
     return settings
+
+
+def _default_name(loaded: Loaded, findings: list[Diagnostic]) -> str:
+    """After the file; whatever it is called, where something else is wrong."""
+    try:
+        return default_name(Path(loaded.file))
+    except UsageError:
+        if not findings:
+            raise
+        return "network"
 
 
 def default_name(path: Path) -> str:

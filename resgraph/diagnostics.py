@@ -5,7 +5,7 @@ This module imports nothing of resgraph; everything else may import it.
 
 from __future__ import annotations
 
-import difflib
+import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -106,10 +106,8 @@ class ResgraphError(Exception):
 
     def lines(self) -> list[str]:
         """The error and its hint, as they are told."""
-        return [
-            f"error: {self.message}",
-            *([f"  hint: {self.hint}"] if self.hint else []),
-        ]
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return [visible(line) for line in f"error: {self.message}{hint}".split("\n")]
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in the place of a traceback."""
@@ -164,15 +162,80 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def raised(error: BaseException, file: str) -> str:
+    """An exception of foreign code in a line: its class, its message, its line in `file`."""
+    try:
+        said = first_line(error)
+    except BaseException as other:  # of the exception's own __str__
+        said = f"its __str__ raises {type(other).__name__}"
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    what = type(error).__name__
+    words = what if said == what else f"{what}: {visible(said)}"
+    return f"{words} (line {lines[-1]})" if lines else words
+
+
+ANY = "*"
+"""Among words: every name may be meant, since nothing is written there."""
+
+
+def meant(words: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Those of the known names that the words may mean, each by the nearest one."""
+    names, words = {*known}, {*words}
+    if ANY in words:
+        return names
+    found = {word if word in names else nearest(word, names) for word in words}
+    return {name for name in found if name is not None}
+
+
+def like(words: Iterable[str], known: Iterable[str]) -> frozenset[str]:
+    """The known names that words must mean which are not known: `ANY` for one like none."""
+    found = {nearest(word, known) for word in words}
+    return frozenset(ANY if name is None else name for name in found)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known word, else the known words, else nothing."""
     names = sorted(known)
-    close = [name for name in names if name.lower() == word.lower()]
-    if close := close or difflib.get_close_matches(word, names, n=1, cutoff=0.5):
-        return f"did you mean '{close[0]}'?"
+    if near := nearest(word, names):
+        return f"did you mean '{near}'?"
     if not names:
         return None
     return f"known here: {', '.join(names)}" if len(names) <= 30 else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that this one is but for a slip or two, whatever their case."""
+    found = [
+        (count, name)
+        for name in sorted(known)
+        if (count := edits(word.lower(), name.lower(), slips_in(word, name)))
+        is not None
+    ]
+    return min(found, default=(0, None))[1]
+
+
+def slips_in(a: str, b: str) -> int:
+    """How many slips may part two words: one in four letters, and one in a short word."""
+    longest = max(len(a), len(b))
+    return max(longest // 4, int(longest > 2))
+
+
+def edits(a: str, b: str, most: int) -> int | None:
+    """How many letters added, lost, changed or swapped with the next part `a` from `b`;
+    None for more than `most`."""
+    if abs(len(a) - len(b)) > most:
+        return None
+    before, row = [0] * (len(b) + 1), [*range(len(b) + 1)]
+    for i, x in enumerate(a, 1):
+        above, row = row, [i]
+        for j, y in enumerate(b, 1):
+            least = min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y))
+            if i > 1 and j > 1 and (a[i - 2], x) == (y, b[j - 2]):
+                least = min(least, before[j - 2] + 1)
+            row.append(least)
+        before = above
+    return row[-1] if row[-1] <= most else None
 
 
 def render(diagnostic: Diagnostic, sources: dict[str, str]) -> str:
@@ -198,15 +261,15 @@ def told(
     lines = [*_located(label, message, span, sources)]
     for note in notes:
         lines += _located("note", note.message, note.span, sources)
-    return "\n".join([*lines, *([f"  hint: {hint}"] if hint else [])])
+    return "\n".join([*lines, *([f"  hint: {visible(hint)}"] if hint else [])])
 
 
 def _located(
     label: str, message: str, span: Span | None, sources: dict[str, str]
 ) -> list[str]:
     if span is None:
-        return [f"{label}: {message}"]
-    return [f"{span}: {label}: {message}", *_excerpt(span, sources)]
+        return [f"{label}: {visible(message)}"]
+    return [visible(f"{span}: {label}: {message}"), *_excerpt(span, sources)]
 
 
 def _excerpt(span: Span, sources: dict[str, str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 
 from resgraph import codes
 from resgraph.compiler import Compiler
@@ -19,6 +19,8 @@ from resgraph.spec import Sources
 
 FILE = "spec.yaml"
 """What the examples are called."""
+AROUND = 2
+"""How many lines are shown around the example's own."""
 
 
 class _Given(Sources):
@@ -50,28 +52,35 @@ def findings(text: str, by_prove: bool = False) -> list[Diagnostic]:
     from resgraph.prove import prove
 
     proven = (finding for graph in graphs for finding in prove(graph))
-    return [*found, *(f for f in proven if isinstance(f, Diagnostic))]
+    return [*found, *(f.diagnostic for f in proven if f.code)]
 
 
-def told(example: Example, code: Code) -> str:
-    """What `check` or `prove` says of the example, as it says it."""
-    wrong, _ = specs(example)
+def excerpts(example: Example) -> tuple[str, str]:
+    """The lines with what is wrong, and mended, each with a few around them."""
+    wrong, right = specs(example)
+    first = right[: right.index(example.right)].count("\n")
+    return _around(wrong, first, example.wrong), _around(right, first, example.right)
+
+
+def _around(text: str, first: int, part: str) -> str:
+    lines = text.splitlines()
+    after = first + part.count("\n") + 1 + AROUND
+    return dedent("\n".join(lines[max(0, first - AROUND) : after]))
+
+
+def told(code: Code) -> str:
+    """What `check` or `prove` says of the code's example, as it says it."""
+    if code.example is None:
+        return ""
+    wrong, _ = specs(code.example)
     found = findings(wrong, code.by_prove)
     return "\n".join(render(finding, {FILE: wrong}) for finding in found)
 
 
 def explanation(code: Code) -> str:
     """What the code means, why it matters, an example, what is said of it, how it is mended."""
-    parts = [f"{code.severity}[{code.name}]: {code.summary}\n{code.why}".rstrip()]
-    if code.example is not None:
-        parts += [
-            _indented(code.example.wrong),
-            told(code.example, code),
-            f"mended:\n\n{_indented(code.example.right)}",
-        ]
-    return "\n\n".join(parts)
-
-
-def _indented(text: str) -> str:
-    lines = dedent(text).strip("\n").splitlines()
-    return "\n".join(f"    {line}".rstrip() for line in lines)
+    text = f"{code.severity}[{code.name}]: {code.summary}\n{code.why}".rstrip()
+    if code.example is None:
+        return text
+    wrong, right = (indent(lines, "    ") for lines in excerpts(code.example))
+    return f"{text}\n\n{wrong}\n\n{told(code)}\n\nmended:\n\n{right}"

@@ -12,13 +12,16 @@ import re
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, Strict, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_LENGTH = 48
 PATTERN = r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$"
 
 _WORDS = {"resnet": "ResNet", "preact": "PreAct"}
+
+SOMETHING = "?"
+"""What is called so in a draft is not known; no spec can give it this name."""
 
 # Names that generated modules use themselves, and that a spec's names must not shadow.
 MODULE_NAMES = frozenset({"torch", "nn", "functional", "Tensor", "math"})
@@ -55,9 +58,22 @@ def refusal(name: str) -> str | None:
     return None
 
 
-def check(name: str) -> str:
-    """`name` if it can be used. Raises `PydanticCustomError`."""
-    if why := refusal(name):
+def reference(name: str, info: ValidationInfo) -> str:
+    """`name` if something may be called so. Raises `PydanticCustomError`.
+
+    Whether something is called so is another question, and not asked here.
+    """
+    if name == SOMETHING and name not in (info.context or ()):
+        raise PydanticCustomError("invalid-name", f"'{name}' cannot be a name")
+    return name
+
+
+def check(name: str, info: ValidationInfo) -> str:
+    """`name` if it can be used. Raises `PydanticCustomError`.
+
+    The context of a validation may hold names that are taken nevertheless.
+    """
+    if (why := refusal(name)) and name not in (info.context or ()):
         shown = name if name.isprintable() and len(name) <= MAX_LENGTH else ascii(name)
         raise PydanticCustomError(
             "invalid-name",
@@ -72,6 +88,10 @@ Name = Annotated[
     AfterValidator(check),
     WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": MAX_LENGTH}),
 ]
+
+
+Reference = Annotated[str, Strict(), AfterValidator(reference)]
+"""The name of what is declared elsewhere: a unit, a path."""
 
 
 def class_name(name: str) -> str:

@@ -11,7 +11,17 @@ from ruamel.yaml import YAML
 
 from resgraph.diagnostics import SpecError
 from resgraph.spec.dump import dump
-from resgraph.spec.yaml import MAX_NODES, Mapping, at, key_span, parse, plain
+from resgraph.spec.tree import Mapping, at, key_span, plain
+from resgraph.spec.yaml import MAX_NODES
+from resgraph.spec.yaml import parse as parsed
+
+
+def parse(text: str, file: str) -> Mapping:
+    """The tree of a text in which nothing is wrong."""
+    found = parsed(text, file)
+    assert not found.findings
+    assert not found.doubts
+    return found.tree
 
 
 def value(text: str) -> Any:
@@ -63,9 +73,31 @@ def test_alias_is_shared_and_bounded() -> None:
 
 
 def test_every_duplicate_is_reported() -> None:
+    found = parsed("a: 1\na: 2\nb: {c: 1, c: 2}\n", "f")
+    assert [d.span.line for d in found.findings if d.span] == [2, 3]
+    assert plain(found.tree) == {"a": 2, "b": {"c": 2}}
+
+
+def test_what_is_wrong_before_a_syntax_error_is_reported_with_it() -> None:
     with pytest.raises(SpecError) as caught:
-        parse("a: 1\na: 2\nb: {c: 1, c: 2}\n", "f")
-    assert [d.span.line for d in caught.value.diagnostics if d.span] == [2, 3]
+        parsed("a: 1\na: !!x 2\nb: {c: 1\nd: e\n", "f")
+    lines = [d.span.line for d in caught.value.diagnostics if d.span]
+    assert lines == [2, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "places", "words"),
+    [
+        ("a: 1\na: [b, {c: d e}]\n", ["f:1:1", "f:2:4"], "b c d e"),
+        ("a: !!set x\n", ["f:1:4"], "x"),
+        ("a: *nowhere\n", ["f:1:4"], ""),
+        ("? [a, b]\n: c\nd: 1\n", ["f:1:1"], "c"),
+    ],
+)
+def test_doubts(text: str, places: list[str], words: str) -> None:
+    doubts = parsed(text, "f").doubts
+    assert sorted(map(str, doubts)) == places
+    assert sorted(frozenset().union(*doubts.values())) == words.split()
 
 
 keys = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1)
@@ -102,6 +134,6 @@ def test_dump_loads_to_the_same(data: dict[str, Any]) -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        assert isinstance(parse(text, "f"), Mapping)
+        assert isinstance(parsed(text, "f").tree, Mapping)
     except SpecError as error:
         assert error.diagnostics

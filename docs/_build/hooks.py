@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 
 import commands
+import findings
 import gallery
 import ops
 import repository
@@ -22,6 +23,7 @@ from resgraph.draw.theme import COLOURS
 
 MADE: dict[str, Callable[[], str]] = {
     "commands": commands.page,
+    "findings": findings.page,
     "gallery": gallery.page,
     "ops": ops.page,
 }

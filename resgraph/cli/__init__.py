@@ -82,7 +82,7 @@ for module in (
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 fine, 1 findings, 2 usage, 130 interrupted."""
+    """Run the command line. Exit codes: 0 fine, 1 errors found, 2 usage, 130 interrupted."""
     try:
         app()
     except ResgraphError as error:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resgraph.cli.common import SPEC, telling_compiler
 from resgraph.cli.planning import planner
+from resgraph.compiler import Compiler
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from resgraph.graph import Graph
+    from resgraph.origin import Source
     from resgraph.plan import Planner
 
 
@@ -43,12 +44,8 @@ class Behind:
         return planner(self.graph, budget)
 
 
-def behind(generated: Path) -> Behind:
-    """The spec behind a generated file. Raises `ResgraphError` if it has changed since."""
-    from resgraph.origin import origin
-
-    found = origin(generated)
-    if found is None:
+def behind(source: Source) -> Behind:
+    """The spec behind a generated file that was read."""
+    if source.origin is None:
         return Behind(None, None)
-    compiler = telling_compiler()
-    return Behind(found.graph(compiler), found.resolved(compiler))
+    return Behind(source.graph, source.origin.resolved(Compiler()))

@@ -26,6 +26,8 @@ from resgraph.diagnostics import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resgraph.origin import Source
+
 Specs = Annotated[
     list[Path],
     typer.Argument(help="Spec files.", metavar="SPEC...", show_default=False),
@@ -43,8 +45,6 @@ Set = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The output folder.")]
-SPEC = "spec.yaml"
-"""The run folder's copy of the resolved spec, from which `export` compiles."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -71,6 +71,11 @@ def warn(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
+def warn_of(source: Source) -> None:
+    """Say that a generated file is not resgraph's own, and in what it differs."""
+    warn(f"{source.foreign}\n  it is foreign code, and runs in a process of its own")
+
+
 def require_file(path: Path) -> None:
     """Raise `UsageError` unless the file is there, before anything heavy is imported."""
     if path.is_dir():
@@ -80,8 +85,11 @@ def require_file(path: Path) -> None:
 
 
 def telling_compiler() -> Compiler:
-    """A compiler that tells the warnings and notes of specs as they compile, on stderr."""
-    return Compiler(tell=tell_findings)
+    """A compiler that tells the warnings and notes of specs as they compile, on stderr.
+
+    Of several processes that torchrun started, the first one's does.
+    """
+    return Compiler(tell=tell_findings if os.environ.get("RANK", "0") == "0" else None)
 
 
 def tell_findings(
@@ -92,7 +100,7 @@ def tell_findings(
     """Findings with their lines, on stderr unless another stream is given."""
     for finding in findings:
         for line in render(finding, sources).splitlines():
-            _paint(line, stream or sys.stderr)
+            paint(line, stream or sys.stderr)
 
 
 def tell(error: ResgraphError, json: bool = False) -> None:
@@ -112,7 +120,7 @@ def tell(error: ResgraphError, json: bool = False) -> None:
     rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
     first, *others = error.lines()
     for line in (f"{rank}{first}", *others):
-        _paint(line, sys.stderr)
+        paint(line, sys.stderr)
 
 
 _COLOURS = {
@@ -127,7 +135,7 @@ _LABEL = re.compile(
 )
 
 
-def _paint(line: str, stream: TextIO) -> None:
+def paint(line: str, stream: TextIO) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
     if stream.isatty() and (match := _LABEL.match(line)):
         label = f"{_COLOURS[match['word']]}{match['label']}\033[0m"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resgraph.cli.common import (
-    SPEC,
     Json,
     Network,
     Set,
@@ -19,6 +18,7 @@ from resgraph.cli.common import (
 )
 from resgraph.compiler import Compiler, parse_settings
 from resgraph.diagnostics import Diagnostic, SpecError, UsageError
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

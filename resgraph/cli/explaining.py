@@ -40,16 +40,15 @@ def explain_command(
 
 
 def _explain(code: Code, json: bool) -> None:
-    from resgraph.explain import explanation, told
+    from resgraph.explain import excerpts, explanation, told
 
     if not json:
         say(explanation(code))
         return
-    example = code.example and {
-        "wrong": code.example.wrong,
-        "told": told(code.example, code),
-        "right": code.example.right,
-    }
+    example = None
+    if code.example is not None:
+        wrong, right = excerpts(code.example)
+        example = {"wrong": wrong, "told": told(code), "right": right}
     say_json(about(code) | {"why": code.why, "example": example})
 
 

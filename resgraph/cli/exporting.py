@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import SPEC, Json, say, say_json, telling_compiler
+from resgraph.cli.common import Json, say, say_json, telling_compiler
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     import numpy as np

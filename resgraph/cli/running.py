@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,19 @@ from resgraph.cli.choices import (
     SyncBn,
     TrainDevice,
 )
-from resgraph.cli.common import Json, console, require_file, say, say_json
+from resgraph.cli.common import (
+    Json,
+    console,
+    require_file,
+    say,
+    say_json,
+    telling_compiler,
+)
 from resgraph.cli.planning import AUTO, MemoryBudget
+from resgraph.diagnostics import ResgraphError
 
 if TYPE_CHECKING:
+    from resgraph.origin import Source
     from resgraph.train import Result, TrainOptions
 
 
@@ -105,6 +115,31 @@ def train_command(
 def run_training(
     generated: Path, options: TrainOptions, memory_budget: str, json: bool
 ) -> None:
+    """Train what resgraph wrote in this process, and what it did not in another one."""
+    from resgraph.cli.apart import train_apart
+
+    source = compared(generated)
+    if source.foreign is None:
+        train_here(source, options, memory_budget, json)
+    else:
+        train_apart(source, options, memory_budget, json)
+
+
+def compared(generated: Path) -> Source:
+    """The file's text beside its spec's; of several ranks, the first alone tells errors."""
+    from resgraph.origin import read_source
+
+    try:
+        return read_source(generated, compiler=telling_compiler())
+    except ResgraphError:
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        raise typer.Exit(1) from None
+
+
+def train_here(
+    source: Source, options: TrainOptions, memory_budget: str, json: bool
+) -> Result:
     """Train in this process, perhaps one of several that torchrun started."""
     from resgraph.data import load_data
     from resgraph.train import load_generated, train
@@ -114,8 +149,10 @@ def run_training(
     shown = None if json else console()
     try:
         with joined(cuda=pick_device(options.device).type == "cuda") as world:
-            module = world.after_writer(lambda: load_generated(generated))
-            spec = world.after_writer(lambda: behind(generated))
+            module = world.after_writer(
+                lambda: load_generated(source.path, source.text)
+            )
+            spec = behind(source)
             planner = spec.planner(memory_budget)
             data = world.after_writer(
                 lambda: load_data(options.data, module.input_shape)
@@ -138,6 +175,7 @@ def run_training(
         say_result(result)
     if result.status == "interrupted":
         raise typer.Exit(130)
+    return result
 
 
 def say_result(result: Result) -> None:

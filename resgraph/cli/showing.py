@@ -169,12 +169,12 @@ def ops_command(
 
     Example: resgraph ops conv
     """
-    from resgraph.diagnostics import did_you_mean
     from resgraph.ops import OPS
     from resgraph.ops.describe import describe
+    from resgraph.ops.elsewhere import hint
 
     if name is not None and name not in OPS:
-        raise UsageError(f"no op '{name}'", did_you_mean(name, OPS))
+        raise UsageError(f"no op '{name}'", hint(name))
     chosen = [describe(op) for kind, op in OPS.items() if name in (None, kind)]
     if json:
         say_json(chosen)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.cli.common import SPEC, tell_findings, telling_compiler
+from resgraph.cli.common import tell_findings, telling_compiler, warn_of
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.graph import Graph, digest
+from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
     from torch import nn
 
     from resgraph.emit.onnx_file import OnnxFile
+    from resgraph.origin import Source
     from resgraph.train import Generated
+    from resgraph.verify import Witness
 
 _KINDS = (".yaml", ".yml", ".py", ".onnx")
 
@@ -28,10 +32,28 @@ class Target:
     """A graph, the file generated from it, the model to verify, the paper's network."""
 
     graph: Graph
-    generated: Generated
+    source: Source | None
+    """None where there is no file, and the graph is compiled."""
     model: OnnxFile | None
     reference: Callable[[], nn.Module] | None
     """The network of `resgraph.reference`, where it has this one."""
+
+    @contextmanager
+    def witness(self) -> Iterator[Witness]:
+        """Of the module: in this process where resgraph wrote it, else in another one."""
+        from resgraph.train import load_generated
+        from resgraph.verify import Present
+        from resgraph.verify.apart import Apart
+
+        source = self.source
+        if source is None:
+            yield Present(own(self.graph))
+        elif source.foreign is None:
+            yield Present(load_generated(source.path, source.text))
+        else:
+            warn_of(source)
+            with closing(Apart(source.path, source.text)) as apart:
+                yield apart
 
 
 def targets(
@@ -39,9 +61,8 @@ def targets(
     network: str | None,
     settings: Mapping[str, Fraction],
     spec: Path | None,
-    work: Path,
 ) -> Iterator[Target]:
-    """What the path names; sources that are not there are compiled into the folder `work`.
+    """What the path names; of a generated file the text, of which nothing has run.
 
     Raises `UsageError` for a file of another kind, `ResgraphError` for files that do not
     belong together, and what `Compiler.graphs` raises.
@@ -50,15 +71,14 @@ def targets(
         raise UsageError(f"{path}: no such file")
     if path.suffix in (".yaml", ".yml"):
         for graph in telling_compiler().graphs(path, network, settings):
-            generated = _compiled(graph, work)
-            yield Target(graph, generated, None, reference(graph, network, settings))
+            yield Target(graph, None, None, reference(graph, network, settings))
         return
     if network is not None or settings:
         raise UsageError(f"{path} is one network: --network and --set are for specs")
     if path.suffix == ".py":
         yield _from_source(path, spec)
     elif path.suffix == ".onnx":
-        yield _from_model(path, spec, work)
+        yield _from_model(path, spec)
     else:
         inside = sorted(p.as_posix() for p in path.glob("*") if p.suffix in _KINDS)
         raise UsageError(
@@ -79,56 +99,44 @@ def reference(
     return partial(found, **{key: int(value) for key, value in settings.items()})
 
 
-def _compiled(graph: Graph, work: Path) -> Generated:
-    """The graph's source, as `resgraph compile` would write it now."""
+def own(graph: Graph) -> Generated:
+    """The graph's module, as `resgraph compile` would write it now."""
     from resgraph.emit import torch_source
     from resgraph.train import load_generated
 
-    path = work / f"{graph.name}.py"
-    path.write_text(torch_source(graph, work), encoding="utf-8")
-    return load_generated(path)
+    path = Path("generated") / f"{graph.name}.py"
+    return load_generated(path, torch_source(graph, path.parent))
 
 
 def _from_source(path: Path, spec: Path | None) -> Target:
-    from resgraph.origin import origin, same
-    from resgraph.train import load_generated
+    from resgraph.origin import read_source
 
-    generated = load_generated(path)
-    found = origin(path)
-    if spec is None and found is not None:
-        made = reference(
-            graph := found.graph(telling_compiler()), found.chosen, found.settings
-        )
-        return Target(graph, generated, None, made)
-    spec = spec or path.with_name(SPEC)
-    if not spec.is_file():
+    source = read_source(path, spec, telling_compiler())
+    if source.origin is None or source.graph is None:
         raise ResgraphError(
-            f"{path}: its spec {generated.spec} is not there",
+            f"{path}: its spec {spec or source.header.spec} is not there",
             "name it: --spec SPEC",
         )
-    graph = same(
-        telling_compiler().graphs(spec), generated.name, generated.digest, spec
-    )
-    return Target(graph, generated, None, reference(graph, None, {}))
+    graph, origin = source.graph, source.origin
+    return Target(graph, source, None, reference(graph, origin.chosen, origin.settings))
 
 
-def _from_model(path: Path, spec: Path | None, work: Path) -> Target:
+def _from_model(path: Path, spec: Path | None) -> Target:
     from resgraph.emit.onnx_file import OnnxFile
 
     model = OnnxFile(path)
-    name = model.metadata["resgraph.network"]
-    source = path.with_name(f"{name}.py")
-    if source.is_file() and spec is None:
-        target = _from_source(source, None)
-        if target.generated.digest != model.metadata["resgraph.digest"]:
-            raise ResgraphError(
-                f"{path} and {source} are from different graphs: their digests differ",
-                f"compile both anew (resgraph compile {target.generated.spec}), or name "
-                "the model's own spec: --spec SPEC",
-            )
-        return Target(target.graph, target.generated, model, target.reference)
-    graph = _of_digest(model, path, spec)
-    return Target(graph, _compiled(graph, work), model, reference(graph, None, {}))
+    beside = path.with_name(f"{model.metadata['resgraph.network']}.py")
+    if not beside.is_file() or spec is not None:
+        graph = _of_digest(model, path, spec)
+        return Target(graph, None, model, reference(graph, None, {}))
+    target = _from_source(beside, None)
+    if digest(target.graph) != model.metadata["resgraph.digest"]:
+        raise ResgraphError(
+            f"{path} and {beside} are from different graphs: their digests differ",
+            f"compile both anew (resgraph compile {target.graph.file}), or name "
+            "the model's own spec: --spec SPEC",
+        )
+    return replace(target, model=model)
 
 
 def _of_digest(model: OnnxFile, path: Path, spec: Path | None) -> Graph:

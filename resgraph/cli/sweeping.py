@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from resgraph.cli.behind import Behind, behind
 from resgraph.cli.choices import (
     Batch,
     CheckpointEvery,
@@ -37,11 +38,12 @@ from resgraph.cli.common import (
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
 from resgraph.compiler import parse_settings
-from resgraph.diagnostics import UsageError
+from resgraph.diagnostics import ResgraphError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from resgraph.origin import Source
     from resgraph.study.outcomes import Group
     from resgraph.study.sweep import Ended, Job, TrainOne
     from resgraph.train import Generated, TrainOptions
@@ -125,8 +127,10 @@ def run_sweep(
     from resgraph.study.sweep import Sweep
     from resgraph.train import load_generated
 
-    networks = [load_generated(file) for file in files]
-    train_one = trainer(networks, options, memory_budget, quiet=json)
+    read = [own(file) for file in files]
+    networks = [load_generated(source.path, source.text) for source in read]
+    specs = {source.path: behind(source) for source in read}
+    train_one = trainer(networks, specs, options, memory_budget, quiet=json)
     sweep = Sweep(out, networks, seeds, options)
     try:
         ended = sweep.run(train_one, warn if json else say)
@@ -175,25 +179,36 @@ def sources(
     return [*made, *files]
 
 
+def own(file: Path) -> Source:
+    """A generated file that is what resgraph writes; a sweep trains no other.
+
+    Raises `ResgraphError` for foreign code, which may end the process, and so the sweep.
+    """
+    from resgraph.origin import read_source
+
+    source = read_source(file, compiler=telling_compiler())
+    if source.foreign is not None:
+        raise ResgraphError(
+            source.foreign, f"train it by itself: resgraph train {file.as_posix()}"
+        )
+    return source
+
+
 def trainer(
     networks: Sequence[Generated],
+    specs: Mapping[Path, Behind],
     options: TrainOptions,
     memory_budget: str,
     quiet: bool,
 ) -> TrainOne:
-    """What trains one run of a sweep. Specs and data are loaded now, so that what is wrong
-    with them is told before anything begins."""
-    from resgraph.cli.behind import behind
+    """What trains one run of a sweep. Data are loaded now, so that what is wrong with them
+    is told before anything begins."""
     from resgraph.data import load_data
     from resgraph.train import Result, train
 
     shapes = {generated.input_shape for generated in networks}
     data = {shape: load_data(options.data, shape) for shape in sorted(shapes)}
-    specs = {generated.path: behind(generated.path) for generated in networks}
     planners = {path: spec.planner(memory_budget) for path, spec in specs.items()}
-    for path, spec in specs.items():
-        if options.monitor and spec.cuts is None:
-            raise UsageError(f"{path}: --monitor needs its spec, which is not there")
 
     def train_one(generated: Generated, chosen: TrainOptions) -> Result:
         spec = specs[generated.path]

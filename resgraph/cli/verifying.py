@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import Json, Network, Set, console, say, say_json
-from resgraph.cli.subjects import Target, exporter, targets
+from resgraph.cli.common import Json, Network, Set, console, say, say_json, warn
+from resgraph.cli.subjects import Target, exporter, own, targets
 from resgraph.compiler import parse_settings
 from resgraph.diagnostics import UsageError, told
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from resgraph.verify import Check, Options, Subject
+    from resgraph.verify import Check, Options, Subject, Witness
 
 TargetFile = Annotated[
     Path,
@@ -101,7 +101,7 @@ def verify_command(
     outcomes = []
     with tempfile.TemporaryDirectory() as work:
         given = parse_settings(settings)
-        for found in targets(target, network, given, spec, Path(work)):
+        for found in targets(target, network, given, spec):
             outcome = verified(found, against, options, Path(work), quiet=json)
             outcomes.append(outcome)
             if not json:
@@ -119,11 +119,11 @@ def verified(
     """Run the checks, with a word on the terminal about each while it runs."""
     from resgraph.verify import verify
 
-    subject = subject_of(target, against, work)
     checks: list[Check] = []
     times = [time.perf_counter()]
-    with console().status(f"verifying {target.graph.name}") as status:
-        for check in verify(subject, options):
+    waiting = console().status(f"verifying {target.graph.name}")
+    with target.witness() as witness, waiting as status:
+        for check in verify(subject_of(target, witness, against, work), options):
             checks.append(check)
             times.append(time.perf_counter())
             if not quiet:
@@ -131,9 +131,11 @@ def verified(
     return Outcome(target.graph.name, checks, [b - a for a, b in pairwise(times)])
 
 
-def subject_of(target: Target, against: str | None, work: Path) -> Subject:
+def subject_of(
+    target: Target, witness: Witness, against: str | None, work: Path
+) -> Subject:
     """The target beside the reference that was asked for."""
-    from resgraph.verify import Present, Subject, build
+    from resgraph.verify import Subject, build
 
     reference, name = target.reference, "by hand"
     if against == "none":
@@ -143,7 +145,7 @@ def subject_of(target: Target, against: str | None, work: Path) -> Subject:
         reference, name = (lambda: network), against
     return Subject(
         target.graph,
-        Present(target.generated),
+        witness,
         exporter(target.graph, work),
         target.model,
         reference,
@@ -239,8 +241,12 @@ def import_weights_command(
     from resgraph.files import staged
     from resgraph.verify import build, carry, is_callable_path, read_weights
 
-    (target,) = targets(network, None, {}, spec, Path())
-    generated = target.generated.build()
+    (target,) = targets(network, None, {}, spec)
+    if target.source is not None and target.source.foreign is not None:
+        warn(
+            f"{target.source.foreign}\n  the weights are for what its spec compiles to"
+        )
+    generated = own(target.graph).build()
     from_callable = is_callable_path(source) and not Path(source).exists()
     given: Any = build(source) if from_callable else read_weights(Path(source))
     others = dict(networks(target, against)) if not from_callable else {}

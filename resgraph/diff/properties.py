@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from resgraph.graph import Graph, Instance
 from resgraph.ops import Role
-from resgraph.prove import Level, Topic, prove
+from resgraph.prove import Topic, prove
+from resgraph.prove.identity import growing
 from resgraph.prove.parts import Parts, decompose, is_identity, passed_by_all
 from resgraph.prove.sites import Site, sites, units
 
@@ -18,15 +19,6 @@ EQ5 = "an identity path from x to out: Eq. (2) and (5) hold"
 FINAL = "an activation after the addition"
 FREE = "no op that every path passes changes the value"
 PROPERTIES = (RESIDUAL, BEFORE, H, AFTER, EQ5, FREE, FINAL)
-
-# What `prove` finds and no property says: findings of these kinds are compared as told.
-_TOLD = (
-    (Topic.IDENTITY, Level.FACT),
-    (Topic.FIELD, Level.FACT),
-    (Topic.DEPTH, Level.FACT),
-    (Topic.DEPTH, Level.SUSPECT),
-    (Topic.MISTAKE, Level.SUSPECT),
-)
 
 
 def properties(instance: Instance, parts: Parts | None) -> frozenset[str]:
@@ -73,7 +65,11 @@ def counted(graph: Graph) -> tuple[dict[str, int], int]:
 
 
 def told(graph: Graph) -> Iterator[str]:
-    """What else `prove` finds, as messages."""
-    for finding in prove(graph):
-        if (finding.topic, finding.level) in _TOLD:
-            yield f"{finding.topic}: {finding.message}"
+    """What `prove` finds and no property says, as messages."""
+    found = [
+        finding
+        for finding in prove(graph)
+        if finding.code or finding.topic in (Topic.FIELD, Topic.DEPTH)
+    ]
+    for finding in (*growing(sites(graph)), *found):
+        yield f"{finding.topic}: {finding.message}"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resgraph.emit.layout import INDENT, WIDTH, call, split_call
-from resgraph.emit.provenance import docstring, header
 from resgraph.emit.unit_source import BODY, UnitSource, arguments, show_shape
 from resgraph.graph import Graph, Instance, Run, Unit, digest, used_units
 from resgraph.names import class_name
+from resgraph.provenance import Header, docstring, spec_path
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 def torch_source(graph: Graph, out: Path) -> str:
     """The module that `out/NAME.py` holds, laid out as `ruff format` would leave it."""
+    path = spec_path(graph.file, out)
+    return source_under(Header(path, digest(graph), graph.options), graph)
+
+
+def source_under(header: Header, graph: Graph) -> str:
+    """The same module below a header that is given, such as one from before a move."""
     units = {unit.name: _unit_source(graph, unit) for unit in used_units(graph)}
     network = _network(graph, units)
     context: dict[str, Any] = {
-        "header": header(graph.file, out, digest(graph), graph.options),
+        "header": str(header),
         "title": docstring(graph.title.rstrip(".")),
         "units": [_unit(source) for source in units.values()],
         "network": network,

@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from resgraph import codes
-from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
-from resgraph.expr import exact, literal
-from resgraph.graph.ir import INPUT, OUTPUT, Graph, Node, Param, Path, Slot, Unit
+from resgraph.diagnostics import (
+    ANY,
+    Code,
+    Diagnostic,
+    Note,
+    Span,
+    did_you_mean,
+    like,
+    meant,
+    nearest,
+)
+from resgraph.expr import Expr, literal
+from resgraph.graph.build_unit import NUMBER, UnitBuilder, chain
+from resgraph.graph.ir import (
+    INPUT,
+    OUTPUT,
+    Graph,
+    Node,
+    Path,
+    Slot,
+    Unit,
+    UnitGaps,
+)
 from resgraph.graph.params import Params, Setting
+from resgraph.names import SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
-from resgraph.spec.model import Spec
-from resgraph.spec.model import Unit as SpecUnit
-from resgraph.spec.yaml import Loc, at, key_span
-from resgraph.spec.yaml import Mapping as Tree
+from resgraph.ops.unknown import NAMELESS, doubted, unknown
+from resgraph.spec import Loaded
+from resgraph.spec.model import StageItem
+from resgraph.spec.tree import Loc, at, key_span
 
-_MAIN = ("F", OUTPUT)
 _REPEAT = NumberField(minimum=1, whole=True)
-_NUMBER = NumberField()
+_PARAMS = ("network", "params")
 
 
 @dataclass
 class Builder:
-    """Builds one network of a spec, and gathers findings instead of stopping at the first."""
+    """Builds one network of a spec, and gathers findings instead of stopping at the first.
 
-    spec: Spec
-    tree: Tree
-    file: str
+    What the spec has gaps for is not known in the graph either.
+    """
+
+    loaded: Loaded
     name: str
     settings: Mapping[str, Setting]
     findings: list[Diagnostic] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
+        self.strangers: dict[str, Unit] = {}
 
     def build(self) -> Graph:
         """The graph; sound only if `findings` stays empty."""
@@ -42,13 +66,16 @@ class Builder:
             network.params,
             {n: self._at("network", "params", n) for n in network.params},
             self.settings,
+            unknown={n for n in network.params if self.gaps.at(*_PARAMS, n)},
+            more=self.gaps.at(*_PARAMS) or self.gaps.at("network"),
             findings=self.findings,
         )
-        units = {name: self._unit(name, unit) for name, unit in self.spec.units.items()}
+        self.units = UnitBuilder(self.loaded, self.params)
+        units = {n: self.units.build(n, unit) for n, unit in self.spec.units.items()}
         graph = Graph(
             name=self.name,
-            title=self.spec.title,
-            file=self.file,
+            title="" if self.gaps.at("title") else self.spec.title,
+            file=self.loaded.file,
             input=self._input(),
             units=units,
             stem=self._end("stem", network.stem),
@@ -58,15 +85,15 @@ class Builder:
             classes=self._classes(),
             span=self._key("network"),
         )
-        self._unused(network.params, self.params.used)
+        self._unused()
         self._unused_units(graph)
-        return graph
+        return replace(graph, units=units | self.strangers)
 
     def _at(self, *loc: str | int) -> Span:
-        return at(self.tree, loc).span
+        return at(self.loaded.tree, loc).span
 
     def _key(self, *loc: str | int) -> Span:
-        return key_span(self.tree, loc)
+        return key_span(self.loaded.tree, loc)
 
     def _classes(self) -> int | None:
         """The number of classes, where the network has a parameter of that name."""
@@ -78,144 +105,165 @@ class Builder:
         return recipe | {"milestones": tuple(recipe["milestones"])}
 
     def _input(self) -> tuple[int, ...]:
+        """The input's shape; empty where it is not known."""
         sides = [
             self.params.settle(v, _REPEAT, self._at("network", "input", i), "the input")
             for i, v in enumerate(self.spec.network.input)
         ]
-        return tuple(int(side or 1) for side in sides)
+        if self.gaps.at("network") or self.gaps.within("network", "input"):
+            return ()
+        shape = tuple(int(side) for side in sides if side is not None)
+        return shape if len(shape) == len(sides) else ()
 
-    # --- units --------------------------------------------------------------------
-
-    def _unit(self, name: str, unit: SpecUnit) -> Unit:
-        loc: Loc = ("units", name)
-        main = next((p for p in _MAIN if p in unit.paths), "")
-        paths = []
-        for path_name, path in unit.paths.items():
-            prefix = "" if path_name == main else f"{path_name}_"
-            here = (*loc, "paths", path_name)
-            nodes = self._chain(path.ops, prefix, (*here, "ops"), numbered=not prefix)
-            span = self._key(*here)
-            sources = tuple(path.from_)
-            spans = tuple(self._at(*here, "from", i) for i in range(len(sources)))
-            paths.append(Path(path_name, sources, nodes, span, spans))
-        return Unit(
-            name,
-            unit.title or "",
-            self._unit_params(name, unit),
-            tuple(paths),
-            self._key(*loc),
-        )
-
-    def _unit_params(self, name: str, unit: SpecUnit) -> tuple[Param, ...]:
-        loc = ("units", name, "params")
-        return tuple(
-            Param(
-                param,
-                None if default is None else self._default(default, self._at(*loc, i)),
-                self._at(*loc, i),
-            )
-            for i, (param, default) in enumerate(unit.params.items())
-        )
-
-    def _default(self, value: float, span: Span) -> Fraction | None:
-        """A default may compute with the network's parameters, as a stage's argument may."""
-        return self.params.settle(value, _NUMBER, span, "the default")
-
-    def _chain(
-        self, ops: Sequence[Op], prefix: str, loc: Loc, numbered: bool
-    ) -> tuple[Node, ...]:
-        """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
-        totals = Counter(op.kind for op in ops)
-        seen: Counter[str] = Counter()
-        nodes = []
-        for i, op in enumerate(ops):
-            seen[op.kind] += 1
-            number = seen[op.kind] if numbered or totals[op.kind] > 1 else ""
-            name = op.name or f"{prefix}{op.kind}{number}"
-            fields = {f: self._at(*loc, i, op.kind, f) for f in op.model_fields_set}
-            nodes.append(Node(name, op, self._at(*loc, i), fields))
-        return tuple(nodes)
-
-    # --- network --------------------------------------------------------------------
+    # --- stem, head, stages --------------------------------------------------------------------
 
     def _end(self, name: str, ops: Sequence[Op]) -> Unit:
         """The stem or the head as a unit of one path, its expressions evaluated."""
         loc: Loc = ("network", name)
-        chain = self._chain(ops, f"{name}_", loc, numbered=False)
-        nodes = tuple(self._settled(node) for node in chain)
+        made = chain(self.loaded.tree, ops, loc, f"{name}_", numbered=False)
+        nodes = tuple(self._settled(node) for node in made)
         span = self._key(*loc)
         paths = (Path(OUTPUT, (INPUT,), nodes, span, (span,)),) if nodes else ()
         return Unit(name, "", (), paths, span)
 
     def _settled(self, node: Node) -> Node:
-        """The node with plain numbers; a broken one counts as 1, after its finding."""
-        values: dict[str, object] = {}
-        for attribute, kind in node.op.numbers().items():
-            value = getattr(node.op, attribute)
-            if value is not None:
-                what = f"{attribute} of {node.op.kind}"
-                span = node.fields.get(attribute, node.span)
-                number = self.params.settle(value, kind, span, what)
-                values[attribute] = literal(1 if number is None else number)
-        return replace(node, op=node.op.model_copy(update=values))
+        """The node with plain numbers; an unknown op, after findings, where some are wrong."""
+        op, numbers = node.op, node.op.numbers()
+        values: dict[str, Fraction | None] = {}
+        for attribute, value in op.attributes().items():
+            if isinstance(value, Expr):
+                what, span = f"{attribute} of {op.kind}", node.fields[attribute]
+                kind = numbers[attribute]
+                values[attribute] = self.params.settle(value, kind, span, what)
+        if wrong := [a for a, number in values.items() if number is None]:
+            op = doubted(op, wrong)
+        known = {a: literal(n) for a, n in values.items() if n is not None}
+        return replace(node, op=op.having(known))
 
     def _stage(self, stage: int, units: Mapping[str, Unit]) -> tuple[Slot, ...]:
-        slots = []
-        for i, item in enumerate(self.spec.network.stages[stage]):
-            loc: Loc = ("network", "stages", stage, i)
-            where = self._key(*loc, item.unit)
-            repeat = self.params.settle(
-                item.repeat, _REPEAT, self._at(*loc, "repeat"), "the repeat"
-            )
-            unit = units.get(item.unit)
-            if unit is None:
-                hint = did_you_mean(item.unit, units)
-                message = f"unknown unit '{item.unit}'"
-                self._report(codes.UNKNOWN_UNIT, message, where, hint)
-                continue
-            args = self._args(unit, item.args, (*loc, item.unit), where)
-            slots.append(Slot(item.unit, args, int(repeat or 1), where))
-        return tuple(slots)
+        return tuple(
+            self._slot(item, ("network", "stages", stage, i), units)
+            for i, item in enumerate(self.spec.network.stages[stage])
+        )
+
+    def _slot(self, item: StageItem, loc: Loc, units: Mapping[str, Unit]) -> Slot:
+        where = self._key(*loc, item.unit)
+        repeat = self.params.settle(
+            item.repeat, _REPEAT, self._at(*loc, "repeat"), "the repeat"
+        )
+        unit = units.get(item.unit) or self._stranger(item.unit, loc, where, units)
+        args = self._args(unit, item.args, (*loc, item.unit), where)
+        unsure = self.gaps.at(*loc) or self.gaps.at(*loc, "repeat")
+        if unsure or repeat is None:
+            return Slot(item.unit, args, 1, where, endless=True)
+        return Slot(item.unit, args, int(repeat), where)
+
+    def _stranger(
+        self, name: str, loc: Loc, where: Span, units: Mapping[str, Unit]
+    ) -> Unit:
+        """What stands for a unit that is not there; of one that is named, a finding."""
+        units_meant = like({name}, units)
+        if name == SOMETHING:
+            places = [loc[:n] for n in (2, 3, 4) if self.gaps.at(*loc[:n])]
+            written = frozenset[str]().union(*(self.gaps.places[p] for p in places))
+            units_meant = written or frozenset({ANY})
+        elif not self.gaps.at("units"):
+            hint = did_you_mean(name, units)
+            self._report(codes.UNKNOWN_UNIT, f"unknown unit '{name}'", where, hint)
+        node = Node(NAMELESS, unknown(NAMELESS), where, {})
+        path = Path(OUTPUT, (INPUT,), (node,), where, (where,))
+        gaps = UnitGaps(stranger=True, params=True, paths=True, sources=units_meant)
+        unit = Unit(name, "", (), (path,), where, gaps)
+        return self.strangers.setdefault(name, unit)
 
     def _args(
         self, unit: Unit, given: Mapping[str, float], loc: Loc, where: Span
     ) -> dict[str, Fraction]:
-        known = {param.name: param for param in unit.params}
-        args = {n: p.default for n, p in known.items() if p.default is not None}
-        for name, value in given.items():
-            if name not in known:
-                hint = did_you_mean(name, known)
-                message = f"unit '{unit.name}' has no parameter '{name}'"
-                span = self._key(*loc, name)
-                self._report(codes.UNKNOWN_ARGUMENT, message, span, hint)
-            number = self.params.settle(
-                value, _NUMBER, self._at(*loc, name), f"'{name}' of '{unit.name}'"
+        """The arguments that are known, in the order of the unit's parameters."""
+        args = {p.name: p.default for p in unit.params}
+        needed = {p.name for p in unit.params if p.default is None}
+        needed -= {p for u, p in self.units.optional if u == unit.name}
+        needed -= self.gaps.names if unit.gaps.params else set()
+        for written, value in given.items():
+            name = self._param(unit, written, given, (*loc, written))
+            what = f"'{written}' of '{unit.name}'"
+            args[name] = self.params.settle(
+                value, NUMBER, self._at(*loc, written), what
             )
-            args[name] = exact(1) if number is None else number
-        for name in known.keys() - args.keys():
-            note = Note("the parameter is declared here", known[name].span)
+            if self.gaps.at(*loc, written):
+                args[name] = None
+            needed.discard(name)
+        if not (self.gaps.at(*loc) or self.gaps.at(*loc[:-1])):
+            self._missing(unit, needed, where)
+        return {p.name: n for p in unit.params if (n := args[p.name]) is not None}
+
+    def _param(
+        self, unit: Unit, name: str, given: Mapping[str, float], loc: Loc
+    ) -> str:
+        """The parameter that an argument is for: after a finding, the one that is meant."""
+        known = [param.name for param in unit.params]
+        if name in known:
+            return name
+        if not unit.gaps.params:
+            message = f"unit '{unit.name}' has no parameter '{name}'"
+            hint = did_you_mean(name, known)
+            self._report(codes.UNKNOWN_ARGUMENT, message, self._key(*loc), hint)
+        return nearest(name, [k for k in known if k not in given]) or name
+
+    def _missing(self, unit: Unit, needed: Iterable[str], where: Span) -> None:
+        spans = {param.name: param.span for param in unit.params}
+        for name in needed:
+            note = Note("the parameter is declared here", spans[name])
             message = f"unit '{unit.name}' needs '{name}'"
             self.findings.append(
                 Diagnostic(codes.MISSING_ARGUMENT, message, where, notes=(note,))
             )
-            args[name] = exact(1)
-        return {name: args[name] for name in known if name in args}
 
-    def _unused(self, params: Iterable[str], used: set[str]) -> None:
-        """Report them, unless other findings may be why (a misspelt name)."""
-        for name in params if not self.findings else ():
-            span = self._key("network", "params", name)
-            if name not in used and span.file == self.file:
+    def _unused(self) -> None:
+        """Report parameters that nothing reads, nor may be meant to read."""
+        names = self.spec.network.params
+        unsure = self.gaps.mentioned("network").union(
+            like(self.params.strange, names),
+            *(self.gaps.mentioned("units", u, "params") for u in self.spec.units),
+        )
+        used = self.params.used | meant(unsure - {ANY}, names)
+        used |= self._computed_from()
+        for name in names:
+            span = self._key(*_PARAMS, name)
+            excused = name in used or (ANY in unsure and self._given(name))
+            if not excused and span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
 
+    def _computed_from(self) -> set[str]:
+        """The parameters that may be meant where those below them are not known."""
+        found, above = set[str](), list[str]()
+        for name, value in self.spec.network.params.items():
+            names = {*value.names} if isinstance(value, Expr) else set[str]()
+            strange = like(names - self.spec.network.params.keys(), above)
+            found |= meant(
+                strange | self.gaps.places.get((*_PARAMS, name), set()), above
+            )
+            above.append(name)
+        return found
+
+    def _given(self, name: str) -> bool:
+        """Whether something gives the parameter a value of its own, and so wants it read.
+
+        `classes` says how many logits the network has, whatever reads it.
+        """
+        sets = [self.settings, *self.spec.networks.values()]
+        computed = isinstance(self.spec.network.params[name], Expr)
+        return computed or name == "classes" or any(name in each for each in sets)
+
     def _unused_units(self, graph: Graph) -> None:
-        """Report them, unless a stage may mean one of them by an unknown name."""
-        if any(finding.code is codes.UNKNOWN_UNIT for finding in self.findings):
-            return
+        """Report them, unless a stage may mean one of them by what is not known."""
         used = {slot.unit for stage in graph.stages for slot in stage}
+        used |= self.gaps.places.get(("units",), frozenset())
+        for stranger in self.strangers.values():
+            used |= meant(stranger.gaps.sources, graph.units)
         for name, unit in graph.units.items():
-            if name not in used and unit.span.file == self.file:
+            if name not in used | {SOMETHING} and unit.span.file == graph.file:
                 hint = "name it in a stage, or remove it: no file has it"
                 message = f"the unit '{name}' is never used"
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)

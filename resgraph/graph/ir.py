@@ -56,6 +56,22 @@ class Param:
 
 
 @dataclass(frozen=True)
+class UnitGaps:
+    """What of a unit is not known, where its spec has findings."""
+
+    stranger: bool = False
+    """It is not in the spec: a stage names it, or names nothing that can be understood."""
+    params: bool = False
+    """It may have other parameters."""
+    paths: bool = False
+    """It may have other paths."""
+    reads: frozenset[str] = frozenset()
+    """The names that may be meant where its ops and parameters are not known."""
+    sources: frozenset[str] = frozenset()
+    """The names that may be meant where it is not known what its paths start from."""
+
+
+@dataclass(frozen=True)
 class Unit:
     """A DAG from `x` to `out`, in reading order."""
 
@@ -64,6 +80,7 @@ class Unit:
     params: tuple[Param, ...]
     paths: tuple[Path, ...]
     span: Span
+    gaps: UnitGaps = UnitGaps()
 
     @cached_property
     def values(self) -> dict[str, str]:
@@ -97,12 +114,17 @@ class Unit:
 
 @dataclass(frozen=True)
 class Slot:
-    """A unit in a stage: its arguments, and how often it is repeated."""
+    """A unit in a stage: its arguments, and how often it is repeated.
+
+    Where the spec has findings, an argument that is not known is not there, and `endless`
+    says that the repeat is not known.
+    """
 
     unit: str
     args: Mapping[str, Fraction]
     repeat: int
     span: Span
+    endless: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,7 +200,9 @@ class Graph:
     """A network: what is emitted, trained and verified.
 
     `options` are those of the command line that made it, for the generated file's header;
-    `allow` is what its spec acknowledges.
+    `allow` is what its spec acknowledges. Where the spec has findings the graph is a draft:
+    it holds ops, units and arguments that are not known, `input` is empty where that is,
+    and it may lack shapes.
     """
 
     name: str

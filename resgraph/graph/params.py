@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -11,53 +11,86 @@ from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
 from resgraph.expr import Expr, ExprError, exact, show
 from resgraph.ops.fields import NumberField
 
-Setting = tuple[Fraction, Span | None]
-"""A parameter set from outside, and where (None: on the command line)."""
+Setting = tuple[Fraction | None, Span | None]
+"""A parameter set from outside (None: to what is not known), and where (None: on the
+command line)."""
 
 
 @dataclass
 class Params:
-    """Evaluated parameters, which remember how each came about, for the diagnostics."""
+    """Evaluated parameters, which remember how each came about, for the diagnostics.
+
+    The values of the `unknown` ones are not known; with `more` there may be other
+    parameters. What reads such a parameter has no value, and no finding. `used` has the
+    names that are read, and `strange` those among them that are no parameter's.
+    """
 
     written: Mapping[str, int | float | Expr]
     spans: Mapping[str, Span]
     settings: Mapping[str, Setting]
+    unknown: Set[str] = frozenset()
+    more: bool = False
     values: dict[str, Fraction] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
+    @property
+    def strange(self) -> set[str]:
+        return self.used - self.written.keys()
+
     def __post_init__(self) -> None:
         for name, value in self.written.items():
             if name in self.settings:
-                self.values[name] = self.settings[name][0]
+                number = self.settings[name][0]
+                if isinstance(value, Expr):
+                    self._readable(value, self.spans[name])
+                if number is not None:
+                    self.values[name] = number
+            elif name in self.unknown:
+                continue
             elif isinstance(value, Expr):
                 self._evaluate(name, value)
             else:
                 self.values[name] = exact(value)
 
     def _evaluate(self, name: str, value: Expr) -> None:
+        order = [*self.written]
+        late = [n for n in value.names if n in order[order.index(name) :]]
+        for other in late:
+            message = f"'{other}' has no value yet at this line"
+            needed = name in self._needed(other)
+            hint = "they need one another" if needed else f"write '{other}' above it"
+            self._report(codes.USED_BEFORE_DEFINITION, message, self.spans[name], hint)
+        if self._readable(value, self.spans[name]) and not late:
+            try:
+                self.values[name] = value.evaluate(self.values)
+            except ExprError as error:
+                self._report(codes.INVALID_NUMBER, str(error), self.spans[name])
+
+    def _needed(self, name: str) -> set[str]:
+        """The parameters behind one, itself among them where it is computed from itself."""
+        needed, pending = set[str](), [name]
+        while pending:
+            value = self.written.get(pending.pop())
+            fresh = {*value.names} - needed if isinstance(value, Expr) else set[str]()
+            needed |= fresh
+            pending += fresh
+        return needed
+
+    def _readable(self, value: Expr, span: Span) -> bool:
+        """Whether all that the expression reads has a value; what is no parameter is told."""
         self.used.update(value.names)
-        missing = [n for n in value.names if n not in self.written]
-        late = [n for n in value.names if n in self.written and n not in self.values]
-        if missing or late:
-            for other in missing:
-                hint = did_you_mean(other, self.written)
-                message = f"unknown parameter '{other}'"
-                self._report(codes.UNKNOWN_PARAMETER, message, name, hint)
-            for other in late:
-                hint = f"write '{other}' above it"
-                message = f"'{other}' has no value yet at this line"
-                self._report(codes.USED_BEFORE_DEFINITION, message, name, hint)
-            return
-        try:
-            self.values[name] = value.evaluate(self.values)
-        except ExprError as error:
-            self._report(codes.INVALID_NUMBER, str(error), name)
+        for name in value.names:
+            if name not in self.written and not self.more:
+                hint = did_you_mean(name, self.written)
+                message = f"unknown parameter '{name}'"
+                self._report(codes.UNKNOWN_PARAMETER, message, span, hint)
+        return all(name in self.values for name in value.names)
 
     def _report(
-        self, code: Code, message: str, name: str, hint: str | None = None
+        self, code: Code, message: str, span: Span, hint: str | None = None
     ) -> None:
-        self.findings.append(Diagnostic(code, message, self.spans[name], hint))
+        self.findings.append(Diagnostic(code, message, span, hint))
 
     def settle(
         self, value: int | float | Expr, kind: NumberField, span: Span, what: str
@@ -65,17 +98,8 @@ class Params:
         """`value` as a number of that kind, or None after a finding at its source."""
         if not isinstance(value, Expr):
             return exact(value)
-        self.used.update(value.names)
-        if any(n in self.written and n not in self.values for n in value.names):
+        if not self._readable(value, span):
             return None
-        for name in value.names:
-            if name not in self.values:
-                hint = did_you_mean(name, self.values)
-                message = f"unknown parameter '{name}'"
-                self.findings.append(
-                    Diagnostic(codes.UNKNOWN_PARAMETER, message, span, hint)
-                )
-                return None
         try:
             return exact(kind.settle(value, self.values))
         except ExprError as error:
@@ -112,7 +136,7 @@ class Params:
             name = pending.pop()
             written = self.written[name]
             if name in self.settings:
-                number, span = self.settings[name]
+                number, span = self.values[name], self.settings[name][1]
                 where = "set here" if span else "set on the command line"
                 notes.append(Note(f"{name} = {show(number)} is {where}", span))
             elif isinstance(written, Expr):

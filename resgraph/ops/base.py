@@ -108,6 +108,14 @@ class Op(BaseModel):
     """Weight layer, normalisation, activation, or none of them."""
     sums: ClassVar[bool] = False
     """Whether it adds its inputs up, as the addition of Eq. (1) does."""
+    multiplies: ClassVar[bool] = False
+    """Whether it multiplies its inputs, so that one may be a gate for another."""
+    squashes: ClassVar[bool] = False
+    """Whether its output is bounded, as that of a gate is."""
+    complements: ClassVar[bool] = False
+    """Whether it takes a gate to its complement."""
+    keeps: ClassVar[bool] = False
+    """Whether each input stands in the output as it is, beside the others."""
     commutes: ClassVar[bool] = False
     """Whether the order of its inputs does not matter."""
     on_shortcut: ClassVar[str] = ""
@@ -119,6 +127,9 @@ class Op(BaseModel):
     rereads: ClassVar[bool] = False
     """Whether training can let it read an activation anew for the gradient, computed once
     more from what stands before BN, where it alone reads it (`train/memory.py`)."""
+
+    known: ClassVar[bool] = True
+    """Whether it is all there; an op with findings is not (`resgraph.ops.unknown`)."""
 
     name: Name | None = Field(
         default=None, description="The layer's name in the state_dict."
@@ -139,17 +150,24 @@ class Op(BaseModel):
 
     def resolve(self, env: Mapping[str, Fraction]) -> Self:
         """A copy with every expression evaluated. Raises `OpError` naming the field."""
-        values: dict[str, int | float] = {}
-        for name, field in self.numbers().items():
-            value = getattr(self, name)
+        numbers, values = self.numbers(), dict[str, int | float]()
+        for name, value in self.attributes().items():
             if isinstance(value, Expr):
                 try:
-                    values[name] = field.settle(value, env)
+                    values[name] = numbers[name].settle(value, env)
                 except ExprError as error:
                     raise OpError(
                         codes.INVALID_NUMBER, str(error), field=name
                     ) from None
-        return self.model_copy(update=values) if values else self
+        return self.having(values) if values else self
+
+    def having(self, values: Mapping[str, int | float]) -> Self:
+        """A copy with these attributes."""
+        return self.model_copy(update=values)
+
+    def written(self) -> frozenset[str]:
+        """The attributes that the spec gives."""
+        return frozenset(self.model_fields_set)
 
     def attributes(self) -> dict[str, Any]:
         """What differs from the defaults, as it was written, without the layer's name."""
@@ -211,6 +229,10 @@ class Op(BaseModel):
         if self.role in (Role.ACTIVATION, Role.UNKNOWN):
             return True
         return self.role is not Role.WEIGHT and all(inputs)
+
+    def mixes(self, *inputs: Shape) -> bool:
+        """Whether, as a weight layer, it lets channels act on one another."""
+        return True
 
     def never_negative(self, *inputs: bool) -> bool:
         """Whether no element of the output is below zero, given which inputs have none."""

@@ -19,7 +19,7 @@ class Add(Op):
     """Sum of values of equal shapes: the addition of a residual unit, Eq. (1)."""
 
     kind: ClassVar[str] = "add"
-    also: ClassVar[tuple[str, ...]] = ("sum", "plus", "residual", "merge")
+    also: ClassVar[tuple[str, ...]] = ("sum", "plus")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "+"
@@ -68,6 +68,7 @@ class Mul(Op):
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "×"
+    multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
@@ -90,8 +91,8 @@ class Mul(Op):
         return " * ".join(f"({other})" for other in others)
 
     def activated(self, *inputs: bool) -> bool:
-        """A gate makes the product nonlinear, whatever it multiplies."""
-        return any(inputs)
+        """A product of several values is no linear map, whatever they are."""
+        return len(inputs) > 1 or all(inputs)
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
@@ -118,10 +119,11 @@ class Concat(Op):
     """Values behind one another along the channels."""
 
     kind: ClassVar[str] = "concat"
-    also: ClassVar[tuple[str, ...]] = ("cat", "concatenate", "stack")
+    also: ClassVar[tuple[str, ...]] = ("cat", "concatenate")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "||"
+    keeps: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         if any(isinstance(c, Expr) for c in channels):

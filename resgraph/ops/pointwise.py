@@ -18,7 +18,7 @@ class Relu(Op):
     """Rectifier: max(x, 0)."""
 
     kind: ClassVar[str] = "relu"
-    also: ClassVar[tuple[str, ...]] = ("rectifier", "activation")
+    also: ClassVar[tuple[str, ...]] = ("rectifier",)
     role: ClassVar[Role] = Role.ACTIVATION
     after_addition: ClassVar[str] = (
         "ReLU truncates where its input is negative: the paper sees it rarely at 164 "
@@ -56,8 +56,9 @@ class Sigmoid(Op):
     """Logistic function: 1 / (1 + exp(-x)); the gate of Fig. 2 c and d."""
 
     kind: ClassVar[str] = "sigmoid"
-    also: ClassVar[tuple[str, ...]] = ("gate", "logistic")
+    also: ClassVar[tuple[str, ...]] = ("logistic",)
     role: ClassVar[Role] = Role.ACTIVATION
+    squashes: ClassVar[bool] = True
 
     def slope(self, *others: str) -> str:
         return "g (1 - g), at most 1/4"
@@ -126,6 +127,7 @@ class OneMinus(Op):
     kind: ClassVar[str] = "one_minus"
     also: ClassVar[tuple[str, ...]] = ("complement", "1-x")
     role: ClassVar[Role] = Role.PLAIN
+    complements: ClassVar[bool] = True
 
     def label(self) -> str:
         return "1 − ·"
@@ -195,7 +197,7 @@ class Identity(Op):
     """The value itself: h(x) = x."""
 
     kind: ClassVar[str] = "identity"
-    also: ClassVar[tuple[str, ...]] = ("skip", "shortcut", "noop")
+    also: ClassVar[tuple[str, ...]] = ("noop",)
     role: ClassVar[Role] = Role.PLAIN
 
     def gain(self, *inputs: Shape) -> float | None:

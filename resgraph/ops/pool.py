@@ -84,7 +84,12 @@ class MaxPool(_Pool):
     """The largest of each window."""
 
     kind: ClassVar[str] = "max_pool"
-    also: ClassVar[tuple[str, ...]] = ("maxpool", "maxpool2d")
+    also: ClassVar[tuple[str, ...]] = (
+        "maxpool",
+        "maxpool2d",
+        "maxpooling",
+        "maxpooling2d",
+    )
     _torch: ClassVar[str] = "nn.MaxPool2d"
     _onnx: ClassVar[str] = "MaxPool"
 
@@ -100,7 +105,13 @@ class AvgPool(_Pool):
     """The mean of each window, the padding's zeros counted."""
 
     kind: ClassVar[str] = "avg_pool"
-    also: ClassVar[tuple[str, ...]] = ("avgpool", "avgpool2d", "averagepool")
+    also: ClassVar[tuple[str, ...]] = (
+        "avgpool",
+        "avgpool2d",
+        "averagepool",
+        "averagepooling",
+        "averagepooling2d",
+    )
     _torch: ClassVar[str] = "nn.AvgPool2d"
     _onnx: ClassVar[str] = "AveragePool"
     _onnx_attributes: ClassVar[dict[str, int]] = {"count_include_pad": 1}
@@ -118,10 +129,9 @@ class GlobalAvgPool(Op):
     kind: ClassVar[str] = "global_avg_pool"
     also: ClassVar[tuple[str, ...]] = (
         "gap",
-        "adaptiveavgpool",
-        "adaptiveavgpool2d",
         "globalaveragepool",
-        "globalpool",
+        "globalaveragepooling",
+        "globalaveragepooling2d",
     )
     role: ClassVar[Role] = Role.PLAIN
 

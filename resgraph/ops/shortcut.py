@@ -26,7 +26,7 @@ class OptionA(Op):
     """Option A of He et al., CVPR 2016: every stride-th pixel, then zero channels at the end."""
 
     kind: ClassVar[str] = "option_a"
-    also: ClassVar[tuple[str, ...]] = ("pad", "zeropad", "padshortcut", "subsample")
+    also: ClassVar[tuple[str, ...]] = ("padshortcut",)
     role: ClassVar[Role] = Role.PLAIN
     on_shortcut: ClassVar[str] = "a change of shape"
     helper: ClassVar[str] = '''\

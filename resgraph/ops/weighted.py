@@ -35,7 +35,7 @@ class Conv(Op):
     """2-d convolution; 'same' padding unless told, no bias unless told."""
 
     kind: ClassVar[str] = "conv"
-    also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "weight")
+    also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "convolution2d")
     role: ClassVar[Role] = Role.WEIGHT
     on_shortcut: ClassVar[str] = "a convolution, as in Fig. 2e"
     rereads: ClassVar[bool] = True
@@ -80,6 +80,10 @@ class Conv(Op):
 
     def slope(self, *others: str) -> str:
         return "the weight matrix W"
+
+    def mixes(self, *inputs: Shape) -> bool:
+        """Not where it is depthwise."""
+        return self.groups < inputs[0][0] or inputs[0][0] == 1
 
     def reach(self) -> Reach | None:
         padding = self._padding()
@@ -171,7 +175,6 @@ class Bn(Op):
         "batchnorm",
         "batchnorm2d",
         "batchnormalization",
-        "norm",
     )
     role: ClassVar[Role] = Role.NORM
     after_addition: ClassVar[str] = (

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resgraph.diagnostics import Diagnostic, broken
+from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph
 from resgraph.passes.names import check_names
-from resgraph.passes.output import check_output
 from resgraph.passes.shapes import infer_shapes
 from resgraph.passes.topology import check_topology
 
-SYMBOLIC_CHECKS = (check_names, check_topology)
+CHECKS = (check_names, check_topology)
 TRANSFORMS = (infer_shapes,)
-TYPED_CHECKS = (check_output,)
 
 
 def analyse(
@@ -21,17 +19,13 @@ def analyse(
 ) -> tuple[Graph, list[Diagnostic]]:
     """Run every pass: the graph, and all findings, the earlier ones among them.
 
-    A pass may find anything from a note to an error. Shapes are inferred only for a graph
-    without errors: theirs would follow from those.
+    A pass may find anything from a note to an error. None tells what follows from an
+    earlier finding: what that leaves unknown is unknown in the graph.
     """
     findings = [*earlier]
-    for check in SYMBOLIC_CHECKS:
+    for check in CHECKS:
         findings += check(graph)
     for transform in TRANSFORMS:
-        if broken(findings):
-            return graph, findings
         graph, found = transform(graph)
         findings += found
-    if not broken(findings):
-        findings += [finding for check in TYPED_CHECKS for finding in check(graph)]
     return graph, findings

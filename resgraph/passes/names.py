@@ -16,15 +16,22 @@ Named = tuple[str, str, Span | None]
 def check_names(graph: Graph) -> list[Diagnostic]:
     """Findings on names that collide, or that Python or the unit itself has taken."""
     findings = [*_clashes(_classes(graph)), *_clashes(_network_layers(graph))]
-    for unit in graph.units.values():
+    for unit in _declared(graph):
         findings += _unit(unit)
     return findings
 
 
+def _declared(graph: Graph) -> list[Unit]:
+    return [unit for unit in graph.units.values() if not unit.gaps.stranger]
+
+
 def _classes(graph: Graph) -> Iterator[Named]:
-    yield class_name(graph.name), f"the network '{graph.name}'", graph.span
-    for unit in graph.units.values():
-        yield class_name(unit.name), f"the unit '{unit.name}'", unit.span
+    """Of names that are refused there are findings already, and no classes."""
+    named = [(graph.name, f"the network '{graph.name}'", graph.span)]
+    named += [(u.name, f"the unit '{u.name}'", u.span) for u in _declared(graph)]
+    for name, what, span in named:
+        if refusal(name) is None:
+            yield class_name(name), what, span
     for name in sorted({helper_class(u) for u in used_units(graph)} - {""}):
         yield name, f"the class {name} of an op", None
 
@@ -64,13 +71,13 @@ def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
                 unit.span,
             ),
         )
-    if why := refusal(class_name(unit.name)):
+    if refusal(unit.name) is None and (why := refusal(class_name(unit.name))):
         yield why, (unit.name, f"the unit '{unit.name}'", unit.span)
     for path in unit.paths:
         named = (path.name, f"the path '{path.name}'", path.span)
         if path.name == INPUT:
             yield "x is the unit's input; give the path another name", named
-        elif (why := refusal(variable(path.name))) is not None:
+        elif refusal(path.name) is None and (why := refusal(variable(path.name))):
             yield why, named
     for param in unit.params:
         if param.name in (INPUT, "in_channels"):

@@ -2,149 +2,271 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise, product
+from typing import Any
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.graph import INPUT, Graph, Instance, Node, Run, Slot, Unit
+from resgraph.expr import Expr
+from resgraph.graph import INPUT, OUTPUT, Graph, Instance, Node, Run, Slot, Unit
 from resgraph.graph.text import slot_text
 from resgraph.ops import Op, OpError, Shape
+from resgraph.ops.unknown import doubted
+from resgraph.passes.output import check_output
+from resgraph.passes.sides import (
+    Shapes,
+    Side,
+    any_map,
+    anything,
+    common,
+    fewest,
+    known,
+    merged,
+    output,
+    same,
+)
 
 MAX_DISTINCT = 2_000
+MOST_COMBINATIONS = 64
 
 
 def infer_shapes(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
     """The graph with `stem_run`, `runs` and `head_run`, and a finding per op that does
     not fit its inputs.
 
-    With findings, units keep their expressions, shapes are the most plausible ones, and
-    some may be missing: all of them where a stage cannot be passed.
+    Of a draft, and after a finding, some shapes are not known: an instance then lacks them,
+    and nothing is told of what depends on them alone.
     """
     inference = _Inference(graph)
-    with suppress(_UnknownShapeError):
-        graph = inference.network()
-    return graph, inference.findings
+    return inference.network(), inference.findings
 
 
-class _UnknownShapeError(Exception):
-    """A shape that later ones depend on is unknown; its finding is recorded."""
+@dataclass(frozen=True)
+class _Typed:
+    """An instance, and the shapes that its output may have."""
+
+    instance: Instance
+    output: Shapes
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What an op reads: its name and place, and the shapes that it may have."""
+
+    name: str
+    span: Span | None
+    shapes: Shapes
 
 
 @dataclass
 class _Inference:
     graph: Graph
     findings: list[Diagnostic] = field(default_factory=list)
-    blamed: set[Span] = field(default_factory=set)
-    known: dict[tuple[str, tuple[Fraction, ...], Shape], Instance] = field(
-        default_factory=dict
-    )
+    blamed: set[tuple[Any, ...]] = field(default_factory=set)
+    failed: set[Span] = field(default_factory=set)
+    typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
 
     def network(self) -> Graph:
         graph = self.graph
-        stem = self._instance(graph.stem, {}, graph.input, None)
-        shape, stages = stem.output, []
+        shapes: Shapes = (graph.input or any_map(),)
+        stem = self._instance(graph.stem, {}, shapes, None)
+        shapes, stages = stem.output, []
         for number, stage in enumerate(graph.stages, 1):
             runs: list[Run] = []
             for slot in stage:
                 note = Note(f"in stage {number}: {slot_text(slot)}", slot.span)
-                runs += self._runs(slot, shape, note)
-                shape = runs[-1].instances[-1].output
+                more, shapes = self._runs(slot, shapes, note)
+                runs += more
             stages.append(tuple(runs))
-        head = self._instance(graph.head, {}, shape, None)
-        return replace(graph, stem_run=stem, runs=tuple(stages), head_run=head)
+        head = self._instance(graph.head, {}, shapes, None)
+        self.findings += check_output(graph, head.output)
+        return replace(
+            graph,
+            stem_run=stem.instance,
+            runs=tuple(stages),
+            head_run=head.instance,
+        )
 
-    def _runs(self, slot: Slot, shape: Shape, note: Note) -> list[Run]:
+    def _runs(self, slot: Slot, shapes: Shapes, note: Note) -> tuple[list[Run], Shapes]:
         """One run where the shape is kept; else instance by instance until it is."""
         changing: list[Instance] = []
         unit = self.graph.units[slot.unit]
         while len(changing) < slot.repeat:
-            instance = self._instance(unit, slot.args, shape, note)
-            shape = instance.output
-            if shape == instance.input:
+            given = shapes
+            typed = self._instance(unit, slot.args, given, note)
+            shapes = typed.output
+            kept, lost = same(given, shapes), len(given) > 1 < len(shapes)
+            if kept or lost or slot.endless:
                 left = slot.repeat - len(changing)
-                return [*_grouped(slot, changing), Run(slot, (instance,), left)]
-            changing.append(instance)
+                run = Run(slot, (typed.instance,), left)
+                return [*_grouped(slot, changing), run], shapes if kept else anything()
+            changing.append(typed.instance)
             if len(changing) > MAX_DISTINCT:
                 message = f"more than {MAX_DISTINCT} units that each change the shape"
                 self.findings.append(Diagnostic(codes.TOO_LARGE, message, slot.span))
-                raise _UnknownShapeError
-        return _grouped(slot, changing)
+                return [Run(slot, tuple(changing[:1]), 1)], anything()
+        return _grouped(slot, changing), shapes
 
     def _instance(
-        self, unit: Unit, args: Mapping[str, Fraction], shape: Shape, note: Note | None
-    ) -> Instance:
-        key = (unit.name, tuple(args.values()), shape)
-        if key not in self.known:
-            self.known[key] = self._typed(unit, args, shape, note)
-        return self.known[key]
-
-    def _typed(
-        self, unit: Unit, args: Mapping[str, Fraction], shape: Shape, note: Note | None
-    ) -> Instance:
-        shapes: dict[str, Shape] = {INPUT: shape}
-        ops: dict[str, Op] = {}
-        for _, node, inputs in unit.steps():
-            if any(i not in shapes for i in inputs):
-                continue
-            given = [shapes[i] for i in inputs]
-            try:
-                ops[node.name] = node.op.resolve(args)
-                shapes[node.name] = ops[node.name].shape(*given)
-            except OpError as error:
-                self._blame(
-                    error, unit, node, dict(zip(inputs, given, strict=True)), note
-                )
-                if len(inputs) > 1:
-                    shapes[node.name] = max(given, key=len)
-        if unit.output not in shapes:
-            raise _UnknownShapeError
-        resolved = unit if self.findings else _with_ops(unit, ops)
-        return Instance(resolved, args, shapes)
-
-    def _blame(
         self,
-        error: OpError,
         unit: Unit,
-        node: Node,
-        given: Mapping[str, Shape],
+        args: Mapping[str, Fraction],
+        shapes: Shapes,
         note: Note | None,
-    ) -> None:
-        """A finding at the op, the first time that it fails, with where its inputs are from."""
-        if node.span in self.blamed:
-            return
-        self.blamed.add(node.span)
-        names = {value: path for path, value in unit.values.items()}
-        spans = {n.name: n.span for _, n, _ in unit.steps()}
-        origins = [
-            Note(f"{names.get(value, value)} is {list(shape)}, from here", spans[value])
-            if value in spans
-            else Note(f"{value}, the input of '{unit.name}', is {list(shape)}")
-            for value, shape in given.items()
-            if len(given) > 1
+    ) -> _Typed:
+        key = (id(unit), *args.items(), *map(fewest, shapes))
+        if key not in self.typed:
+            self.typed[key] = self._infer(unit, args, shapes, note)
+        return self.typed[key]
+
+    def _infer(
+        self,
+        unit: Unit,
+        args: Mapping[str, Fraction],
+        shapes: Shapes,
+        note: Note | None,
+    ) -> _Typed:
+        inside = _Inside(self, unit, args, note)
+        values = {INPUT: _Value(INPUT, None, shapes)}
+        paths = []
+        for path in unit.paths:
+            given = [values.get(s) or _Value(s, None, anything()) for s in path.sources]
+            nodes = []
+            for node in path.nodes:
+                resolved = inside.resolved(node)
+                found = inside.output(resolved, given)
+                whole = resolved.op.known and not inside.unread(node.op)
+                nodes.append(resolved if whole else node)
+                given = [_Value(path.name, node.span, found)]
+            values.setdefault(path.name, given[0])
+            paths.append(replace(path, nodes=tuple(nodes)))
+        unit = replace(unit, paths=tuple(paths))
+        instance = Instance(unit, args, inside.known(shapes))
+        if unit.paths:
+            shapes = values[OUTPUT].shapes if OUTPUT in values else anything()
+        return _Typed(instance, shapes)
+
+
+@dataclass
+class _Inside:
+    """The inference of one unit at given arguments."""
+
+    inference: _Inference
+    unit: Unit
+    args: Mapping[str, Fraction]
+    note: Note | None
+    shapes: dict[str, Shapes] = field(default_factory=dict)
+
+    def known(self, given: Shapes) -> dict[str, Shape]:
+        """The shapes that are known, by value."""
+        found = {INPUT: given} | self.shapes
+        return {name: shape for name, s in found.items() if (shape := known(s))}
+
+    def resolved(self, node: Node) -> Node:
+        """The node with plain numbers; an unknown op, after findings, where some are wrong.
+
+        A number that is computed from what has no value here is any number.
+        """
+        op = node.op.having({name: Side(object()) for name in self.unread(node.op)})
+        while True:
+            try:
+                return replace(node, op=op.resolve(self.args))
+            except OpError as error:
+                self._blame(error, node, ())
+                op = doubted(op, [str(error.field)])
+
+    def unread(self, op: Op) -> list[str]:
+        """The attributes that read what has no value here."""
+        return [
+            name
+            for name, value in op.attributes().items()
+            if isinstance(value, Expr) and not self.args.keys() >= {*value.names}
         ]
+
+    def output(self, node: Node, given: Sequence[_Value]) -> Shapes:
+        """The shapes that the node's value may have; a finding where there can be none."""
+        found = self._output(node, given)
+        self.shapes.setdefault(node.name, found)
+        return found
+
+    def _output(self, node: Node, given: Sequence[_Value]) -> Shapes:
+        low, high = node.op.inputs
+        fits = low <= len(given) and (high is None or len(given) <= high)
+        if not node.op.known or not fits:
+            return anything()
+        several = product(*(value.shapes for value in given))
+        errors: list[tuple[OpError, tuple[Shape, ...]]] = []
+        found: list[Shape] = []
+        for inputs in islice(several, MOST_COMBINATIONS):
+            try:
+                found += output(node.op, inputs)
+            except OpError as error:
+                errors.append((error, inputs))
+        if found:
+            failed = node.span in self.inference.failed  # elsewhere
+            return anything() if failed else merged(found)
+        self._blame_all(node, given, *errors[0])
+        return (
+            common([value.shapes for value in given]) if len(given) > 1 else anything()
+        )
+
+    def _blame_all(
+        self,
+        node: Node,
+        given: Sequence[_Value],
+        error: OpError,
+        inputs: tuple[Shape, ...],
+    ) -> None:
+        """A finding, and one more for each other attribute that does not fit either."""
+        op = node.op
+        while True:
+            notes = [
+                self._origin(v, shape) for v, shape in zip(given, inputs, strict=True)
+            ]
+            self._blame(error, node, notes if len(given) > 1 else ())
+            default = type(op).model_fields[error.field or "name"].default
+            if not error.field or type(op).model_fields[error.field].is_required():
+                return
+            op = op.model_copy(update={error.field: default})
+            try:
+                op.shape(*inputs)
+            except OpError as another:
+                error = another
+            else:
+                return
+
+    def _origin(self, value: _Value, shape: Shape) -> Note:
+        if value.span is not None:
+            return Note(f"{value.name} is {list(shape)}, from here", value.span)
+        what = (
+            f"{value.name}, the input of '{self.unit.name}',"
+            if value.name == INPUT
+            else value.name
+        )
+        return Note(f"{what} is {list(shape)}")
+
+    def _blame(self, error: OpError, node: Node, origins: Sequence[Note]) -> None:
+        """A finding at the op, the first time that it fails in this way."""
+        self.inference.failed.add(node.span)
+        key = (node.span, error.code, error.field)
+        if key in self.inference.blamed:
+            return
+        self.inference.blamed.add(key)
         span = node.fields.get(error.field or "", node.span)
-        notes = (*origins, *([note] if note else []))
-        self.findings.append(
+        notes = (*origins, *([self.note] if self.note else []))
+        self.inference.findings.append(
             Diagnostic(error.code, error.message, span, error.hint, notes)
         )
 
 
-def _with_ops(unit: Unit, ops: Mapping[str, Op]) -> Unit:
-    paths = tuple(
-        replace(path, nodes=tuple(replace(n, op=ops[n.name]) for n in path.nodes))
-        for path in unit.paths
-    )
-    return replace(unit, paths=paths)
-
-
 def _grouped(slot: Slot, instances: list[Instance]) -> list[Run]:
     """Instances whose input channels grow by one constant step as one run, else each its own."""
-    channels = [instance.input[0] for instance in instances]
+    channels = [i.input[0] for i in instances if INPUT in i.shapes]
     steps = {b - a for a, b in pairwise(channels)}
-    if len(instances) > 2 and len(steps) == 1 and 0 not in steps:
+    grow = len(channels) == len(instances) and len(steps) == 1 and 0 not in steps
+    if len(instances) > 2 and grow:
         return [Run(slot, tuple(instances), len(instances))]
     return [Run(slot, (instance,), 1) for instance in instances]

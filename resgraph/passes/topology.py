@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic, did_you_mean
+from resgraph.diagnostics import ANY, Diagnostic, did_you_mean, like, meant
 from resgraph.expr import Expr
 from resgraph.graph import (
     INPUT,
     OUTPUT,
     Graph,
     Node,
+    Param,
     Path,
     Unit,
-    unit_graph,
 )
+from resgraph.names import SOMETHING
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def check_topology(graph: Graph) -> list[Diagnostic]:
@@ -26,25 +31,25 @@ def check_topology(graph: Graph) -> list[Diagnostic]:
 
 def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
     yield from _arities(unit)
-    if unit.name not in graph.units:
+    if unit.name not in graph.units or unit.gaps.stranger:
         return
-    yield from _parameters(unit)
-    if OUTPUT not in unit.values:
+    yield from _parameters(unit, graph)
+    if OUTPUT not in unit.values and not unit.gaps.paths:
         yield Diagnostic(
             codes.MISSING_OUTPUT,
             f"the unit '{unit.name}' has no path 'out'",
             unit.span,
             "out: {from: [x, F], ops: [add]} returns x + F(x)",
         )
-        return
     if _plainly_sound(unit):
         return
-    unknown = list(_unknown(unit))
-    yield from unknown
-    cycle = list(_cycles(unit))
-    yield from cycle or _late(unit)
-    if not unknown:
-        yield from _unreachable(unit)
+    if not unit.gaps.paths:
+        yield from _unknown(unit)
+    knots = _knots(unit)
+    yield from _cycles(unit, knots)
+    yield from _late(unit, knots)
+    if OUTPUT in unit.values:
+        yield from _unreachable(unit, knots)
 
 
 def _arities(unit: Unit) -> Iterator[Diagnostic]:
@@ -65,8 +70,8 @@ def _arity(node: Node, wanted: str, got: int, hint: str | None) -> Diagnostic:
     return Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span, hint)
 
 
-def _parameters(unit: Unit) -> Iterator[Diagnostic]:
-    """Expressions that read unknown parameters; if there are none, parameters not read."""
+def _parameters(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
+    """Expressions that read unknown parameters, and parameters that nothing reads."""
     known = [param.name for param in unit.params]
     used: set[str] = set()
     for _, node, _ in unit.steps():
@@ -74,7 +79,7 @@ def _parameters(unit: Unit) -> Iterator[Diagnostic]:
             names = value.names if isinstance(value, Expr) else ()
             used.update(names)
             for name in names:
-                if name not in known:
+                if name not in known and not unit.gaps.params:
                     declare = f"declare it: params: [{name}], and give it in the stages"
                     yield Diagnostic(
                         codes.UNKNOWN_PARAMETER,
@@ -82,10 +87,21 @@ def _parameters(unit: Unit) -> Iterator[Diagnostic]:
                         node.fields[attribute],
                         did_you_mean(name, known) or declare,
                     )
+    unsure = unit.gaps.reads | like(used.difference(known), known)
+    used |= meant(unsure - {ANY}, known)
     for param in unit.params:
-        if param.name not in used and used <= {*known}:
+        if param.name not in used and not (
+            ANY in unsure and _given(param, unit, graph)
+        ):
             message = f"the parameter '{param.name}' is never used"
             yield Diagnostic(codes.UNUSED_PARAMETER, message, param.span, "remove it")
+
+
+def _given(param: Param, unit: Unit, graph: Graph) -> bool:
+    """Whether a stage gives the parameter a value of its own, and so wants it read."""
+    slots = [slot for stage in graph.stages for slot in stage if slot.unit == unit.name]
+    own = any(slot.args.get(param.name) != param.default for slot in slots)
+    return own or param.default is None or not slots
 
 
 def _plainly_sound(unit: Unit) -> bool:
@@ -106,7 +122,7 @@ def _plainly_sound(unit: Unit) -> bool:
 def _unknown(unit: Unit) -> Iterator[Diagnostic]:
     for path in unit.paths:
         for source, span in zip(path.sources, path.source_spans, strict=True):
-            if source not in unit.values:
+            if source not in (*unit.values, SOMETHING):
                 known = [name for name in unit.values if name != path.name]
                 yield Diagnostic(
                     codes.UNKNOWN_VALUE,
@@ -116,21 +132,37 @@ def _unknown(unit: Unit) -> Iterator[Diagnostic]:
                 )
 
 
-def _cycles(unit: Unit) -> Iterator[Diagnostic]:
+Knots = dict[str, frozenset[str]]
+"""By path, the paths that it needs and that need it, itself among them; of a circle."""
+
+
+def _knots(unit: Unit) -> Knots:
+    import networkx as nx
+
+    knots: Knots = {}
+    for knot in nx.strongly_connected_components(_needs(unit)):
+        if len(knot) > 1 or any(
+            p.name in knot and p.name in p.sources for p in unit.paths
+        ):
+            knots |= dict.fromkeys(knot, frozenset(knot))
+    return knots
+
+
+def _needs(unit: Unit) -> nx.DiGraph[str]:
+    """The paths, with an edge to each from those that it starts from."""
+    import networkx as nx
+
+    return nx.DiGraph((s, p.name) for p in unit.paths for s in p.sources if s != INPUT)
+
+
+def _cycles(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
     """One finding per knot of paths that need one another."""
     import networkx as nx
 
-    paths: nx.DiGraph[str] = nx.DiGraph()
-    paths.add_edges_from(
-        (s, p.name) for p in unit.paths for s in p.sources if s != INPUT
-    )
     spans = {path.name: path.span for path in unit.paths}
-    for knot in nx.strongly_connected_components(paths):
-        inside = paths.subgraph(knot)
-        if inside.number_of_edges() == 0:
-            continue
+    for knot in dict.fromkeys(knots.values()):
         first = next(name for name in spans if name in knot)
-        edges = nx.find_cycle(inside, first)
+        edges = nx.find_cycle(_needs(unit).subgraph(knot), first)
         route = " -> ".join([edges[0][0], *(edge[1] for edge in edges)])
         yield Diagnostic(
             codes.CIRCULAR_PATHS,
@@ -140,12 +172,13 @@ def _cycles(unit: Unit) -> Iterator[Diagnostic]:
         )
 
 
-def _late(unit: Unit) -> Iterator[Diagnostic]:
-    """Paths that start from one written below them."""
+def _late(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
+    """Paths that start from one written below them, and not because of a circle."""
     done = {INPUT}
     for path in unit.paths:
         for source, span in zip(path.sources, path.source_spans, strict=True):
-            if source in unit.values and source not in done:
+            circular = source in knots.get(path.name, ())
+            if source in unit.values and source not in done and not circular:
                 yield Diagnostic(
                     codes.USED_BEFORE_DEFINITION,
                     f"the path '{path.name}' starts from '{source}', which comes later",
@@ -155,15 +188,25 @@ def _late(unit: Unit) -> Iterator[Diagnostic]:
         done.add(path.name)
 
 
-def _unreachable(unit: Unit) -> Iterator[Diagnostic]:
-    """Paths whose value never reaches `out`."""
-    import networkx as nx
+def _unreachable(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
+    """Paths whose value never reaches `out`, nor may be meant to.
 
-    graph = unit_graph(unit)
-    needed = nx.ancestors(graph, unit.output) | {unit.output}
-    for path in unit.paths:
-        if not any(node.name in needed for node in path.nodes):
-            yield _dead(path)
+    A path of a circle must start from another value, which may be any.
+    """
+    paths = {path.name: path for path in unit.paths}
+    pending = [OUTPUT, *meant(unit.gaps.sources, paths)]
+    needed = set[str]()
+    while pending:
+        name = pending.pop()
+        if name in paths and name not in needed:
+            needed.add(name)
+            if name in knots:
+                return
+            sources = {*paths[name].sources} - {INPUT, SOMETHING}
+            others = [n for n in paths if n != name]
+            pending += sources & paths.keys()
+            pending += meant(like(sources - paths.keys(), others), others)
+    yield from (_dead(path) for path in unit.paths if path.name not in needed)
 
 
 def _dead(path: Path) -> Diagnostic:

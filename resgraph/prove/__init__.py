@@ -22,7 +22,7 @@ def prove(graph: Graph) -> list[Finding]:
     """
     found = sites(graph)
     return [
-        *identity_path(found),
+        *identity_path(graph, found),
         *gradient(found),
         *receptive_field(graph, found),
         *depth(graph, found),

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from resgraph.graph import Node, Unit
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
-from resgraph.prove.identity import breaks, span_of_y
-from resgraph.prove.parts import Parts, is_identity, passed_by_all
+from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
+from resgraph.prove.parts import Parts, is_identity, passed_by_all, stacking
 from resgraph.prove.sites import Site, grouped, places, segments, units
 
 _LONGEST = 40
@@ -28,8 +28,11 @@ def gradient(found: Sequence[Site]) -> Iterator[Finding]:
     rest = [site for site in found if site.start not in kept]
     yield from _holds(carrying, total)
     said: set[str] = set()
-    for (_, factors), group in grouped(rest, _factors):
-        yield _replaced(group, factors, total, said)
+    for (_, factors, _), group in grouped(rest, _factors):
+        if group[0].parts is None:
+            yield _no_sum(group, total)
+        else:
+            yield _replaced(group, group[0].parts, factors, total, said)
     yield from _constants(found)
     yield from _passed_by_all(found, total)
 
@@ -46,15 +49,17 @@ def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
         yield Finding(Level.HOLDS, Topic.GRADIENT, message, span, where)
 
 
-def _factors(site: Site) -> tuple[str, tuple[str, ...]]:
-    """The unit, and what its shortcut multiplies a gradient by, node by node."""
+def _factors(site: Site) -> tuple[str, tuple[str, ...], Obstacle | None]:
+    """The unit, what its shortcut multiplies a gradient by, node by node, and why."""
     name, parts = site.instance.unit.name, site.parts
     if parts is None:
-        return name, ()
+        stack = stacking(site.instance)
+        return name, (stack.name,) if stack else (), Obstacle.NO_SUM
     span = breaks(parts)[0][0].span
     slopes = [_slope(node, parts, site.instance.unit) for node, _ in breaks(parts)]
     nodes = [at(node, span) for node, _ in breaks(parts)]
-    return name, tuple(f"{s} at {n}" for s, n in zip(slopes, nodes, strict=True))
+    factors = tuple(f"{s} at {n}" for s, n in zip(slopes, nodes, strict=True))
+    return name, factors, obstacle(site)
 
 
 def _slope(node: Node, parts: Parts, unit: Unit) -> str:
@@ -73,32 +78,41 @@ def _called(value: str, unit: Unit) -> str:
     return formulas.get(value) or paths.get(value, value)
 
 
+def _no_sum(group: Sequence[Site], total: int) -> Finding:
+    """What the gradient is where there is no addition."""
+    what = ": the gradient is a product of the units' own derivatives"
+    if (stack := stacking(group[0].instance)) is not None:
+        what = (
+            f"; and yet dE/dx_l has the gradient of x's channels at {stack.name} as a term, "
+            "whole, whatever the weights are"
+        )
+    message = f"{places(group, total)}: no addition, so no 1 as in Eq. (5){what}"
+    where = tuple(stretch[0].unit() for stretch in segments(group))
+    return Finding(Level.FACT, Topic.GRADIENT, message, span_of_y(group[0]), where)
+
+
 def _replaced(
-    group: Sequence[Site], factors: Sequence[str], total: int, said: set[str]
+    group: Sequence[Site],
+    parts: Parts,
+    factors: Sequence[str],
+    total: int,
+    said: set[str],
 ) -> Finding:
     """What units without an identity path put in the place of the 1.
 
     `said` holds the remarks that earlier findings made, and need not be made again.
     """
-    site = group[0]
-    stretches = segments(group)
-    if site.parts is None:
-        message = (
-            f"{places(group, total)}: no addition, so no 1 as in Eq. (5): the gradient "
-            "is a product of the units' own derivatives"
-        )
-        where = tuple(stretch[0].unit() for stretch in stretches)
-        span = span_of_y(site)
-        return Finding(Level.BROKEN, Topic.GRADIENT, message, span, where)
-    broken = breaks(site.parts)
+    stretches, broken = segments(group), breaks(parts)
     several = max(map(units, stretches)) > 1
     product = ", multiplied over the units" if several else ""
     message = (
         f"{places(group, total)}: in place of the 1 of Eq. (5) stands{product}: "
-        f"{' times '.join(factors[:LISTED])}{_remarks(site.parts, said)}"
+        f"{' times '.join(factors[:LISTED])}{_remarks(parts, said)}"
     )
     where = tuple(s[0].path(node) for s in stretches for node, _ in broken)
-    return Finding(Level.BROKEN, Topic.GRADIENT, message, broken[0][0].span, where)
+    must = obstacle(group[0]) is Obstacle.SHAPE
+    level = Level.FACT if must else Level.BROKEN
+    return Finding(level, Topic.GRADIENT, message, broken[0][0].span, where)
 
 
 def _remarks(parts: Parts, said: set[str]) -> str:

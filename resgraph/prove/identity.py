@@ -1,29 +1,64 @@
-"""The identity path: where x_L = x_l + sum of F, Eq. (4), and what breaks it elsewhere."""
+"""The identity path: where x_L = x_l + sum of F, Eq. (4), and what stands in its way elsewhere."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from enum import Enum
 
 from resgraph.diagnostics import Span
-from resgraph.graph import INPUT, Node
+from resgraph.graph import INPUT, Graph, Node
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
 from resgraph.prove.flow import STRANGER, follow
-from resgraph.prove.parts import Parts, is_identity
+from resgraph.prove.parts import Parts, is_identity, stacking
 from resgraph.prove.sites import Site, grouped, places, segments, units
 
 Breaks = tuple[tuple[Node, str], ...]
 """Nodes that break the identity path, each with what it is to the unit."""
 
 
-def identity_path(found: Sequence[Site]) -> Iterator[Finding]:
-    """Findings on the identity path: stage by stage, where it holds, what breaks it."""
+class Obstacle(Enum):
+    """Why a unit has no identity path, of one unit and of several."""
+
+    SHAPE = (
+        "changes the shape and must break it",
+        "change the shape and must break it",
+    )
+    """x is no term of a sum of another shape. h, and what comes before the split, must
+    change it; that f is the identity, it could be."""
+    NO_SUM = ("has no addition", "have no addition")
+    CHOICE = ("breaks it", "break it")
+
+    def told(self, count: int) -> str:
+        """In a sentence, of so many units."""
+        return self.value[count != 1]
+
+
+def identity_path(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
+    """Findings on the identity path: how far it leads, where it holds, what is elsewhere."""
     total = units(found)
-    carrying = [site for site in found if is_identity(site.instance)]
-    kept = {site.start for site in carrying}
-    yield from _stages(found, kept)
-    yield from _holds(carrying, total)
-    yield from _growing(carrying, total)
-    yield from _broken([site for site in found if site.start not in kept], total)
+    others = [site for site in found if not is_identity(site.instance)]
+    if found:
+        yield _summary(graph, others, total)
+    yield from _holds(found, total)
+    yield from growing(found)
+    if any(site.parts for site in found):
+        yield from _stages(found)
+    yield from _elsewhere(others, total)
+
+
+def obstacle(site: Site) -> Obstacle | None:
+    """Why the site's units have no identity path; None where they have one."""
+    if is_identity(site.instance):
+        return None
+    if site.parts is None:
+        return Obstacle.NO_SUM
+    must = site.parts.is_identity_f and _changes_shape(site)
+    return Obstacle.SHAPE if must else Obstacle.CHOICE
+
+
+def _changes_shape(site: Site) -> bool:
+    return site.instance.input != site.instance.output
 
 
 def breaks(parts: Parts) -> Breaks:
@@ -43,29 +78,60 @@ def span_of_y(site: Site) -> Span:
     return site.instance.unit.paths[-1].nodes[-1].span
 
 
-def _stages(found: Sequence[Site], kept: set[int]) -> Iterator[Finding]:
+def _summary(graph: Graph, others: Sequence[Site], total: int) -> Finding:
+    """In how many units there is an identity path, and what the others are."""
+    counts, kept = _obstacles(others), total - units(others)
+    why = "; ".join(f"{n} {each.told(n)}" for each, n in counts.items())
+    if not others:
+        message = f"an identity path through every unit, {total} of {total}"
+    elif kept:
+        message = f"an identity path through {kept} of {total} units; {why}"
+    elif len(counts) == 1 and total > 1:
+        message = f"no unit has an identity path: all {why}"
+    else:
+        message = f"no unit has an identity path: {why}"
+    level = Level.HOLDS if kept else _level(counts)
+    return Finding(level, Topic.IDENTITY, message, graph.span)
+
+
+def _obstacles(sites: Sequence[Site]) -> Counter[Obstacle]:
+    """How many units meet each obstacle, in the order of the obstacles."""
+    counts = Counter[Obstacle]()
+    for each in Obstacle:
+        counts[each] += units(site for site in sites if obstacle(site) is each)
+    return +counts
+
+
+def _level(counts: Counter[Obstacle]) -> Level:
+    """Broken is what could be otherwise."""
+    return Level.BROKEN if Obstacle.CHOICE in counts else Level.FACT
+
+
+def _stages(found: Sequence[Site]) -> Iterator[Finding]:
     """Whether an identity path leads from each stage's entry to its exit."""
-    verdicts: dict[tuple[int, int], list[Site]] = {}
+    verdicts: dict[tuple[Level, str], list[Site]] = {}
     for _, stage in grouped(found, lambda site: site.stage):
-        bad = units(site for site in stage if site.start not in kept)
-        verdicts.setdefault((bad, units(stage)), []).append(stage[0])
-    for (bad, count), firsts in verdicts.items():
+        verdicts.setdefault(_verdict(stage), []).append(stage[0])
+    for (level, message), firsts in verdicts.items():
         where = tuple(f"stage{site.stage}" for site in firsts)
-        names = listing(where)
-        span = firsts[0].slot.span
-        if bad:
-            message = (
-                f"{names}: no identity path from entry to exit: {bad} of {count} "
-                f"unit{'s' * (count != 1)} break{'s' * (bad == 1)} it"
-            )
-            yield Finding(Level.BROKEN, Topic.IDENTITY, message, span, where)
-        else:
-            message = f"{names}: an identity path from entry to exit"
-            yield Finding(Level.HOLDS, Topic.IDENTITY, message, span, where)
+        told = f"{listing(where)}: {message}"
+        yield Finding(level, Topic.IDENTITY, told, firsts[0].slot.span, where)
 
 
-def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
+def _verdict(stage: Sequence[Site]) -> tuple[Level, str]:
+    counts, count = _obstacles(stage), units(stage)
+    if not counts:
+        return Level.HOLDS, "an identity path from entry to exit"
+    why = "; ".join(
+        f"{n} of {count} unit{'s' * (count != 1)} {each.told(n)}"
+        for each, n in counts.items()
+    )
+    return _level(counts), f"no identity path from entry to exit: {why}"
+
+
+def _holds(found: Sequence[Site], total: int) -> Iterator[Finding]:
     """Eq. (4), over every stretch of units that pass x on."""
+    carrying = [site for site in found if is_identity(site.instance)]
     alike: dict[tuple[str, ...], list[tuple[Site, ...]]] = {}
     for stretch in segments(carrying):
         names = dict.fromkeys(site.instance.unit.name for site in stretch)
@@ -81,8 +147,9 @@ def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
         yield Finding(Level.HOLDS, Topic.IDENTITY, message, span, where)
 
 
-def _growing(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
+def growing(found: Sequence[Site]) -> Iterator[Finding]:
     """Where F is never negative, so that the identity path's signal can only grow."""
+    carrying, total = [s for s in found if is_identity(s.instance)], units(found)
     for (_, value), chosen in grouped(carrying, _never_negative):
         if not value:
             continue
@@ -101,40 +168,46 @@ def _never_negative(site: Site) -> tuple[str, str]:
     name = site.instance.unit.name
     if site.parts is None:
         return name, ""
-    states = follow(site.instance, site.parts, STRANGER)
+    states = follow(site.instance, site.parts, STRANGER).values
     added = [value for beside in site.parts.beside.values() for value in beside]
     if not all(states[value].never_negative for value in added):
         return name, ""
     return name, next((v for v in reversed(added) if v != INPUT), "")
 
 
-def _broken(chosen: Sequence[Site], total: int) -> Iterator[Finding]:
-    """What breaks the identity path, once for each way of breaking it."""
-    for _, group in grouped(chosen, _way):
+def _elsewhere(others: Sequence[Site], total: int) -> Iterator[Finding]:
+    """What stands in the way of the identity path, once for each way of standing there."""
+    for _, group in grouped(others, _way):
         site = group[0]
         if site.parts is None:
             yield _no_addition(group, total)
             continue
         found = breaks(site.parts)
         span = found[0][0].span
-        message = f"{places(group, total)}: no identity path: {_named(found, span)}"
+        why, level = "no identity path", Level.BROKEN
+        if obstacle(site) is Obstacle.SHAPE:
+            why, level = "the shape changes, so x cannot pass as it is", Level.FACT
+        message = f"{places(group, total)}: {why}: {_named(found, site)}"
         stretches = segments(group)
         where = tuple(s[0].path(node) for s in stretches for node, _ in found)
-        yield Finding(Level.BROKEN, Topic.IDENTITY, message, span, where)
+        yield Finding(level, Topic.IDENTITY, message, span, where)
 
 
-def _named(found: Breaks, span: Span) -> str:
+def _named(found: Breaks, site: Site) -> str:
     """`a_bn, a_relu (27:30) before the split; h_conv (28:26) on h`."""
     stands: dict[str, list[str]] = {}
+    partly = obstacle(site) is Obstacle.CHOICE and _changes_shape(site)
     for node, where in found:
-        stands.setdefault(where, []).append(at(node, span))
+        must = partly and where == "on h"
+        place = f"{where}, where the shape changes" if must else where
+        stands.setdefault(place, []).append(at(node, found[0][0].span))
     return "; ".join(f"{listing(names)} {where}" for where, names in stands.items())
 
 
-def _way(site: Site) -> tuple[str, tuple[str, ...]]:
+def _way(site: Site) -> tuple[str, Obstacle | None, tuple[str, ...]]:
     """The unit, and the nodes of it that break the path: these may depend on shapes."""
     found = breaks(site.parts) if site.parts else ()
-    return site.instance.unit.name, tuple(node.name for node, _ in found)
+    return site.instance.unit.name, obstacle(site), tuple(n.name for n, _ in found)
 
 
 def _no_addition(group: Sequence[Site], total: int) -> Finding:
@@ -142,5 +215,11 @@ def _no_addition(group: Sequence[Site], total: int) -> Finding:
         f"{places(group, total)}: no addition that every path passes: "
         "no residual unit in the sense of Eq. (1), and no identity path"
     )
+    if (node := stacking(group[0].instance)) is not None:
+        message = (
+            f"{places(group, total)}: {node.name} keeps x as it is, beside F, in channels of "
+            "its own: a dense connection, no sum as in Eq. (1)"
+        )
     where = tuple(segment[0].unit() for segment in segments(group))
-    return Finding(Level.BROKEN, Topic.IDENTITY, message, span_of_y(group[0]), where)
+    span = span_of_y(group[0])
+    return Finding(Level.FACT, Topic.IDENTITY, message, span, where)

@@ -1,4 +1,11 @@
-"""What is usually a mistake: activations that are missing, doubled or on the wrong side."""
+"""What is usually a mistake: activations that are missing, doubled or on the wrong side.
+
+Published designs leave activations out on purpose, and none of these is told: gates read
+what is there; a depthwise layer and the next are one separable convolution; a linear
+bottleneck (MobileNetV2) hands few channels on to a layer that widens them; an embedding of
+patches (ConvNeXt) is linear; F may be linear at both ends, between two normalisations
+(PyramidNet).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +13,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from resgraph.diagnostics import Note
-from resgraph.graph import INPUT, Graph, Instance, Node
-from resgraph.ops import Role
-from resgraph.prove.finding import Finding, Level, Topic
+from resgraph import codes
+from resgraph.diagnostics import Code, Note
+from resgraph.graph import Graph, Instance, Node
+from resgraph.ops import POINT, Role, Shape
+from resgraph.prove.dag import Dag
+from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
-from resgraph.prove.parts import Parts
+from resgraph.prove.parts import Parts, stacking
 from resgraph.prove.sites import Site, places, units
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
@@ -19,9 +28,7 @@ _SHARED = (
     "activate before the split, a: {from: x, ops: [bn, relu]}, and start h and F from a"
 )
 _BARE = "the authors' release has none: the next unit's normalisation sees the sum"
-_TWICE = (
-    "remove one of them: the stem of a pre-activation network ends in its weight layer"
-)
+_STEM = ": the stem of a pre-activation network ends in its weight layer"
 _NOTES = 2
 
 
@@ -29,6 +36,7 @@ _NOTES = 2
 class _Suspicion:
     """A node under suspicion in one flow; equal ones of other flows are told with it."""
 
+    code: Code
     node: Node
     text: str
     hint: str
@@ -45,7 +53,7 @@ class _Case:
 
 
 def mistakes(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
-    """Every suspect place, each once, with all the units that have it."""
+    """Every place that looks wrong, each once, with all the units that have it."""
     cases: dict[tuple[str, str], _Case] = {}
     walked = flows(graph, tuple(found))
     for flow in walked:
@@ -64,7 +72,7 @@ def _told(case: _Case, total: int) -> Finding:
     chosen = [flow.site for flow in case.flows if flow.site]
     where = f"{places(chosen, total)}: " if chosen else ""
     return Finding(
-        Level.SUSPECT,
+        suspicion.code,
         Topic.MISTAKE,
         f"{where}{suspicion.text}",
         node.span,
@@ -76,115 +84,199 @@ def _told(case: _Case, total: int) -> Finding:
 
 def _suspicions(flow: Flow, walked: Sequence[Flow]) -> Iterator[_Suspicion]:
     tail = _tail(flow, walked[-2]) if flow is walked[-1] else None
-    told = flow.states[INPUT].raw if tail else None
+    told = flow.given.raw if tail else None
     if tail is not None:
         yield tail
-    early = flow.parts is not None and preactivated(flow.instance, flow.parts)
+    early = _early(flow)
     for node, inputs in flow.inputs():
-        raw = next((state.raw for state in inputs if state.raw), None)
-        if node.op.role is Role.WEIGHT and raw is not None:
-            if early and flow.parts and node in flow.parts.breaks_h:
-                yield _projection(node, raw)
-            elif raw is not told:
-                yield _linear(node, raw, flow)
-        yield from _doubled(node, inputs)
-    if early and flow.parts:
-        yield from _own_norm(flow.parts)
+        raw = _raw(inputs)
+        projects = early is not None and node in early.breaks_h
+        if node.op.role is Role.WEIGHT and raw not in (None, told) and not projects:
+            yield from _linear(node, raw, flow)
+        yield from _doubled(node, inputs, walked[0])
+    yield from _unbounded(flow)
+    if early is not None and not _ends_in_norm(flow.instance, early):
+        yield from _projected(early, flow)
+
+
+def _raw(inputs: Sequence[State]) -> Mark | None:
+    return next((state.raw for state in inputs if state.raw), None)
+
+
+def _early(flow: Flow) -> Parts | None:
+    """The parts of units that activate first, and of no others."""
+    parts = flow.parts
+    return parts if parts and preactivated(flow.instance, parts) else None
 
 
 def preactivated(instance: Instance, parts: Parts) -> bool:
     """Whether f is the identity and F activates before its first weight, on its own."""
-    local = follow(instance, parts, STRANGER)
-    reads = {node.name: inputs for _, node, inputs in instance.unit.steps()}
-    weights = [node for node in parts.F if node.op.role is Role.WEIGHT]
-    late = any(
-        local[i].raw is STRANGER.raw for node in weights for i in reads[node.name]
-    )
-    return parts.is_identity_f and bool(weights) and not late
+    return parts.is_identity_f and _activates_first(instance, parts.F)
 
 
-def _linear(node: Node, raw: Mark, flow: Flow) -> _Suspicion:
+def _activates_first(instance: Instance, nodes: Sequence[Node]) -> bool:
+    """Whether there are weights among the nodes, and none reads x before an activation."""
+    local, trunk = follow(instance, None, STRANGER), Dag.of(instance).trunk
+    weights = [n for n in nodes if n.op.role is Role.WEIGHT and n.name in trunk]
+    late = any(s.raw == STRANGER.raw for n in weights for s in local.reads[n.name])
+    return bool(weights) and not late
+
+
+def _ends_in_norm(instance: Instance, parts: Parts) -> bool:
+    """Whether what F adds is normalised last, gates and other plain ops aside."""
+    endings = Dag.of(instance).endings(parts.F_values)
+    return all(node.op.role is Role.NORM for node in endings)
+
+
+def _on_purpose(node: Node, raw: Mark, flow: Flow) -> bool:
+    """Whether published designs do without an activation between these weight layers."""
+    shapes = flow.instance.shapes
+    (read,) = Dag.of(flow.instance).reads[node.name]
+    if raw.embeds or _separable(raw, node, shapes[read]):
+        return True
+    if not _reads_from_outside(node, flow):
+        return False
+    widens = shapes[node.name][0] >= shapes[read][0]
+    return (raw.narrows and widens) or _linear_at_both_ends(node, flow)
+
+
+def _separable(raw: Mark, node: Node, shape: Shape) -> bool:
+    """Whether the two are parts of one convolution: depthwise, or one of them and 1x1."""
+    if not node.op.mixes(shape):
+        return raw.pointwise or not raw.mixes
+    return not raw.mixes and node.op.reach() == POINT
+
+
+def _reads_from_outside(node: Node, flow: Flow) -> bool:
+    """Whether the unit's input reaches the node with no activation or weight between."""
+    return any(state.raw == STRANGER.raw for state in flow.local.reads[node.name])
+
+
+def _linear_at_both_ends(node: Node, flow: Flow) -> bool:
+    """Whether F normalises its input before this weight, and its output, and f is none."""
+    parts = flow.parts
+    if parts is None or not parts.is_identity_f:
+        return False
+    normalised = all(state.norm for state in flow.local.reads[node.name])
+    return normalised and _ends_in_norm(flow.instance, parts)
+
+
+def _linear(node: Node, raw: Mark, flow: Flow) -> Iterator[_Suspicion]:
+    if _on_purpose(node, raw, flow):
+        return
     text = f"{node.name} reads a value that has met no activation since the last weight layer"
     if _first_of_f(node, flow):
         text += ". It is the first weight of F: nothing activates F's input"
-    return _Suspicion(node, text, _LINEAR, _note("that weight layer", raw))
+    note = _note("that weight layer", raw)
+    yield _Suspicion(codes.UNACTIVATED_WEIGHT, node, text, _LINEAR, note)
 
 
 def _first_of_f(node: Node, flow: Flow) -> bool:
     """Whether x reaches this node of F alone without an activation or a weight between."""
     if flow.parts is None or node not in flow.parts.F or node in flow.parts.h:
         return False
-    local = follow(flow.instance, flow.parts, STRANGER)
-    for _, other, inputs in flow.instance.unit.steps():
-        if other.name == node.name:
-            return any(local[i].raw is STRANGER.raw for i in inputs)
-    return False
+    return _reads_from_outside(node, flow)
 
 
-def _projection(node: Node, raw: Mark) -> _Suspicion:
+def _projected(parts: Parts, flow: Flow) -> Iterator[_Suspicion]:
+    """What is wrong with the projection of a pre-activation unit whose F ends in a weight.
+
+    Where F ends in a normalisation so may the projection, and read what is there (Xception):
+    the two are alike then.
+    """
+    behind = False
+    for node in parts.breaks_h:
+        if node.op.role is Role.WEIGHT:
+            behind = True
+            if (raw := _raw(flow.states.reads[node.name])) is not None:
+                yield _unactivated(node, raw)
+        elif node.op.role is Role.NORM and behind:
+            text = f"{node.name} normalises the projection of a pre-activation unit by itself"
+            hint = f"remove it: {_BARE}"
+            yield _Suspicion(codes.NORMALISED_PROJECTION, node, text, hint, None)
+
+
+def _unactivated(node: Node, raw: Mark) -> _Suspicion:
     text = (
         f"the projection {node.name} reads x before it is activated, where F activates it: "
         "a pre-activation unit that changes the shape lets both paths see the activation"
     )
-    return _Suspicion(node, text, _SHARED, _note("the last weight layer", raw))
+    note = _note("the last weight layer", raw)
+    return _Suspicion(codes.UNACTIVATED_PROJECTION, node, text, _SHARED, note)
 
 
-def _own_norm(parts: Parts) -> Iterator[_Suspicion]:
-    """Normalisations behind a projection's weight."""
-    projected = False
-    for node in parts.breaks_h:
-        if projected and node.op.role is Role.NORM:
-            text = f"{node.name} normalises the projection of a pre-activation unit by itself"
-            yield _Suspicion(node, text, f"remove it: {_BARE}", None)
-        projected = projected or node.op.role is Role.WEIGHT
+def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
+    """Gates of several layers, and complements of gates, that end in a weight layer."""
+    graph = Dag.of(flow.instance)
+    for name, (node, inputs) in graph.steps.items():
+        gates = graph.gates.get(name, frozenset()) if graph.only_scales(name) else ()
+        states = dict(zip(inputs, flow.states.reads[name], strict=True))
+        deep = [gate for gate in gates if graph.weights([gate]) > 1]
+        for value in inputs if node.op.complements else deep:
+            if (raw := states[value].raw) is not None:
+                text = f"{raw.name} ends a gate of {name}, and nothing bounds what it gives"
+                hint = "end the gate in sigmoid"
+                note = _note("that weight layer", raw)
+                yield _Suspicion(codes.UNBOUNDED_GATE, node, text, hint, note)
 
 
-def _doubled(node: Node, inputs: Sequence[State]) -> Iterator[_Suspicion]:
+def _doubled(node: Node, inputs: Sequence[State], stem: Flow) -> Iterator[_Suspicion]:
     """A normalisation or an activation that only repeats an earlier one."""
     alone = inputs[0] if len(inputs) == 1 else State()
     if node.op.role is Role.NORM and alone.norm:
-        text = (
-            f"{node.name} normalises what is normalised already, with no weight between"
-        )
-        yield _Suspicion(node, text, _TWICE, _note("the earlier one", alone.norm))
+        text = f"{node.name} normalises again, with no weight layer since the last normalisation"
+        yield _repeated(codes.REPEATED_NORM, node, text, alone.norm, stem)
     if node.op.role is not Role.ACTIVATION:
         return
     earlier = alone.activation
-    note = _note("the earlier one", earlier) if earlier else None
     if node.op.idle(*(state.never_negative for state in inputs)):
         text = f"{node.name} changes nothing: its input is never negative"
-        yield _Suspicion(node, text, _TWICE, note)
+        yield _repeated(codes.IDLE_ACTIVATION, node, text, earlier, stem)
     elif earlier and earlier.kind == node.op.kind:
-        text = (
-            f"{node.name} activates again, with no weight since the earlier activation"
-        )
-        yield _Suspicion(node, text, _TWICE, note)
+        text = f"{node.name} activates again, with no weight layer since the last activation"
+        yield _repeated(codes.REPEATED_ACTIVATION, node, text, earlier, stem)
+
+
+def _repeated(
+    code: Code, node: Node, text: str, earlier: Mark | None, stem: Flow
+) -> _Suspicion:
+    if earlier is None:
+        return _Suspicion(code, node, text, "remove it", None)
+    in_stem = earlier.span in {n.span for n, _ in stem.inputs()}
+    hint = f"remove one of them{_STEM if in_stem else ''}"
+    return _Suspicion(code, node, text, hint, _note("the earlier one", earlier))
 
 
 def _tail(head: Flow, last: Flow) -> _Suspicion | None:
-    """The activation that the last pre-activation unit leaves to the head, if it is missing."""
-    if last.parts is None or not preactivated(last.instance, last.parts):
-        return None
-    for node, inputs in head.inputs():
+    """The activation that the last unit leaves to the head, if it is missing."""
+    left = [*_left_to_the_next(last)]
+    for node, inputs in head.inputs() if left else ():
         raw = inputs[0].raw
         if raw is None:
             return None
         reach = node.op.reach()
         whole = reach is not None and math.isinf(reach.last)
         if whole or node.op.role is Role.WEIGHT:
-            ops = ", ".join(_activation_of(last.parts))
+            merge = "addition" if last.parts else "concatenation"
             text = (
-                f"{node.name} reads the last addition without an activation: the last "
+                f"{node.name} reads the last {merge} without an activation: the last "
                 "unit of a pre-activation network is followed by an extra one"
             )
-            hint = f"head: [{ops}, {node.op.kind}, ...]"
-            return _Suspicion(node, text, hint, _note("the last weight layer", raw))
+            hint = f"head: [{', '.join(left)}, {node.op.kind}, ...]"
+            note = _note("the last weight layer", raw)
+            return _Suspicion(codes.MISSING_TAIL, node, text, hint, note)
     return None
 
 
-def _activation_of(parts: Parts) -> Iterator[str]:
-    """The ops by which the unit activates its input, as a spec writes them."""
-    for node in (*parts.before, *parts.F):
+def _left_to_the_next(flow: Flow) -> Iterator[str]:
+    """The ops by which units that activate first do so, as a spec writes them."""
+    nodes = [node for node, _ in flow.inputs()]
+    if (parts := flow.parts) is not None:
+        nodes = [*parts.before, *parts.F]
+        first = preactivated(flow.instance, parts)
+    else:
+        first = bool(stacking(flow.instance)) and _activates_first(flow.instance, nodes)
+    for node in nodes if first else ():
         if node.op.role is Role.WEIGHT:
             return
         if node.op.role in (Role.NORM, Role.ACTIVATION):

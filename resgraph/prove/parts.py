@@ -139,10 +139,24 @@ def is_identity(unit: Unit | Instance) -> bool:
     return not Dag.of(unit).breaking
 
 
-def longest(unit: Unit) -> int:
-    """Weight layers on the path from x to `out` that has most of them."""
-    count = {INPUT: 0}
-    for _, node, inputs in unit.steps():
+def stacking(unit: Unit | Instance) -> Node | None:
+    """What puts x as it is beside other channels on its way to `out`, in a dense unit."""
+    graph = Dag.of(unit)
+    kept: dict[str, Node | None] = {INPUT: None}
+    for name, (node, inputs) in graph.steps.items():
+        before = next((i for i in inputs if i in kept), None)
+        if before is not None and (node.op.keeps or name not in graph.breaking):
+            kept[name] = kept[before] or (node if node.op.keeps else None)
+    return kept.get(graph.output)
+
+
+def longest(unit: Unit | Instance) -> int:
+    """Weight layers on the path from x to `out` that has most of them.
+
+    Those of a gate do not count: SE-ResNet-50 has 50, as ResNet-50 has.
+    """
+    graph, count = Dag.of(unit), {INPUT: 0}
+    for name, (node, _) in graph.steps.items():
         own = node.op.role is Role.WEIGHT
-        count[node.name] = max(count[i] for i in inputs) + own
-    return count[unit.output]
+        count[name] = max(count[i] for i in graph.values(name)) + own
+    return count[graph.output]

@@ -103,7 +103,7 @@ function covers(place, file, line, col) {
   return (line > place[1] || col >= place[2]) && (line < place[3] || col < place[4]);
 }
 
-const LEVELS = ["error", "warning", "suspect", "broken", "note", "holds", "fact"];
+const LEVELS = ["error", "warning", "broken", "note", "holds", "fact"];
 /** Levels that leave no mark in the graph. */
 const QUIET = ["note", "holds", "fact"];
 const ofNetwork = (finding) => !finding.networks || finding.networks.includes(state.network);

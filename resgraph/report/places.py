@@ -51,17 +51,20 @@ def of_check(diagnostic: Diagnostic, files: Files, where: list[str]) -> dict[str
 
 
 def of_prove(graphs: Sequence[Graph], files: Files) -> list[dict[str, Any]]:
-    """The findings of `prove`, each once, with the numbers of the networks it is about."""
+    """The findings of `prove` that are not allowed, each once, with the numbers of the networks it is about."""
     found: dict[Finding, list[int]] = {}
     for number, graph in enumerate(graphs):
+        allowed = {item.code for item in graph.allow}
         for finding in prove(graph):
-            found.setdefault(finding, []).append(number)
+            if finding.code not in allowed:
+                found.setdefault(finding, []).append(number)
     return [_finding(each, numbers, files) for each, numbers in found.items()]
 
 
 def _finding(finding: Finding, numbers: list[int], files: Files) -> dict[str, Any]:
     return {
         "level": finding.level.value,
+        "code": finding.code.name if finding.code else None,
         "topic": finding.topic.value,
         "message": visible(finding.message),
         "place": files.place(finding.span),

@@ -80,7 +80,7 @@ function lineRows(file, line, text) {
   }, level, found.length > 1 ? ` ${found.length}` : "");
   row.append(button);
   row.dataset.level = level;
-  fold(button, below, !["error", "warning", "suspect"].includes(level));
+  fold(button, below, !["error", "warning"].includes(level));
   return [row, below];
 }
 

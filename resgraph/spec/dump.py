@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from resgraph.spec.yaml import Items, Mapping, Scalar, Tree, plain
+from resgraph.spec.tree import Items, Mapping, Scalar, Tree, plain
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ ]*(?<! )")
 _FLOW_WIDTH = 72

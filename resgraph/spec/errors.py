@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic, did_you_mean
-from resgraph.ops import OPS
+from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
+from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import kind_of
 from resgraph.spec import model
-from resgraph.spec.yaml import Loc, Mapping, at, key_span
+from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
 
 _WANTED = {
     "list_type": "a list",
@@ -24,22 +24,33 @@ _WANTED = {
 }
 
 
-def explain(error: ValidationError, tree: Mapping) -> list[Diagnostic]:
+def explain(errors: Sequence[Any], tree: Mapping) -> list[Diagnostic]:
     """One diagnostic per error, with a place, and a hint where one is known."""
-    errors = error.errors(include_url=False)
-    misspelt = {
-        (*loc[:-1], *get_close_matches(str(loc[-1]), _keys(loc[:-1]), n=1))
-        for loc in (location(e) for e in errors if e["type"] == "extra_forbidden")
-    }
+    meant = {(*loc[:-1], key) for loc, key in misspelt(errors, tree).items()}
     return [
         _explain(e, tree)
         for e in errors
-        if not (e["type"] == "missing" and location(e) in misspelt)
+        if not (e["type"] == "missing" and location(e) in meant)
     ]
 
 
+def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
+    """The place of each unknown key that is like one which is not there, and that one."""
+    meant: dict[Loc, str] = {}
+    for loc in (location(e) for e in errors if e["type"] == "extra_forbidden"):
+        holder, taken = at(tree, loc[:-1]), {(*k[:-1], v) for k, v in meant.items()}
+        free = [
+            key
+            for key in _keys(loc[:-1])
+            if key not in dict(below(holder)) and (*loc[:-1], key) not in taken
+        ]
+        if key := nearest(str(loc[-1]), free):
+            meant[loc] = key
+    return meant
+
+
 def _explain(error: Any, tree: Mapping) -> Diagnostic:
-    loc = _in_yaml(location(error), tree)
+    loc = in_yaml(location(error), tree)
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     name = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
@@ -57,7 +68,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        return Diagnostic(codes.UNKNOWN_OP, message, span, _op_hint(word))
+        return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
     if kind in _WANTED:
         message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span)
@@ -78,13 +89,21 @@ def location(error: Any) -> Loc:
     return tuple(step for step in error["loc"] if step != "[key]")
 
 
-def _in_yaml(loc: Loc, tree: Mapping) -> Loc:
-    """The location with a stage item's `args` under the unit's name, as they are written."""
-    if loc[:2] == ("network", "stages") and "args" in loc:
-        item = at(tree, loc[:4])
-        if isinstance(item, Mapping):
-            unit = next(key for key in item.entries if key != "repeat")
-            return tuple(unit if step == "args" else step for step in loc)
+def in_yaml(loc: Loc, tree: Mapping) -> Loc:
+    """The location as it is written: a stage item's `args` under the unit's name, and a
+    unit's parameter where the list has it."""
+    match loc:
+        case ("network", "stages", int(), int(), "args", *rest):
+            item = at(tree, loc[:4])
+            keys = [key for key, _ in below(item) if key != "repeat"]
+            return (*loc[:4], *keys[:1], *rest)
+        case ("network", "stages", int(), int(), "unit"):
+            return loc[:4]
+        case ("units", _, "params", str() as name, *_):
+            for i, item in below(at(tree, loc[:3])):
+                if isinstance(i, int) and name in words(plain(item)):
+                    place = (*loc[:3], i)
+                    return (*place, name) if isinstance(item, Mapping) else place
     return loc
 
 
@@ -99,14 +118,6 @@ def _owner(loc: Loc) -> str:
     if len(loc) == 4 and loc[2] == "paths":
         return f"the path '{loc[3]}'"
     return f"'{loc[-1]}'"
-
-
-def _op_hint(word: str) -> str | None:
-    """The op that is meant: by another library's name for it, or by spelling."""
-    for kind, op in OPS.items():
-        if word.lower().replace("_", "") in op.also:
-            return f"here it is '{kind}'"
-    return did_you_mean(word, OPS)
 
 
 def _example(loc: Loc) -> str | None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from resgraph import codes
 from resgraph.allow import Allow
@@ -20,34 +17,27 @@ from resgraph.diagnostics import (
     UsageError,
     did_you_mean,
 )
-from resgraph.spec.errors import explain, location
+from resgraph.spec.gaps import Gaps
+from resgraph.spec.mend import Mender
 from resgraph.spec.model import Spec
-from resgraph.spec.yaml import (
-    MAX_BYTES,
-    Entry,
-    Items,
-    Mapping,
-    Scalar,
-    at,
-    parse,
-    plain,
-)
+from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, at
+from resgraph.spec.yaml import MAX_BYTES, Parsed, parse
 
 MAX_EXTENDS = 8
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A spec, the tree it came from, and the findings so far.
+    """A spec, the tree it came from, the findings so far, and what is not known for them.
 
-    With findings, `spec` is what could be made sense of (broken ops are stand-ins), so that
-    later checks can add theirs, or None.
+    With findings, `spec` has stand-ins at the gaps, so that later checks can add theirs.
     """
 
-    spec: Spec | None
+    spec: Spec
     tree: Mapping
     file: str
     findings: tuple[Diagnostic, ...] = ()
+    gaps: Gaps = field(default_factory=Gaps)
     allow: tuple[Allow, ...] = ()
 
 
@@ -90,15 +80,12 @@ def load(path: Path, sources: Sources) -> Loaded:
     Raises `SpecError` for text that is not YAML and `ResgraphError` for a file that cannot
     be read; findings of the language are returned, so that more can join them.
     """
-    tree = _merged(path, str(path), sources, ())
-    data = plain(tree)
-    allow, refused = read_allow(_allowed(tree), str(path))
-    try:
-        spec = Spec.model_validate(data)
-        return Loaded(spec, tree, str(path), tuple(refused), allow)
-    except ValidationError as error:
-        findings = (*refused, *explain(error, tree))
-        return Loaded(_salvage(data, error), tree, str(path), findings, allow)
+    text = _merged(path, str(path), sources, ())
+    mender = Mender(text.tree, text.doubts, text.unread, text.whole)
+    spec = mender.spec()
+    allow, refused = read_allow(_allowed(mender.tree), str(path))
+    found = dict.fromkeys([*text.findings, *mender.findings, *refused])
+    return Loaded(spec, mender.tree, str(path), tuple(found), mender.gaps, allow)
 
 
 def _allowed(tree: Mapping) -> Iterator[tuple[str, Span]]:
@@ -112,16 +99,42 @@ def _allowed(tree: Mapping) -> Iterator[tuple[str, Span]]:
 # --- extends ------------------------------------------------------------------------
 
 
-def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> Mapping:
-    """The file's tree over that of the spec it extends."""
-    tree = parse(sources.read(path, name), name)
-    base = tree.entries.get("extends")
-    if base is None or not isinstance(base.value, Scalar):
-        return tree
-    span = base.value.span
-    relative = str(base.value.value)
+@dataclass(frozen=True)
+class _Merged(Parsed):
+    """A file's tree over that of the spec it extends; `whole` if that could be read."""
+
+    whole: bool = True
+
+
+def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> _Merged:
+    """Raises what `load` does, for this file; of those below it there are findings."""
+    own = parse(sources.read(path, name), name)
+    base = own.tree.entries.get("extends")
+    if base is None or base.value == Scalar(None, base.value.span):
+        return _Merged(own.tree, own.findings, own.doubts, own.unread)
+    try:
+        below = _below(path, base.value, sources, (*seen, path.resolve()))
+    except SpecError as error:
+        findings = (*own.findings, *error.diagnostics)
+        return _Merged(own.tree, findings, own.doubts, own.unread, whole=False)
+    rest = {k: v for k, v in own.tree.entries.items() if k != "extends"}
+    return _Merged(
+        _over(_without_networks(below.tree), replace(own.tree, entries=rest)),
+        (*below.findings, *own.findings),
+        below.doubts | own.doubts,
+        below.unread | own.unread,
+        below.whole,
+    )
+
+
+def _below(
+    path: Path, written: Tree, sources: Sources, chain: tuple[Path, ...]
+) -> _Merged:
+    """What is extended. Raises `SpecError` where it cannot be read."""
+    if not isinstance(written, Scalar) or not isinstance(written.value, str):
+        raise SpecError(())  # validation tells it
+    span, relative = written.span, written.value
     target = path.parent / relative
-    chain = (*seen, path.resolve())
     if target.resolve() in chain:
         message = f"'{relative}' extends itself in a circle"
         raise SpecError([Diagnostic(codes.CIRCULAR_EXTENDS, message, span)])
@@ -129,15 +142,13 @@ def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> 
         message = f"more than {MAX_EXTENDS} specs in a chain"
         raise SpecError([Diagnostic(codes.TOO_LARGE, message, span)])
     try:
-        below = _merged(target, str(target), sources, chain)
+        return _merged(target, str(target), sources, chain)
     except SpecError:
         raise
     except ResgraphError as error:
         unreadable = codes.UNREADABLE_EXTENDS
         finding = Diagnostic(unreadable, error.message, span, error.hint)
         raise SpecError([finding]) from None
-    rest = {k: v for k, v in tree.entries.items() if k != "extends"}
-    return _over(_without_networks(below), replace(tree, entries=rest))
 
 
 def _without_networks(tree: Mapping) -> Mapping:
@@ -174,51 +185,3 @@ def _insert(
             result |= new
         result[key] = entry
     return result
-
-
-# --- going on after findings ----------------------------------------------------------
-
-
-def _salvage(data: Any, error: ValidationError) -> Spec | None:
-    """The spec with stand-ins for broken ops and without unknown keys, if that is enough."""
-    for item in error.errors(include_url=False):
-        loc = location(item)
-        op = next(
-            (
-                i
-                for i, step in enumerate(loc)
-                if isinstance(step, int) and _is_op(loc, i)
-            ),
-            None,
-        )
-        if op is not None:
-            _replace_op(data, loc, op)
-        elif item["type"] == "extra_forbidden":
-            _walk(data, loc[:-1]).pop(loc[-1], None)
-        else:
-            return None
-    try:
-        return Spec.model_validate(data)
-    except ValidationError:
-        return None
-
-
-def _is_op(loc: tuple[str | int, ...], index: int) -> bool:
-    holder = loc[index - 1]
-    return (holder == "ops" and loc[0] == "units") or (
-        holder in ("stem", "head") and loc[0] == "network"
-    )
-
-
-def _replace_op(data: Any, loc: tuple[str | int, ...], index: int) -> None:
-    """A stand-in that takes as many values as the broken op was given."""
-    ops = _walk(data, loc[:index])
-    path = _walk(data, loc[: index - 1])
-    merges = isinstance(path.get("from"), list) and len(path["from"]) > 1
-    ops[loc[index]] = "add" if merges and loc[index] == 0 else "identity"
-
-
-def _walk(data: Any, loc: tuple[str | int, ...]) -> Any:
-    for step in loc:
-        data = data[step]
-    return data

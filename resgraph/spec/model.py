@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,14 +13,15 @@ from pydantic import (
     Field,
     StrictBool,
     StrictStr,
+    ValidationError,
     WithJsonSchema,
-    model_validator,
+    field_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
 from resgraph.expr import Expr
-from resgraph.names import Name
+from resgraph.names import Name, Reference
 from resgraph.ops.base import Count, Fractional, Positive, Real, Size
 from resgraph.ops.fields import NUMBER_SCHEMA, kind_of
 from resgraph.spec.opitem import OpItem
@@ -43,25 +45,37 @@ class Model(BaseModel):
 
 
 def _params(value: object) -> object:
-    """`[width, {stride: 1}]` as a mapping of names to defaults (None: must be given)."""
+    """`[width, {stride: 1}]` as a mapping of names to defaults (None: must be given).
+
+    An item `...` stands for one with findings.
+    """
     if not isinstance(value, list):
         return value
     params: dict[str, Any] = {}
-    for item in value:
+    wrong: list[InitErrorDetails] = []
+    for i, item in enumerate(value):
         pairs = {item: None} if isinstance(item, str) else item
-        if not isinstance(pairs, dict) or len(pairs) != 1:
-            raise PydanticCustomError(
-                "wrong-form", "a parameter is a name, or one {name: default}"
-            )
-        (name,) = pairs
-        if name in params:
-            raise PydanticCustomError(
-                "duplicate-key",
-                "the parameter '{name}' is listed twice",
-                {"name": name},
-            )
-        params |= pairs
+        if item is ...:
+            continue
+        if error := _wrong_param(pairs, params):
+            wrong.append(InitErrorDetails(type=error, loc=(i,), input=item))
+        else:
+            params |= pairs
+    if wrong:
+        raise ValidationError.from_exception_data("params", wrong)
     return params
+
+
+def _wrong_param(pairs: Any, earlier: Mapping[str, Any]) -> PydanticCustomError | None:
+    if not isinstance(pairs, dict) or len(pairs) != 1:
+        return PydanticCustomError(
+            "wrong-form", "a parameter is a name, or one {name: default}"
+        )
+    (name,) = pairs
+    if name not in earlier:
+        return None
+    message = "the parameter '{name}' is listed twice"
+    return PydanticCustomError("duplicate-key", message, {"name": name})
 
 
 UnitParams = Annotated[
@@ -94,7 +108,7 @@ class Path(Model):
     """A chain of ops that starts from one earlier value, or merges several."""
 
     from_: Annotated[
-        list[StrictStr],
+        list[Reference],
         BeforeValidator(_sources),
         Field(min_length=1),
         WithJsonSchema(
@@ -125,7 +139,7 @@ class Unit(Model):
 class StageItem(Model):
     """A unit with its arguments, and how often it is repeated."""
 
-    unit: StrictStr
+    unit: Reference
     args: dict[str, Real]
     repeat: Count = 1
 
@@ -229,19 +243,18 @@ class Train(Model):
     )
     flip: StrictBool = Field(default=True, description="Random horizontal flips.")
 
-    @model_validator(mode="after")
-    def _literal(self) -> Train:
+    @field_validator("*")
+    @classmethod
+    def _literal(cls, value: Any) -> Any:
         """No parameters are in scope here."""
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            for number in value if isinstance(value, list) else [value]:
-                if isinstance(number, Expr):
-                    raise PydanticCustomError(
-                        "not-constant",
-                        "{name}: '{text}' has parameters, and train takes plain numbers",
-                        {"name": name, "text": str(number)},
-                    )
-        return self
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, Expr):
+                raise PydanticCustomError(
+                    "not-constant",
+                    "'{text}' has parameters, and train takes plain numbers",
+                    {"text": str(number)},
+                )
+        return value
 
 
 AllowedCode = Annotated[

@@ -5,7 +5,11 @@ from __future__ import annotations
 from inspect import getdoc
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -42,6 +46,11 @@ def _attributes(item: object) -> object:
     return {} if isinstance(item, str) else item
 
 
+def _unless_unknown(item: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """An op that stands for one with findings is taken as it is."""
+    return item if isinstance(item, Op) else handler(item)
+
+
 class _OpItem:
     """Tells pydantic to choose the op's class by the item's key, and to report under it."""
 
@@ -56,7 +65,8 @@ class _OpItem:
             for kind, op in OPS.items()
         }
         union = core_schema.tagged_union_schema(choices, discriminator=_kind)
-        return core_schema.no_info_before_validator_function(_checked, union)
+        checked = core_schema.no_info_before_validator_function(_checked, union)
+        return core_schema.no_info_wrap_validator_function(_unless_unknown, checked)
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -1,4 +1,4 @@
-"""YAML 1.2 text to a tree of values that know where they stand in the file.
+"""YAML 1.2 text to a tree (`resgraph.spec.tree`), and what is wrong with the text.
 
 ruamel.yaml parses; this module composes its events, so that the language's rules hold
 while the tree is built: no duplicate keys, no tags, bounded depth, bounded expansion of
@@ -8,7 +8,7 @@ aliases (an alias bomb costs nothing, since aliases share their node).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, SpecError
+from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, plain, words
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
@@ -25,92 +26,38 @@ MAX_NODES = 20_000
 
 
 @dataclass(frozen=True)
-class Scalar:
-    """A leaf: text, number, truth value or nothing."""
+class Parsed:
+    """A file's tree, what is wrong with its YAML, and which values that puts in doubt.
 
-    value: Any
-    span: Span
-    size: int = 1
+    `doubts` has the place of each such value, and the names that may be meant there;
+    `unread` those of values that cannot be read at all, such as one with a tag.
+    """
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A key with its place, and its value."""
-
-    key_span: Span
-    value: Tree
+    tree: Mapping
+    findings: tuple[Diagnostic, ...]
+    doubts: dict[Span, frozenset[str]]
+    unread: frozenset[Span]
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """Keys in the order of the text."""
-
-    entries: dict[str, Entry]
-    span: Span
-    size: int = 1
-
-
-@dataclass(frozen=True)
-class Items:
-    """Items in the order of the text."""
-
-    items: tuple[Tree, ...]
-    span: Span
-    size: int = 1
-
-
-Tree = Scalar | Mapping | Items
-Loc = tuple[str | int, ...]
-
-
-def plain(tree: Tree) -> Any:
-    """The tree as dicts, lists and scalars."""
-    match tree:
-        case Scalar(value=value):
-            return value
-        case Mapping(entries=entries):
-            return {key: plain(entry.value) for key, entry in entries.items()}
-        case Items(items=items):
-            return [plain(item) for item in items]
-
-
-def at(tree: Tree, loc: Sequence[str | int]) -> Tree:
-    """The value at `loc`, or the deepest one on the way there that exists."""
-    for step in loc:
-        if isinstance(tree, Mapping) and step in tree.entries:
-            tree = tree.entries[str(step)].value
-        elif isinstance(tree, Items) and isinstance(step, int):
-            tree = tree.items[step]
-    return tree
-
-
-def key_span(tree: Tree, loc: Sequence[str | int]) -> Span:
-    """The place of the key that `loc` ends in, or of what holds it."""
-    parent = at(tree, loc[:-1])
-    if isinstance(parent, Mapping) and loc and loc[-1] in parent.entries:
-        return parent.entries[str(loc[-1])].key_span
-    return at(tree, loc).span
-
-
-def parse(text: str, file: str) -> Mapping:
-    """Compose one document whose root is a mapping. Raises `SpecError`."""
+def parse(text: str, file: str) -> Parsed:
+    """Compose one document whose root is a mapping. Raises `SpecError` where that fails."""
     composer = _Composer(file, text)
     try:
         tree = composer.document()
     except MarkedYAMLError as error:
-        raise SpecError([_syntax_error(error, file)]) from None
+        raise SpecError([*composer.findings, _syntax_error(error, file)]) from None
     except YAMLError as error:
-        raise SpecError([_unreadable(error, file, text)]) from None
-    if composer.findings:
-        raise SpecError(composer.findings)
+        raise SpecError([*composer.findings, _unreadable(error, file, text)]) from None
     if isinstance(tree, Mapping):
-        return tree
+        unread = frozenset(composer.unread)
+        return Parsed(tree, tuple(composer.findings), composer.doubts, unread)
     start = Span(file, 1, 1, 1, 2)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
         message, span = "the file is empty", start
     else:
         message, span = "a spec is a mapping of keys to values", tree.span
-    raise SpecError([Diagnostic(codes.NOT_A_SPEC, message, span, _STARTER)])
+    no_spec = Diagnostic(codes.NOT_A_SPEC, message, span, _STARTER)
+    raise SpecError([*composer.findings, no_spec])
 
 
 _STARTER = (
@@ -126,6 +73,8 @@ class _Composer:
     file: str
     text: str
     findings: list[Diagnostic] = field(default_factory=list)
+    doubts: dict[Span, frozenset[str]] = field(default_factory=dict)
+    unread: set[Span] = field(default_factory=set)
     anchors: dict[str, Tree] = field(default_factory=dict)
     size: int = 0
 
@@ -158,10 +107,19 @@ class _Composer:
         ):
             message = f"the tag {event.tag} is not part of the language"
             self._report(codes.UNSUPPORTED_YAML, message, event)
-        tree = self._collection(event, depth)
+            tree = self._collection(event, depth)
+            self._doubt(tree.span, tree)
+            self.unread.add(tree.span)
+        else:
+            tree = self._collection(event, depth)
         if event.anchor is not None:
             self.anchors[event.anchor] = tree
         return tree
+
+    def _doubt(self, span: Span, *trees: Tree) -> None:
+        """The value there is not known; it may have to do with what the trees mention."""
+        mentioned = frozenset().union(*(words(plain(tree)) for tree in trees))
+        self.doubts[span] = self.doubts.get(span, frozenset()) | mentioned
 
     def _collection(self, event: Any, depth: int) -> Tree:
         if isinstance(event, ev.MappingStartEvent):
@@ -182,6 +140,7 @@ class _Composer:
 
     def _mapping(self, start: Any, depth: int) -> Mapping:
         entries: dict[str, Entry] = {}
+        lost: list[Tree] = []
         last: Span | None = None
         for event in self.events:
             if isinstance(event, ev.MappingEndEvent):
@@ -189,27 +148,43 @@ class _Composer:
             key, span = self._key(event, depth)
             value = self.node(next(self.events), depth + 1)
             last = max(span, value.span, key=lambda s: (s.end_line, s.end_col))
+            if key is None:
+                lost.append(value)
+                continue
             if key in entries:
-                first = Note("first given here", entries[key].key_span)
-                message = f"the key '{key}' is given twice"
-                self.findings.append(
-                    Diagnostic(codes.DUPLICATE_KEY, message, span, notes=(first,))
-                )
+                lost.append(self._twice(key, span, value, entries[key]))
             entries[key] = Entry(span, value)
         size = 1 + sum(entry.value.size for entry in entries.values())
-        return Mapping(entries, self._span(start, event, last), size)
+        tree = Mapping(entries, self._span(start, event, last), size)
+        if lost:
+            self._doubt(tree.span, *lost)
+        return tree
 
-    def _key(self, event: Any, depth: int) -> tuple[str, Span]:
+    def _twice(self, key: str, span: Span, value: Tree, first: Entry) -> Tree:
+        """Report the key: which of its values is meant, nobody knows."""
+        note = Note("first given here", first.key_span)
+        message = f"the key '{key}' is given twice"
+        self.findings.append(
+            Diagnostic(codes.DUPLICATE_KEY, message, span, notes=(note,))
+        )
+        self._doubt(value.span, first.value, value)
+        return first.value
+
+    def _key(self, event: Any, depth: int) -> tuple[str | None, Span]:
         if isinstance(event, ev.ScalarEvent):
             return event.value, self._span(event)
         self._report(codes.UNSUPPORTED_YAML, "a key must be plain text", event)
-        return "", self.node(event, depth + 1).span
+        return None, self.node(event, depth + 1).span
 
     def _alias(self, event: Any) -> Tree:
-        if event.anchor not in self.anchors:
-            message = f"the alias *{event.anchor} has no anchor before it"
-            self._stop(codes.INVALID_YAML, message, event)
-        return self.anchors[event.anchor]
+        if event.anchor in self.anchors:
+            return self.anchors[event.anchor]
+        message = f"the alias *{event.anchor} has no anchor before it"
+        self._report(codes.INVALID_YAML, message, event)
+        nothing = Scalar(None, self._span(event))
+        self._doubt(nothing.span, nothing)
+        self.unread.add(nothing.span)
+        return nothing
 
     def _count(self, size: int, event: Any) -> None:
         self.size += size

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, raised
 from resgraph.train.checkpoint import Found
 from resgraph.train.clock import Clock
 from resgraph.train.engine import Engine
@@ -77,11 +77,25 @@ class Loop:
                 if self.saved != self.at.iteration:
                     self._checkpoint()
                 self._conclude(status)
-            except Exception as error:
-                if self.world.is_writer:
-                    status = DIVERGED if isinstance(error, DivergedError) else FAILED
-                    self.journal.fail(error, self._standing(), status)
+            except KeyboardInterrupt:  # a second Ctrl-C: as if it had been killed
                 raise
+            except Exception as error:
+                self._fail(error)
+                raise
+            except (
+                BaseException
+            ) as error:  # SystemExit would end us as if all were well
+                file = str(self.plan.run.about["generated"])
+                at = f"training ended at iteration {self.at.iteration:,}"
+                told = ResgraphError(f"{at}: {raised(error, file)}")
+                self._fail(told)
+                raise told from None
+
+    def _fail(self, error: Exception) -> None:
+        """Let the run folder say what ended the run."""
+        if self.world.is_writer:
+            status = DIVERGED if isinstance(error, DivergedError) else FAILED
+            self.journal.fail(error, self._standing(), status)
 
     def _take_up(self, found: Found) -> None:
         """Go on from a checkpoint."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -108,25 +108,21 @@ def function_name(function: Any) -> str:
 def named(
     name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All arguments by name, in the function's order; by number where it is unknown."""
+    """All arguments by name, in the function's order; by number where it is unknown.
+
+    `*name` takes all that are left, or one tuple of them.
+    """
     known = _SIGNATURES.get(name, ())
-    given = dict(_placed(known, args)) | {
-        _RENAMED.get((name, key), key): value for key, value in kwargs.items()
+    many = len(known) - 1 if known and known[-1].startswith("*") else len(args)
+    given = {
+        known[i] if i < len(known) else str(i): v for i, v in enumerate(args[:many])
     }
+    if rest := args[many:]:
+        given[known[many]] = rest[0] if isinstance(rest[0], list | tuple) else rest
+    for key, value in kwargs.items():
+        given[_RENAMED.get((name, key), key)] = value
     ordered = {key: given[key] for key in known if key in given}
     return ordered | {key: given[key] for key in sorted(given) if key not in ordered}
-
-
-def _placed(known: tuple[str, ...], args: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    """Arguments without a name; `*name` takes all that are left, or one tuple of them."""
-    for i, value in enumerate(args):
-        name = known[i] if i < len(known) else str(i)
-        if name.startswith("*"):
-            rest = args[i:]
-            single = len(rest) == 1 and isinstance(value, list | tuple)
-            yield name, tuple(value) if single else rest
-            return
-        yield name, value
 
 
 _SYNONYMS = {

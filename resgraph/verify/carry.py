@@ -97,14 +97,15 @@ def _along(graph: Graph, generated: nn.Module, source: nn.Module, what: str) -> 
             f"{what} is another network than {graph.name}: {compared.check.detail}",
             "weights are carried only between networks that compute the same",
         )
-    theirs = source.state_dict()
-    pairs = dict(_saved(compared.match.weights, theirs))
+    pairs = dict(_saved(compared.match.weights, generated, source))
     ops = f"along {len(compared.match.steps):,} matching ops"
     return Carried(pairs, f"{ops} of {what}")
 
 
 def _saved(
-    names: Mapping[str, str], tensors: Mapping[str, Tensor]
+    names: Mapping[str, str], generated: nn.Module, source: nn.Module
 ) -> Iterator[tuple[str, Tensor]]:
-    for ours, theirs in names.items():
-        yield ours, tensors[theirs].detach().clone()
+    """Their tensors under our names, in our shapes: a linear layer may be a 1x1 convolution."""
+    ours, theirs = generated.state_dict(), source.state_dict()
+    for name, other in names.items():
+        yield name, theirs[other].detach().clone().reshape(ours[name].shape)

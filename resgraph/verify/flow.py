@@ -8,12 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
+from resgraph.verify import windows
 from resgraph.verify.calls import AS_WRITTEN
 from resgraph.verify.labels import COMMUTATIVE, RANDOM
 from resgraph.verify.windows import Shown
 
 INPUT = -1
 """The network's input, among the inputs of a step."""
+
+
+_USUAL = (("training", True), ("training", False), ("groups", 1))
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,11 @@ class Step:
         return (self.op, self.attributes, shapes)
 
     def __str__(self) -> str:
-        chosen = [_short(k, v) for k, v in self.attributes if k != "training"]
-        shape = next((s for r, _, s in self.weights if r == "weight"), None)
-        sizes = ["x".join(map(str, shape))] if shape else []
-        return f"{self.op}({', '.join([*sizes, *chosen])})"
+        chosen = [_short(k, v) for k, v in self.attributes if (k, v) not in _USUAL]
+        shapes = {role: shape for role, _, shape in self.weights}
+        sizes = ["x".join(map(str, shapes["weight"]))] if "weight" in shapes else []
+        bias = ["bias"] if self.op in ("conv2d", "linear") and "bias" in shapes else []
+        return f"{self.op}({', '.join([*sizes, *bias, *chosen])})"
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def live(steps: Sequence[Step], output: int) -> tuple[list[Step], dict[int, int]
         inputs = tuple(place[j] for j in step.inputs)
         if step.op in COMMUTATIVE:
             inputs = tuple(sorted(inputs))
-        moved = replace(step, inputs=inputs)
+        moved = step if inputs == step.inputs else replace(step, inputs=inputs)
         place[i] = len(kept)
         if is_repeatable(moved):
             place[i] = known.setdefault(identity(moved), len(kept))
@@ -99,7 +104,9 @@ def is_repeatable(step: Step) -> bool:
 def _short(name: str, value: Any) -> str:
     """An attribute as it is printed; equal numbers for both axes once."""
     if isinstance(value, Shown):
-        return value.text if name == "windows" else f"{name}={value}"
+        return value.text
+    if name == "taps":
+        return windows.words(value)
     if isinstance(value, tuple) and len(value) == 2:
         first, second = map(str, value)
         return f"{name}={first}" if first == second else f"{name}=({first}, {second})"

@@ -6,9 +6,10 @@ x_l is what left x_L, unchanged, plus what went through the residual branches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.numbers import Batch
 from resgraph.verify.report import Check, failed, passed
 from resgraph.verify.rounding import DOUBLE, Rounding
-from resgraph.verify.tolerance import deviation
+from resgraph.verify.tolerance import Runs, deviation
 
 FORWARD, BACKWARD = "Eq. (4)", "Eq. (5)"
 Sides = dict[str, tuple[Tensor, Tensor]]
@@ -59,84 +60,88 @@ def stretches(graph: Graph) -> Iterator[Stretch]:
 
 def identity_checks(graph: Graph, exact: Interpreter, batch: Batch) -> Iterator[Check]:
     """A check for each stage with an identity path; `exact` is the network in float64."""
-    for stretch in stretches(graph):
-        name = f"Eq. (4), (5): stage {stretch.stage}"
-        sides = measure(exact, stretch, batch)
-        noisy = _Noisy(exact, stretch, batch)
+    found = list(stretches(graph))
+    if not found:
+        return
+    sides = measure(exact, found, batch)
+    known: dict[int, list[Sides]] = {}
+
+    def noisy(k: int) -> list[Sides]:
+        if k not in known:
+            known[k] = measure(exact, found, batch, Rounding(DOUBLE, seed=k))
+        return known[k]
+
+    def side(i: int, of: str) -> Runs:
+        return lambda k: {of: noisy(k)[i][of][1]}
+
+    for i, stretch in enumerate(found):
         far = [
-            deviation({of: left}, {of: right}, noisy.run(of), DOUBLE, {})
-            for of, (left, right) in sides.items()
+            deviation({of: ours}, {of: right}, side(i, of), DOUBLE, {})
+            for of, (ours, right) in sides[i].items()
         ]
-        text = f"{len(stretch.units)} units from unit {stretch.first}: " + "; ".join(
-            map(str, far)
-        )
+        name = f"Eq. (4), (5): stage {stretch.stage}"
+        where = f"{len(stretch.units)} units from unit {stretch.first}"
+        text = f"{where}: {'; '.join(map(str, far))}"
         sound = all(one.within for one in far)
         yield passed(name, text) if sound else failed(name, text, graph.span)
 
 
-@dataclass
-class _Noisy:
-    """The left sides as rounding might have made them."""
-
-    exact: Interpreter
-    stretch: Stretch
-    batch: Batch
-    known: dict[int, Sides] = field(default_factory=dict)
-
-    def run(self, of: str) -> Callable[[int], dict[str, Tensor]]:
-        def noisy(k: int) -> dict[str, Tensor]:
-            if k not in self.known:
-                self.known[k] = measure(
-                    self.exact, self.stretch, self.batch, Rounding(DOUBLE, seed=k)
-                )
-            return {of: self.known[k][of][1]}
-
-        return noisy
-
-
 def measure(
     network: Interpreter,
-    stretch: Stretch,
+    chosen: Sequence[Stretch],
     batch: Batch,
     noise: Rounding | None = None,
-) -> Sides:
-    """Both equations over the units of the stretch, whether they hold or not.
+) -> list[Sides]:
+    """Both equations over the units of each stretch, whether they hold or not.
 
     Raises `ValueError` for a unit without an addition.
     """
     torch.manual_seed(0)  # dropout
     with noise or nullcontext():
-        return _measured(network, stretch, batch)
+        return _measured(network, chosen, batch)
 
 
-def _measured(network: Interpreter, stretch: Stretch, batch: Batch) -> Sides:
-    x_l: Tensor | None = None
-    x_big: Tensor | None = None
-    total: Tensor | None = None
-    wanted = dict(zip(stretch.prefixes, stretch.units, strict=True))
-    x = batch.images
+@dataclass
+class _Ends:
+    """The values of a stretch: x_l, x_L, and the sum of F between them."""
+
+    x_l: Tensor
+    x_big: Tensor
+    total: Tensor
+
+
+def _measured(
+    network: Interpreter, chosen: Sequence[Stretch], batch: Batch
+) -> list[Sides]:
+    ends: dict[int, _Ends] = {}
+    wanted = {
+        prefix: (i, unit)
+        for i, stretch in enumerate(chosen)
+        for prefix, unit in zip(stretch.prefixes, stretch.units, strict=True)
+    }
+    x = batch.images.detach().requires_grad_()
     for part in network.parts:
-        if part.prefix in wanted and x_l is None:
-            x = x_l = x.detach().requires_grad_()
         values = network.compute(part, x)
         if part.prefix in wanted:
-            parts = decompose(wanted[part.prefix])
+            i, unit = wanted[part.prefix]
+            parts = decompose(unit)
             if parts is None:
                 raise ValueError(f"{part.prefix} has no addition")
-            branch = residual(parts, values)
-            total = branch if total is None else total + branch
-            x_big = values[part.output]
+            branch, out = residual(parts, values), values[part.output]
+            before = ends.get(i)
+            total = branch if before is None else before.total + branch
+            ends[i] = _Ends(x if before is None else before.x_l, out, total)
         x = values[part.output]
-    assert x_l is not None
-    assert x_big is not None
-    assert total is not None
     loss = functional.cross_entropy(x, batch.labels)
-    left, at_exit = torch.autograd.grad(loss, (x_l, x_big), retain_graph=True)
-    (through,) = torch.autograd.grad(total, x_l, at_exit)
-    return {
-        FORWARD: ((x_l + total).detach(), x_big.detach()),
-        BACKWARD: (at_exit + through, left),
-    }
+    return [_sides(ends[i], loss) for i in range(len(chosen))]
+
+
+def _sides(ends: _Ends, loss: Tensor) -> Sides:
+    grad = partial(torch.autograd.grad, retain_graph=True)
+    left, at_exit = grad(loss, (ends.x_l, ends.x_big))
+    (through,) = grad(ends.total, ends.x_l, at_exit)
+    forward = ((ends.x_l + ends.total).detach(), ends.x_big.detach())
+    return {FORWARD: forward, BACKWARD: (at_exit + through, left)}
 
 
 def residual(parts: Parts, values: Mapping[str, Tensor]) -> Tensor:

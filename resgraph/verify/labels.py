@@ -9,12 +9,12 @@ itself and nothing else. What takes several calls to write is in `rewrites.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf, prod
+from math import prod
 
-from resgraph.verify import spatial
+from resgraph.verify import arithmetic, spatial
 from resgraph.verify.calls import Call, Label, as_written, label, with_filled
 
-COMMUTATIVE = frozenset({"add", "mul", "maximum", "torch.minimum"})
+COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
 RANDOM = frozenset(
     {
         *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
@@ -40,136 +40,22 @@ def labels(call: Call) -> list[Label]:
     return found
 
 
-def affine(factor: float = 1.0, offset: float = 0.0) -> list[Label]:
-    """factor * x + offset; no op if that is x."""
-    chosen = {"factor": (factor, 1.0), "offset": (offset, 0.0)}
-    told = {k: rounded(v) for k, (v, plain) in chosen.items() if rounded(v) != plain}
-    return [label("affine", **told)] if told else []
-
-
-def rounded(value: float) -> float:
-    """A factor without the last bits, in which 49 * (1 / 49) differs from 1."""
-    return float(f"{value:.12g}")
-
-
 def _same(call: Call) -> list[Label]:
     return []
 
 
-def _same_shape(call: Call) -> list[Label]:
-    """A call that only ever repeats elements."""
-    return [] if call.after == call.before else as_written(call)
+def _expand(call: Call) -> list[Label]:
+    """Rows and columns repeated, as arithmetic does by itself."""
+    if call.after == call.before:
+        return []
+    same = len(call.after) == len(call.before) and call.after[:1] == call.before[:1]
+    stretched = zip(call.before, call.after, strict=False)
+    whole = same and all(a in (1, b) for a, b in stretched)
+    return [label("expand")] if whole else as_written(call)
 
 
 def _plain_call(call: Call) -> list[Label]:
     return [label(call.name)]
-
-
-# --- arithmetic ---------------------------------------------------------------------------
-
-
-def _number(call: Call, name: str, place: int) -> float | None:
-    """An operand that is one number: written as such, or as a tensor that is full of it."""
-    value = call.arguments.get(name)
-    if isinstance(value, int | float):
-        return float(value)
-    known = len(call.filled) == 2 and call.shapes[1 - place] == call.after
-    return call.filled[place] if known else None
-
-
-def _add(call: Call) -> list[Label]:
-    """input + alpha * other."""
-    alpha = float(call.get("alpha", 1))
-    first, second = _number(call, "input", 0), _number(call, "other", 1)
-    if second is not None:
-        return affine(offset=alpha * second)
-    if first is not None:
-        return affine(alpha, first)
-    if any(f is not None for f in call.filled):
-        return as_written(call)
-    return [label("add") if alpha == 1 else label("sub", alpha=-alpha)]
-
-
-def _sub(call: Call) -> list[Label]:
-    """input - alpha * other."""
-    opposite = {**call.arguments, "alpha": -float(call.get("alpha", 1))}
-    return _add(Call("add", opposite, call.shapes, call.after, call.filled))
-
-
-def _rsub(call: Call) -> list[Label]:
-    """other - alpha * input, where other is a number."""
-    other = _number(call, "other", 1)
-    if other is None:
-        return as_written(call)
-    return affine(-float(call.get("alpha", 1)), other)
-
-
-def _mul(call: Call) -> list[Label]:
-    numbers = _number(call, "input", 0), _number(call, "other", 1)
-    factor = next((n for n in numbers if n is not None), None)
-    if factor is not None:
-        return affine(factor)
-    return as_written(call) if _has_filled(call) else [label("mul")]
-
-
-def _div(call: Call) -> list[Label]:
-    divisor = _number(call, "other", 1)
-    if divisor and "rounding_mode" not in call.arguments:
-        return affine(1 / divisor)
-    return as_written(call)
-
-
-def _neg(call: Call) -> list[Label]:
-    return affine(-1.0)
-
-
-def _has_filled(call: Call) -> bool:
-    return any(f is not None for f in call.filled)
-
-
-# --- activations, normalisation, dropout --------------------------------------------------
-
-
-def _clamped(low: float, high: float) -> list[Label]:
-    if (low, high) == (0, inf):
-        return [label("relu")]
-    return [label("clamp", min=low, max=high)] if (low, high) != (-inf, inf) else []
-
-
-def _clamp(call: Call) -> list[Label]:
-    ends = call.arguments.get("min"), call.arguments.get("max")
-    if "clamp" in call.name and any(
-        not isinstance(e, int | float | None) for e in ends
-    ):
-        return as_written(call)
-    low, high = call.get("min", -inf), call.get("max", inf)
-    return as_written(call) if _has_filled(call) else _clamped(float(low), float(high))
-
-
-def _hardtanh(call: Call) -> list[Label]:
-    return _clamped(float(call.get("min_val", -1)), float(call.get("max_val", 1)))
-
-
-def _relu6(call: Call) -> list[Label]:
-    return _clamped(0.0, 6.0)
-
-
-def _threshold(call: Call) -> list[Label]:
-    """Values up to the threshold are replaced by another."""
-    is_relu = (call.get("threshold", 0), call.get("value", 0)) == (0, 0)
-    return [label("relu")] if is_relu else as_written(call)
-
-
-def _leaky_relu(call: Call) -> list[Label]:
-    slope = call.get("negative_slope", 0.01)
-    return [label("relu")] if slope == 0 else [label(call.name, slope=float(slope))]
-
-
-def _maximum(call: Call) -> list[Label]:
-    numbers = _number(call, "input", 0), _number(call, "other", 1)
-    if 0.0 in numbers:
-        return [label("relu")]
-    return as_written(call) if _has_filled(call) else [label("maximum")]
 
 
 def _batch_norm(call: Call) -> list[Label]:
@@ -205,7 +91,7 @@ def _reduction(call: Call) -> list[Label]:
 
 def _max(call: Call) -> list[Label]:
     """The largest along an axis, or of two tensors."""
-    return _maximum(call) if len(call.shapes) == 2 else _reduction(call)
+    return arithmetic.maximum(call) if len(call.shapes) == 2 else _reduction(call)
 
 
 # --- shapes -------------------------------------------------------------------------------
@@ -224,6 +110,19 @@ def _view(call: Call) -> list[Label]:
     return as_written(call)
 
 
+def _setitem(call: Call) -> list[Label]:
+    """Something written into a block of zeros is padded."""
+    cuts = _cuts(call)
+    inside = call.filled[:1] == (0.0,) and call.filled[1:] == (None,)
+    if not inside or cuts is None or len(cuts) != 4 or cuts[0] != range(len(cuts[0])):
+        return as_written(call)
+    if call.shapes[1] != tuple(map(len, cuts)) or any(c.step != 1 for c in cuts):
+        return as_written(call)
+    ends = [(c.start, n - c.stop) for c, n in zip(cuts, call.before, strict=True)]
+    amounts = [amount for end in reversed(ends[1:]) for amount in end]
+    return [spatial.padding(amounts)] if any(amounts) else []
+
+
 def _permute(call: Call) -> list[Label]:
     """Axes of one pixel may go anywhere."""
     rank = len(call.before)
@@ -240,18 +139,27 @@ def _permute(call: Call) -> list[Label]:
 
 
 def _getitem(call: Call) -> list[Label]:
+    cuts = _cuts(call)
+    return as_written(call) if cuts is None else _sliced(cuts, call)
+
+
+def _cuts(call: Call) -> list[range] | None:
+    """What an index takes of each axis; None for one by numbers or by a mask."""
     index = call.arguments.get("index")
     items = list(index) if isinstance(index, tuple) else [index]
-    if not all(isinstance(i, slice | int | None) or i is Ellipsis for i in items):
-        return as_written(call)
-    if any(isinstance(i, bool) for i in items) or items.count(Ellipsis) > 1:
-        return as_written(call)
+    known = all(isinstance(i, slice | int | None) or i is Ellipsis for i in items)
+    if (
+        not known
+        or any(isinstance(i, bool) for i in items)
+        or items.count(Ellipsis) > 1
+    ):
+        return None
     cuts = [i for i in items if i is not None]
     if Ellipsis in cuts:
         at, missing = cuts.index(Ellipsis), len(call.before) - len(cuts) + 1
         cuts[at : at + 1] = [slice(None)] * missing
     cuts += [slice(None)] * (len(call.before) - len(cuts))
-    return _sliced([_range(c, n) for c, n in zip(cuts, call.before, strict=True)], call)
+    return [_range(c, n) for c, n in zip(cuts, call.before, strict=True)]
 
 
 def _range(item: int | slice, size: int) -> range:
@@ -344,14 +252,15 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "batch_norm": _batch_norm,
     "linear": _plain_call,
     "relu": _plain_call,
-    "relu6": _relu6,
-    "leaky_relu": _leaky_relu,
-    "hardtanh": _hardtanh,
-    "threshold": _threshold,
-    "clamp": _clamp,
-    "clamp_min": _clamp,
-    "clamp_max": _clamp,
-    "maximum": _maximum,
+    "relu6": arithmetic.relu6,
+    "leaky_relu": arithmetic.leaky_relu,
+    "hardtanh": arithmetic.hardtanh,
+    "threshold": arithmetic.threshold,
+    "clamp": arithmetic.clamp,
+    "clamp_min": arithmetic.clamp,
+    "clamp_max": arithmetic.clamp,
+    "maximum": arithmetic.maximum,
+    "minimum": arithmetic.maximum,
     "max": _max,
     "sigmoid": _plain_call,
     "silu": _plain_call,
@@ -373,6 +282,7 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "max_pool2d": spatial.max_pool,
     "avg_pool2d": spatial.avg_pool,
     "getitem": _getitem,
+    "setitem": _setitem,
     "narrow": _part,
     "chunk": _part,
     "split": _part,
@@ -381,16 +291,28 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "cat": _cat,
     "hstack": _cat,
     "stack": _stack,
-    "add": _add,
-    "sub": _sub,
-    "rsub": _rsub,
-    "mul": _mul,
-    "div": _div,
-    "neg": _neg,
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "rsub": arithmetic.rsub,
+    "mul": arithmetic.mul,
+    "div": arithmetic.div,
+    "neg": arithmetic.neg,
     "to": _cast,
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _same_shape),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _expand),
     **dict.fromkeys(("float", "contiguous", "clone", "alias", "positive"), _same),
 }
 _IN_PARTS = ("chunk", "split", "tensor_split", "max")
-_FILLED = ("add", "sub", "rsub", "mul", "div", "maximum", "max", "cat")
+_FILLED = (
+    "add",
+    "sub",
+    "rsub",
+    "mul",
+    "div",
+    "maximum",
+    "minimum",
+    "max",
+    "cat",
+    "hstack",
+    "setitem",
+)
 """Functions whose rules know what a tensor that is full of one number does."""

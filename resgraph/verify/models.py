@@ -16,10 +16,10 @@ from resgraph.verify.flow import Flow
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.onnx_flow import onnx_flow
 from resgraph.verify.places import Divergence, by_node, first_divergence
-from resgraph.verify.report import Check, Verdict, failed, passed, skipped, unproven
+from resgraph.verify.report import Check, Verdict, failed, passed, skipped
 from resgraph.verify.rounding import DOUBLE, SINGLE, Rounding
 from resgraph.verify.runtime import OnnxModel
-from resgraph.verify.structure import against_onnx
+from resgraph.verify.structure import Compared, against_onnx, as_unproven
 from resgraph.verify.tolerance import NOTHING, Deviation, deviation
 from resgraph.verify.trace import record, trace
 
@@ -84,35 +84,34 @@ class OnnxComparison:
         self, batches: Sequence[Tensor], devices: Sequence[str]
     ) -> Iterator[Check]:
         """Structure, float64, and per device a check for each batch [N, C, H, W]."""
-        structure, double = self.structure(), self.in_float64(batches[0])
-        if structure.verdict == "failed" and double.verdict == "passed":
-            structure = unproven(
-                STRUCTURE,
-                f"{structure.detail}; not proven, equal in float64 on these inputs",
-                structure.span,
-            )
-        yield structure
+        structure = self.structure()
+        double, error = self.in_float64(batches[0])
+        if structure.match is None and structure.apart and double.verdict == "passed":
+            yield as_unproven(structure, error)
+        else:
+            yield structure.check
         yield double
         for device in devices:
             running = runtime.session(str(self.model.path), device)
             for images in batches:
                 yield self.in_float32(running, images, device)
 
-    def structure(self) -> Check:
+    def structure(self) -> Compared:
         """The model's nodes and attributes, one by one the graph's."""
         graph = self.inference.graph
         meant = trace(self.inference.meant, graph.input, training=False)
         return against_onnx(STRUCTURE, graph, onnx_flow(self.model), meant)
 
-    def in_float64(self, images: Tensor) -> Check:
-        """ONNX's own definition of its ops, evaluated in float64."""
+    def in_float64(self, images: Tensor) -> tuple[Check, float]:
+        """ONNX's own definition of its ops, evaluated in float64, and the relative error."""
         try:
             found = self.model.in_float64(images.double().numpy())
         except ResgraphError as error:
-            return skipped(DOUBLES, error.message)
+            return skipped(DOUBLES, error.message), 0.0
         far = self.inference.deviation(torch.from_numpy(found), images, DOUBLE)
         text = f"by ONNX's reference evaluator: {far}"
-        return passed(DOUBLES, text) if far.within else failed(DOUBLES, text)
+        check = passed(DOUBLES, text) if far.within else failed(DOUBLES, text)
+        return check, far.relative
 
     def in_float32(self, running: Any, images: Tensor, device: str) -> Check:
         """What onnxruntime computes, within what float32's rounding does to this network."""

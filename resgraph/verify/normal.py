@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resgraph.verify.calls import Label
+from resgraph.verify.calls import Label, label
 from resgraph.verify.flow import INPUT, Flow, Step, identity, is_repeatable, live
 from resgraph.verify.labels import COMMUTATIVE
 
@@ -84,7 +84,8 @@ class Builder:
         for i, step in enumerate(steps):
             self._current = i
             inputs = tuple(place[j] for j in step.inputs)
-            place[i] = j = self.add(replace(step, inputs=inputs))
+            same = inputs == step.inputs
+            place[i] = j = self.add(step if same else replace(step, inputs=inputs))
             self._uses[j] = self._uses.get(j, 0) + uses.get(i, 0)
         return place
 
@@ -94,8 +95,8 @@ class Builder:
             found = rule(self, step)
             if found is not None:
                 return found
-        if step.op in COMMUTATIVE:
-            step = replace(step, inputs=tuple(sorted(step.inputs)))
+        if step.op in COMMUTATIVE and (order := sorted(step.inputs)) != [*step.inputs]:
+            step = replace(step, inputs=tuple(order))
         if is_repeatable(step):
             known = self._known.setdefault(identity(step), len(self.steps))
             if known < len(self.steps):
@@ -114,6 +115,10 @@ class Builder:
             shape = like.shape if shape is None else shape
             source = self.add(Step(op, attributes, (source,), (), like.scope, shape))
         return source
+
+    def reshaped(self, like: Step, source: int) -> int:
+        """A value in the shape of `like`."""
+        return self.chain(like, source, [label("reshape", shape=like.shape)])
 
     def get(self, index: int, op: str) -> Step | None:
         """The step, if that is its op."""
@@ -134,8 +139,8 @@ class Builder:
 
     def _is_never_negative(self, step: Step) -> bool:
         if step.op == "clamp":
-            return bool(dict(step.attributes)["min"] >= 0)
-        kept = step.op in _KEEPS_SIGN or (step.op == "pad" and not _value(step))
+            return bool(of(step, "min") >= 0)
+        kept = step.op in _KEEPS_SIGN or (step.op == "pad" and not of(step, "value"))
         all_are = bool(step.inputs) and all(map(self.never_negative, step.inputs))
         return step.op in _NONNEGATIVE or (kept and all_are)
 
@@ -147,5 +152,12 @@ def _is_plain(step: Step) -> bool:
     )
 
 
-def _value(step: Step) -> float:
-    return float(dict(step.attributes).get("value", 0.0))
+def of(step: Step, name: str, default: Any = None) -> Any:
+    """An attribute of a step."""
+    return next((value for key, value in step.attributes if key == name), default)
+
+
+def chosen(step: Step, inputs: tuple[int, ...], **values: Any) -> Step:
+    """The step with other inputs and some other attributes."""
+    attributes = tuple((k, values.get(k, v)) for k, v in step.attributes)
+    return replace(step, inputs=inputs, attributes=attributes)

@@ -141,7 +141,11 @@ def gradients(
     buffers = dict(network.named_buffers())
     found = {
         TRAINING: {"logits": logits.detach()},
-        GRADIENTS: {n: _gradient(p) for n, p in trained(subject).items()},
+        GRADIENTS: {
+            # A linear layer may be a 1x1 convolution there, with a weight of four axes.
+            n: _gradient(p).reshape(point.tensors[n].shape)
+            for n, p in trained(subject).items()
+        },
         STATISTICS: {n: buffers[t].clone() for n, t in names.items() if t in buffers},
     }
     return {quantity: values for quantity, values in found.items() if values}
@@ -221,8 +225,9 @@ def threads(count: int) -> Iterator[None]:
 
 def relative(values: Tensor, exact: Tensor) -> float:
     """|values - exact| / |exact| in the 2-norm; NaN where anything is not finite."""
-    if values.shape != exact.shape:
+    if values.numel() != exact.numel():
         return float("nan")
+    exact = exact.reshape(values.shape)  # a linear layer's weight, or a convolution's
     error = (values.detach().cpu().double() - exact.cpu()).norm()
     norm = exact.cpu().norm()
     if not (error.isfinite() and norm.isfinite()):

@@ -196,7 +196,7 @@ def _size(values: Tensor) -> Tensor:
     """Root mean square: of each channel of maps, of the whole of anything else."""
     dims, count = None, max(1, values.numel())
     if values.dim() == 4:
-        dims, count = (0, 2, 3), count // values.shape[1]
+        dims, count = _axes(values), count // values.shape[1]
     norms: Tensor = torch.linalg.vector_norm(values, dim=dims, keepdim=dims is not None)
     return norms / sqrt(count)
 
@@ -236,18 +236,20 @@ def _batch_norm(
     mode: Rounding, given: Arguments, result: Tensor, value: _Value
 ) -> None:
     x = given["input"].detach()
-    positions = x.numel() / x.shape[1]
+    axes, positions = _axes(x), x.numel() / x.shape[1]
     training = bool(given.get("training")) or given.get("running_mean") is None
     if training:
-        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+        variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
     else:
-        mean, variance = _channel(given["running_mean"]), _channel(given["running_var"])
+        mean, variance = (
+            _channel(given[name], x) for name in ("running_mean", "running_var")
+        )
     scale = (variance + given.get("eps", 1e-5)).rsqrt()
     if isinstance(given.get("weight"), Tensor):
-        scale = scale * _channel(given["weight"])
+        scale = scale * _channel(given["weight"], x)
     shift = -mean * scale
     if isinstance(given.get("bias"), Tensor):
-        shift = shift + _channel(given["bias"])
+        shift = shift + _channel(given["bias"], x)
     mode.shift(result, scale, x)
     mode.shift(result, shift)
     mode.disturb(result, x * scale)
@@ -275,7 +277,7 @@ def _squares(x: Tensor) -> Tensor:
     make of the least and the largest, are rounded alike one after the other: their errors have
     one sign, and grow as their number. Of the standard deviation it is half of that.
     """
-    axes, count = (0, 2, 3), x.numel() / x.shape[1]
+    axes, count = _axes(x), x.numel() / x.shape[1]
     ends = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
     equal = [(x == end).sum(axes, keepdim=True).to(x.dtype) for end in ends]
     return (count + equal[0].square() + equal[1].square()).sqrt()
@@ -292,8 +294,14 @@ def _statistics(
             mode.disturb(buffer.data, buffer.data)
 
 
-def _channel(values: Tensor) -> Tensor:
-    return values.detach().view(1, -1, 1, 1)
+def _axes(x: Tensor) -> tuple[int, ...]:
+    """All but that of the channels."""
+    return (0, *range(2, x.dim()))
+
+
+def _channel(values: Tensor, x: Tensor) -> Tensor:
+    """One number per channel, to be used with a value of this rank."""
+    return values.detach().view(1, -1, *[1] * (x.dim() - 2))
 
 
 def _averaged(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -> None:

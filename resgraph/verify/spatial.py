@@ -3,58 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from resgraph.verify import windows
 from resgraph.verify.calls import Call, Label, as_written, label, pair
-from resgraph.verify.windows import Axis, Edge, Shown
+from resgraph.verify.windows import Axis, Shown, Taps
 
 
 def conv(call: Call) -> list[Label]:
     """By the pixels that each window reads."""
     if len(call.before) != 4 or len(call.after) != 4:
         return as_written(call)
-    strides, dilations = pair(call.get("stride", 1)), pair(call.get("dilation", 1))
-    kernels = call.shapes[1][2:]
-    edges = [
-        _edge(call.get("padding", 0), i, k, s, d, call.before[2 + i], call.after[2 + i])
-        for i, (k, s, d) in enumerate(zip(kernels, strides, dilations, strict=True))
-    ]
-    counts = call.after[2:]
-    return [
-        label(
-            "conv2d",
-            stride=tuple(
-                Shown(s if n > 1 else 1, str(s))
-                for s, n in zip(strides, counts, strict=True)
-            ),
-            padding=tuple(edges),
-            dilation=tuple(
-                Shown(d if k > 1 else 1, str(d))
-                for d, k in zip(dilations, kernels, strict=True)
-            ),
-            groups=call.get("groups", 1),
-        )
-    ]
+    axes = zip(
+        call.before[2:],
+        call.after[2:],
+        kernels := call.shapes[1][2:],
+        pair(call.get("stride", 1)),
+        *_padding(call, kernels),
+        pair(call.get("dilation", 1)),
+        strict=True,
+    )
+    taps = tuple(Taps(*axis) for axis in axes)
+    return [label("conv2d", taps=taps, groups=call.get("groups", 1))]
 
 
-def _edge(
-    padding: Any,
-    axis: int,
-    kernel: int,
-    stride: int,
-    dilation: int,
-    size: int,
-    count: int,
-) -> Edge:
-    """The padding along one axis, by number or by its name."""
-    total = dilation * (kernel - 1)
-    if padding == "same":
-        left, right = total // 2, total - total // 2
-    else:
-        left = right = 0 if padding == "valid" else pair(padding)[axis]
-    beyond = windows.last_read(count, stride, kernel, dilation) - left - size
-    return Edge(left, beyond, right)
+def _padding(
+    call: Call, kernels: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Zeros before and behind each axis, by number or by a name."""
+    padding = call.get("padding", 0)
+    if padding != "same":
+        sides = (0, 0) if padding == "valid" else pair(padding)
+        return sides, sides
+    dilations = pair(call.get("dilation", 1))
+    totals = [d * (k - 1) for k, d in zip(kernels, dilations, strict=True)]
+    return tuple(n // 2 for n in totals), tuple(n - n // 2 for n in totals)
 
 
 def max_pool(call: Call) -> list[Label]:
@@ -103,6 +85,9 @@ def _window(call: Call) -> tuple[tuple[int, ...], ...]:
     return kernel, stride, pair(call.get("padding", 0))
 
 
+_DEFAULTS = {"dilation": 1, "ceil_mode": False, "count_include_pad": True}
+
+
 def _told(
     call: Call,
     kernel: tuple[int, ...],
@@ -113,7 +98,8 @@ def _told(
     """A pooling's arguments as its network has them."""
     chosen = {"kernel": kernel, "stride": stride, "padding": padding}
     texts = [f"{k}={v[0] if v[0] == v[1] else v}" for k, v in chosen.items()]
-    texts += [f"{k}={call.arguments[k]}" for k in others if k in call.arguments]
+    given = {k: call.arguments[k] for k in others if k in call.arguments}
+    texts += [f"{k}={v}" for k, v in given.items() if v != _DEFAULTS[k]]
     return ", ".join(texts)
 
 
@@ -142,6 +128,9 @@ def pooling(
     if None not in strides:
         steps = [s for s in strides if s is not None]
         return next(iter(subsampling(steps, sizes)), None)
+    if all(windows.is_pixels(axis) for axis in axes):
+        starts = tuple(tuple(span[0] for span in axis) for axis in axes)
+        return label("pixels", windows=Shown(starts, told))
     if all(windows.is_whole(axis, n) for axis, n in zip(axes, sizes, strict=True)):
         return label(GLOBAL[op])
     return label(op, windows=Shown(tuple(axes), told))

@@ -66,12 +66,13 @@ def load(
 ) -> None:
     """Fill a network with `state`; `names` maps the state's names to the network's.
 
+    A tensor is given the shape that it has there: a linear layer may be a 1x1 convolution.
     What has no partner (the count of batches) keeps its value.
     """
     tensors = network.state_dict()
     with torch.no_grad():
         for ours, theirs in names.items():
-            tensors[theirs].copy_(state[ours])
+            tensors[theirs].copy_(state[ours].reshape(tensors[theirs].shape))
 
 
 def refuse_nan(state: Mapping[str, Tensor], where: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.verify.flow import Flow
+from resgraph.verify.flow import Flow, Step
 from resgraph.verify.isomorphism import Match, Mismatch, Place, match
 from resgraph.verify.places import spans
-from resgraph.verify.report import Check, failed, passed
+from resgraph.verify.report import Check, failed, passed, unproven
 from resgraph.verify.trace import trace
 
 
@@ -39,6 +39,10 @@ class Compared:
     match: Match | None
     training: bool = True
     """Whether the mode in which they differ is that of training."""
+    apart: str = ""
+    """Where they part, without a verdict on it."""
+    guess: Mapping[str, str] | None = None
+    """Where nothing is proven: our names -> theirs, if both use equal shapes in one order."""
     chances: tuple[int, ...] = ()
     """For each dropout of theirs, in order, the number of ours that it is."""
 
@@ -53,8 +57,8 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     ]
     for training, result in zip((True, False), found, strict=True):
         if isinstance(result, Mismatch):
-            text, span = _explained(result, ("the module", "the spec"), where)
-            return Compared(failed(name, text, span), None, training)
+            names = ("the module", "the spec")
+            return replace(_parted(name, result, names, where), training=training)
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
     if swapped := _swapped(name, pairs, where):
@@ -71,13 +75,15 @@ def _swapped(name: str, pairs: Match, where: Mapping[str, Span]) -> Check | None
     return None
 
 
-def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Check:
+def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Compared:
     """A model's nodes against the graph's at inference, attributes and names included."""
     result, where = match(ours, theirs), spans(graph)
     if isinstance(result, Mismatch):
-        return failed(name, *_explained(result, ("the model", "the spec"), where))
-    swapped = _swapped(name, result, where)
-    return swapped or passed(name, f"{_size(ours)}: each node and attribute the spec's")
+        return _parted(name, result, ("the model", "the spec"), where)
+    if swapped := _swapped(name, result, where):
+        return Compared(swapped, None)
+    detail = f"{_size(ours)}: each node and attribute the spec's"
+    return Compared(passed(name, detail), result)
 
 
 def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compared:
@@ -85,8 +91,9 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     name = f"structure: {what}"
     result = match(ours, theirs)
     if isinstance(result, Mismatch):
-        text, span = _explained(result, (graph.name, what), spans(graph))
-        return Compared(failed(name, text, span), None)
+        other = _NOUNS.get(what, what)
+        parted = _parted(name, result, (graph.name, other), spans(graph))
+        return replace(parted, guess=_in_order(ours, theirs))
     exactly = ours.sequence == theirs.sequence
     how = "same ops in the same order" if exactly else "the same up to order"
     detail = f"{_size(ours)}: {how}"
@@ -95,19 +102,33 @@ def against_module(graph: Graph, ours: Flow, theirs: Flow, what: str) -> Compare
     )
 
 
+def _in_order(ours: Flow, theirs: Flow) -> dict[str, str] | None:
+    """The tensors paired in the order of their first use, if their shapes agree all along."""
+    mine, others = (
+        {name: shape for step in flow.steps for _, name, shape in step.weights}
+        for flow in (ours, theirs)
+    )
+    same = list(mine.values()) == list(others.values())
+    return dict(zip(mine, others, strict=True)) if same else None
+
+
 def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
     """Which of our dropouts each of theirs is, both counted in the order of execution."""
     mine = {j: i for i, j in pairs.steps.items()}
     order = [i for i, step in enumerate(ours.steps) if step.op == "dropout"]
+    others = [j for j, step in enumerate(theirs.steps) if step.op == "dropout"]
     return tuple(
-        order.index(mine[j])
-        for j, step in enumerate(theirs.steps)
-        if step.op == "dropout"
+        order.index(mine[j]) if mine.get(j) in order else k
+        for k, j in enumerate(others)
     )
 
 
 def _size(ours: Flow) -> str:
     return f"isomorphic, {len(ours.steps):,} ops"
+
+
+_NOUNS = {"by hand": "the network by hand"}
+"""What the other network is called in a sentence, where its name does not do."""
 
 
 @dataclass(frozen=True)
@@ -126,30 +147,44 @@ class _Side:
         return f"{self.name} has {step}{scope}"
 
 
-def _explained(
-    found: Mismatch, names: tuple[str, str], where: Mapping[str, Span]
-) -> tuple[str, Span | None]:
-    """The first difference in words, and the spec's line if a node of it is known.
+def _parted(
+    name: str, found: Mismatch, names: tuple[str, str], where: Mapping[str, Span]
+) -> Compared:
+    """The first difference in words, at the spec's line if a node of it is known.
 
     `names` are those of our network and of the other one.
     """
     ours, theirs = (
-        _Side(name, place)
-        for name, place in zip(names, (found.our_place, found.their_place), strict=True)
+        _Side(side, place)
+        for side, place in zip(names, (found.our_place, found.their_place), strict=True)
     )
     first = ours.place or theirs.place
     scopes = [place.step.scope for place in (theirs.place, ours.place) if place]
     span = next((where[scope] for scope in scopes if scope in where), None)
-    after = _after(first) if first else ""
-    return f"{after}{ours}, and {theirs}: {found.why}", span
+    apart = f"{_after(first) if first else ''}{ours}, and {theirs}"
+    return Compared(failed(name, f"{apart}: {found.why}", span), None, apart=apart)
+
+
+def as_unproven(compared: Compared, bound: float) -> Check:
+    """The check of structures that differ, of networks whose numbers are equal."""
+    check = compared.check
+    what = f"not proven; equal to {max(bound, 1e-16):.0e} on these inputs"
+    return unproven(
+        check.name,
+        f"{what}: {compared.apart}, and no rule calls it the same",
+        check.span,
+    )
 
 
 def _after(place: Place) -> str:
     """What the step comes after: the last of it, if that is much."""
-    names = [
-        "the input" if step is None else f"{step.op} in {step.scope}"
-        for step in place.sources[-2:]
-    ]
+    names = [_named(step) for step in place.sources[-2:]]
     more = len(place.sources) - len(names)
     rest = f" and {more} others" if more else ""
-    return f"after {' and '.join(names)}{rest} " if names else ""
+    return f"after {' and '.join(names)}{rest}, " if names else ""
+
+
+def _named(step: Step | None) -> str:
+    if step is None:
+        return "the input"
+    return f"{step.op} in {step.scope}" if step.scope else step.op

@@ -19,9 +19,9 @@ Room for kernels whose constants are worse than those of plain sums, and for cha
 of an error lies in one direction, it passes six standard deviations once in 500 million.
 """
 FEW, MANY = 2, 12
-"""Runs with noise: as many as mostly do; and where they leave a doubt."""
-CERTAIN = 100 * FACTOR
-"""An error so many times what few runs show is not explained by more of them."""
+"""Runs with noise: as many as mostly do, and where they leave a doubt."""
+CLEAR = 1000 * FACTOR
+"""An error above this leaves no doubt, however few the runs."""
 NOTHING = 0.1
 """Where the allowance is a larger part of a value than this, float32 says nothing of it."""
 
@@ -86,7 +86,7 @@ def deviation(
         noisy = [runs(k) for k in range(count)]
         found = _deviations(ours, exact, noisy, unit, floors)
         worst = max(found, key=lambda one: one.excess)
-        if worst.within or worst.excess > CERTAIN:
+        if worst.within or worst.excess > CLEAR:
             break
     return worst
 

@@ -153,7 +153,8 @@ class _Tracer(TorchFunctionMode):
             if isinstance(part, Tensor):
                 many = arguments | {"part": i}
                 self._write(name, many, tensors, shapes, part, start)
-                start += part.shape[dim] if isinstance(dim, int) and part.dim() else 0
+                has_axis = isinstance(dim, int) and dim < part.dim()
+                start += part.shape[dim] if has_axis else 0
 
     def _result(
         self,
@@ -207,11 +208,11 @@ class _Tracer(TorchFunctionMode):
             return
         if not inputs and not weights and not tensors:
             return
-        self.filled.pop(id(result), None)
         value = inputs[0] if inputs else None
         found = labels(call)
         if found:
             found[0] = self._with_unknown(found[0], tensors)
+        self.filled.pop(id(result), None)
         self.sequence.update(repr((name, inputs, _told(found))).encode())
         for i, label in enumerate(found):
             sources = tuple(inputs) if i == 0 else (len(self.steps) - 1,)

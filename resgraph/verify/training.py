@@ -103,6 +103,7 @@ class Comparison:
     reference: Reference
     meant: Interpreter
     what: str
+    _divergences: dict[bool, Divergence | None] = field(default_factory=dict)
     largest: float = field(default=0.0, init=False)
     """The largest relative error that passed."""
 
@@ -119,13 +120,18 @@ class Comparison:
     @cached_property
     def computed(self) -> Sequence[Numbers]:
         reference = self.reference
-        task = Task(reference.points, reference.batch, reference.sgd)
+        trained = [*reference.exact[1][UPDATES]]
+        task = Task(reference.points, reference.batch, reference.sgd, trained)
         return self.ours.computed(task)
 
     def _check(self, quantity: str, where: Sequence[int]) -> Check:
         name = f"{quantity}: {self.what}"
-        pairs = [(i, self.computed[i][quantity]) for i in where]
+        pairs = [(i, self.computed[i].get(quantity, {})) for i in where]
         exact = self.reference.exact
+        if missing := [
+            n for i, ours in pairs for n in exact[i][quantity].keys() - ours
+        ]:
+            return failed(name, f"the module gives no {quantity} of {min(missing)}")
         if all(same_bits(ours, exact[i][quantity]) for i, ours in pairs):
             count = sum(len(ours) for _, ours in pairs)
             many = f"{count:,} tensors" if count > 1 else "logits"
@@ -148,7 +154,10 @@ class Comparison:
         )
 
     def _failed(self, name: str, quantity: str, far: Deviation) -> Check:
-        divergence = self._first_divergence(quantity != INFERENCE)
+        training = quantity != INFERENCE
+        if training not in self._divergences:
+            self._divergences[training] = self._first_divergence(training)
+        divergence = self._divergences[training]
         if divergence is not None:
             return failed(name, f"{far}; {divergence}", divergence.place.span)
         return failed(name, str(far), self._span(far.name))
@@ -171,7 +180,8 @@ class Comparison:
             with Rounding(DOUBLE, seed=run):
                 return recorded(reference.subject, start, images, training)
 
-        names = {i: meant.steps[j].scope for i, j in nodes.steps.items()}
+        in_both = {i: j for i, j in nodes.steps.items() if i in pairs.steps}
+        names = {i: meant.steps[j].scope for i, j in in_both.items()}
         mine = {name: ours.values[i] for i, name in names.items()}
 
         def named(flow: Flow) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +21,14 @@ from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.models import Inference, OnnxComparison, weights_of
 from resgraph.verify.numbers import Batch, Sgd
 from resgraph.verify.parting import parted
-from resgraph.verify.report import Check, Verdict, skipped, unproven
+from resgraph.verify.report import Check, Verdict, skipped
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import (
     Compared,
     Flows,
     against_graph,
     against_module,
+    as_unproven,
     flows,
 )
 from resgraph.verify.trace import trace
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SPEC = "spec"
+"""What the graph itself is called in the checks."""
 Export = Callable[[Mapping[str, "NDArray[np.float32]"]], OnnxModel]
 """Write the graph as ONNX with these weights."""
 
@@ -156,48 +159,51 @@ class Verification:
     def _numbers(self, spec: Compared, reference: Compared | None) -> Iterator[Check]:
         """Both structures, each with its numbers where it is to be compared by them."""
         if spec.match is None:
-            yield from self._without_proof(spec)
+            yield from self._unproven(spec, self.against_graph())
             if reference is not None:
                 yield reference.check
             return
         yield spec.check
         if reference is None:
             yield from self.against_graph().checks()
-        elif reference.match is None:
+        elif reference.match is not None:
             yield reference.check
-            yield skipped("numbers", "the reference's structure is another one already")
+            yield from self._against(
+                reference.match.weights, reference.chances
+            ).checks()
+        elif reference.guess is not None:
+            yield from self._unproven(reference, self._against(reference.guess))
         else:
             yield reference.check
-            yield from self._against_reference(reference).checks()
+            yield skipped("numbers", "the reference's structure is another one already")
 
-    def _without_proof(self, spec: Compared) -> Iterator[Check]:
+    def _unproven(self, compared: Compared, comparison: Comparison) -> Iterator[Check]:
         """The structure is another one: the numbers say whether the network is."""
-        comparison = self.against_graph()
-        found = list(comparison.checks())
-        if all(check.verdict is Verdict.passed for check in found):
-            bound = max(comparison.largest, 1e-16)
-            text = (
-                f"not proven; equal to {bound:.0e} on these inputs: {spec.check.detail}"
-            )
-            yield unproven(spec.check.name, text, spec.check.span)
+        found = []
+        for check in comparison.checks():
+            found.append(check)
+            if check.verdict is not Verdict.passed:
+                break
+        else:
+            yield as_unproven(compared, comparison.largest)
             yield from found
             return
-        yield spec.check
-        yield self._parted(spec.training)
+        yield compared.check
+        if comparison.what == SPEC:
+            yield self._parted(compared.training)
         yield skipped("numbers", "what is above must be mended first")
 
     def against_graph(self) -> Comparison:
         """The module beside the graph itself."""
         names = {name: name for name in self.wanted}
-        subject = numbers.Subject(self._meant().double(), names)
-        return self._comparison(subject, "spec")
+        return self._comparison(numbers.Subject(self._meant().double(), names), SPEC)
 
-    def _against_reference(self, reference: Compared) -> Comparison:
+    def _against(
+        self, names: Mapping[str, str], chances: Sequence[int] = ()
+    ) -> Comparison:
+        """Beside the reference, whose names for our tensors these are."""
         assert self.theirs is not None
-        assert reference.match is not None
-        subject = numbers.Subject(
-            self.theirs.double(), dict(reference.match.weights), reference.chances
-        )
+        subject = numbers.Subject(self.theirs.double(), dict(names), chances)
         return self._comparison(subject, self.subject.reference_name)
 
     def _comparison(self, theirs: numbers.Subject, what: str) -> Comparison:

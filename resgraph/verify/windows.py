@@ -7,8 +7,9 @@ taken make no difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 Span = tuple[int, ...]
@@ -28,31 +29,75 @@ class Shown:
         return self.text
 
 
-@dataclass(frozen=True)
-class Edge:
-    """Zeros around a convolution's input along one axis."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Taps:
+    """What the taps of a convolution's kernel read along one axis, in each of its windows."""
 
+    size: int
+    """Of the map, without its padding."""
+    count: int
+    """Of the windows."""
+    kernel: int
+    stride: int
     left: int
-    beyond: int
-    """How far the last pixel that is read lies behind the end; below 0: before it."""
-    right: int = field(compare=False, repr=False)
-    """Zeros that are there, read or not."""
+    """Zeros before the map."""
+    right: int
+    dilation: int
 
-    def __str__(self) -> str:
-        same = self.left == self.right
-        return str(self.left) if same else f"{self.left} before, {self.right} behind"
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equal convolutions: pixel by pixel where a map is no larger than a kernel."""
+        if self.size <= self.kernel:
+            starts = range(
+                -self.left, self.count * self.stride - self.left, self.stride
+            )
+            return tuple(tuple(self._pixels(start)) for start in starts)
+        stride = self.stride if self.count > 1 else 1
+        dilation = self.dilation if self.kernel > 1 else 1
+        return stride, self.left, self.beyond, dilation
 
-    def padded(self, left: int, right: int) -> Edge | None:
+    def _pixels(self, start: int) -> Iterator[int | None]:
+        for tap in range(self.kernel):
+            pixel = start + tap * self.dilation
+            yield pixel if 0 <= pixel < self.size else None
+
+    @property
+    def beyond(self) -> int:
+        """How far the last pixel that is read lies behind the end; below 0: before it."""
+        reach = self.dilation * (self.kernel - 1)
+        return (self.count - 1) * self.stride + reach + 1 - self.left - self.size
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether any zero is read."""
+        return self.left > 0 or self.beyond > 0
+
+    def padded(self, left: int, right: int) -> Taps | None:
         """The same on an input without so many zeros; below 0: with so many pixels more."""
         cut = (left < 0 < self.left) or (right < 0 < self.beyond)
         if cut:
             return None
-        return Edge(self.left + left, self.beyond + right, self.right + right)
+        size = self.size - left - right
+        return replace(self, size=size, left=self.left + left, right=self.right + right)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Taps) and self.key == other.key
 
-def last_read(count: int, stride: int, kernel: int, dilation: int) -> int:
-    """How many pixels so many windows span."""
-    return (count - 1) * stride + dilation * (kernel - 1) + 1
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return str(self.key)
+
+    def told(self) -> dict[str, str]:
+        """What was chosen, in words, by name."""
+        same = self.left == self.right
+        padding = str(self.left) if same else f"{self.left} before, {self.right} behind"
+        return {
+            "stride": str(self.stride),
+            "padding": padding,
+            "dilation": str(self.dilation),
+        }
 
 
 def max_axis(
@@ -99,6 +144,11 @@ def unpadded(axis: Axis, left: int, size: int) -> Axis | None:
     return tuple(cut) if whole else None
 
 
+def sizes(axis: Axis) -> list[int]:
+    """How many pixels are in each window."""
+    return [span[1] - span[0] for span in axis]
+
+
 def is_whole(axis: Axis, size: int) -> bool:
     """One window of all pixels."""
     return (
@@ -108,14 +158,30 @@ def is_whole(axis: Axis, size: int) -> bool:
     )
 
 
+def is_pixels(axis: Axis) -> bool:
+    """Every window is one pixel, so that its mean is its maximum."""
+    return all(s[0] >= 0 and s[1] - s[0] == 1 and s[2:] in ((), (1,)) for s in axis)
+
+
 def steps_of(axis: Axis, size: int) -> int | None:
     """The stride at which single pixels are taken, the first of them at 0; else None."""
-    if any(s[0] < 0 or s[1] - s[0] != 1 or s[2:] not in ((), (1,)) for s in axis):
+    if not is_pixels(axis):
         return None
     stride = axis[1][0] if len(axis) > 1 else size
-    return stride if [s[0] for s in axis] == list(range(0, size, stride)) else None
+    evenly = stride > 0 and [s[0] for s in axis] == list(range(0, size, stride))
+    return stride if evenly else None
 
 
 def whole_pixels(strides: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...]:
     """The strides of a subsampling; of a side that leaves one pixel, its size."""
     return tuple(min(s, n) for s, n in zip(strides, sizes, strict=True))
+
+
+def words(axes: Sequence[Taps]) -> str:
+    """The stride, padding and dilation of a convolution."""
+    rows, columns = (taps.told() for taps in axes)
+    return ", ".join(
+        f"{name}={text if text == columns[name] else f'({text}, {columns[name]})'}"
+        for name, text in rows.items()
+        if name != "dilation" or {text, columns[name]} != {"1"}
+    )

@@ -47,6 +47,8 @@ class Task:
     points: Sequence[Point]
     batch: Batch
     sgd: Sgd
+    trained: Sequence[str]
+    """The names of the tensors that a step must change."""
 
 
 class Witness(Protocol):

@@ -254,7 +254,7 @@ def test_names_say_target_and_form() -> None:
     assert what.file("portable") == "zoo.cuda.onnx"
     assert what.file("fp16") == "zoo.cuda.fp16.onnx"
     told = refused(lambda: export_form(what, "fp8", Path()))
-    assert "unknown form 'fp8' | did you mean" in told
+    assert "unknown form 'fp8' | known here: bf16, fp16" in told
     assert set(FORMS) >= {"portable", "functions", "int8", "optimised"}
 
 

@@ -51,8 +51,8 @@ network:
 """
 
 
-def suspects(graph: Graph) -> list[Finding]:
-    return [finding for finding in prove(graph) if finding.level is Level.SUSPECT]
+def warnings(graph: Graph) -> list[Finding]:
+    return [finding for finding in prove(graph) if finding.code]
 
 
 def of(graph: Graph, topic: Topic, level: Level) -> list[Finding]:

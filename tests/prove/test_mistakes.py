@@ -10,7 +10,7 @@ from resgraph.prove import Topic
 from resgraph.prove.depth import named_depth
 from tests.conftest import ROOT
 from tests.helpers import graph_from, graph_of
-from tests.prove.common import PREACT, TINY, suspects
+from tests.prove.common import PREACT, TINY, warnings
 
 ACTIVATED = "      a: {from: x, ops: [bn, relu]}\n"
 H_OF_A = "h: {from: a, ops: [{conv:"
@@ -21,17 +21,23 @@ MISTAKES = {
     "nothing": (PREACT, []),
     "a stem that activates before a pre-activation entry": (
         PREACT.replace(STEM, STEM.replace("}}]", "}}, bn, relu]")),
-        [("stage1.0.a_bn", "a_bn normalises what is normalised already")],
+        [("stage1.0.a_bn", "a_bn normalises again, with no weight layer")],
     ),
     "a stem with a ReLU alone before BN ReLU": (
         PREACT.replace(STEM, STEM.replace("}}]", "}}, relu]")),
         [("stage1.0.a_relu", "a_relu activates again")],
     ),
-    "through a pooling": (
+    "a stem that activates before a pooling, as MXNet's and DenseNet's": (
         PREACT.replace(
             STEM, STEM.replace("}}]", "}}, bn, relu, {max_pool: {kernel: 2}}]")
         ),
-        [("stage1.0.a_bn", "a_bn normalises what is normalised already")],
+        [],
+    ),
+    "a stem with ReLU before a pooling, and ReLU alone behind it": (
+        PREACT.replace(
+            STEM, STEM.replace("}}]", "}}, relu, {max_pool: {kernel: 2}}]")
+        ).replace("from: x, ops: [bn, relu]", "from: x, ops: [relu]"),
+        [("stage1.0.a_relu", "changes nothing: its input is never negative")],
     ),
     "a forgotten tail": (
         PREACT.replace(HEAD, HEAD.replace("bn, relu, ", "")),
@@ -98,7 +104,7 @@ MISTAKES = {
             "          - relu\n          - conv: {kernel: 3, channels: width}\n      out: {from: [h",
             "          - bn\n          - relu\n          - conv: {kernel: 3, channels: width}\n      out: {from: [h",
         ),
-        [("stage1.0.bn2", "bn2 normalises what is normalised already")],
+        [("stage1.0.bn2", "bn2 normalises again, with no weight layer")],
     ),
     "an original unit without f": (
         TINY.replace("ops: [add, relu]", "ops: [add]").replace("depth: 8", "depth: 14"),
@@ -116,7 +122,7 @@ MISTAKES = {
             "          - conv: {kernel: 3, channels: width, stride: stride}\n",
             "          - bn\n          - relu\n          - conv: {kernel: 3, channels: width, stride: stride}\n",
         ),
-        [("stage1.0.bn1", "bn1 normalises what is normalised already")],
+        [("stage1.0.bn1", "bn1 normalises again, with no weight layer")],
     ),
     "a stem without an activation": (
         TINY.replace("channels: 8}}, bn, relu]", "channels: 8}}, bn]"),
@@ -143,7 +149,7 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes(name: str, tmp_path: Path) -> None:
     text, expected = MISTAKES[name]
-    found = suspects(graph_from(text, tmp_path))
+    found = warnings(graph_from(text, tmp_path))
     assert len(found) == len(expected), [f.message for f in found]
     for finding, (where, message) in zip(found, expected, strict=True):
         assert finding.where[0] == where
@@ -156,7 +162,7 @@ def test_a_mistake_in_later_units_alone_says_which(tmp_path: Path) -> None:
     text = TINY.replace("ops: [add, relu]", "ops: [add]").replace(
         "depth: 8", "depth: 32"
     )
-    finding = suspects(graph_from(text, tmp_path))[0]
+    finding = warnings(graph_from(text, tmp_path))[0]
     assert finding.message.startswith("stage1.1 to stage2.0 (5 of 6 units): ")
     assert [note.span.line for note in finding.notes if note.span] == [14]
 
@@ -171,7 +177,15 @@ def test_a_mistake_in_later_units_alone_says_which(tmp_path: Path) -> None:
         ("resnet164_depth29_depth38", "", 38),
         ("preact_resnet_18", "", 18),
         ("resnet164_n3", " --network resnet164 --set n=3", None),
-        ("wide_resnet28_10", "", None),
+        ("wide_resnet28_10", "", 28),
+        ("wide_resnet50_2", "", 50),
+        ("wrn_28_10", "", 28),
+        ("densenet121", "", 121),
+        ("resnext50_32x4d", "", 50),
+        ("plain20", "", 20),
+        ("pyramidnet110_a48", "", 110),
+        ("inception_resnet_35", "", None),
+        ("vgg16", "", None),
         ("preact_bottleneck_depth29", " --set depth=29", None),
         ("resnet50v2", "", None),
         ("squeeze110", "", None),
@@ -188,7 +202,7 @@ def test_wrong_family_is_a_depth_mismatch(tmp_path: Path) -> None:
         "resnet164: {depth: 164}\n  resnet1001: {depth: 1001}",
         "resnet110: {depth: 110}",
     )
-    (finding,) = suspects(graph_from(wrong, tmp_path))
+    (finding,) = warnings(graph_from(wrong, tmp_path))
     assert (
         "resnet110 is named after 110 layers, and has 164 weight layers"
         in finding.message
@@ -198,7 +212,7 @@ def test_wrong_family_is_a_depth_mismatch(tmp_path: Path) -> None:
         "resnet164: {depth: 164}\n  resnet1001: {depth: 1001}",
         "resnet110: {depth: 110}",
     )
-    (finding,) = suspects(graph_from(right_depth, tmp_path))
+    (finding,) = warnings(graph_from(right_depth, tmp_path))
     assert "has units of three weight layers" in finding.message
     assert "ResNet-110 has units of one or two" in finding.message
 
@@ -207,4 +221,4 @@ def test_a_set_depth_is_the_one_that_counts() -> None:
     spec = ROOT / "specs/preact_bottleneck.yaml"
     graph = graph_of(spec, "depth=29", network="resnet164")
     assert graph.name == "resnet164_depth29"
-    assert suspects(graph) == []
+    assert warnings(graph) == []

@@ -82,7 +82,7 @@ def test_errors_are_text_without_a_traceback(
         ("resgraph.Network('nowhere.yaml')", "error: nowhere.yaml: no such file"),
         (
             f"resgraph.Network({str(ROOT / 'tests/bad/add_map_size.yaml')!r})",
-            "error: add needs equal shapes",
+            "error[shape-mismatch]: add needs equal shapes",
         ),
     ):
         shell.run_cell(code)

@@ -313,11 +313,19 @@ def test_wrong_data_are_told_before_anything_begins(sweeping: Sweeping) -> None:
     assert not Path("sweep").exists()
 
 
-def test_a_monitor_needs_the_spec(spec: Path) -> None:
+def test_a_sweep_trains_what_resgraph_wrote(spec: Path) -> None:
+    """Foreign code may end the process, and the sweep with it."""
     (thin,) = sources([spec], "thin", {}, Path("generated"))
+    wanted = {"out": Path("sweep"), "data": "digits"}
+    text = thin.read_text()
+    thin.write_text(text + "import sys; sys.exit(0)\n")
+    told = refused(lambda: sweep_command([thin], **wanted))
+    assert "is not what resgraph compile writes" in told
+    assert "resgraph train generated/thin.py" in told
+    thin.write_text(text)
     spec.rename("two.yaml")
-    wanted = {"out": Path("sweep"), "data": "digits", "monitor": True}
-    assert "needs its spec" in refused(lambda: sweep_command([thin], **wanted))
+    told = refused(lambda: sweep_command([thin], **wanted))
+    assert "its spec specs/two.yaml is not there" in told
     assert not Path("sweep").exists()
 
 

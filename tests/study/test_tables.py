@@ -204,4 +204,4 @@ def test_the_table_without_any_run(
     monkeypatch.chdir(tmp_path)
     table_command()
     assert "12.35†" in capsys.readouterr().out
-    assert "did you mean" in refused(lambda: table_command(form="marked"))
+    assert "known here: csv" in refused(lambda: table_command(form="marked"))

@@ -21,10 +21,11 @@ def is_deep(path: Path) -> bool:
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
 def test_committed_networks_verify(path: Path, tmp_path: Path) -> None:
-    (target,) = targets(path, None, {}, None, tmp_path)
+    (target,) = targets(path, None, {}, None)
     assert target.reference is not None
-    subject = subject_of(target, None, tmp_path)
-    checks = list(verify(subject, Options(structure_only=is_deep(path))))
+    options = Options(structure_only=is_deep(path))
+    with target.witness() as witness:
+        checks = list(verify(subject_of(target, witness, None, tmp_path), options))
     assert [c for c in checks if c.verdict != "passed"] == []
     assert len(checks) == 5 if is_deep(path) else len(checks) >= 12
 

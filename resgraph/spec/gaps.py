@@ -1,0 +1,252 @@
+"""What of a spec is not known, and what stands in its place, so that the rest is checked.
+
+Where a value has a finding, a *gap* is noted and a stand-in of the right form takes its
+place. Whoever goes on with the spec asks for the gaps, and tells nothing that follows from
+them: a gap may be anything, and may mean any of the names that its text mentions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from resgraph.diagnostics import ANY
+from resgraph.names import SOMETHING
+from resgraph.ops import OPS, Op
+from resgraph.ops.unknown import NAMELESS, unknown
+from resgraph.spec.tree import Loc, Tree, below, walk, words
+
+
+@dataclass
+class Gaps:
+    """The places of a spec that are not known, each with the names that may be meant there.
+
+    `names` are those that cannot be names, and are told: they stand for themselves.
+    """
+
+    places: dict[Loc, frozenset[str]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def at(self, *loc: str | int) -> bool:
+        """Whether the value there is not known, though what holds it may be."""
+        return loc in self.places
+
+    def within(self, *loc: str | int) -> bool:
+        """Whether something there, or below, is not known."""
+        return any(place[: len(loc)] == loc for place in self.places)
+
+    def mentioned(self, *loc: str | int) -> frozenset[str]:
+        """The names that the gaps there and below may mean."""
+        found = [w for p, w in self.places.items() if p[: len(loc)] == loc]
+        return frozenset[str]().union(*found)
+
+    def add(self, loc: Loc, mentioned: Iterable[str]) -> None:
+        """What is there is not known; it may mean these names."""
+        self.places[loc] = self.places.get(loc, frozenset()).union(mentioned)
+
+    # --- filling ----------------------------------------------------------------------
+
+    def fill(self, data: Any, loc: Loc) -> None:
+        """Put a stand-in at the place, or at the nearest one above that can have one."""
+        if any(loc[:depth] in self.places for depth in range(len(loc))):
+            return  # what holds it has a stand-in already
+        fitting = (
+            (loc[: len(pattern)], pattern, stand_in)
+            for pattern, stand_in in _STAND_INS
+            if _fits(loc[: len(pattern)], pattern)
+        )
+        place, pattern, stand_in = next(
+            found for found in fitting if _can_hold(walk(data, found[0][:-1]))
+        )
+        value = _written(data, place)
+        if pattern != _SLOT or not self._fill_slot(data, place, value):
+            self.add(place, words(value) or {ANY})
+            _put(walk(data, place[:-1]), place[-1], stand_in())
+
+    def _fill_slot(self, data: Any, place: Loc, item: Any) -> bool:
+        """Keep the one known unit that an item of a stage names beside other keys."""
+        units = (
+            [key for key in item if key in data["units"]]
+            if isinstance(item, dict)
+            else []
+        )
+        if len(units) != 1:
+            return False
+        self.add(
+            (*place, "repeat"), words({k: v for k, v in item.items() if k != units[0]})
+        )
+        walk(data, place[:-1])[place[-1]] = {units[0]: item[units[0]]}
+        return True
+
+    def remove(self, data: Any, loc: Loc) -> None:
+        """Leave out a key that nobody knows; it may be one that is missing beside it."""
+        *above, key = loc
+        value = walk(data, above).pop(key)
+        self.add(loc, words(value))
+        match above:
+            case ["units", _] | ["network"]:
+                if words(value) and "params" not in walk(data, above):
+                    self.add((*above, "params"), ())
+
+    def fill_op(self, data: Any, loc: Loc, wrong: Iterable[str]) -> None:
+        """Put an unknown op in the place of one with these wrong attributes."""
+        ops, index = walk(data, loc[:-1]), loc[-1]
+        item, wrong = ops[index], {*wrong}
+        if isinstance(item, Op):
+            return
+        kind, given = _parts(item)
+        if wrong == {"name"}:
+            item[kind].pop("name")  # the layer then has the name that it has by default
+            return
+        right, mentioned = _sorted(kind, given, wrong)
+        one = isinstance(item, str) or (isinstance(item, dict) and len(item) == 1)
+        self.add(loc, mentioned if one else words(item) or {ANY})
+        ops[index] = unknown(kind, right, any_inputs=not one)
+
+
+def doubtful(
+    tree: Tree, doubts: Mapping[Any, frozenset[str]], loc: Loc = ()
+) -> Iterator[tuple[Loc, frozenset[str]]]:
+    """The places of a tree that its YAML puts in doubt, the deepest ones first."""
+    for step, value in below(tree):
+        yield from doubtful(value, doubts, (*loc, step))
+    if tree.span in doubts:
+        yield loc, doubts[tree.span]
+
+
+def op_place(loc: Loc) -> Loc | None:
+    """The place of the op in which `loc` is, if it is in one."""
+    match loc:
+        case ("units", _, "paths", _, "ops", int(), *_):
+            return loc[:6]
+        case ("network", "stem" | "head", int(), *_):
+            return loc[:3]
+    return None
+
+
+# --- ops --------------------------------------------------------------------------------
+
+
+def _parts(item: Any) -> tuple[str, dict[str, Any]]:
+    """The name and the attributes of an op as it is written, as far as it has them."""
+    if isinstance(item, str):
+        return item, {}
+    if isinstance(item, dict) and item:
+        kind, given = next(iter(item.items()))
+        return kind, given if isinstance(given, dict) else {}
+    return NAMELESS, {}
+
+
+def _sorted(
+    kind: str, given: Mapping[str, Any], wrong: set[str]
+) -> tuple[dict[str, Any], set[str]]:
+    """The right attributes, parsed, and what the wrong and the missing ones may mean."""
+    if kind not in OPS:
+        return {}, {*words(dict(given))}
+    op, right, mentioned = OPS[kind], dict[str, Any](), set[str]()
+    numbers = op.numbers()
+    for name, value in given.items():
+        if name not in wrong and name in op.model_fields:
+            try:
+                right[name] = numbers[name].parse(value) if name in numbers else value
+                continue
+            except PydanticCustomError:
+                pass
+        mentioned |= words(value) or ({ANY} if name in numbers else set())
+    if any(f.is_required() and n not in given for n, f in op.model_fields.items()):
+        mentioned.add(ANY)
+    return right, mentioned
+
+
+# --- stand-ins --------------------------------------------------------------------------
+
+
+def _path() -> Any:
+    return {"from": "x", "ops": [unknown(NAMELESS)]}
+
+
+def _ops() -> Any:
+    return [unknown(NAMELESS)]
+
+
+def _unit() -> Any:
+    return {"paths": {"out": _path()}}
+
+
+def _network() -> Any:
+    return {"input": [1, 1, 1], "stages": [[SOMETHING]], "head": _ops()}
+
+
+_ABSENT = object()
+_EACH = object()
+"""Any step of a place."""
+_SLOT = ("network", "stages", int, int)
+
+_STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
+    (("units", _EACH, "paths", _EACH, "from", int), lambda: "x"),
+    (("units", _EACH, "paths", _EACH, "from"), lambda: "x"),
+    (("units", _EACH, "paths", _EACH, "ops"), _ops),
+    (("units", _EACH, "paths", _EACH), _path),
+    (("units", _EACH, "paths"), lambda: {"out": _path()}),
+    (("units", _EACH, "params", int, str), lambda: None),
+    (("units", _EACH, "params", int), lambda: ...),
+    (("units", _EACH, "params", str), lambda: None),
+    (("units", _EACH, "params"), list),
+    (("units", _EACH, "title"), lambda: _ABSENT),
+    (("units", _EACH), _unit),
+    (("units",), lambda: {SOMETHING: _unit()}),
+    (("network", "params", _EACH), lambda: 1),
+    (("network", "params"), dict),
+    (("network", "input", int), lambda: 1),
+    (("network", "input"), lambda: [1, 1, 1]),
+    (("network", "stem"), _ops),
+    (("network", "head"), _ops),
+    (("network", "stages", int, int, "repeat"), lambda: 1),
+    (("network", "stages", int, int, _EACH, _EACH), lambda: 1),
+    (("network", "stages", int, int, _EACH), dict),
+    (_SLOT, lambda: SOMETHING),
+    (("network", "stages", int), lambda: [SOMETHING]),
+    (("network", "stages"), lambda: [[SOMETHING]]),
+    (("network",), _network),
+    (("networks", _EACH, _EACH), lambda: 1),
+    (("networks", _EACH), dict),
+    (("networks",), dict),
+    (("train", _EACH), lambda: _ABSENT),
+    (("train",), dict),
+    (("allow",), list),
+    (("resgraph",), lambda: 1),
+    (("title",), lambda: "untitled"),
+    (("extends",), lambda: _ABSENT),
+)
+"""By place, longest first, what takes the place of a value with findings."""
+
+
+def _fits(place: Loc, pattern: tuple[Any, ...]) -> bool:
+    return len(place) == len(pattern) and all(
+        want is _EACH
+        or (isinstance(step, want) if isinstance(want, type) else step == want)
+        for step, want in zip(place, pattern, strict=True)
+    )
+
+
+def _can_hold(value: Any) -> bool:
+    """Whether it has parts; a list may be written as its one item."""
+    return isinstance(value, (dict, list))
+
+
+def _written(data: Any, place: Loc) -> Any:
+    """The value there; None where there is none."""
+    try:
+        return walk(data, place)
+    except LookupError:
+        return None
+
+
+def _put(holder: Any, step: str | int, value: Any) -> None:
+    if value is _ABSENT:
+        holder.pop(step)
+    else:
+        holder[step] = value

@@ -1,0 +1,169 @@
+"""A spec's tree to a `Spec`, whatever is wrong with it: every finding, and stand-ins."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from resgraph.diagnostics import ANY, Diagnostic, Span, SpecError
+from resgraph.names import SOMETHING
+from resgraph.spec.errors import explain, in_yaml, location, misspelt
+from resgraph.spec.gaps import Gaps, doubtful, op_place
+from resgraph.spec.model import Spec
+from resgraph.spec.tree import Loc, Mapping, at, plain, renamed, walk, words
+
+MOST_ROUNDS = 50
+"""Each round mends all that it finds; what a wrong value hid comes with the next one."""
+
+
+@dataclass
+class Mender:
+    """Validates a tree again and again, each time with what was wrong mended.
+
+    `doubts` are the values that the YAML puts in doubt, `unread` those that it cannot read;
+    `whole` says whether the tree has all that it extends. Afterwards `tree` has misspelt keys under their right names.
+    """
+
+    tree: Mapping
+    doubts: dict[Span, frozenset[str]]
+    unread: frozenset[Span]
+    whole: bool
+    gaps: Gaps = field(default_factory=Gaps)
+    findings: list[Diagnostic] = field(default_factory=list)
+
+    def spec(self) -> Spec:
+        """The spec, with stand-ins at the gaps; the findings are told by `findings`."""
+        self._data = plain(self.tree)
+        self._unsure: defaultdict[Loc, set[str]] = defaultdict(set)
+        for mend in (self._rename_keys, self._fill, self._doubt):
+            for _ in range(MOST_ROUNDS):
+                spec, errors = self._validated()
+                if not mend(errors):
+                    break
+        if spec is None:
+            raise SpecError(self.findings)
+        return spec
+
+    def _validated(self) -> tuple[Spec | None, list[Any]]:
+        try:
+            return Spec.model_validate(self._data, context=self.gaps.names), []
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        told = [error for error in errors if not self._follows(error)]
+        self.findings += explain(told, self.tree)
+        return None, errors
+
+    def _follows(self, error: Any) -> bool:
+        """Whether the error follows from what is told already: from the YAML, or since
+        what is missing may stand in the spec that this one extends."""
+        loc = in_yaml(location(error), self.tree)
+        below = error["type"] == "missing" and op_place(loc) is None
+        return at(self.tree, loc).span in self.unread or (below and not self.whole)
+
+    def _rename_keys(self, errors: list[Any]) -> bool:
+        """Take each misspelt key for the one that is missing beside it."""
+        keys = misspelt(errors, self.tree)
+        for loc, key in keys.items():
+            self.tree = renamed(self.tree, loc, key)
+            if op := op_place(loc):
+                self._unsure[op].update()
+        self._data = plain(self.tree)
+        return bool(keys)
+
+    def _fill(self, errors: list[Any]) -> bool:
+        """Note a gap for every error, and put a stand-in there."""
+        self.gaps.names.add(SOMETHING)
+        ops: defaultdict[Loc, set[str]] = defaultdict(set)
+        for error in errors:
+            loc = in_yaml(location(error), self.tree)
+            op = op_place(loc)
+            if op is not None:
+                ops[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
+            elif error["loc"][-1] == "[key]":
+                self._refuse(location(error))
+            elif error["type"] == "extra_forbidden":
+                self.gaps.remove(self._data, loc)
+            else:
+                self.gaps.fill(self._data, loc)
+        for op, wrong in ops.items():
+            self.gaps.fill_op(self._data, op, wrong)
+        return bool(errors)
+
+    def _refuse(self, loc: Loc) -> None:
+        """Go on with a name that cannot be one; where nothing names it, another is meant."""
+        *scope, name = loc
+        self.gaps.names.add(str(name))
+        readers: Any = ()
+        match scope:
+            case ["units"]:
+                readers = [("network", "stages")]
+            case ["units", unit, "params"]:
+                readers = [("units", unit, "paths")]
+            case ["units", unit, "paths"]:
+                paths = walk(self._data, scope)
+                readers = [(*scope, path, "from") for path in paths]
+            case ["network", "params"]:
+                readers = [
+                    ("network", key) for key in ("input", "stem", "stages", "head")
+                ]
+        found = (words(self._plain(*place)) for place in readers)
+        if readers and not any(name in each for each in found):
+            self.gaps.add(tuple(scope), {str(name)})
+
+    def _plain(self, *loc: str | int) -> Any:
+        """What is written there, if anything is."""
+        tree = at(self.tree, loc)
+        return plain(tree) if tree is not at(self.tree, loc[:-1]) else None
+
+    def _doubt(self, errors: list[Any]) -> bool:
+        """Once all is valid: gaps at what may be valid, and be meant otherwise."""
+        for loc, mentioned in doubtful(self.tree, self.doubts):
+            self._doubt_at(loc, mentioned)
+        if not self.whole:
+            self._open()
+        for op, wrong in self._unsure.items():
+            self.gaps.fill_op(self._data, op, wrong)
+        changed = bool(self._unsure)
+        self.doubts, self.whole = {}, True
+        self._unsure.clear()
+        return changed
+
+    def _doubt_at(self, loc: Loc, mentioned: frozenset[str]) -> None:
+        self.gaps.add(loc, mentioned)
+        match loc:
+            case ("network",):
+                for key in ("params", "input", "stages"):
+                    self.gaps.add((*loc, key), mentioned)
+                self._doubt_end(("network", "head"))
+            case ("units", _):
+                for key in ("params", "paths"):
+                    self.gaps.add((*loc, key), mentioned)
+                self._doubt_end((*loc, "paths", "out", "ops"))
+            case ("units", _, "paths"):
+                self._doubt_end((*loc, "out", "ops"))
+            case ("units", _, "paths", _):
+                self._doubt_end((*loc, "ops"))
+            case ("units", _, "paths", _, "ops") | ("network", "stem" | "head"):
+                self._doubt_end(loc)
+            case _ if op := op_place(loc):
+                self._unsure[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
+
+    def _doubt_end(self, ops: Loc) -> None:
+        """What the last of these ops gives out is not known."""
+        try:
+            last = len(walk(self._data, ops)) - 1
+        except LookupError:
+            return
+        if last >= 0:
+            self._unsure[*ops, last].update()
+
+    def _open(self) -> None:
+        """What the spec extends cannot be read: it may have more of everything."""
+        self.gaps.add(("units",), ())
+        self.gaps.add(("network", "params"), {ANY})
+        for name in self._data["units"]:
+            self.gaps.add(("units", name, "params"), ())
+            self.gaps.add(("units", name, "paths"), {ANY})

@@ -1,0 +1,150 @@
+"""A tree of values that know where they stand in the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resgraph.diagnostics import Span
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A leaf: text, number, truth value or nothing."""
+
+    value: Any
+    span: Span
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key with its place, and its value."""
+
+    key_span: Span
+    value: Tree
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Keys in the order of the text."""
+
+    entries: dict[str, Entry]
+    span: Span
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items in the order of the text."""
+
+    items: tuple[Tree, ...]
+    span: Span
+    size: int = 1
+
+
+Tree = Scalar | Mapping | Items
+Loc = tuple[str | int, ...]
+
+
+def plain(tree: Tree) -> Any:
+    """The tree as dicts, lists and scalars."""
+    match tree:
+        case Scalar(value=value):
+            return value
+        case Mapping(entries=entries):
+            return {key: plain(entry.value) for key, entry in entries.items()}
+        case Items(items=items):
+            return [plain(item) for item in items]
+
+
+def at(tree: Tree, loc: Sequence[str | int]) -> Tree:
+    """The value at `loc`, or the deepest one on the way there that exists."""
+    for step in loc:
+        if isinstance(tree, Mapping) and step in tree.entries:
+            tree = tree.entries[str(step)].value
+        elif isinstance(tree, Items) and step in range(len(tree.items)):
+            tree = tree.items[int(step)]
+    return tree
+
+
+def key_span(tree: Tree, loc: Sequence[str | int]) -> Span:
+    """The place of the key that `loc` ends in, or of what holds it."""
+    parent = at(tree, loc[:-1])
+    if isinstance(parent, Mapping) and loc and loc[-1] in parent.entries:
+        return parent.entries[str(loc[-1])].key_span
+    return at(tree, loc).span
+
+
+def param_span(tree: Tree, unit: str, param: str) -> Span:
+    """The place of a unit's parameter, in a list or as a key."""
+    params = at(tree, ("units", unit, "params"))
+    for step, item in below(params):
+        if step == param:
+            return key_span(params, (step,))
+        if isinstance(step, int) and param in words(plain(item)):
+            return item.span
+    return params.span
+
+
+def walk(data: Any, loc: Sequence[str | int]) -> Any:
+    """The plain value at `loc`. Raises `LookupError`."""
+    for step in loc:
+        data = data[step]
+    return data
+
+
+def below(tree: Tree) -> Iterator[tuple[str | int, Tree]]:
+    """The values that a tree holds, each with its key or its number."""
+    match tree:
+        case Mapping(entries=entries):
+            yield from ((key, entry.value) for key, entry in entries.items())
+        case Items(items=items):
+            yield from enumerate(items)
+
+
+def renamed(tree: Mapping, loc: Loc, key: str) -> Mapping:
+    """The tree with the key at `loc` called otherwise; it stands where it stood."""
+    *above, old = loc
+    holder = at(tree, above)
+    if not isinstance(holder, Mapping):
+        return tree
+    entries = {key if k == old else k: entry for k, entry in holder.entries.items()}
+    mended = _with(tree, above, replace(holder, entries=entries))
+    return mended if isinstance(mended, Mapping) else tree
+
+
+def _with(tree: Tree, loc: Sequence[str | int], value: Tree) -> Tree:
+    """The tree with another value at `loc`."""
+    if not loc:
+        return value
+    step, rest = loc[0], loc[1:]
+    match tree:
+        case Mapping(entries=entries):
+            entry = entries[str(step)]
+            entry = replace(entry, value=_with(entry.value, rest, value))
+            return replace(tree, entries=entries | {str(step): entry})
+        case Items(items=items):
+            changed = [
+                _with(item, rest, value) if i == step else item
+                for i, item in enumerate(items)
+            ]
+            return replace(tree, items=tuple(changed))
+    return tree
+
+
+def words(value: Any) -> frozenset[str]:
+    """The names that a plain value mentions, in its texts and its keys."""
+    match value:
+        case str():
+            return frozenset(_WORD.findall(value))
+        case dict():
+            return words([*value, *value.values()])
+        case list():
+            return frozenset().union(*map(words, value))
+    return frozenset()
+
+
+_WORD = re.compile(r"[^\W\d]\w*")
