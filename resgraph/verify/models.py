@@ -36,7 +36,8 @@ class Inference:
 
     graph: Graph
     meant: Interpreter
-    _runs: dict[tuple[float, int, int], Tensor] = field(default_factory=dict)
+    runs: dict[tuple[float, int, int], Tensor] = field(default_factory=dict)
+    """Logits with noise, by its unit, the number of images and of the run."""
 
     def __post_init__(self) -> None:
         self.meant.double().eval()
@@ -57,10 +58,10 @@ class Inference:
 
         def run(k: int) -> Mapping[str, Tensor]:
             key = (unit, len(images), k)
-            if key not in self._runs:
+            if key not in self.runs:
                 with noise(unit, k):
-                    self._runs[key] = self.logits(images)
-            return {"logits": self._runs[key]}
+                    self.runs[key] = self.logits(images)
+            return {"logits": self.runs[key]}
 
         exact = self.logits(images)
         return deviation({"logits": logits}, {"logits": exact}, run, unit, {})

@@ -145,8 +145,8 @@ def _known(node: OnnxNode, **usual: Any) -> dict[str, Any] | None:
     }
 
 
-def _sides(pads: Sequence[int]) -> Any:
-    """Padding as torch has it: one number for both sides, where they are equal."""
+def _sides(pads: Sequence[int]) -> tuple[int, ...]:
+    """Padding as torch has it: two numbers, where both sides of an axis are equal."""
     top, left, bottom, right = pads
     return (top, left) if (top, left) == (bottom, right) else tuple(pads)
 
@@ -240,11 +240,13 @@ def _pool(name: str, **usual: Any) -> Callable[[OnnxNode, _Reader], Told | None]
         )
         if given is None or len(node.outputs) != 1:
             return None
+        if len(padding := _sides(given["pads"])) != 2:
+            return None
         arguments = {
             "input": None,
             "kernel_size": tuple(given["kernel_shape"]),
             "stride": tuple(given["strides"]),
-            "padding": _sides(given["pads"]),
+            "padding": padding,
             "ceil_mode": bool(given["ceil_mode"]),
         }
         if "count_include_pad" in given:

@@ -29,11 +29,14 @@ def conv(call: Call) -> list[Label]:
 def _padding(
     call: Call, kernels: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Zeros before and behind each axis, by number or by a name."""
+    """Zeros before and behind each axis, by number or by a name.
+
+    Four numbers, which ONNX knows, are those before and then those behind.
+    """
     padding = call.get("padding", 0)
     if padding != "same":
         sides = (0, 0) if padding == "valid" else pair(padding)
-        return sides, sides
+        return sides[:2], sides[-2:]
     dilations = pair(call.get("dilation", 1))
     totals = [d * (k - 1) for k, d in zip(kernels, dilations, strict=True)]
     return tuple(n // 2 for n in totals), tuple(n - n // 2 for n in totals)

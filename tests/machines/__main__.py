@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.machines import injected, judging, settings
-from tests.machines.networks import is_deep
+from tests.machines.networks import is_deeper
 from tests.machines.report import FAULTS, INJECTED, SETTINGS, Findings
 
 SEEDS, DEEP_SEEDS = 100, 5
@@ -32,6 +33,8 @@ class Job:
     name: str
     only: tuple[str, ...] = ()
     """Of a setting: these networks alone."""
+    kept: Path | None = None
+    """Of a setting: where processes leave weights and noise for one another."""
 
     def environment(self) -> Mapping[str, str]:
         if self.part == SETTINGS:
@@ -42,10 +45,10 @@ class Job:
         if self.part == SETTINGS:
             networks = settings.everything()
             chosen = [n for n in networks if not self.only or n.label in self.only]
-            yield from settings.rows(settings.SETTINGS[self.name], chosen)
+            yield from settings.rows(settings.SETTINGS[self.name], chosen, self.kept)
         elif self.part == INJECTED:
             (network,) = (n for n in settings.everything() if n.label == self.name)
-            seeds = DEEP_SEEDS if is_deep(network) else SEEDS
+            seeds = DEEP_SEEDS if is_deeper(network) else SEEDS
             yield from injected.rows(network, seeds)
         else:
             (network,) = (n for n in judging.NETWORKS if n.label == self.name)
@@ -56,7 +59,7 @@ def jobs(parts: list[str]) -> Iterator[Job]:
     """The longest first, so that both processes end together."""
     if SETTINGS in parts:
         for setting in settings.SETTINGS.values():
-            if not settings.lacking(setting):
+            if not settings.lacking(setting) and not settings.is_usual(setting):
                 yield Job(SETTINGS, setting.name)
     if INJECTED in parts:
         for network in reversed(settings.everything()):
@@ -66,9 +69,10 @@ def jobs(parts: list[str]) -> Iterator[Job]:
             yield Job(FAULTS, network.label)
 
 
-def run(job: Job) -> list[dict[str, object]]:
+def run(job: Job, kept: Path) -> list[dict[str, object]]:
     """The rows of a job, which runs in a process of its own."""
     command = [sys.executable, "-m", "tests.machines", "--job", job.part, job.name]
+    command += ["--kept", str(kept)]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -86,8 +90,8 @@ def whole(parts: list[str], out: Path, say: Callable[[str], None]) -> Findings:
     """All jobs, two at a time; what is found is written after each of them."""
     found = Findings(settings.processor(), "make test-machines")
     todo, began = list(jobs(parts)), time.monotonic()
-    with ThreadPoolExecutor(2) as pool:
-        running = {pool.submit(run, job): job for job in todo}
+    with tempfile.TemporaryDirectory() as kept, ThreadPoolExecutor(2) as pool:
+        running = {pool.submit(run, job, Path(kept)): job for job in todo}
         for count, future in enumerate(as_completed(running), 1):
             job = running[future]
             try:
@@ -112,10 +116,11 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=every)
     parser.add_argument("--out", type=Path, default=Path("runs/machines"))
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", action="append", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:
-        for row in Job(*given.job, tuple(given.only or ())).rows():
+        for row in Job(*given.job, tuple(given.only or ()), given.kept).rows():
             print(json.dumps(row), flush=True)
         return 0
     found = whole(given.part or every, given.out, lambda text: print(text, flush=True))

@@ -321,6 +321,12 @@ def off(module, given, result):
         result.data.mul_(1.001)
 pick(layers).register_forward_hook(off)
 """,
+    "in float32 alone": """
+def off(module, given, result):
+    if result.dtype == torch.float32:
+        result.data.mul_(1.001)
+pick(layers).register_forward_hook(off)
+""",
     "noise in training": """
 def off(module, given, result):
     if module.training:

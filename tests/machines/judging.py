@@ -13,9 +13,9 @@ from resgraph.emit.onnx_file import OnnxFile
 from resgraph.verify import Check, Options, Verdict, declared, verify
 from resgraph.verify.isomorphism import Mismatch, match
 from resgraph.verify.models import OnnxComparison, weights_of
-from resgraph.verify.numbers import Batch
+from resgraph.verify.numbers import UPDATES, Batch
 from resgraph.verify.structure import Flows, against_graph, flows
-from resgraph.verify.training import Comparison, same_bits
+from resgraph.verify.training import Comparison, Reference, same_bits
 from resgraph.verify.witness import Task, Witness
 from tests.machines import faults_models, faults_modules
 from tests.machines.networks import Compared, Named, compared, deviations
@@ -200,11 +200,15 @@ def _comparison(one: Compared) -> Comparison:
     return one.exact
 
 
+def _task(reference: Reference, batch: Batch) -> Task:
+    trained = [*reference.exact[1][UPDATES]]
+    return Task(reference.points, batch, reference.sgd, trained)
+
+
 def numbers(one: Compared, witness: Witness) -> list[tuple[str, str]]:
     """What every quantity in float64 says, at inference and in each step."""
     reference = _comparison(one).reference
-    task = Task(reference.points, reference.batch, reference.sgd)
-    computed = list(witness.computed(task))
+    computed = list(witness.computed(_task(reference, reference.batch)))
     return [(q, _said(d.within)) for q, d in deviations(reference, computed)]
 
 
@@ -239,7 +243,7 @@ def _equal(one: Compared, witness: Witness) -> bool:
         reference = _comparison(one).reference
         larger = Batch(3 * reference.batch.images.flip(0), reference.batch.labels)
         return all(
-            _same(witness, plain, Task(reference.points, batch, reference.sgd))
+            _same(witness, plain, _task(reference, batch))
             for batch in (reference.batch, larger)
         )
     except Exception:

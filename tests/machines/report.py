@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.machines.settings import SETTINGS as ALL_SETTINGS
-from tests.machines.settings import TABLE, lacking
+from tests.machines.settings import TABLE, is_usual, lacking
 
 Row = dict[str, Any]
 
@@ -116,6 +116,8 @@ def settings_table(rows: Sequence[Row]) -> Iterator[str]:
     left = {n: lacking(s) for n, s in ALL_SETTINGS.items() if lacking(s)}
     told = [f"{name} (no {', '.join(flags)})" for name, flags in left.items()]
     yield f"Left out, as the processor lacks it: {'; '.join(told) or 'nothing'}."
+    usual = [name for name, setting in ALL_SETTINGS.items() if is_usual(setting)]
+    yield f"The same as 'as it is': {', '.join(usual) or 'none'}."
 
 
 def float32_table(rows: Sequence[Row]) -> Iterator[str]:

@@ -75,8 +75,7 @@ def _settings() -> Iterator[Setting]:
         "avx512": (*_AVX512, "fma"),
     }.items():
         yield Setting(f"ATen {name}", {"ATEN_CPU_CAPABILITY": name}, needs)
-    for name, needs in {"COMPATIBLE": (), "AVX2": ("avx2",)}.items():
-        yield Setting(f"MKL {name}", {"MKL_CBWR": name}, needs)
+    yield Setting("MKL COMPATIBLE", {"MKL_CBWR": "COMPATIBLE"})
     for name, needs in _ONEDNN.items():
         yield Setting(
             f"oneDNN {name}", {"ONEDNN_MAX_CPU_ISA": name}, needs, doubles=False
@@ -98,6 +97,12 @@ def flags() -> frozenset[str]:
 def lacking(setting: Setting) -> list[str]:
     """The flags that the setting needs and the processor does not have."""
     return [flag for flag in setting.needs if flag not in flags()]
+
+
+def is_usual(setting: Setting) -> bool:
+    """Whether it is what ATen does on this machine anyway."""
+    chosen = setting.environment.get("ATEN_CPU_CAPABILITY", "")
+    return chosen.upper() == capability()
 
 
 def environment(setting: Setting) -> dict[str, str]:
@@ -141,15 +146,24 @@ def everything() -> list[Named]:
     return [*FIELD_NETWORKS, *committed()]
 
 
-def rows(setting: Setting, networks: list[Named]) -> Iterator[Row]:
-    """What each check says of each network in this setting."""
+def rows(
+    setting: Setting, networks: list[Named], kept: Path | None = None
+) -> Iterator[Row]:
+    """What each check says of each network in this setting.
+
+    Weights and noise of float32 are the first process's that put them into `kept`: all
+    settings compute the same networks.
+    """
     with threads(setting.threads):
         for network in networks:
             size = 16 if network.label in TABLE else 2
             with compared(network, batch=2, steps=1, sizes=(size,)) as one:
+                taken = kept is not None and one.take(kept)
                 for check, deviation in _checks(setting, one):
                     row = as_row(network.label, check, deviation)
                     yield {"setting": setting.name, "capability": capability(), **row}
+                if kept is not None and not taken:
+                    one.keep(kept)
 
 
 def as_row(network: str, check: str, deviation: Deviation) -> Row:

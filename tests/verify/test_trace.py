@@ -260,6 +260,24 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
+def test_a_module_with_two_names_is_left_as_it_was() -> None:
+    unit = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    net = nn.Sequential(unit, unit)
+    flow = trace(net, SHAPE, training=True)
+    assert all(not tensor.is_meta for tensor in net.state_dict().values())
+    names = {name for step in flow.steps for _, name, _ in step.weights}
+    assert all(name.startswith("0.") for name in names)
+
+
+def test_a_weight_of_two_modules_is_one_tensor() -> None:
+    net = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1))
+    net[1].weight = net[0].weight
+    flow = trace(net, SHAPE, training=True)
+    used = [name for step in flow.steps for role, name, _ in step.weights]
+    assert used.count("0.weight") == 2
+    assert "1.weight" not in used
+
+
 def test_what_cannot_be_traced() -> None:
     def by_numbers(n: Net, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
