@@ -170,9 +170,14 @@ def step(subject: Subject, point: Point, batch: Batch, sgd: Sgd) -> Numbers:
     )
     for name, parameter in parameters.items():
         if sgd.momentum and name in point.momentum:
-            optimizer.state[parameter]["momentum_buffer"] = point.momentum[name].clone()
+            before = point.momentum[name].reshape(parameter.shape).clone()
+            optimizer.state[parameter]["momentum_buffer"] = before
     optimizer.step()
-    updates = {n: p.detach() - point.tensors[n] for n, p in parameters.items()}
+    updates = {
+        name: parameter.detach().reshape(point.tensors[name].shape)
+        - point.tensors[name]
+        for name, parameter in parameters.items()
+    }
     return found | {UPDATES: updates}
 
 

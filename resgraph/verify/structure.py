@@ -89,20 +89,21 @@ def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Compared:
 def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compared:
     """Our module against another author's, whatever that calls its parts, in both modes."""
     name = f"structure: {what}"
-    modes = ((ours.inference, theirs.inference), (ours.training, theirs.training))
-    for mine, other in modes:
-        result = match(mine, other)
+    modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
+    found = [match(mine, other) for mine, other in modes]
+    for result in found:
         if isinstance(result, Mismatch):
             sides = (graph.name, _NOUNS.get(what, what))
             parted = _parted(name, result, sides, spans(graph))
             return replace(parted, guess=_in_order(ours.training, theirs.training))
-    assert isinstance(result, Match)  # of training: the others have returned
+    pairs = found[0]
+    assert isinstance(pairs, Match)  # the others have returned
     exactly = all(mine.sequence == other.sequence for mine, other in modes)
     how = "same ops in the same order" if exactly else "the same up to order"
     return Compared(
         passed(name, f"{_size(ours.training)}: {how}"),
-        result,
-        chances=_chances(ours.training, theirs.training, result),
+        pairs,
+        chances=_chances(ours.training, theirs.training, pairs),
     )
 
 

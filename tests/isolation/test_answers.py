@@ -24,7 +24,7 @@ from resgraph.verify.flow import Flow
 from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.numbers import Batch, Point, Sgd
 from resgraph.verify.telling import heard, told
-from resgraph.verify.witness import Task
+from resgraph.verify.witness import Naming, Task
 from tests.conftest import ROOT
 
 GENERATED = sorted((ROOT / "generated").glob("*.py"))
@@ -76,7 +76,8 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
     assert torch.equal(*logits)
     for training in (True, False):
         recorded = [
-            w.recorded(naming, doubles, images.double(), training) for w in (here, there)
+            w.recorded(naming, doubles, images.double(), training)
+            for w in (here, there)
         ]
         assert same(*recorded)
 
@@ -189,7 +190,8 @@ def test_numbers_that_were_not_asked_for(both: tuple[Present, Apart]) -> None:
         ({"gradients/a": good, "gradients/b": good}, "not asked for: gradients/b"),
         ({"gradients/a": good.T}, "as torch.float64 of shape [3, 2]"),
         ({"gradients/a": good.astype(np.float32)}, "as torch.float32"),
-        ({"gradients/a": good.astype(bool)}, "in torch.bool"),
+        ({"gradients/a": good.astype(bool)}, "as torch.bool"),
+        ({"gradients/a": good.astype(np.uint16)}, "in torch.uint16"),
         ({"gradients/a": np.zeros((2, 3, 1))}, "of shape [2, 3, 1]"),
     ]:
         with pytest.raises(ResgraphError) as error:

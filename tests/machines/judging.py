@@ -15,7 +15,7 @@ from resgraph.verify.isomorphism import Mismatch, match
 from resgraph.verify.models import OnnxComparison, weights_of
 from resgraph.verify.numbers import UPDATES, Batch
 from resgraph.verify.structure import Flows, against_graph, flows
-from resgraph.verify.training import Comparison, Reference, same_bits
+from resgraph.verify.training import Comparison, same_bits
 from resgraph.verify.witness import Task, Witness
 from tests.machines import faults_models, faults_modules
 from tests.machines.networks import Compared, Named, compared, deviations
@@ -130,7 +130,7 @@ def first_of(one: Compared, source: str, **options: object) -> str:
 def _class_of(check: Check, one: Compared, witness: Witness) -> str:
     name = check.name.partition(":")[0]
     if name == "structure":
-        return _structure(one, witness.flows())
+        return _structure(one, witness.flows(one.graph.input))
     if name in ("constants", "parameters", "initialisation"):
         return name
     return "float32" if name.startswith("torch on") else f"float64 {name}"
@@ -169,7 +169,7 @@ def _apart(one: Compared, witness: Witness, found: Judgement) -> None:
 
     def structure() -> str:
         theirs = flows(verification.meant, graph.input)
-        return _passed(against_graph(graph, witness.flows(), theirs).check)
+        return _passed(against_graph(graph, witness.flows(graph.input), theirs).check)
 
     def constants() -> str:
         return _passed(declared.constants(graph, witness.declared()))
@@ -200,15 +200,17 @@ def _comparison(one: Compared) -> Comparison:
     return one.exact
 
 
-def _task(reference: Reference, batch: Batch) -> Task:
+def _task(one: Compared, batch: Batch) -> Task:
+    comparison = _comparison(one)
+    reference, naming = comparison.reference, comparison.naming
     trained = [*reference.exact[1][UPDATES]]
-    return Task(reference.points, batch, reference.sgd, trained)
+    return Task(reference.points, batch, reference.sgd, trained, naming)
 
 
 def numbers(one: Compared, witness: Witness) -> list[tuple[str, str]]:
     """What every quantity in float64 says, at inference and in each step."""
     reference = _comparison(one).reference
-    computed = list(witness.computed(_task(reference, reference.batch)))
+    computed = list(witness.computed(_task(one, reference.batch)))
     return [(q, _said(d.within)) for q, d in deviations(reference, computed)]
 
 
@@ -243,7 +245,7 @@ def _equal(one: Compared, witness: Witness) -> bool:
         reference = _comparison(one).reference
         larger = Batch(3 * reference.batch.images.flip(0), reference.batch.labels)
         return all(
-            _same(witness, plain, _task(reference, batch))
+            _same(witness, plain, _task(one, batch))
             for batch in (reference.batch, larger)
         )
     except Exception:

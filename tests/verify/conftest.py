@@ -12,7 +12,15 @@ from resgraph.cli.subjects import exporter, reference
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
-from resgraph.verify import Check, Here, Options, Present, Subject, load_generated, verify
+from resgraph.verify import (
+    Check,
+    Here,
+    Options,
+    Present,
+    Subject,
+    load_generated,
+    verify,
+)
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 

@@ -61,7 +61,7 @@ def test_a_spec_a_source_and_a_model(folder: Path) -> None:
             ("generated/resnet20.onnx",),
         )
     ]
-    assert len(names[0]) == 18
+    assert len(names[0]) == 23
     assert names[0] == names[1] == names[2] - {"parameters: ONNX"}
 
 
@@ -389,3 +389,69 @@ def test_bn_behind_relu_is_as_near_as_float32_lets_it_be(
     shutil.copy(SPECS / "bn_behind_relu.yaml", folder)
     found = checks("bn_behind_relu.yaml", "--seed", seed)
     assert found["ONNX on cpu, batch 1"]["verdict"] == "passed"
+
+
+LEAVES = """
+import os, signal, sys
+from torch import nn
+from resgraph.reference import REFERENCES
+
+{at_import}
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = REFERENCES["resnet20"]()
+        {at_construction}
+    def forward(self, x):
+        if x.device.type == "meta":
+            {at_tracing}
+        else:
+            {at_numbers}
+        return self.net(x)
+"""
+
+
+def leaves(where: str, way: str) -> None:
+    """A module that does not stay for what it is asked."""
+    places = ("import", "construction", "tracing", "numbers")
+    done = {f"at_{p}": WAYS[way] if p == where else "pass" for p in places}
+    Path("leaves.py").write_text(LEAVES.format(**done), encoding="utf-8")
+
+
+WAYS = {
+    "exit": "sys.exit(0)",
+    "os._exit": "os._exit(0)",
+    "signal": "os.kill(os.getpid(), signal.SIGKILL)",
+    "KeyboardInterrupt": "raise KeyboardInterrupt",
+    "exception": "raise ValueError('no\\nnumbers')",
+    "None": "return None",
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "way"),
+    [
+        ("import", "exit"),
+        ("import", "os._exit"),
+        ("construction", "signal"),
+        ("construction", "KeyboardInterrupt"),
+        ("tracing", "exit"),
+        ("tracing", "None"),
+        ("numbers", "os._exit"),
+        ("numbers", "exception"),
+        ("numbers", "None"),
+    ],
+)
+def test_code_that_leaves_is_never_verified(where: str, way: str, folder: Path) -> None:
+    """The module of --against lives in another process, whose end is told."""
+    leaves(where, way)
+    told = run("verify", "generated/resnet20.py", "--against", "leaves.py:Net", code=1)
+    assert "leaves.py:Net" in told or "Net returns NoneType" in told
+
+
+@pytest.mark.parametrize("way", ["exit", "os._exit", "exception"])
+def test_code_that_leaves_gives_no_weights(way: str, folder: Path) -> None:
+    leaves("construction", way)
+    args = ["import-weights", "generated/resnet20.py", "--from", "leaves.py:Net"]
+    assert "leaves.py:Net" in run(*args, code=1)
+    assert not Path("generated/resnet20.safetensors").exists()

@@ -13,8 +13,23 @@ from resgraph.cli.subjects import exporter
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
 from resgraph.train import Generated
-from resgraph.verify import Options, Subject, carry, load_generated, state, verify
-from resgraph.verify.numbers import INFERENCE, STATISTICS, TRAINING, WEIGHTS
+from resgraph.verify import (
+    Here,
+    Options,
+    Present,
+    Subject,
+    carry,
+    load_generated,
+    state,
+    verify,
+)
+from resgraph.verify.numbers import (
+    GRADIENTS,
+    INFERENCE,
+    STATISTICS,
+    TRAINING,
+    UPDATES,
+)
 from tests.helpers import SPECS, graph_of, refused
 from tests.verify import zoo_nets
 
@@ -100,7 +115,7 @@ def test_a_message_says_which_network_has_what(tmp_path: Path) -> None:
     theirs = _resized(zoo_nets.squeezenet_small())
     told = refused(lambda: carry(graph, Here(lambda: theirs), {}, "zoo.py:net"))
     assert told.startswith(
-        "zoo.py:net is another network than squeezenet_small: after relu "
+        "zoo.py:net is another network than squeezenet_small: after relu in stem_relu, "
         "squeezenet_small has max_pool2d(kernel=3, stride=2, padding=0) (stem_max_pool), "
         "and zoo.py:net has max_pool2d(kernel=3, stride=2, padding=1, ceil_mode=True) "
         "(features.2): they compute different things"
