@@ -20,6 +20,7 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from resgraph.diagnostics import ResgraphError
+from resgraph.verify.aliases import VIEWS, Aliases
 from resgraph.verify.calls import Call, Label, function_name, named
 from resgraph.verify.fills import fill_of
 from resgraph.verify.flow import INPUT, Flow, Step, live
@@ -28,6 +29,8 @@ from resgraph.verify.shapes import shape_of
 
 BATCH = 2
 _FRESH = count()
+_CHANGED = "changed through a view"
+"""What a value becomes when another that shares its memory is written to."""
 _MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "tensor", "zeros")
 
 
@@ -117,6 +120,7 @@ class _Tracer(TorchFunctionMode):
         self.scopes = [""]
         self.filled: dict[int, float] = {}
         self.sequence = hashlib.sha256()
+        self.aliases = Aliases()
         self.alive: list[Any] = []  # so that no id comes twice
 
     def __torch_function__(
@@ -137,7 +141,37 @@ class _Tracer(TorchFunctionMode):
             self._write(name, arguments, tensors, shapes, result)
         elif isinstance(result, list | tuple):
             self._write_parts(name, arguments, tensors, shapes, result)
+        if args and isinstance(args[0], Tensor):
+            self._share(func, name, arguments, args[0], result)
         return result
+
+    def _share(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        arguments: dict[str, Any],
+        first: Tensor,
+        result: Any,
+    ) -> None:
+        """Note the views of a tensor; a change of one changes what shares its memory."""
+        if name == "setitem" or arguments.get("inplace") or _in_place(func):
+            for other in self.aliases.sharing(first):
+                self._change(other, first)
+        elif name in VIEWS:
+            parts = result if isinstance(result, list | tuple) else (result,)
+            for part in parts:
+                if isinstance(part, Tensor):
+                    self.aliases.made(first, part)
+
+    def _change(self, tensor: Tensor, by: Tensor) -> None:
+        """A value that another value has been written into."""
+        self.filled.pop(id(tensor), None)
+        if id(tensor) not in self.values:
+            return
+        sources = [self.values[id(t)] for t in (tensor, by) if id(t) in self.values]
+        fresh = () if len(sources) == 2 else (("constant", next(_FRESH)),)
+        label = Label(_CHANGED, fresh)
+        self.values[id(tensor)] = self._step(label, tuple(sources), (), tensor)
 
     def _write_parts(
         self,

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -33,6 +34,8 @@ class Job:
     name: str
     only: tuple[str, ...] = ()
     """Of a setting: these networks alone."""
+    seeds: int = SEEDS
+    """Of injected noise, up to 110 layers."""
     kept: Path | None = None
     """Of a setting: where processes leave weights and noise for one another."""
 
@@ -48,31 +51,33 @@ class Job:
             yield from settings.rows(settings.SETTINGS[self.name], chosen, self.kept)
         elif self.part == INJECTED:
             (network,) = (n for n in settings.everything() if n.label == self.name)
-            seeds = DEEP_SEEDS if is_deeper(network) else SEEDS
+            few = min(DEEP_SEEDS, self.seeds)
+            seeds = few if is_deeper(network) else self.seeds
             yield from injected.rows(network, seeds)
         else:
             (network,) = (n for n in judging.NETWORKS if n.label == self.name)
             yield from judging.rows(network)
 
 
-def jobs(parts: list[str]) -> Iterator[Job]:
+def jobs(parts: list[str], seeds: int, kept: Path) -> Iterator[Job]:
     """The longest first, so that both processes end together."""
     if SETTINGS in parts:
         for setting in settings.SETTINGS.values():
             if not settings.lacking(setting) and not settings.is_usual(setting):
-                yield Job(SETTINGS, setting.name)
+                yield Job(SETTINGS, setting.name, kept=kept)
     if INJECTED in parts:
         for network in reversed(settings.everything()):
-            yield Job(INJECTED, network.label)
+            yield Job(INJECTED, network.label, seeds=seeds)
     if FAULTS in parts:
         for network in judging.NETWORKS:
             yield Job(FAULTS, network.label)
 
 
-def run(job: Job, kept: Path) -> list[dict[str, object]]:
+def run(job: Job) -> list[dict[str, object]]:
     """The rows of a job, which runs in a process of its own."""
     command = [sys.executable, "-m", "tests.machines", "--job", job.part, job.name]
-    command += ["--kept", str(kept)]
+    command += ["--seeds", str(job.seeds)]
+    command += ["--kept", str(job.kept)] if job.kept else []
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -86,12 +91,15 @@ def run(job: Job, kept: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def whole(parts: list[str], out: Path, say: Callable[[str], None]) -> Findings:
+def whole(
+    parts: list[str], seeds: int, out: Path, say: Callable[[str], None]
+) -> Findings:
     """All jobs, two at a time; what is found is written after each of them."""
     found = Findings(settings.processor(), "make test-machines")
-    todo, began = list(jobs(parts)), time.monotonic()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as kept, ThreadPoolExecutor(2) as pool:
-        running = {pool.submit(run, job, Path(kept)): job for job in todo}
+        todo = list(jobs(parts, seeds, Path(kept)))
+        running = {pool.submit(run, job): job for job in todo}
         for count, future in enumerate(as_completed(running), 1):
             job = running[future]
             try:
@@ -114,16 +122,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.machines")
     every = [SETTINGS, INJECTED, FAULTS]
     parser.add_argument("--part", action="append", choices=every)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--out", type=Path, default=Path("runs/machines"))
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", action="append", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:
-        for row in Job(*given.job, tuple(given.only or ()), given.kept).rows():
+        job = Job(*given.job, tuple(given.only or ()), given.seeds, given.kept)
+        for row in job.rows():
             print(json.dumps(row), flush=True)
         return 0
-    found = whole(given.part or every, given.out, lambda text: print(text, flush=True))
+    parts = given.part or every
+    found = whole(parts, given.seeds, given.out, partial(print, flush=True))
     print(found.markdown())
     print(f"written to {given.out}/machines.md and machines.json")
     return 1 if found.wrong() else 0

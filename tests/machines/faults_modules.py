@@ -327,6 +327,12 @@ def off(module, given, result):
         result.data.mul_(1.001)
 pick(layers).register_forward_hook(off)
 """,
+    "in float32 and in training alone": """
+def off(module, given, result):
+    if result.dtype == torch.float32 and module.training:
+        result.data.mul_(1.001)
+pick(layers).register_forward_hook(off)
+""",
     "noise in training": """
 def off(module, given, result):
     if module.training:

@@ -260,6 +260,39 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
+CHANGES: list[Callable[[Net, Tensor], Tensor]] = [
+    lambda n, x: x.data.mul_(2),
+    lambda n, x: x.detach().add_(1),
+    lambda n, x: x[:, 0].mul_(2),
+    lambda n, x: x.view(-1).zero_(),
+    lambda n, x: x.data[:, 1:].clamp_(min=0),
+    lambda n, x: x.chunk(2, 1)[0].neg_(),
+    lambda n, x: functional.relu(x[:, :, 1:], inplace=True),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_through_a_view_changes_the_tensor(
+    change: Callable[[Net, Tensor], Tensor],
+) -> None:
+    def changed(n: Net, x: Tensor) -> Tensor:
+        y = n.conv(x)
+        change(n, y)
+        return n.other(y)
+
+    assert not same(changed, lambda n, x: n.other(n.conv(x)))
+
+
+def test_a_change_of_what_is_not_read_again_changes_nothing() -> None:
+    def changed(n: Net, x: Tensor) -> Tensor:
+        y = n.conv(x)
+        z = torch.flatten(y, 1)
+        functional.relu(y, inplace=True)
+        return n.other(y + 0 * 1) if z is y else n.other(y)
+
+    assert same(changed, lambda n, x: n.other(torch.relu(n.conv(x))))
+
+
 def test_a_module_with_two_names_is_left_as_it_was() -> None:
     unit = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
     net = nn.Sequential(unit, unit)
