@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from resgraph.verify import windows
@@ -110,4 +111,6 @@ def _short(name: str, value: Any) -> str:
     if isinstance(value, tuple) and len(value) == 2:
         first, second = map(str, value)
         return f"{name}={first}" if first == second else f"{name}=({first}, {second})"
+    if isinstance(value, float) and float(single := np.float32(value)) == value:
+        return f"{name}={single}"  # a number of a model, which holds no more digits
     return f"{name}={value}"
