@@ -112,5 +112,5 @@ def _short(name: str, value: Any) -> str:
         first, second = map(str, value)
         return f"{name}={first}" if first == second else f"{name}=({first}, {second})"
     if isinstance(value, float) and float(single := np.float32(value)) == value:
-        return f"{name}={single}"  # a number of a model, which holds no more digits
+        return f"{name}={single!s}"  # a number of a model, which holds no more digits
     return f"{name}={value}"
