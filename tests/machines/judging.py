@@ -10,7 +10,7 @@ import torch
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.onnx_file import OnnxFile
-from resgraph.verify import Check, Options, Verdict, declared, verify
+from resgraph.verify import Check, Options, Present, Verdict, declared, verify
 from resgraph.verify.isomorphism import Mismatch, match
 from resgraph.verify.models import OnnxComparison, weights_of
 from resgraph.verify.numbers import UPDATES, Batch
@@ -243,6 +243,8 @@ def _equal(one: Compared, witness: Witness) -> bool:
         if mine.keys() != other.keys() or not same_bits(mine, other):
             return False
         reference = _comparison(one).reference
+        if not _same_in_float32(one, witness, plain):
+            return False
         larger = Batch(3 * reference.batch.images.flip(0), reference.batch.labels)
         return all(
             _same(witness, plain, _task(one, batch))
@@ -250,6 +252,20 @@ def _equal(one: Compared, witness: Witness) -> bool:
         )
     except Exception:
         return False
+
+
+def _same_in_float32(one: Compared, *witnesses: Present) -> bool:
+    """Logits in training, and at inference after it."""
+    found = []
+    for witness in witnesses:
+        network = witness.generated.build()
+        network.load_state_dict(dict(one.start), strict=False)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            images = one.verification.batch.images
+            modes = (network.train, network.eval)
+            found.append([mode()(images.clone()) for mode in modes])
+    return all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 def _same(ours: Witness, theirs: Witness, task: Task) -> bool:
