@@ -226,15 +226,3 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def relative(values: Tensor, exact: Tensor) -> float:
-    """|values - exact| / |exact| in the 2-norm; NaN where anything is not finite."""
-    if values.numel() != exact.numel():
-        return float("nan")
-    exact = exact.reshape(values.shape)  # a linear layer's weight, or a convolution's
-    error = (values.detach().cpu().double() - exact.cpu()).norm()
-    norm = exact.cpu().norm()
-    if not (error.isfinite() and norm.isfinite()):
-        return float("nan")
-    return float(error / norm) if norm > 0 else float(error)

@@ -139,3 +139,12 @@ def distance(values: Tensor, exact: Tensor) -> float:
     if values.shape != exact.shape:
         return float("nan")
     return float((values.detach().cpu().double() - exact.detach().cpu()).norm())
+
+
+def relative(values: Tensor, exact: Tensor) -> float:
+    """|values - exact| / |exact| in the 2-norm, whatever axes of 1 their shapes have."""
+    if values.numel() != exact.numel():
+        return float("nan")
+    norm = float(exact.norm())
+    error = distance(values.reshape(exact.shape), exact)
+    return error / norm if norm > 0 else error

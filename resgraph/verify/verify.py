@@ -19,7 +19,7 @@ from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.models import Inference, OnnxComparison, weights_of
 from resgraph.verify.numbers import Batch, Sgd
-from resgraph.verify.parting import parted
+from resgraph.verify.places import parted
 from resgraph.verify.report import Check, Verdict, skipped
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import (

@@ -8,7 +8,8 @@ import torch
 from resgraph.graph import Graph
 from resgraph.verify.identity import Stretch, identity_checks, measure, stretches
 from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.numbers import Batch, relative
+from resgraph.verify.numbers import Batch
+from resgraph.verify.tolerance import relative
 from tests.verify.conftest import network
 
 HOLDS = [
