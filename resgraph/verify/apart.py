@@ -8,6 +8,7 @@ itself.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from resgraph.isolation import At, Child, Message, serve
 from resgraph.train import Recipe, load_generated
-from resgraph.verify.flow import Flow
+from resgraph.verify.flow import Flow, Flows
 from resgraph.verify.foreign import build
 from resgraph.verify.numbers import (
     GRADIENTS,
@@ -31,7 +32,6 @@ from resgraph.verify.numbers import (
     Point,
     Sgd,
 )
-from resgraph.verify.structure import Flows
 from resgraph.verify.telling import heard, told
 from resgraph.verify.witness import Declared, Here, Naming, Present, Task
 
@@ -240,6 +240,8 @@ def _part(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def main() -> None:
     """The child's program: the witness in its own process, asked by messages."""
+    # What a compiled module computes is what it computes without the compiler.
+    os.environ["TORCH_COMPILE_DISABLE"] = "1"
     # The first optimiser makes torch replace functions of its own, which is no deed.
     torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0).step()
     there = _There()

@@ -207,6 +207,7 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     "div": ("input", "other"),
     "neg": ("input",),
     "to": ("input", "target"),
+    "type": ("input", "target"),
     "full": ("size", "fill_value"),
     "full_like": ("input", "fill_value"),
     "new_full": ("input", "size", "fill_value"),

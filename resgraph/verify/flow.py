@@ -18,6 +18,8 @@ INPUT = -1
 """The network's input, among the inputs of a step."""
 
 
+_ROLES = ("weight", "bias", "running_mean", "running_var")
+"""Tensors that go without saying, by what they are to a layer."""
 _USUAL = (("training", True), ("training", False), ("groups", 1))
 
 
@@ -47,7 +49,8 @@ class Step:
         shapes = {role: shape for role, _, shape in self.weights}
         sizes = ["x".join(map(str, shapes["weight"]))] if "weight" in shapes else []
         bias = ["bias"] if self.op in ("conv2d", "linear") and "bias" in shapes else []
-        return f"{self.op}({', '.join([*sizes, *bias, *chosen])})"
+        own = [name for role, name, _ in self.weights if role not in _ROLES]
+        return f"{self.op}({', '.join([*sizes, *bias, *own, *chosen])})"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,18 @@ class Flow:
     """The shape of an image."""
     values: tuple[Tensor, ...] = field(default=(), repr=False)
     """The value of each step, where they were asked for."""
+    fixed: frozenset[str] = frozenset()
+    """The tensors of the module that are not trained."""
+    draws: tuple[int, ...] = ()
+    """The step of each mask that dropout draws, in order; `INPUT` where it is for nothing."""
+
+
+@dataclass(frozen=True)
+class Flows:
+    """A network's flow in training and at inference."""
+
+    training: Flow
+    inference: Flow
 
 
 def live(steps: Sequence[Step], output: int) -> tuple[list[Step], dict[int, int]]:

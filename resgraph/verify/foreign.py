@@ -44,7 +44,7 @@ def build(where: str) -> nn.Module:
             raise ResgraphError(f"{path} has no '{part}'", hint)
         found = getattr(found, part)
     if isinstance(found, nn.Module):
-        return found
+        return _unwrapped(found, where)
     try:
         network = found()
     except Exception as error:  # whatever foreign code raises
@@ -56,6 +56,18 @@ def build(where: str) -> nn.Module:
         raise ResgraphError(
             f"{where}() returns {type(network).__name__}, and not a torch.nn.Module",
             "name a class or a function that makes the network",
+        )
+    return _unwrapped(network, where)
+
+
+def _unwrapped(network: nn.Module, where: str) -> nn.Module:
+    """The network without DataParallel. Raises `ResgraphError` for one in TorchScript."""
+    if isinstance(network, nn.DataParallel):
+        network = network.module
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ResgraphError(
+            f"{where} is a TorchScript module, whose calls of torch cannot be seen",
+            "name the module that it was made from",
         )
     return network
 

@@ -56,7 +56,7 @@ class Mismatch:
 def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     """The isomorphism of two flows, or where they part."""
     forms = normalised(ours), normalised(theirs)
-    found = _matched(*forms)
+    found = pairing(*forms)
     if isinstance(found, Mismatch):
         return _located(found, *forms)
     ours_of, theirs_of = map(_origins, forms)
@@ -68,7 +68,8 @@ def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     return Match(dict(sorted(steps.items())), found.weights)
 
 
-def _matched(ours: Normal, theirs: Normal) -> Match | Mismatch:
+def pairing(ours: Normal, theirs: Normal) -> Match | Mismatch:
+    """The isomorphism of two normal forms, in their own steps, or where they part."""
     up = _up(ours), _up(theirs)
     if _result(ours, up[0]) != _result(theirs, up[1]):
         return _parting(up[0], up[1])

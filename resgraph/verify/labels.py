@@ -242,8 +242,10 @@ def _stack(call: Call) -> list[Label]:
 
 
 def _cast(call: Call) -> list[Label]:
-    target = call.arguments.get("target", call.arguments.get("dtype"))
-    same = target is None or "float32" in str(target) or "device" in str(target)
+    """A move to another place, or a cast to float32: all is computed in float64."""
+    told = [str(v) for name, v in call.arguments.items() if name != "memory_format"]
+    casts = [text for text in told if "torch." in text]
+    same = all("float32" in text or "torch.FloatTensor" in text for text in casts)
     return [] if same else as_written(call)
 
 
@@ -297,9 +299,12 @@ _RULES: dict[str, Callable[[Call], list[Label]]] = {
     "mul": arithmetic.mul,
     "div": arithmetic.div,
     "neg": arithmetic.neg,
-    "to": _cast,
+    **dict.fromkeys(("to", "type"), _cast),
     **dict.fromkeys(("expand", "expand_as", "broadcast_to", "repeat"), _expand),
-    **dict.fromkeys(("float", "contiguous", "clone", "alias", "positive"), _same),
+    **dict.fromkeys(
+        ("float", "type_as", "cpu", "cuda", "contiguous", "clone", "alias", "positive"),
+        _same,
+    ),
 }
 _IN_PARTS = ("chunk", "split", "tensor_split", "max")
 _FILLED = (

@@ -18,6 +18,8 @@ from resgraph.verify.labels import COMMUTATIVE
 Rule = Callable[["Builder", Step], int | None]
 """Where the step's value is, perhaps after building it; None: the rule does not apply."""
 
+_LAYERS = ("conv2d", "linear", "batch_norm")
+"""Ops that have weights."""
 _NONNEGATIVE = frozenset({"relu", "sigmoid"})
 _KEEPS_SIGN = frozenset(
     {
@@ -121,9 +123,10 @@ class Builder:
         return self.chain(like, source, [label("reshape", shape=like.shape)])
 
     def get(self, index: int, op: str) -> Step | None:
-        """The step, if that is its op."""
-        found = index != INPUT and self.steps[index].op == op
-        return self.steps[index] if found else None
+        """The step, if that is its op, and all that it reads is known."""
+        if index == INPUT or self.steps[index].op != op:
+            return None
+        return self.steps[index] if _is_plain(self.steps[index]) else None
 
     def shape(self, index: int) -> tuple[int, ...]:
         """The shape of a value, without the batch."""
@@ -141,15 +144,18 @@ class Builder:
         if step.op == "clamp":
             return bool(of(step, "min") >= 0)
         kept = step.op in _KEEPS_SIGN or (step.op == "pad" and not of(step, "value"))
-        all_are = bool(step.inputs) and all(map(self.never_negative, step.inputs))
+        all_are = _is_plain(step) and all(map(self.never_negative, step.inputs))
         return step.op in _NONNEGATIVE or (kept and all_are)
 
 
 def _is_plain(step: Step) -> bool:
-    """Whether all that the step reads is known to be a value of the network's or a weight."""
-    return bool(step.inputs) and not any(
-        name in ("constant", "filled") for name, _ in step.attributes
-    )
+    """Whether the step is what rules are about: values of the network's, and its layers.
+
+    A sum of a value and a tensor of the module's own is none.
+    """
+    if not step.inputs or (step.weights and step.op not in _LAYERS):
+        return False
+    return not any(name in ("constant", "filled") for name, _ in step.attributes)
 
 
 def of(step: Step, name: str, default: Any = None) -> Any:

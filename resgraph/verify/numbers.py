@@ -97,19 +97,31 @@ class Exact(TorchFunctionMode):
             return args[0].double()
         if name == "dropout":
             given = named(name, args, kwargs)
-            if given.get("training", True):
-                return given["input"] * self._mask(given["input"], given.get("p", 0.5))
-        wide = {torch.float32: torch.float64}
-        args = tuple(wide.get(a, a) if isinstance(a, torch.dtype) else a for a in args)
-        if isinstance(kwargs.get("dtype"), torch.dtype):
-            kwargs = kwargs | {"dtype": wide.get(kwargs["dtype"], kwargs["dtype"])}
-        return func(*args, **kwargs)
+            rate = given.get("p", 0.5)
+            if given.get("training", True) and rate:
+                return given["input"] * self._mask(given["input"], rate)
+        args = tuple(map(_widened, args))
+        return func(*args, **{key: _widened(value) for key, value in kwargs.items()})
 
     def _mask(self, x: Tensor, rate: float) -> Tensor:
         k, self._calls = self._calls, self._calls + 1
         number = self._chances[k] if k < len(self._chances) else k
         draw = torch.rand(x.shape, generator=torch.Generator().manual_seed(number))
         return (draw >= rate) / (1 - rate) if rate < 1 else torch.zeros_like(x)
+
+
+def _widened(argument: Any) -> Any:
+    """An argument that says float32 says float64; any other as it is."""
+    if isinstance(argument, torch.dtype | type | str):
+        return _WIDE.get(argument, argument)
+    return argument
+
+
+_WIDE: dict[Any, Any] = {
+    torch.float32: torch.float64,
+    torch.FloatTensor: torch.DoubleTensor,
+    "torch.FloatTensor": "torch.DoubleTensor",
+}
 
 
 def inference(

@@ -9,19 +9,12 @@ from torch import nn
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
-from resgraph.verify.flow import Flow, Step
+from resgraph.verify.flow import INPUT, Flow, Flows, Step
 from resgraph.verify.isomorphism import Match, Mismatch, Place, match
 from resgraph.verify.places import spans
 from resgraph.verify.report import Check, failed, passed, unproven
+from resgraph.verify.skeleton import alike
 from resgraph.verify.trace import trace
-
-
-@dataclass(frozen=True)
-class Flows:
-    """A network's flow in training and at inference."""
-
-    training: Flow
-    inference: Flow
 
 
 def flows(network: nn.Module, shape: Sequence[int]) -> Flows:
@@ -42,7 +35,7 @@ class Compared:
     apart: str = ""
     """Where they part, without a verdict on it."""
     guess: Mapping[str, str] | None = None
-    """Where nothing is proven: our names -> theirs, if both use equal shapes in one order."""
+    """Where nothing is proven: our names -> theirs, if both use their tensors alike."""
     chances: tuple[int, ...] = ()
     """For each dropout of theirs, in order, the number of ours that it is."""
 
@@ -95,7 +88,7 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
         if isinstance(result, Mismatch):
             sides = (graph.name, _NOUNS.get(what, what))
             parted = _parted(name, result, sides, spans(graph))
-            return replace(parted, guess=_in_order(ours.training, theirs.training))
+            return replace(parted, guess=alike(ours, theirs))
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
     exactly = all(mine.sequence == other.sequence for mine, other in modes)
@@ -107,24 +100,15 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
     )
 
 
-def _in_order(ours: Flow, theirs: Flow) -> dict[str, str] | None:
-    """The tensors paired in the order of their first use, if their shapes agree all along."""
-    mine, others = (
-        {name: shape for step in flow.steps for _, name, shape in step.weights}
-        for flow in (ours, theirs)
-    )
-    same = list(mine.values()) == list(others.values())
-    return dict(zip(mine, others, strict=True)) if same else None
-
-
 def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
-    """Which of our dropouts each of theirs is, both counted in the order of execution."""
+    """Which of our dropouts each of theirs is, both counted as they draw their masks."""
     mine = {j: i for i, j in pairs.steps.items()}
-    order = [i for i, step in enumerate(ours.steps) if step.op == "dropout"]
-    others = [j for j, step in enumerate(theirs.steps) if step.op == "dropout"]
+    number = {step: k for k, step in enumerate(ours.draws)}
+    alive = [step for step in theirs.draws if step != INPUT]
+    spare = len(ours.draws)  # for masks of theirs that nothing comes of
     return tuple(
-        order.index(mine[j]) if mine.get(j) in order else k
-        for k, j in enumerate(others)
+        spare if step == INPUT else number.get(mine.get(step, INPUT), alive.index(step))
+        for step in theirs.draws
     )
 
 

@@ -47,6 +47,7 @@ def told(flow: Flow) -> dict[str, Any]:
         for step in flow.steps
     ]
     about = {"output": flow.output, "sequence": flow.sequence}
+    about |= {"fixed": sorted(flow.fixed), "draws": list(flow.draws)}
     return about | {"input": list(flow.input), "steps": steps}
 
 
@@ -67,6 +68,8 @@ def heard(value: Any, values: Sequence[Tensor] | None = None) -> Flow:
         str(value["sequence"]),
         _wholes(value["input"]),
         tuple(values or ()),
+        frozenset(map(str, value["fixed"])),
+        _wholes(value["draws"]),
     )
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -31,6 +32,7 @@ BATCH = 2
 _FRESH = count()
 _CHANGED = "changed through a view"
 """What a value becomes when another that shares its memory is written to."""
+_MOVES = ("to", "type", "cpu", "cuda")
 _MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "tensor", "zeros")
 
 
@@ -40,10 +42,10 @@ def trace(network: nn.Module, input_shape: Sequence[int], training: bool) -> Flo
     `network` may be on any device; it is left as it is. Raises `ResgraphError` if its
     forward fails, or depends on numbers.
     """
-    tensors = dict(_tensors_of(network))
-    shapes = {id(t): t.detach().to("meta") for t in tensors.values()}
-    state = {name: shapes[id(tensor)] for name, tensor in tensors.items()}
     try:
+        tensors = dict(_tensors_of(network))
+        shapes = {id(t): t.detach().to("meta") for t in tensors.values()}
+        state = {name: shapes[id(tensor)] for name, tensor in tensors.items()}
         with _mode(network, training):
             image = torch.empty(BATCH, *input_shape, device="meta")
             return _flow(network, image, state, keep=False)
@@ -93,18 +95,30 @@ def _flow(
     with torch.no_grad(), _scopes(network, tracer), tracer:
         # Tied anew, a module that has two names would keep what stands in for its tensors.
         output = functional_call(network, state, images, tie_weights=False)
-    if not isinstance(output, Tensor) or id(output) not in tracer.values:
+    if not isinstance(output, Tensor):
         raise ResgraphError(
-            f"{type(network).__name__} returns {type(output).__name__}, and not one tensor "
-            "computed from its input",
+            f"{type(network).__name__} returns {type(output).__name__}, and not one tensor",
             "name a callable whose network returns the logits alone",
+        )
+    if id(output) not in tracer.values:
+        raise ResgraphError(
+            f"{type(network).__name__} returns a tensor that no call of a torch function "
+            "computes from its input",
+            "a network that transforms functions (torch.vmap, torch.func) cannot be traced",
         )
     last = tracer.values[id(output)]
     steps, place = live(tracer.steps, last)
     origin = {j: i for i, j in reversed(place.items()) if i != INPUT}
     values = tuple(tracer.kept[origin[j]] for j in range(len(steps))) if keep else ()
-    digest = tracer.sequence.hexdigest()
-    return Flow(tuple(steps), place[last], digest, tuple(images.shape[1:]), values)
+    return Flow(
+        tuple(steps),
+        place[last],
+        tracer.sequence.hexdigest(),
+        tuple(images.shape[1:]),
+        values,
+        fixed=frozenset(n for n, t in _tensors_of(network) if not t.requires_grad),
+        draws=tuple(place.get(step, INPUT) for step in tracer.draws),
+    )
 
 
 class _Tracer(TorchFunctionMode):
@@ -115,12 +129,14 @@ class _Tracer(TorchFunctionMode):
         self.state = {id(t): name for name, t in reversed(state.items())}
         self.values = {id(images): INPUT}
         self.steps: list[Step] = []
+        self.draws: list[int] = []
         self.kept: list[Tensor] = []
         self.keep = keep
         self.scopes = [""]
         self.filled: dict[int, float] = {}
         self.sequence = hashlib.sha256()
         self.aliases = Aliases()
+        self._stand_ins: dict[int, Tensor] = {}
         self.alive: list[Any] = []  # so that no id comes twice
 
     def __torch_function__(
@@ -131,10 +147,11 @@ class _Tracer(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         name = function_name(func)
-        arguments = named(name, args, kwargs or {})
+        args, kwargs = self._given(args), self._given(kwargs or {})
+        arguments = named(name, args, kwargs)
         tensors = list(_tensors(arguments))
         shapes = [tuple(t.shape) for _, t in tensors]
-        result = self._result(func, name, arguments, args, kwargs or {})
+        result = self._result(func, name, arguments, args, kwargs)
         if name == "setitem":
             result = arguments["input"]
         if isinstance(result, Tensor):
@@ -144,6 +161,30 @@ class _Tracer(TorchFunctionMode):
         if args and isinstance(args[0], Tensor):
             self._share(func, name, arguments, args[0], result)
         return result
+
+    def _given(self, value: Any) -> Any:
+        """Arguments as torch would take them here: numpy's numbers, tensors from elsewhere."""
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, dict):
+            return {key: self._given(item) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self._given(item) for item in value)
+        if isinstance(value, Tensor) and not self.keep and not value.is_meta:
+            return self._placed(value)
+        return value
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """What stands in for a tensor that the module has made of numbers; one for each."""
+        if id(tensor) not in self._stand_ins:
+            with torch._C.DisableTorchFunction():
+                stand_in = tensor.detach().to("meta")
+                first = tensor.flatten()[:1]
+                if tensor.numel() and bool((tensor == first).all()):
+                    self.filled[id(stand_in)] = float(first)
+            self._stand_ins[id(tensor)] = stand_in
+            self.alive.append(tensor)
+        return self._stand_ins[id(tensor)]
 
     def _share(
         self,
@@ -201,6 +242,8 @@ class _Tracer(TorchFunctionMode):
         """The call's result; without numbers, from its shape where that is known."""
         if self.keep:
             return func(*args, **kwargs)
+        if name in _MOVES and len(args) + len(kwargs) > (name == "type"):
+            return _moved(args[0], [*args[1:], *kwargs.values()])
         if not (arguments.get("inplace") or _in_place(func)):
             shape = shape_of(name, arguments)
             if shape is not None:
@@ -274,6 +317,8 @@ class _Tracer(TorchFunctionMode):
         shape = tuple(result.shape[1:]) if label.shape is None else label.shape
         scope = self.scopes[-1]
         step = Step(label.op, label.attributes, inputs, weights, scope, shape)
+        if label.op == "dropout":
+            self.draws.append(len(self.steps))
         self.steps.append(step)
         if self.keep:
             value = result.detach().clone()
@@ -287,6 +332,13 @@ def _told(found: Sequence[Label]) -> list[Any]:
     return [
         (op, [(name, str(value)) for name, value in chosen]) for op, chosen, _ in found
     ]
+
+
+def _moved(tensor: Tensor, given: Sequence[Any]) -> Tensor:
+    """A tensor after a cast, which stays where there are no numbers."""
+    dtypes = [a.dtype if isinstance(a, Tensor) else a for a in given]
+    dtype = next((d for d in dtypes if isinstance(d, torch.dtype)), tensor.dtype)
+    return tensor.to(dtype)
 
 
 def _in_place(func: Callable[..., Any]) -> bool:

@@ -15,6 +15,7 @@ from resgraph.graph import Graph
 from resgraph.infer.providers import provider_for
 from resgraph.ops import Weight
 from resgraph.verify import declared, numbers, state
+from resgraph.verify.flow import Flows
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.models import Inference, OnnxComparison, weights_of
@@ -24,7 +25,6 @@ from resgraph.verify.report import Check, Verdict, skipped
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import (
     Compared,
-    Flows,
     against_graph,
     against_module,
     as_unproven,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from resgraph.train import Generated
 from resgraph.verify import state
-from resgraph.verify.flow import Flow
+from resgraph.verify.flow import Flow, Flows
 from resgraph.verify.numbers import (
     Batch,
     Exact,
@@ -28,7 +28,7 @@ from resgraph.verify.numbers import (
     inference,
     step,
 )
-from resgraph.verify.structure import Flows, flows
+from resgraph.verify.structure import flows
 from resgraph.verify.trace import record
 
 

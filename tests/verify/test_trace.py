@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ class Net(nn.Module):
         self.conv = nn.Conv2d(4, 4, 3, padding=1)
         self.other = nn.Conv2d(4, 4, 3, padding=1)
         self.bn = nn.BatchNorm2d(4)
+        self.map = nn.Parameter(torch.zeros(2, 1, 8, 8))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.run(self, x)
@@ -93,6 +95,10 @@ EQUAL = {
         lambda n, x: nn.Identity()(x) + 1,
         lambda n, x: x[:, :, ::1].contiguous().clone() + 1,
         lambda n, x: functional.dropout(x, 0.0) + 1.0,
+        lambda n, x: x.to("cpu").type_as(n.conv.weight).type(torch.float32) + 1.0,
+        lambda n, x: x.cpu().type(torch.FloatTensor) + np.float32(1.0),
+        lambda n, x: x.to(torch.device("cpu"), torch.float32) + np.float64(1.0),
+        lambda n, x: x + torch.from_numpy(np.ones(x.shape, np.float32)),
     ],
     "a shared value computed twice": [
         lambda n, x: n.conv(torch.relu(x)) + torch.relu(x),
@@ -121,6 +127,10 @@ DIFFERENT = {
         lambda n, x: torch.sub(other=x, input=n.conv(x)),
         lambda n, x: torch.sub(x, n.conv(x)),
     ),
+    "numbers made of numbers": (
+        lambda n, x: (1 + torch.full_like(x, 2.0)) - x,
+        lambda n, x: 1 - x,
+    ),
     "constants of which nothing is known": (
         lambda n, x: x * torch.full((1, 4, 1, 1), 2.0),
         lambda n, x: x * torch.full((1, 4, 1, 1), 3.0),
@@ -129,6 +139,19 @@ DIFFERENT = {
         lambda n, x: x + torch.zeros(1, 4, 1, 1),
         lambda n, x: x + torch.ones(1, 4, 1, 1),
     ),
+    "a tensor of its own that is added": (
+        lambda n, x: torch.relu(x + n.bn.bias[:, None, None]),
+        lambda n, x: torch.relu(x),
+    ),
+    "a tensor of its own in a concatenation": (
+        lambda n, x: torch.cat([torch.cat([x, n.map], 1), x], 1),
+        lambda n, x: torch.cat([x, x], 1),
+    ),
+    "a tensor of its own before a reshape": (
+        lambda n, x: (x.flatten(2) + n.bn.bias.view(4, 1)).relu().view(x.shape),
+        lambda n, x: x.relu(),
+    ),
+    "precision": (lambda n, x: x.to("cpu", torch.float16) + 1, lambda n, x: x + 1),
     "scales": (lambda n, x: 0.5 * x, lambda n, x: 0.25 * x),
     "relu twice": (
         lambda n, x: torch.relu(x),
