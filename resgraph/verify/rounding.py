@@ -11,8 +11,8 @@ standard deviation is the unit roundoff over the root of 3. Terms: a convolution
 layer sums its fan-in, for the gradients its fan-out or the positions of all images; a mean its
 window. BN multiplies by one number per channel and adds another, both rounded once for all
 positions, and rounds both products; in training the number that it divides by is a sum over
-the positions of all images. Each op has four roundings besides; what only moves values has
-none.
+the positions of all images. Additions and products are rounded once. ReLU, max pooling and
+what only moves values are exact.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from resgraph.verify.calls import function_name, named, pair
 DOUBLE, SINGLE = 2.0**-53, 2.0**-24
 """Unit roundoffs of float64 and float32."""
 _EXACT = frozenset(
-    {"view", "getitem", "pad", "cat", "stack", "chunk", "split", "unbind", "narrow"}
+    {"relu", "clamp", "maximum", "minimum", "max_pool2d", "adaptive_max_pool2d", "abs"}
+    | {"view", "getitem", "pad", "cat", "stack", "chunk", "split", "unbind", "narrow"}
     | {
         "permute",
         "transpose",
@@ -45,13 +46,12 @@ _EXACT = frozenset(
         "clone",
     }
     | {"alias", "detach", "requires_grad_", "to", "float", "double", "type", "type_as"}
-    | {"identity", "neg", "zeros", "zeros_like", "ones", "ones_like", "empty_like"}
-    | {"new_zeros"}
+    | {"dropout", "identity", "neg", "zeros", "zeros_like", "ones", "ones_like"}
+    | {"new_zeros", "empty_like"}
 )
-"""What only moves values, or makes them."""
-_ROUNDINGS = 4.0
-"""Of each op, beside those of its sums: kernels take ops apart, fuse them, and convert between
-layouts, and an exponential is several roundings by itself."""
+"""What is rounded nowhere."""
+_UNKNOWN = 4.0
+"""Roundings in a function of which nothing is known, such as an exponential."""
 _ROW = 1 << 20
 
 
@@ -140,7 +140,7 @@ class Rounding(TorchFunctionMode):
         """
         if terms > 1:
             self.disturb(values, _size(values), terms)
-        self.disturb(values, values, terms + _ROUNDINGS)
+        self.disturb(values, values, terms)
 
     # --- gradients --------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ def _batch_norm(
     mode.shift(result, shift)
     mode.disturb(result, x * scale)
     mode.disturb(result, shift)
-    mode.disturb(result, result, _ROUNDINGS)
+    mode.disturb(result, result)
     source = mode.read(given["input"], 1)
     if source is not None:
         source.scaled.append((scale, value))
@@ -291,7 +291,7 @@ def _statistics(
     for name, size in (("running_mean", of_mean), ("running_var", of_variance)):
         if isinstance(buffer := given.get(name), Tensor):
             mode.disturb(buffer.data, share * size.view(buffer.shape))
-            mode.disturb(buffer.data, buffer.data, _ROUNDINGS)
+            mode.disturb(buffer.data, buffer.data)
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -322,7 +322,7 @@ def _merged(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -> 
         if source is not None and positions > 1 and len(operands) == 2:
             other = operands[1 - i].detach()
             source.scaled.append((positions * _size(other), value))
-    mode.disturb(result, result, _ROUNDINGS)
+    mode.disturb(result, result)
 
 
 def _product(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -> None:
@@ -341,11 +341,11 @@ def _cross_entropy(
     if source is not None:
         one = torch.ones((), dtype=logits.dtype)
         source.scaled.append((one / len(logits), _Value(size=one)))
-    mode.disturb(result, result, _ROUNDINGS)
+    mode.disturb(result, result, _UNKNOWN)
 
 
 def _pointwise(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -> None:
-    mode.disturb(result, result, _ROUNDINGS)
+    mode.disturb(result, result, _UNKNOWN)
 
 
 _RULES: dict[str, Rule] = {
