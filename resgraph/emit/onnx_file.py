@@ -59,13 +59,21 @@ class OnnxFile:
                 "verify the portable model, which it was made of: resgraph export RUN",
             )
 
+        outputs = [value.name for value in self._model.graph.output]
+        if "logits" not in outputs:
+            raise ResgraphError(
+                f"{path} has no output 'logits', as resgraph's models have: "
+                f"{', '.join(outputs) or 'none at all'}",
+                "another tool has changed it: compile or export it anew",
+            )
+
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """The tensors of the state_dict by name; the small constants are not among them."""
-        return {n: t for n, t in self._tensors() if not n.startswith(_CONSTANT)}
+        """The tensors of the state_dict by name; constants are not among them."""
+        return {n: t for n, t in self._tensors() if not _is_constant(n)}
 
     def constants(self) -> dict[str, NDArray[Any]]:
         """The other tensors that stand in the file."""
-        return {n: t for n, t in self._tensors() if n.startswith(_CONSTANT)}
+        return {n: t for n, t in self._tensors() if _is_constant(n)}
 
     def _tensors(self) -> Iterator[tuple[str, NDArray[Any]]]:
         for tensor in self._model.graph.initializer:
@@ -131,6 +139,11 @@ class OnnxFile:
             for name in found
         )
         return model.SerializeToString(), found
+
+
+def _is_constant(name: str) -> bool:
+    """Whether it names no tensor of a state_dict, each of which is a layer's: `conv.weight`."""
+    return name.startswith(_CONSTANT) or "." not in name
 
 
 def _widen(model: ModelProto) -> None:

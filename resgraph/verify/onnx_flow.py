@@ -27,7 +27,7 @@ Array = NDArray[Any]
 def onnx_flow(model: OnnxModel) -> Flow:
     """The steps that reach the model's `logits`; `scope` is a node's name."""
     shapes = model.shapes(BATCH)
-    reader = _Reader(model.weights(), model.constants(), shapes)
+    reader = _Reader(dict(model.weights()), dict(model.constants()), shapes)
     for node in model.nodes():
         reader.read(node)
     last = reader.values.get(_OUTPUT, INPUT)
@@ -37,11 +37,13 @@ def onnx_flow(model: OnnxModel) -> Flow:
 
 @dataclass
 class _Reader:
-    weights: Mapping[str, Array]
+    weights: dict[str, Array]
     constants: dict[str, Array]
     shapes: Mapping[str, tuple[int, ...]]
     steps: list[Step] = field(default_factory=list)
     values: dict[str, int] = field(default_factory=lambda: {"input": INPUT})
+    origins: dict[str, str] = field(default_factory=dict)
+    """Another name of a tensor -> its name in the state_dict."""
 
     def read(self, node: OnnxNode) -> None:
         """Append the node's steps, and remember where its result is."""
@@ -50,10 +52,13 @@ class _Reader:
                 next(iter(node.attributes.values()))
             )
             return
+        if node.op == "Identity" and node.inputs[0] not in self.values:
+            self._renamed(node.inputs[0], node.outputs[0])
+            return
         found, roles = self._told(node)
         inputs = tuple(self.values[i] for i in node.inputs if i in self.values)
         weights = tuple(
-            (role, name, tuple(self.weights[name].shape))
+            (role, self.origins.get(name, name), tuple(self.weights[name].shape))
             for role, name in roles
             if name in self.weights
         )
@@ -62,6 +67,14 @@ class _Reader:
             sources = inputs if k == 0 else (value,)
             value = self._step(label, sources, weights if k == 0 else (), node)
         self.values[node.outputs[0]] = value
+
+    def _renamed(self, name: str, other: str) -> None:
+        """A tensor of the file by another name."""
+        if name in self.weights:
+            self.weights[other] = self.weights[name]
+            self.origins[other] = self.origins.get(name, name)
+        elif name in self.constants:
+            self.constants[other] = self.constants[name]
 
     def _step(
         self, label: Label, inputs: tuple[int, ...], weights: Any, node: OnnxNode
@@ -135,13 +148,17 @@ def _plain(value: Any) -> Any:
     )
 
 
+_NO_PADDING = ("auto_pad", b"NOTSET")
+"""The attribute that says that padding is by numbers."""
+
+
 def _known(node: OnnxNode, **usual: Any) -> dict[str, Any] | None:
     """The node's attributes over the usual ones; None where one is not among these."""
-    if not node.attributes.keys() <= usual.keys():
+    given = {k: v for k, v in node.attributes.items() if (k, v) != _NO_PADDING}
+    if not given.keys() <= usual.keys():
         return None
     return usual | {
-        k: list(v) if isinstance(v, list | tuple) else v
-        for k, v in node.attributes.items()
+        k: list(v) if isinstance(v, list | tuple) else v for k, v in given.items()
     }
 
 
@@ -216,9 +233,13 @@ def _plainly(name: str) -> Callable[[OnnxNode, _Reader], Told | None]:
 def _arithmetic(name: str) -> Callable[[OnnxNode, _Reader], Told | None]:
     def rule(node: OnnxNode, reader: _Reader) -> Told | None:
         first, second = (reader.number(i) for i in node.inputs)
-        if first is not None and second is not None:
-            return None
+        tensors = [i for i in node.inputs if i in reader.constants]
+        count = sum(number is not None for number in (first, second))
+        if count == 2 or count < len(tensors):
+            return None  # of nothing but numbers, or a constant of several
         if first is not None:
+            if name == "div":
+                return None
             return (
                 ("rsub" if name == "sub" else name),
                 {"input": None, "other": first},
@@ -227,6 +248,21 @@ def _arithmetic(name: str) -> Callable[[OnnxNode, _Reader], Told | None]:
         return name, {"input": None, "other": second}, []
 
     return rule
+
+
+def _clip(node: OnnxNode, reader: _Reader) -> Told | None:
+    """A clamp, whose ends are inputs, or attributes before opset 11."""
+    ends = dict(zip(("min", "max"), node.inputs[1:], strict=False))
+    numbers = {k: reader.number(name) for k, name in ends.items() if name}
+    if None in numbers.values() or not node.attributes.keys() <= {"min", "max"}:
+        return None
+    return "clamp", {"input": None, **node.attributes, **numbers}, []
+
+
+def _extreme(name: str) -> Callable[[OnnxNode, _Reader], Told | None]:
+    """The larger or the smaller of two, of which one may be a number."""
+    rule = _arithmetic(name)
+    return lambda node, reader: rule(node, reader) if len(node.inputs) == 2 else None
 
 
 def _concat(node: OnnxNode, reader: _Reader) -> Told | None:
@@ -308,6 +344,10 @@ _RULES: dict[str, Callable[[OnnxNode, _Reader], Told | None]] = {
     "Add": _arithmetic("add"),
     "Sub": _arithmetic("sub"),
     "Mul": _arithmetic("mul"),
+    "Div": _arithmetic("div"),
+    "Max": _extreme("maximum"),
+    "Min": _extreme("minimum"),
+    "Clip": _clip,
     "Concat": _concat,
     "MaxPool": _pool("max_pool2d", dilations=[1, 1], storage_order=0),
     "AveragePool": _pool("avg_pool2d", count_include_pad=0),

@@ -314,6 +314,14 @@ def _averaged(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -
 
 
 def _merged(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -> None:
+    """Sums and products; one value for many positions has a sum over them for its gradient."""
+    operands = [v for v in given.values() if isinstance(v, Tensor)]
+    for i, operand in enumerate(operands):
+        positions = result.numel() / max(1, operand.numel())
+        source = mode.read(operand, positions)
+        if source is not None and positions > 1 and len(operands) == 2:
+            other = operands[1 - i].detach()
+            source.scaled.append((positions * _size(other), value))
     mode.disturb(result, result)
 
 

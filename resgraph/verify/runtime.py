@@ -83,7 +83,7 @@ def session(model: str | bytes, device: str, **settings: Any) -> Any:
     except Exception as error:  # onnxruntime's errors have no common base
         raise ResgraphError(
             f"onnxruntime cannot load the model: {first_line(error)}",
-            "it is truncated or not from resgraph: compile or export it anew",
+            "it is damaged, or another tool has changed it: compile or export it anew",
         ) from None
     providers.require(device, wanted, made.get_providers())
     return made

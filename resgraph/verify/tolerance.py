@@ -74,7 +74,12 @@ class Deviation:
 
 
 def deviation(
-    ours: Tensors, exact: Tensors, runs: Runs, unit: float, floors: Mapping[str, float]
+    ours: Tensors,
+    exact: Tensors,
+    runs: Runs,
+    unit: float,
+    floors: Mapping[str, float],
+    few: int = FEW,
 ) -> Deviation:
     """The tensor that is furthest off, in units of what rounding does.
 
@@ -82,7 +87,7 @@ def deviation(
     more: the rounding of what it was computed from by a subtraction. More runs are made where
     a few leave a doubt.
     """
-    for count in (FEW, MANY):
+    for count in (few, MANY):
         noisy = [runs(k) for k in range(count)]
         found = _deviations(ours, exact, noisy, unit, floors)
         worst = max(found, key=lambda one: one.excess)

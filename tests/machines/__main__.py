@@ -59,18 +59,22 @@ class Job:
             yield from judging.rows(network)
 
 
-def jobs(parts: list[str], seeds: int, kept: Path) -> Iterator[Job]:
+def jobs(
+    parts: list[str], only: tuple[str, ...], seeds: int, kept: Path
+) -> Iterator[Job]:
     """The longest first, so that both processes end together."""
     if SETTINGS in parts:
         for setting in settings.SETTINGS.values():
             if not settings.lacking(setting) and not settings.is_usual(setting):
-                yield Job(SETTINGS, setting.name, kept=kept)
+                yield Job(SETTINGS, setting.name, only, kept=kept)
     if INJECTED in parts:
         for network in reversed(settings.everything()):
-            yield Job(INJECTED, network.label, seeds=seeds)
+            if not only or network.label in only:
+                yield Job(INJECTED, network.label, seeds=seeds)
     if FAULTS in parts:
         for network in judging.NETWORKS:
-            yield Job(FAULTS, network.label)
+            if not only or network.label in only:
+                yield Job(FAULTS, network.label)
 
 
 def run(job: Job) -> list[dict[str, object]]:
@@ -78,6 +82,7 @@ def run(job: Job) -> list[dict[str, object]]:
     command = [sys.executable, "-m", "tests.machines", "--job", job.part, job.name]
     command += ["--seeds", str(job.seeds)]
     command += ["--kept", str(job.kept)] if job.kept else []
+    command += [f"--only={network}" for network in job.only]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -92,13 +97,17 @@ def run(job: Job) -> list[dict[str, object]]:
 
 
 def whole(
-    parts: list[str], seeds: int, out: Path, say: Callable[[str], None]
+    parts: list[str],
+    only: tuple[str, ...],
+    seeds: int,
+    out: Path,
+    say: Callable[[str], None],
 ) -> Findings:
     """All jobs, two at a time; what is found is written after each of them."""
     found = Findings(settings.processor(), "make test-machines")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as kept, ThreadPoolExecutor(2) as pool:
-        todo = list(jobs(parts, seeds, Path(kept)))
+        todo = list(jobs(parts, only, seeds, Path(kept)))
         running = {pool.submit(run, job): job for job in todo}
         for count, future in enumerate(as_completed(running), 1):
             job = running[future]
@@ -126,15 +135,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/machines"))
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--only", action="append", help=argparse.SUPPRESS)
+    parser.add_argument("--only", action="append", help="a network, again for more")
     given = parser.parse_args()
+    only = tuple(given.only or ())
     if given.job:
-        job = Job(*given.job, tuple(given.only or ()), given.seeds, given.kept)
+        job = Job(*given.job, only, given.seeds, given.kept)
         for row in job.rows():
             print(json.dumps(row), flush=True)
         return 0
     parts = given.part or every
-    found = whole(parts, given.seeds, given.out, partial(print, flush=True))
+    found = whole(parts, only, given.seeds, given.out, partial(print, flush=True))
     print(found.markdown())
     print(f"written to {given.out}/machines.md and machines.json")
     return 1 if found.wrong() else 0

@@ -151,6 +151,66 @@ def test_a_model_with_another_weight_is_compared_on_that_weight(folder: Path) ->
     checks("generated/resnet20.onnx")
 
 
+def with_number(op: str, value: float) -> Any:
+    """A damage that makes every ReLU another op, of x and a number in the file."""
+
+    def change(graph: onnx.GraphProto) -> None:
+        graph.initializer.append(numpy_helper.from_array(np.float32(value), "number"))
+        for node in graph.node:
+            if node.op_type == "Relu":
+                node.op_type = op
+                node.input.append("number")
+
+    return change
+
+
+def shifted(graph: onnx.GraphProto) -> None:
+    """Another number is added to each channel of the input."""
+    shift = np.array([0, 0, 0.1], np.float32).reshape(1, 3, 1, 1)
+    graph.initializer.append(numpy_helper.from_array(shift, "shift"))
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    graph.node.insert(0, onnx.helper.make_node("Add", ["input", "shift"], ["moved"]))
+    first.input[0] = "moved"
+
+
+def renamed(graph: onnx.GraphProto) -> None:
+    """A weight that goes through an Identity, and nodes without names."""
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    graph.node.insert(0, onnx.helper.make_node("Identity", [first.input[1]], ["same"]))
+    first.input[1] = "same"
+    for node in graph.node:
+        node.name = ""
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (with_number("Clip", 0.0), 0),
+        (with_number("Max", 0.0), 0),
+        (with_number("Max", 0.001), 1),
+        (renamed, 0),
+        (shifted, 1),
+    ],
+)
+def test_a_model_that_another_tool_has_changed(
+    change: Any, code: int, folder: Path
+) -> None:
+    """Numbers in the file are no parameters; what they do counts."""
+    damaged(folder / "generated/resnet20.onnx", change)
+    found = checks("generated/resnet20.onnx", code=code)
+    assert found["structure: ONNX"]["verdict"] == ("failed" if code else "passed")
+
+
+def test_a_model_with_another_output(folder: Path) -> None:
+    def softmax(graph: onnx.GraphProto) -> None:
+        graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["shares"]))
+        graph.output[0].name = "shares"
+
+    damaged(folder / "generated/resnet20.onnx", softmax)
+    told = run("verify", "generated/resnet20.onnx", code=1)
+    assert "has no output 'logits', as resgraph's models have: shares" in told
+
+
 def test_a_model_whose_weights_are_nan(folder: Path) -> None:
     def poison(graph: onnx.GraphProto) -> None:
         tensor = next(t for t in graph.initializer if t.name == "head_linear.bias")
