@@ -109,6 +109,7 @@ def several(draw: st.DrawFn) -> tuple[Path, list[Mistake]]:
 @settings(
     max_examples=60,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(several())
@@ -157,6 +158,7 @@ def locations(value: Any, loc: Loc = ()) -> Iterator[Loc]:
 @settings(
     max_examples=60,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.sampled_from(VALID), st.data())
@@ -170,6 +172,19 @@ def test_anything_anywhere_is_understood_or_told(
     file.write_text(write(planted(spec(path), wrong)).text, encoding="utf-8")
     graphs, _ = Compiler().drafts(file)
     assert graphs
+
+
+def test_a_refused_name_beside_wrong_paths(tmp_path: Path) -> None:
+    """The name puts the other paths in doubt, and each of them still gets its stand-in."""
+    paths = {"conv": None, "x": None, "repeat": None, "from": None}
+    change = put("units", "entry", "paths", paths)
+    wrong = [Mistake("paths of nothing", (), (), change)]
+    file = tmp_path / "spec.yaml"
+    valid = spec(next(p for p in VALID if p.stem == "conv_shortcut"))
+    file.write_text(write(planted(valid, wrong)).text, encoding="utf-8")
+    graphs, error = Compiler().drafts(file)
+    assert graphs
+    assert error is not None
 
 
 def test_an_op_with_a_wrong_attribute_keeps_its_name(root: Path) -> None:

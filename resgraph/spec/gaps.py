@@ -29,6 +29,8 @@ class Gaps:
 
     places: dict[Loc, frozenset[str]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    _filled: set[Loc] = field(default_factory=set)
+    """Where a stand-in is: at some places what is written stays, and may mean more."""
 
     def at(self, *loc: str | int) -> bool:
         """Whether the value there is not known, though what holds it may be."""
@@ -51,7 +53,7 @@ class Gaps:
 
     def fill(self, data: Any, loc: Loc) -> None:
         """Put a stand-in at the place, or at the nearest one above that can have one."""
-        if any(loc[:depth] in self.places for depth in range(len(loc))):
+        if any(loc[:depth] in self._filled for depth in range(len(loc))):
             return  # what holds it has a stand-in already
         fitting = (
             (loc[: len(pattern)], pattern, stand_in)
@@ -64,6 +66,7 @@ class Gaps:
         value = _written(data, place)
         if pattern != _SLOT or not self._fill_slot(data, place, value):
             self.add(place, words(value) or {ANY})
+            self._filled.add(place)
             _put(walk(data, place[:-1]), place[-1], stand_in())
 
     def _fill_slot(self, data: Any, place: Loc, item: Any) -> bool:
