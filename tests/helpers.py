@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import networkx as nx
 import pytest
 
 from resgraph.compiler import Compiler, parse_settings
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
-from resgraph.graph import Graph
+from resgraph.graph import INPUT, Graph, Unit
 from tests.conftest import ROOT
 
 SPECS = Path(__file__).parent / "specs"
@@ -81,3 +82,17 @@ def printed(code: str, *, cwd: Path = ROOT, env: Mapping[str, str] = os.environ)
     done = python(code, cwd=cwd, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def unit_graph(unit: Unit) -> nx.DiGraph:
+    """The unit's values as nodes (`x` and each op's), an edge where an op reads a value.
+
+    Each node but `x` carries `path` and `node`; a value that nothing defines has no node.
+    """
+    graph: nx.DiGraph = nx.DiGraph(name=unit.name)
+    graph.add_node(INPUT)
+    for path, node, _ in unit.steps():
+        graph.add_node(node.name, path=path, node=node)
+    for _, node, inputs in unit.steps():
+        graph.add_edges_from((i, node.name) for i in inputs if i in graph)
+    return graph

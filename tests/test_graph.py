@@ -9,8 +9,8 @@ import pytest
 
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
-from resgraph.graph import digest, unit_graph
-from tests.helpers import SPECS, graph_from, graph_of
+from resgraph.graph import digest
+from tests.helpers import SPECS, graph_from, graph_of, unit_graph
 
 TINY = (SPECS / "tiny.yaml").read_text()
 BOTTLENECK = Path("specs/preact_bottleneck.yaml")

@@ -13,7 +13,6 @@ from resgraph.graph.ir import (
     Unit,
 )
 from resgraph.graph.text import digest, text, used_units
-from resgraph.graph.view import unit_graph
 
 __all__ = [
     "INPUT",
@@ -28,6 +27,5 @@ __all__ = [
     "Unit",
     "digest",
     "text",
-    "unit_graph",
     "used_units",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -57,9 +57,7 @@ class Reference:
             found = gradients(self.subject, point, self.batch)
             if k == 0:
                 lr = rate(found, self.start, self.sgd.lr)
-                self.sgd = Sgd(
-                    lr, self.sgd.momentum, self.sgd.weight_decay, self.sgd.nesterov
-                )
+                self.sgd = replace(self.sgd, lr=lr)
             updates, momenta = stepped(found, point, self.sgd)
             self.points.append(point)
             self.exact.append(found | {UPDATES: updates})

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resgraph.diagnostics import Span
-from resgraph.graph import INPUT, OUTPUT, Instance, Node, Unit, unit_graph
+from resgraph.graph import INPUT, OUTPUT, Instance, Node, Unit
 from resgraph.graph import Path as Chain
 from resgraph.ops import OPS, Role
 from resgraph.prove import Level, decompose, prove
 from resgraph.prove.parts import is_identity, longest, passed_by_all
 from tests.conftest import ROOT
-from tests.helpers import SPECS, graph_from, graph_of
+from tests.helpers import SPECS, graph_from, graph_of, unit_graph
 from tests.prove.common import TINY, warnings
 
 
