@@ -299,3 +299,17 @@ def visible(text: str) -> str:
     One for one, so that carets stay under their columns and a terminal is never steered.
     """
     return "".join(c if c.isprintable() else " " if c == "\t" else "�" for c in text)
+
+
+def plain(text: object, limit: int = 120) -> str:
+    """A foreign string for a terminal, a page or a log: visible, on one line, not too long.
+
+    Whatever did not come from us or from a spec's own line passes through here: names of
+    files, classes, columns and tensors, metadata, the messages of other people's code. What
+    has more than `limit` characters is cut in the middle.
+    """
+    shown = visible(str(text).replace("\t", " "))
+    if len(shown) <= limit:
+        return shown
+    head, tail = (limit + 1) // 2 - 1, limit // 2 - 1
+    return f"{shown[:head]}…{shown[len(shown) - tail :]}"
