@@ -4,3 +4,15 @@ What goes beyond one is refused before the work is begun, with the number that i
 """
 
 from __future__ import annotations
+
+# --- networks and their models ------------------------------------------------------------
+
+MODEL_BYTES = 2_000_000_000
+"""Of an ONNX file: protobuf ends at 2 GiB. Weights that do not fit go to `NAME.onnx.data`
+beside it; nodes that do not fit are refused."""
+PIECE_NODES = 10_000
+"""Nodes of a model that `onnx.checker` reads at a time: it takes about 3 KB for each."""
+PIECE_BYTES = 64 * 2**20
+"""Bytes of a model that `onnx.checker` reads at a time: it has them in memory twice."""
+SHOWN_NODES = 100_000
+"""Nodes that `show --emit onnx` prints: nobody reads more, and they are in memory at once."""
