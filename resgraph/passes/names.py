@@ -7,7 +7,12 @@ from collections.abc import Iterable, Iterator
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import INPUT, Graph, Unit, used_units
-from resgraph.names import class_name, refusal, variable
+from resgraph.names import (
+    IN_CHANNELS,
+    class_name,
+    refusal,
+    variable,
+)
 
 Named = tuple[str, str, Span | None]
 """A name in Python, what bears it in the spec, and where."""
@@ -62,17 +67,6 @@ def _unit(unit: Unit) -> Iterator[Diagnostic]:
 
 
 def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
-    if unit.name in ("repeat", "stem", "head"):
-        yield (
-            "the name means something else in a network",
-            (
-                unit.name,
-                f"the unit '{unit.name}'",
-                unit.span,
-            ),
-        )
-    if refusal(unit.name) is None and (why := refusal(class_name(unit.name))):
-        yield why, (unit.name, f"the unit '{unit.name}'", unit.span)
     for path in unit.paths:
         named = (path.name, f"the path '{path.name}'", path.span)
         if path.name == INPUT:
@@ -80,7 +74,7 @@ def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
         elif refusal(path.name) is None and (why := refusal(variable(path.name))):
             yield why, named
     for param in unit.params:
-        if param.name in (INPUT, "in_channels"):
+        if param.name in (INPUT, IN_CHANNELS):
             named = (param.name, f"the parameter '{param.name}'", param.span)
             yield "generated code needs the name for itself", named
 
