@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from resgraph.syntax import Call, Infix, Listing, Syntax
+from resgraph.syntax import Call, Infix, Listing, Prefix, Syntax
 
 WIDTH = 88
 INDENT = "    "
@@ -16,7 +16,9 @@ def statement(start: str, tree: Syntax, indent: int) -> list[str]:
     The lines come without their indentation, which is `indent` columns.
     """
     if isinstance(tree, Call | Listing) or _fits(f"{start} {tree}", indent):
-        return laid_out(f"{start} ", tree, "", indent)
+        lines = laid_out(f"{start} ", tree, "", indent)
+        if _fits(lines[0], indent):
+            return lines
     inner = laid_out("", tree, "", indent + len(INDENT))
     return [f"{start} (", *_indented(inner), ")"]
 
@@ -36,6 +38,9 @@ def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
         case Listing(items) if items:
             lines = _lines([("", item) for item in items], indent)
             return [f"{before}[", *lines, f"]{after}"]
+        case Prefix(operator, Infix() as operand):
+            inner = laid_out("", operand, "", indent + len(INDENT))
+            return [f"{before}{operator}(", *_indented(inner), f"){after}"]
         case Infix():
             return [*_operands(before, tree, after, indent)]
     return [flat]
@@ -75,10 +80,10 @@ def _lines(items: Sequence[tuple[str, Syntax]], indent: int) -> Iterator[str]:
 
 def _operands(before: str, tree: Infix, after: str, indent: int) -> Iterator[str]:
     """An operand a line, each but the first behind its operator."""
-    last = len(tree.operands) - 1
-    for i, (operand, shown) in enumerate(zip(tree.operands, tree.shown(), strict=True)):
-        start = before if i == 0 else f"{tree.operator} "
-        end = after if i == last else ""
+    chain = _chain(tree)
+    for i, (operator, operand, shown) in enumerate(chain):
+        start = f"{operator} " if i else before
+        end = after if i == len(chain) - 1 else ""
         if _fits(f"{start}{shown}{end}", indent):
             yield f"{start}{shown}{end}"
         elif shown != str(operand):
@@ -86,3 +91,14 @@ def _operands(before: str, tree: Infix, after: str, indent: int) -> Iterator[str
             yield from (f"{start}(", *_indented(inner), f"){end}")
         else:
             yield from laid_out(start, operand, end, indent)
+
+
+def _chain(tree: Infix) -> list[tuple[str, Syntax, str]]:
+    """Operands that bind alike, from left to right, each with the operator before it."""
+    (first, *rest), (shown, *others) = tree.operands, tree.shown()
+    if isinstance(first, Infix) and first.level == tree.level:
+        start = _chain(first)
+    else:
+        start = [("", first, shown)]
+    pairs = zip(rest, others, strict=True)
+    return [*start, *((tree.operator, operand, text) for operand, text in pairs)]

@@ -79,7 +79,7 @@ class UnitSource:
             made = node.op.torch_layer(*(self.channels[i] for i in inputs))
             if made is not None:
                 self.written.append(made)
-                lines += laid_out(f"self.{node.name} = ", made, "", BODY)
+                lines += statement(f"self.{node.name} =", made, BODY)
                 lines += self._starts(node, made)
         return lines
 

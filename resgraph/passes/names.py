@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 
 from resgraph import codes
@@ -37,14 +38,16 @@ def _classes(graph: Graph) -> Iterator[Named]:
     for name, what, span in named:
         if refusal(name) is None:
             yield class_name(name), what, span
-    for name in sorted({helper_class(u) for u in used_units(graph)} - {""}):
+    ends = (graph.stem, graph.head)
+    for name in sorted(set().union(*map(helper_classes, [*used_units(graph), *ends]))):
         yield name, f"the class {name} of an op", None
 
 
-def helper_class(unit: Unit) -> str:
-    """The class that an op of the unit adds to the file, or ''."""
-    helpers = [node.op.helper for _, node, _ in unit.steps() if node.op.helper]
-    return helpers[0].split("(")[0].removeprefix("class ") if helpers else ""
+def helper_classes(unit: Unit) -> set[str]:
+    """The classes that the unit's ops add to the file."""
+    texts = {node.op.helper for _, node, _ in unit.steps()}
+    trees = (statement for text in texts for statement in ast.parse(text).body)
+    return {tree.name for tree in trees if isinstance(tree, ast.ClassDef)}
 
 
 def _network_layers(graph: Graph) -> Iterator[Named]:
@@ -77,6 +80,9 @@ def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
         if param.name in (INPUT, IN_CHANNELS):
             named = (param.name, f"the parameter '{param.name}'", param.span)
             yield "generated code needs the name for itself", named
+        if param.name in helper_classes(unit):
+            named = (param.name, f"the parameter '{param.name}'", param.span)
+            yield f"it would hide the class {param.name} of an op", named
 
 
 def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:
