@@ -16,3 +16,14 @@ PIECE_BYTES = 64 * 2**20
 """Bytes of a model that `onnx.checker` reads at a time: it has them in memory twice."""
 SHOWN_NODES = 100_000
 """Nodes that `show --emit onnx` prints: nobody reads more, and they are in memory at once."""
+
+# --- arithmetic in specs ----------------------------------------------------------------
+
+EXPRESSION_TEXT = 200
+"""Characters of an expression in a spec."""
+EXPRESSION_MAGNITUDE = 10**15
+"""The largest number that arithmetic may come to: every whole number up to it is exact in
+float64, and no size of a network comes near."""
+EXPRESSION_DENOMINATOR = 10**30
+"""The largest denominator of a fraction that arithmetic may come to; without a bound a chain
+of products doubles its digits at every step."""
