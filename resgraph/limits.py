@@ -27,3 +27,12 @@ float64, and no size of a network comes near."""
 EXPRESSION_DENOMINATOR = 10**30
 """The largest denominator of a fraction that arithmetic may come to; without a bound a chain
 of products doubles its digits at every step."""
+
+# --- drawings -----------------------------------------------------------------------------
+
+DRAWN_NODES = 1_000
+"""Ops of a unit, or parts of a network, in one drawing: Graphviz takes seconds for them, and
+no eye takes them in."""
+DRAWN_LANES = 4_000
+"""Rows that the lines of a drawing pass between their ends, in sum: what Graphviz takes for
+their order grows faster than by the square of it."""
