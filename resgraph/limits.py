@@ -36,3 +36,9 @@ no eye takes them in."""
 DRAWN_LANES = 4_000
 """Rows that the lines of a drawing pass between their ends, in sum: what Graphviz takes for
 their order grows faster than by the square of it."""
+
+# --- comparisons --------------------------------------------------------------------------
+
+ISOMORPHISM_STEPS = 5_000_000
+"""Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
+that look alike from every node need more than any number."""
