@@ -18,6 +18,7 @@ from resgraph.diagnostics import (
     plain,
 )
 from resgraph.limits import SPEC_EXTENDS
+from resgraph.spec.conventions import conventions
 from resgraph.spec.files import Sources, root_of
 from resgraph.spec.gaps import Gaps
 from resgraph.spec.mend import Mender
@@ -51,7 +52,8 @@ def load(path: Path, sources: Sources) -> Loaded:
     mender = Mender(text.tree, text.doubts, text.unread, text.whole)
     spec = mender.spec()
     allow, refused = read_allow(_allowed(mender.tree), str(path))
-    found = dict.fromkeys([*text.findings, *mender.findings, *refused])
+    foreign = conventions(spec, mender.tree, mender.gaps)
+    found = dict.fromkeys([*text.findings, *mender.findings, *refused, *foreign])
     return Loaded(spec, mender.tree, str(path), tuple(found), mender.gaps, allow)
 
 
