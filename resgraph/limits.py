@@ -42,3 +42,28 @@ their order grows faster than by the square of it."""
 ISOMORPHISM_STEPS = 5_000_000
 """Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
 that look alike from every node need more than any number."""
+
+# --- specs ------------------------------------------------------------------------------
+
+SPEC_BYTES = 256 * 1024
+"""Bytes of a spec's file; the largest of ours has a hundredth of it."""
+SPEC_NESTING = 24
+"""Levels of nesting in YAML; the language needs 8."""
+SPEC_VALUES = 20_000
+"""Values in a spec, those that aliases stand for counted each time."""
+SPEC_EXTENDS = 8
+"""Specs in a chain of `extends`."""
+
+# --- networks -----------------------------------------------------------------------------
+
+SPEC_UNITS = 300
+"""Units in a spec."""
+SPEC_NETWORKS = 100
+"""Networks in a spec: each is built and checked with its own parameters."""
+UNIT_OPS = 1_000
+"""Ops of a unit, of a stem or of a head, and values that one path starts from. A unit is one
+class, and a sum of more operands is a tree deeper than Python reads."""
+PARAMETERS = 100
+"""Parameters of a unit or of a network."""
+NETWORK_SLOTS = 1_000
+"""Entries in a network's stages, `repeat`s counted once."""

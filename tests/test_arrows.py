@@ -68,6 +68,7 @@ ARROWS = {
     },
     "explain": {"codes", "compiler", "diagnostics", "prove", "spec"},
     "origin": {
+        "spec",
         "compiler",
         "settings",
         "diagnostics",
