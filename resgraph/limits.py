@@ -67,3 +67,14 @@ PARAMETERS = 100
 """Parameters of a unit or of a network."""
 NETWORK_SLOTS = 1_000
 """Entries in a network's stages, `repeat`s counted once."""
+DISTINCT_UNITS = 2_000
+"""Units of a network that differ in arguments or input shape; each is typed by itself."""
+DISTINCT_OPS = 50_000
+"""Ops of all of those together."""
+NETWORK_OPS = 2_000_000
+"""Ops of a network, `repeat`s counted out: ten times as deep as anything that was trained, and
+what an ONNX model holds of them."""
+VALUE_NUMBERS = 2**30
+"""Numbers of one value of one image: 4 GiB in float32."""
+NETWORK_NUMBERS = 2**34
+"""Numbers of all weights: 64 GiB in float32, and the same again for each copy in training."""
