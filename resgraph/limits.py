@@ -30,7 +30,7 @@ of products doubles its digits at every step."""
 
 # --- drawings -----------------------------------------------------------------------------
 
-DRAWN_NODES = 1_000
+DRAWN_NODES = 1_010
 """Ops of a unit, or parts of a network, in one drawing: Graphviz takes seconds for them, and
 no eye takes them in."""
 DRAWN_LANES = 4_000
@@ -71,9 +71,9 @@ DISTINCT_UNITS = 2_000
 """Units of a network that differ in arguments or input shape; each is typed by itself."""
 DISTINCT_OPS = 50_000
 """Ops of all of those together."""
-NETWORK_OPS = 2_000_000
-"""Ops of a network, `repeat`s counted out: ten times as deep as anything that was trained, and
-what an ONNX model holds of them."""
+NETWORK_OPS = 4_000_000
+"""Ops of a network, `repeat`s counted out: a hundred times as many as anything that was trained
+has, and about what an ONNX model holds."""
 VALUE_NUMBERS = 2**30
 """Numbers of one value of one image: 4 GiB in float32."""
 NETWORK_NUMBERS = 2**34

@@ -151,7 +151,7 @@ def test_ops_of_a_network(tmp_path: Path) -> None:
     for count in (most + 1, 10**15):
         (finding,) = found(deep(count), tmp_path)
         assert f"{4 * count:,} ops" in finding.message
-        assert "up to 2,000,000" in finding.message
+        assert f"up to {limits.NETWORK_OPS:,} are taken" in finding.message
         assert finding.span is not None
         assert finding.span.line == 15
 
