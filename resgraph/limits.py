@@ -60,6 +60,8 @@ SPEC_UNITS = 300
 """Units in a spec."""
 SPEC_NETWORKS = 100
 """Networks in a spec: each is built and checked with its own parameters."""
+SPEC_OPS = 50_000
+"""Ops of all units, times the networks that are built of them."""
 UNIT_OPS = 1_000
 """Ops of a unit, of a stem or of a head, and values that one path starts from. A unit is one
 class, and a sum of more operands is a tree deeper than Python reads."""

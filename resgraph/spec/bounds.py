@@ -10,6 +10,7 @@ from resgraph.limits import (
     NETWORK_SLOTS,
     PARAMETERS,
     SPEC_NETWORKS,
+    SPEC_OPS,
     SPEC_UNITS,
     UNIT_OPS,
 )
@@ -35,10 +36,16 @@ _Count = tuple[str, Loc, int, str, int]
 
 def _counts(tree: Mapping) -> Iterator[_Count]:
     yield "a spec", ("units",), _size(tree, "units"), "units", SPEC_UNITS
-    yield "a spec", ("networks",), _size(tree, "networks"), "networks", SPEC_NETWORKS
+    networks: Loc = ("networks",)
+    yield "a spec", networks, _size(tree, *networks), "networks", SPEC_NETWORKS
     yield from _network(tree)
+    total = 0
     for unit, _ in below(_there(tree, ("units",))):
-        yield from _unit(tree, ("units", unit))
+        loc: Loc = ("units", unit)
+        yield from _unit(tree, loc)
+        total += _ops(tree, loc)
+    total *= max(1, _size(tree, *networks))
+    yield "a spec", networks, total, "ops to build, all networks together", SPEC_OPS
 
 
 def _network(tree: Mapping) -> Iterator[_Count]:
@@ -56,12 +63,16 @@ def _network(tree: Mapping) -> Iterator[_Count]:
 def _unit(tree: Mapping, loc: Loc) -> Iterator[_Count]:
     params, paths = (*loc, "params"), (*loc, "paths")
     yield "a unit", params, _size(tree, *params), "parameters", PARAMETERS
-    ops = 0
     for path, _ in below(_there(tree, paths)):
-        ops += max(1, _size(tree, *paths, path, "ops"))
         read: Loc = (*paths, path, "from")
         yield "a path", read, _size(tree, *read), "values to read", UNIT_OPS
-    yield "a unit", paths, ops, "ops", UNIT_OPS
+    yield "a unit", paths, _ops(tree, loc), "ops", UNIT_OPS
+
+
+def _ops(tree: Mapping, unit: Loc) -> int:
+    paths: Loc = (*unit, "paths")
+    found = (path for path, _ in below(_there(tree, paths)))
+    return sum(max(1, _size(tree, *paths, path, "ops")) for path in found)
 
 
 def _size(tree: Mapping, *loc: str | int) -> int:
@@ -71,9 +82,11 @@ def _size(tree: Mapping, *loc: str | int) -> int:
 
 
 def _there(tree: Mapping, loc: Sequence[str | int]) -> Tree:
+    """What stands there; nothing, where the text has something else on the way."""
     found: Tree = tree
     for step in loc:
-        if dict(below(found)).get(step) is None:
+        inside = at(found, (step,))
+        if inside is found:
             return Items((), tree.span)
-        found = at(found, (step,))
+        found = inside
     return found

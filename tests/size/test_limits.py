@@ -107,6 +107,13 @@ def test_counts(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert text[finding.span.col - 1 :].startswith(f"{key}:")
 
 
+def test_networks_times_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SPEC_OPS", 7 * 4)
+    assert found(networks(7), tmp_path) == []
+    (finding,) = found(networks(8), tmp_path)
+    assert "32 ops to build, all networks together, and up to 28" in finding.message
+
+
 @pytest.mark.parametrize(
     "text",
     [
