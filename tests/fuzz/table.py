@@ -59,7 +59,7 @@ def main() -> int:
         rows.append(_row(target, seeds, told))
         faults += sum(len(t["faults"]) for t in told)
         kinds += _kinds(target, told)
-    text = HEAD + "\n".join(rows) + f"\n\nProcessor: {machine()["cpu"]}.\n{kinds}"
+    text = HEAD + "\n".join(rows) + f"\n\nProcessor: {machine()['cpu']}.\n{kinds}"
     wanted.page.write_text(text, encoding="utf-8")
     return 1 if faults else 0
 
