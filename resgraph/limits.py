@@ -5,6 +5,18 @@ What goes beyond one is refused before the work is begun, with the number that i
 
 from __future__ import annotations
 
+# --- networks and their models ------------------------------------------------------------
+
+MODEL_BYTES = 2_000_000_000
+"""Of an ONNX file: protobuf ends at 2 GiB. Weights that do not fit go to `NAME.onnx.data`
+beside it; nodes that do not fit are refused."""
+PIECE_NODES = 10_000
+"""Nodes of a model that `onnx.checker` reads at a time: it takes about 3 KB for each."""
+PIECE_BYTES = 64 * 2**20
+"""Bytes of a model that `onnx.checker` reads at a time: it has them in memory twice."""
+SHOWN_NODES = 100_000
+"""Nodes that `show --emit onnx` prints: nobody reads more, and they are in memory at once."""
+
 # --- arithmetic in specs ----------------------------------------------------------------
 
 EXPRESSION_TEXT = 200
@@ -26,3 +38,17 @@ SPEC_VALUES = 20_000
 """Values in a spec, those that aliases stand for counted each time."""
 SPEC_EXTENDS = 8
 """Specs in a chain of `extends`."""
+# --- drawings -----------------------------------------------------------------------------
+
+DRAWN_NODES = 1_000
+"""Ops of a unit, or parts of a network, in one drawing: Graphviz takes seconds for them, and
+no eye takes them in."""
+DRAWN_LANES = 4_000
+"""Rows that the lines of a drawing pass between their ends, in sum: what Graphviz takes for
+their order grows faster than by the square of it."""
+
+# --- comparisons --------------------------------------------------------------------------
+
+ISOMORPHISM_STEPS = 5_000_000
+"""Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
+that look alike from every node need more than any number."""

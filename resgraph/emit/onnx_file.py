@@ -12,6 +12,7 @@ import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from resgraph.diagnostics import ResgraphError, first_line
+from resgraph.limits import MODEL_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,6 +168,7 @@ def _widen(model: ModelProto) -> None:
 def _read(path: Path) -> ModelProto:
     if not path.is_file():
         raise ResgraphError(f"no model {path}", "write it first: resgraph compile SPEC")
+    _refuse_too_large(path)
     try:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf's errors have no stable home
@@ -178,3 +180,15 @@ def _read(path: Path) -> ModelProto:
     if not model.graph.node:
         raise ResgraphError(f"{path} is no ONNX model: it has no nodes")
     return model
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Changed copies of the model go to ONNX's own tools, with its weights in them."""
+    files = (path, path.with_name(f"{path.name}.data"))
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    if size > MODEL_BYTES:
+        raise ResgraphError(
+            f"{path} takes {size / 1e9:,.1f} GB with its weights, and can be looked into "
+            f"up to {MODEL_BYTES / 1e9:,.1f} GB (protobuf's limit)",
+            "verify the spec instead, or the network at a smaller size",
+        )
