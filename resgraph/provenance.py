@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resgraph import __version__
-from resgraph.diagnostics import ResgraphError, visible
+from resgraph.diagnostics import ResgraphError, plain, visible
+from resgraph.reading import read_bytes, source_budget
 
 SPEC = "spec.yaml"
 """The run folder's copy of the resolved spec, beside that of the generated file."""
@@ -80,10 +81,10 @@ def _read(path: Path) -> str:
             f"name one of its files: {', '.join(found)}" if found else None,
         )
     try:
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_bytes(path, source_budget()).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise ResgraphError(
-            f"cannot read {path} as Python: {error}",
+            f"cannot read {plain(path)} as Python: {error}",
             "name a generated .py file; an .onnx model is for 'resgraph infer'",
         ) from None
 

@@ -9,7 +9,7 @@ from resgraph.data.folders import ImageFolder
 from resgraph.data.names import CLASSES
 from resgraph.data.parquet import Parquet
 from resgraph.data.source import Shape, Source
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
 
 _HINT = (
     "a data folder holds train*.parquet and test*.parquet, or train/CLASS/ and "
@@ -29,7 +29,7 @@ def source_at(path: Path, shape: Shape, name: str | None = None) -> Source:
         return Archive(path, channels, name or known)
     if not path.is_dir():
         raise ResgraphError(
-            f"no data set '{path}', and no file or folder of that name",
+            f"no data set '{plain(path)}', and no file or folder of that name",
             f"known: digits, {', '.join(CLASSES)}; or a path: {_HINT}",
         )
     own = name or path.resolve().name
@@ -41,7 +41,7 @@ def source_at(path: Path, shape: Shape, name: str | None = None) -> Source:
         return source_at(official, shape, name)
     if _has_folders(path):
         return ImageFolder(path, shape, own)
-    raise ResgraphError(f"no data of a known form in {path}", _HINT)
+    raise ResgraphError(f"no data of a known form in {plain(path)}", _HINT)
 
 
 def holds_data(folder: Path) -> bool:
