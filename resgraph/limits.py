@@ -49,3 +49,26 @@ PROBLEMS = 10_000
 """Pictures of a data set that cannot be read; then the rest is not tried."""
 CLASSES = 10**6
 """Of a data set: a label is below this."""
+
+
+# --- arithmetic in specs ----------------------------------------------------------------
+
+EXPRESSION_TEXT = 200
+"""Characters of an expression in a spec."""
+EXPRESSION_MAGNITUDE = 10**15
+"""The largest number that arithmetic may come to: every whole number up to it is exact in
+float64, and no size of a network comes near."""
+EXPRESSION_DENOMINATOR = 10**30
+"""The largest denominator of a fraction that arithmetic may come to; without a bound a chain
+of products doubles its digits at every step."""
+
+# --- specs ------------------------------------------------------------------------------
+
+SPEC_BYTES = 256 * 1024
+"""Bytes of a spec's file; the largest of ours has a hundredth of it."""
+SPEC_NESTING = 24
+"""Levels of nesting in YAML; the language needs 8."""
+SPEC_VALUES = 20_000
+"""Values in a spec, those that aliases stand for counted each time."""
+SPEC_EXTENDS = 8
+"""Specs in a chain of `extends`."""
