@@ -73,7 +73,8 @@ def open_session(
 
     check_model(path)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    # What goes wrong is raised as well; CUDA's libraries that are missing are logged only.
+    options.log_severity_level = 3 if provider == providers.CUDA else 4
     if optimised:
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_DISABLE_ALL
