@@ -180,7 +180,9 @@ def test_what_cannot_fit_is_refused_before_work(tmp_path: Path) -> None:
     spec = Path("specs/preact_bottleneck.yaml")
     for depth in (2_000_000_000, 9 * 10**13 + 2):
         graph = graph_of(spec, f"depth={depth - (depth - 2) % 9}")
-        with pytest.raises(ResgraphError, match=r"of an ONNX file, and it holds 2.0 GB"):
+        with pytest.raises(
+            ResgraphError, match=r"of an ONNX file, and it holds 2.0 GB"
+        ):
             outputs.write([graph], tmp_path / "out", lambda graph: drawn(0))
     assert not (tmp_path / "out").exists()
     outputs.write([graph], tmp_path / "out", None)

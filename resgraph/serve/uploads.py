@@ -12,11 +12,8 @@ from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import UploadFile
 from starlette.types import Message
 
-from resgraph.data.pictures import read_picture
+from resgraph.data.pictures import FORMATS, read_picture
 from resgraph.diagnostics import ResgraphError
-
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may decode here: no format with a program inside, such as EPS."""
 
 _DRAINED = 4  # times the limit: so much too much is read, so that the answer arrives
 _RAW = ("application/octet-stream", "application/x-www-form-urlencoded", "")
