@@ -195,8 +195,8 @@ class Loop:
             f"{rate:g}: the loss or a weight is no longer a finite number"
         )
         hint = (
-            "try a lower --lr, or a longer warm-up in the spec; the weights of iteration "
-            f"{self.at.tested} are in {self.plan.run.last}"
+            "start anew with --overwrite and a lower --lr, or a longer warm-up in the spec; "
+            f"the weights of iteration {self.at.tested} are in {self.plan.run.last}"
         )
         raise (DivergedError if self.world.is_writer else OtherRankError)(message, hint)
 

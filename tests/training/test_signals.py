@@ -74,9 +74,7 @@ def ignored(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def test_nohup_goes_on(
-    tiny: Generated, digits: Dataset, options: TrainOptions
-) -> None:
+def test_nohup_goes_on(tiny: Generated, digits: Dataset, options: TrainOptions) -> None:
     with ignored(signal.SIGHUP):
         result = train(tiny, digits, options, on_event=at_seven(signal.SIGHUP))
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -87,7 +85,7 @@ def test_nohup_goes_on(
 def test_progress_that_cannot_be_shown(
     tiny: Generated, digits: Dataset, options: TrainOptions
 ) -> None:
-    with suppress(OSError), open("/dev/full", "w", buffering=1) as file:
+    with suppress(OSError), Path("/dev/full").open("w", buffering=1) as file:
         for terminal in (True, False):
             console = Console(file=file, force_terminal=terminal)
             chosen = dataclasses.replace(options, overwrite=True)
