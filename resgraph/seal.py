@@ -18,10 +18,15 @@ _METADATA = "__metadata__"
 
 
 def sealed(contents: bytes) -> bytes:
-    """The contents of a safetensors file, with a checksum added to its metadata."""
+    """The contents of a safetensors file, with a checksum added to its metadata.
+
+    The metadata are sorted: safetensors writes them in any order, and equal tensors with
+    equal metadata are to be equal bytes.
+    """
     header, data = _parts(contents)
     metadata = header.setdefault(_METADATA, {})
     metadata[_ENTRY] = _checksum(header, data)
+    header[_METADATA] = dict(sorted(metadata.items()))
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
     return len(text).to_bytes(8, "little") + text + data

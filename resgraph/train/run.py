@@ -165,6 +165,14 @@ class Run:
                 return
             yield Record(**fields)
 
+    def seconds_at(self, iteration: int) -> float:
+        """What the run had taken by then, as far as it has been written down."""
+        results = self.about["results"]
+        if results["iteration"] == iteration:
+            return float(results["seconds"])
+        records = [r for r in self.records() if r.iteration <= iteration]
+        return records[-1].seconds if records else 0.0
+
     def update(self, **fields: Any) -> Run:
         """Write run.json with these fields changed; returns the run as it is then."""
         about = {**self.about, **fields}
