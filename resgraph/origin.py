@@ -10,11 +10,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from resgraph import __version__
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, visible
 from resgraph.emit import source_under
 from resgraph.graph import Graph, digest
 from resgraph.provenance import SPEC, Header, header_of, read_generated
+from resgraph.settings import parse_settings
 
 _BEFORE, _WIDTH = 80, 160
 """Characters of a line that are shown: before where it differs, and in all."""
