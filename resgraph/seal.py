@@ -21,11 +21,16 @@ _METADATA = "__metadata__"
 
 
 def sealed(contents: bytes) -> bytes:
-    """The contents of a safetensors file, with a checksum added to its metadata."""
+    """The contents of a safetensors file, with a checksum added to its metadata.
+
+    The metadata are sorted: safetensors writes them in any order, and equal tensors with
+    equal metadata are to be equal bytes.
+    """
     start = 8 + int.from_bytes(contents[:8], "little")
     header, data = json.loads(contents[8:start]), memoryview(contents)[start:]
     metadata = header.setdefault(_METADATA, {})
     metadata[_ENTRY] = _checksum(header, [data])
+    header[_METADATA] = dict(sorted(metadata.items()))
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
     return len(text).to_bytes(8, "little") + text + data

@@ -61,15 +61,16 @@ def train_apart(
 
 @contextmanager
 def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass Ctrl-C and SIGTERM on to the child, which has a process group of its own."""
+    """Pass what asks to stop on to the child, which has a process group of its own."""
+    from resgraph.train.interrupt import signals_to_stop
+
     signals: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         signals.append(number)
         process.send_signal(number)
 
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, pass_on) for number in handled}
+    before = {n: signal.signal(n, pass_on) for n in signals_to_stop()}
     try:
         yield signals
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -57,6 +59,29 @@ def say(text: str = "") -> None:
 def say_json(value: Any) -> None:
     """A result for a program, on stdout."""
     print(json.dumps(value, indent=2))
+
+
+def leave_closed_terminal() -> None:
+    """Let what is still said go nowhere where the terminal was closed in the meantime.
+
+    Writing to it would fail, and the exit code would be that of the failure.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # of a stream that is no file
+            if _is_closed_terminal(stream.fileno()):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
+def _is_closed_terminal(handle: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        os.tcgetpgrp(handle)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
 
 
 def warn(text: str) -> None:
