@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from resgraph import limits
 from resgraph.cli.common import require_file, say, warn
 from resgraph.cli.inferring import InferDevice, Model, Tf32, Threads
 
@@ -31,14 +32,50 @@ def serve_command(
         ),
     ] = 2.0,
     max_queue: Annotated[
-        int, typer.Option("--max-queue", min=1, help="Images that wait; then 503.")
-    ] = 256,
+        int, typer.Option("--max-queue", min=1, help="Images under way; then 503.")
+    ] = limits.SERVE_QUEUE,
     max_bytes: Annotated[
         int, typer.Option("--max-bytes", min=1, help="Of a request; then 413.")
-    ] = 10_000_000,
+    ] = limits.SERVE_REQUEST_BYTES,
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", min=1, help="Of a picture; then 413.")
-    ] = 25_000_000,
+    ] = limits.SERVE_PICTURE_PIXELS,
+    max_held_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-held-bytes",
+            min=1,
+            help="Of all bodies half here; then the slowest goes.",
+        ),
+    ] = limits.SERVE_HELD_BYTES,
+    max_connections: Annotated[
+        int,
+        typer.Option(
+            "--max-connections",
+            min=1,
+            help="That keep the server waiting; then the slowest goes.",
+        ),
+    ] = limits.SERVE_CONNECTIONS,
+    max_per_address: Annotated[
+        int,
+        typer.Option("--max-per-address", min=1, help="The same from one address."),
+    ] = limits.SERVE_CONNECTIONS_PER_ADDRESS,
+    head_timeout: Annotated[
+        float,
+        typer.Option("--head-timeout", min=1, help="Seconds for a request's head."),
+    ] = limits.SERVE_HEAD_SECONDS,
+    body_timeout: Annotated[
+        float,
+        typer.Option(
+            "--body-timeout",
+            min=1,
+            help="Seconds to send a body, or to read an answer.",
+        ),
+    ] = limits.SERVE_BODY_SECONDS,
+    min_rate: Annotated[
+        float,
+        typer.Option("--min-rate", min=1, help="Bytes per second of a body."),
+    ] = limits.SERVE_BODY_RATE,
 ) -> None:
     """Serve a model: POST /classify, GET /health, GET /metrics, and a page at /.
 
@@ -58,6 +95,12 @@ def serve_command(
         max_queue=max_queue,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        max_held_bytes=max_held_bytes,
+        max_connections=max_connections,
+        max_per_address=max_per_address,
+        head_timeout=head_timeout,
+        body_timeout=body_timeout,
+        min_rate=min_rate,
     )
     listening = listen(host, port)
     classifier = Classifier(model, device, threads, tf32=tf32)

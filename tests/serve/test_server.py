@@ -143,7 +143,7 @@ def test_refusals(server: Server, pictures: list[bytes], case: str) -> None:
         assert case == "far too large"  # the rest is not read, and need not be sent
     else:
         assert status == wanted or (wanted is None and 400 <= status < 500)
-        assert set(answer) == {"error", "hint"}
+        assert set(answer) == {"error", "code", "hint"}
         assert all(answer.values())
     if kind is not None:
         assert metric(server, name) == before + 1
