@@ -100,6 +100,8 @@ class _Parser(h11.Connection):
     def _check(self, event: Any) -> None:
         if isinstance(event, h11.Request):
             self._chunks, self._content = 0, 0
+            if event.http_version not in (b"1.0", b"1.1"):
+                raise _RefusedError(_BAD_REQUEST)
             if len(event.headers) > limits.SERVE_HEAD_FIELDS:
                 raise _RefusedError(_LARGE_HEAD)
         elif isinstance(event, h11.Data):
