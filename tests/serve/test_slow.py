@@ -220,6 +220,26 @@ def test_descriptors_that_do_not_suffice_are_told(path: Path) -> None:
     assert "ulimit -n" in result.stderr
 
 
+def test_a_stop_loses_nothing_that_has_begun(path: Path, pictures: list[bytes]) -> None:
+    """Whole requests that wait, half a head and half a body, in a crowd that is told to go."""
+    one = HEAD + b"Content-Length: %d\r\n\r\n" % len(pictures[0]) + pictures[0]
+    waits = ("--max-batch", "64", "--max-wait-ms", "3000")
+    cuts = [len(one)] * 20 + [30] * 10 + [len(one) - 30] * 10
+    with served(path, *CPU, *waits) as server, ExitStack() as stack:
+        stack.enter_context(hostile(server, idle=50, slow=20))
+        silent, *made = [stack.enter_context(client(server)) for _ in [0, *cuts]]
+        for each, cut in zip(made, cuts, strict=True):
+            each.sendall(one[:cut])
+        while metric(server, "resgraph_queue_images") < 20:
+            pass
+        server.process.terminate()
+        assert read(silent) == b"", "it stops by closing whoever has sent nothing"
+        for each, cut in zip(made, cuts, strict=True):
+            each.sendall(one[cut:])
+        assert [read(each)[:12] for each in made] == [b"HTTP/1.1 200"] * len(cuts)
+        assert server.process.wait(60) == 0
+
+
 # --- habits of clients ----------------------------------------------------------------
 
 
