@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +68,13 @@ class Server:
 
 
 @contextmanager
-def served(model: Path, *options: str) -> Iterator[Server]:
-    """`resgraph serve MODEL`, on a free port, as a process of its own."""
+def served(
+    model: Path, *options: str, log: IO[bytes] | None = None
+) -> Iterator[Server]:
+    """`resgraph serve MODEL`, on a free port, as a process of its own; stderr goes to `log`."""
     command = [sys.executable, "-m", "resgraph", "serve", str(model), "--port", "0"]
     process = subprocess.Popen(
-        [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
     )
     try:
         assert process.stdout is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import re
 import warnings
 from collections.abc import AsyncIterator, Mapping
@@ -21,6 +22,7 @@ from resgraph.diagnostics import plain
 from resgraph.serve.service import Answer, Service
 
 _LONGEST = 500  # characters of a string in an answer
+_TALKATIVE = ("PIL", "python_multipart")
 _ELSEWHERE = {404: "no_such_page", 405: "no_such_method"}
 _BESIDE: Mapping[int, Mapping[str, str]] = {
     413: {"Connection": "close"},  # what is left of the body is not read
@@ -34,8 +36,10 @@ def create_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with warnings.catch_warnings():
-            # Pillow's remarks on damaged pictures would let anybody fill the log.
+            # Remarks on damaged pictures and forms would let anybody fill the log.
             warnings.filterwarnings("ignore", module=r"PIL\.")
+            for name in _TALKATIVE:
+                logging.getLogger(name).setLevel(logging.CRITICAL)
             watching = asyncio.create_task(service.gate.watch())
             yield
             watching.cancel()

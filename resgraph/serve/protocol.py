@@ -174,10 +174,10 @@ class Connection(H11Protocol):
         """What uvicorn calls for every request that cannot be parsed."""
         self._gate.counted(self.conn.refusal.code)
         self._refuse(self.conn.refusal)
-        if self.transport.can_write_eof():
+        try:
             self.transport.write_eof()  # and wait a moment, so that the answer arrives
-        else:
-            self.transport.close()
+        except OSError:  # the client has closed both sides
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """Close, or, if a request is on its way, once it is answered."""
