@@ -46,13 +46,13 @@ docs: $(VENV)/ready
 clean:
 	rm -rf $(VENV) .demo runs build dist site
 
-# What only a torch built for CUDA needs is installed where torch is one.
-$(VENV)/ready: pyproject.toml requirements.txt requirements-cuda.txt
+# torch is the build for the CPU where pip has a source of it, else the index's.
+$(VENV)/ready: pyproject.toml requirements.txt requirements-torch.txt requirements-torch-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' \
 		|| { echo "this needs Python 3.11.5 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(HASHED) -r requirements.txt
-	@$(BIN)/pip check >/dev/null || { set -x; $(HASHED) -r requirements-cuda.txt; }
+	$(HASHED) -r requirements-torch-cpu.txt 2>/dev/null || $(HASHED) -r requirements-torch.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 

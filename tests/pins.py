@@ -1,9 +1,9 @@
 """`make pins`: the hashes of every file of each version in `constraints.txt`.
 
 uv asks the package index for all files of a version, for any system and Python, so that
-`pip --require-hashes` takes the file that suits where it runs and no other. Two files come of
-it: `requirements.txt`, and `requirements-cuda.txt` with what torch's builds for CUDA need
-beside it, which others do without.
+`pip --require-hashes` takes the file that suits where it runs and no other. torch and what it
+alone needs stand apart, since it has a second build, for the CPU, which is not on the index:
+`requirements-torch-cpu.txt` has the one that pip takes on the machine where this is run.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 ALL = ROOT / "requirements.txt"
-CUDA = ROOT / "requirements-cuda.txt"
+TORCH = ROOT / "requirements-torch.txt"
+TORCH_CPU = ROOT / "requirements-torch-cpu.txt"
 PYTHON = "3.11.5"
 """The oldest that all pinned versions run on."""
-_CUDA_ONLY = ("nvidia-", "cuda-", "triton")
+_TORCH = ("torch", "nvidia-", "cuda-", "triton")
 _HEAD = """\
 # Written by `make pins` from pyproject.toml and constraints.txt: do not edit.
 # {what}: pip install --require-hashes --no-deps -r {name}
@@ -82,28 +83,26 @@ def resolved() -> list[Pin]:
     return [*pins(text)]
 
 
-def here(pin: Pin) -> str:
-    """The hash of the file that pip takes on this machine, where other sources may be set."""
+def cpu_build(torch: Pin) -> Pin | None:
+    """The build for the CPU that pip takes here, if it does."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet"]
         command += ["--no-deps", "--ignore-installed", "--report", str(report)]
-        subprocess.run([*command, f"{pin.name}=={pin.version}"], check=True)
-        found = json.loads(report.read_text())["install"][0]["download_info"]
-    known = found["archive_info"].get("hashes", {}).get("sha256")
-    path = Path(unquote(urlparse(found["url"]).path))
-    return known or hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
+        subprocess.run([*command, f"{torch.name}=={torch.version}"], check=True)
+        found = json.loads(report.read_text())["install"][0]
+    version, taken = found["metadata"]["version"], found["download_info"]
+    if not version.endswith("+cpu"):
+        return None
+    known = taken["archive_info"].get("hashes", {}).get("sha256")
+    path = Path(unquote(urlparse(taken["url"]).path))
+    digest = known or hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
+    return Pin(torch.name, version, "", frozenset({digest}))
 
 
-def kept(pin: Pin, old: Iterable[Pin]) -> Pin:
-    """With the hashes that the same version had: builds that are not on the index."""
-    same = [p.hashes for p in old if (p.name, p.version) == (pin.name, pin.version)]
-    return replace(pin, hashes=pin.hashes.union(*same))
-
-
-def is_cuda(pin: Pin) -> bool:
-    """Whether only torch's builds for CUDA need it."""
-    return pin.name.startswith(_CUDA_ONLY)
+def for_torch(pin: Pin) -> bool:
+    """Whether it is torch, or only needed by it."""
+    return pin.name.startswith(_TORCH)
 
 
 def write(path: Path, what: str, found: Iterable[Pin]) -> None:
@@ -113,16 +112,13 @@ def write(path: Path, what: str, found: Iterable[Pin]) -> None:
 
 
 def main() -> None:
-    """Write both."""
-    old = [*pins(ALL.read_text())] if ALL.exists() else []
-    found = [kept(pin, old) for pin in resolved()]
-    found = [
-        replace(pin, hashes=pin.hashes | {here(pin)}) if pin.name == "torch" else pin
-        for pin in found
-    ]
-    write(ALL, "All", [pin for pin in found if not is_cuda(pin)])
-    cuda = [pin for pin in found if is_cuda(pin)]
-    write(CUDA, "What a torch built for CUDA needs as well", cuda)
+    """Write all three; the build for the CPU stays as it was where there is none."""
+    found = resolved()
+    write(ALL, "All but torch", [pin for pin in found if not for_torch(pin)])
+    torch = [pin for pin in found if for_torch(pin)]
+    write(TORCH, "torch, for CUDA where it is built for that", torch)
+    if cpu := cpu_build(next(pin for pin in torch if pin.name == "torch")):
+        write(TORCH_CPU, "torch, built for the CPU", [cpu])
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
-from tests.pins import ALL, CONSTRAINTS, CUDA, Pin, is_cuda, pins
+from tests.pins import ALL, CONSTRAINTS, TORCH, TORCH_CPU, Pin, for_torch, pins
 
-FILES = (ALL, CUDA)
-PINNED = {pin.name: pin for path in FILES for pin in pins(path.read_text())}
+FILES = (ALL, TORCH, TORCH_CPU)
+PINNED = {pin.name: pin for path in (ALL, TORCH) for pin in pins(path.read_text())}
 
 
 def test_each_pin_has_its_hashes() -> None:
@@ -45,9 +45,12 @@ def test_all_that_is_asked_for_is_there() -> None:
             assert requirement.specifier.contains(pin.version), requirement
 
 
-def test_cuda_stands_apart() -> None:
-    assert not any(map(is_cuda, pins(ALL.read_text())))
-    assert all(map(is_cuda, pins(CUDA.read_text())))
+def test_torch_stands_apart_in_two_builds() -> None:
+    assert not any(map(for_torch, pins(ALL.read_text())))
+    assert all(map(for_torch, pins(TORCH.read_text())))
+    (cpu,) = pins(TORCH_CPU.read_text())
+    assert (cpu.name, cpu.version) == ("torch", f"{PINNED['torch'].version}+cpu")
+    assert cpu.hashes
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
