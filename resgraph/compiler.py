@@ -20,12 +20,13 @@ from resgraph.diagnostics import (
     nearest,
     ordered,
 )
-from resgraph.expr import Expr, ExprError, exact, literal, show
+from resgraph.expr import Expr, exact, literal
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
 from resgraph.graph.params import Setting
-from resgraph.names import refusal
+from resgraph.names import network_refusal
 from resgraph.passes import analyse
+from resgraph.settings import name_with, options
 from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
 from resgraph.spec.tree import Entry, Scalar, at, key_span
@@ -156,18 +157,10 @@ def _drafts(
     for name, values in _wanted(loaded, network, settings, findings):
         builder = Builder(loaded, name, values)
         graph, found = analyse(builder.build(), builder.findings)
-        options = _options(network, settings)
-        graphs.append(replace(graph, options=options, allow=loaded.allow))
+        made = options(network, settings)
+        graphs.append(replace(graph, options=made, allow=loaded.allow))
         findings += found
     return graphs, findings
-
-
-def _options(network: str | None, settings: Mapping[str, Fraction]) -> str:
-    """The options that make a network which the spec does not name."""
-    if not settings:
-        return ""
-    base = f" --network {network}" if network else ""
-    return base + "".join(f" --set {k}={show(v)}" for k, v in settings.items())
 
 
 def _with_network(
@@ -204,7 +197,7 @@ def _wanted(
     given: dict[str, Setting] = {k: (v, None) for k, v in settings.items()}
     if settings or not spec.networks:
         stem = network or _default_name(loaded, findings)
-        name = "_".join([stem, *(f"{k}{_word(v)}" for k, v in settings.items())])
+        name = name_with(stem, settings, spec.networks, spec.network.params)
         yield name, _declared(loaded, network, findings) | given
         return
     for name in [network] if network else spec.networks:
@@ -250,27 +243,9 @@ def _default_name(loaded: Loaded, findings: list[Diagnostic]) -> str:
 def default_name(path: Path) -> str:
     """The network's name after the spec's file, for a spec without `networks`."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", path.stem).strip("_")
-    if why := refusal(name):
+    if why := network_refusal(name):
         raise UsageError(
             f"{path}: the file's name cannot name its network: {why}",
             "rename the file, or list names under 'networks:'",
         )
     return name
-
-
-def _word(value: Fraction) -> str:
-    return show(value).replace("-", "m").replace(".", "p")
-
-
-def parse_settings(pairs: list[str]) -> dict[str, Fraction]:
-    """`KEY=VALUE` pairs, each value arithmetic without parameters. Raises `UsageError`."""
-    settings: dict[str, Fraction] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        try:
-            if not equals:
-                raise ExprError("expected KEY=VALUE, such as depth=1001")
-            settings[key.strip()] = Expr.parse(text).evaluate({})
-        except ExprError as error:
-            raise UsageError(f"--set {pair}: {error}") from None
-    return settings

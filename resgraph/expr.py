@@ -8,25 +8,38 @@ is not, and no rounding decides.
 from __future__ import annotations
 
 import ast
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 
-MAX_TEXT = 200
-MAX_MAGNITUDE = 10**15
+from resgraph.limits import (
+    EXPRESSION_DENOMINATOR,
+    EXPRESSION_MAGNITUDE,
+    EXPRESSION_TEXT,
+)
+from resgraph.syntax import Infix, Literal, Name, Prefix, Syntax, infix, names
 
 # Python folds look-alike letters into ASCII ones when it parses: admit ASCII alone.
 _ALPHABET = re.compile(r"[0-9A-Za-z_+\-*/%(). ]+")
-_OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.FloorDiv: lambda a, b: Fraction(a // b),
-    ast.Mod: lambda a, b: a % b,
+_SIGNS: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+}
+_OPERATORS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: Fraction(a // b),
+    "%": lambda a, b: a % b,
 }
 
 Number = int | float | Fraction
@@ -38,14 +51,19 @@ class ExprError(ValueError):
 
 @dataclass(frozen=True)
 class Expr:
-    """An arithmetic expression in canonical Python text; make one with `Expr.parse`."""
+    """An arithmetic expression as a tree; `Expr.parse` reads one, `total` adds some up."""
 
-    text: str
+    tree: Syntax
 
     @classmethod
     def parse(cls, text: str) -> Expr:
-        """Parse and canonicalise `text`. Raises `ExprError`."""
-        return cls(ast.unparse(_tree(text)))
+        """The expression that `text` is. Raises `ExprError`."""
+        return _parsed(text)
+
+    @cached_property
+    def text(self) -> str:
+        """The expression in Python's canonical form."""
+        return str(self.tree)
 
     def __str__(self) -> str:
         return self.text
@@ -53,8 +71,7 @@ class Expr:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The parameters that the expression reads, in order of appearance."""
-        found = [n.id for n in ast.walk(_tree(self.text)) if isinstance(n, ast.Name)]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(names(self.tree)))
 
     def evaluate(self, env: Mapping[str, Fraction], whole: bool = False) -> Fraction:
         """The exact value under `env`.
@@ -62,96 +79,141 @@ class Expr:
         With `whole`, every `/` must come out whole, so that Python's `//` in generated
         code computes the same. Raises `ExprError`.
         """
-        return _evaluate(_tree(self.text).body, env, whole)
+        return _evaluate(self.tree, env, whole)
 
-    def source(self, prefix: str = "", whole: bool = True) -> str:
-        """Python source of the expression, each parameter after `prefix` (`self.`)."""
-        tree = _tree(self.text).body
-        return ast.unparse(_Rewriter(prefix, whole).visit(tree))
+    def syntax(self, prefix: str = "", whole: bool = True) -> Syntax:
+        """Python's form of it, each parameter after `prefix` (`self.`)."""
+        return _rewritten(self.tree, prefix, whole)
+
+
+def total(values: Iterable[Expr | int]) -> Expr | int:
+    """The sum, with equal terms gathered: `in_channels + 3 * growth`."""
+    counts: dict[Syntax, int] = {}
+    for value in values:
+        for term in _terms(value.tree if isinstance(value, Expr) else Literal(value)):
+            count, rest = _counted(term)
+            counts[rest] = counts.get(rest, 0) + count
+    constant = counts.pop(_ONE, 0)
+    terms = [rest if n == 1 else _times(n, rest) for rest, n in counts.items() if n]
+    if not terms:
+        return constant
+    return Expr(infix("+", *terms, *([Literal(constant)] if constant else [])))
+
+
+_ONE = Literal(1)
+
+
+def _terms(tree: Syntax) -> tuple[Syntax, ...]:
+    if isinstance(tree, Infix) and tree.operator == "+":
+        return tuple(term for part in tree.operands for term in _terms(part))
+    return (tree,)
+
+
+def _counted(term: Syntax) -> tuple[int, Syntax]:
+    """A term as a whole number times the rest of it."""
+    match term:
+        case Literal(value=int(number)):
+            return number, _ONE
+        case Infix("*", (Literal(value=int(number)), *rest)):
+            return number, infix("*", *rest)
+    return 1, term
+
+
+def _times(count: int, rest: Syntax) -> Syntax:
+    factors = (
+        rest.operands if isinstance(rest, Infix) and rest.operator == "*" else [rest]
+    )
+    return infix("*", count, *factors)
 
 
 @lru_cache(maxsize=4096)
-def _checked(text: str) -> str:
-    """The text, stripped, if its length and alphabet are those of arithmetic."""
-    if len(text) > MAX_TEXT:
+def _parsed(text: str) -> Expr:
+    if len(text) > EXPRESSION_TEXT:
         raise ExprError(
-            f"an expression may have {MAX_TEXT} characters, not {len(text)}"
+            f"an expression may have {EXPRESSION_TEXT} characters, not {len(text)}"
         )
     if not _ALPHABET.fullmatch(text):
         raise ExprError(
             f"{text!r} is not arithmetic over parameters (letters, digits and + - * / // % ( ) are)"
         )
-    return text.strip()
-
-
-def _tree(text: str) -> ast.Expression:
-    text = _checked(text)
+    text = text.strip()
     try:
-        tree = ast.parse(text, mode="eval")
+        tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise ExprError(f"'{text}' is not a complete arithmetic expression") from None
-    for node in ast.walk(tree):
-        _admit(node, text)
-    return tree
+    return Expr(_admitted(tree, text))
 
 
-def _admit(node: ast.AST, text: str) -> None:
+def _admitted(node: ast.expr, text: str) -> Syntax:
+    """The node as a tree of ours, if it is arithmetic."""
     match node:
-        case ast.Constant(value=int() | float() as value) if value is not True:
-            if not abs(value) <= MAX_MAGNITUDE:
-                raise ExprError(f"a number in '{text}' is too large")
-        case ast.Expression() | ast.Name() | ast.Load() | ast.BinOp() | ast.UnaryOp():
+        case ast.Constant(value=bool() | None):
             pass
-        case ast.USub() | ast.UAdd():
-            pass
-        case ast.operator() if type(node) in _OPERATORS:
-            pass
-        case _:
-            raise ExprError(
-                f"'{text}' is not arithmetic: only numbers, parameters and "
-                "+ - * / // % ( ) are"
-            )
-
-
-def _evaluate(node: ast.expr, env: Mapping[str, Fraction], whole: bool) -> Fraction:
-    match node:
         case ast.Constant(value=int() | float() as value):
-            return exact(value)
+            if not abs(value) <= EXPRESSION_MAGNITUDE:
+                raise ExprError(f"a number in '{text}' is too large")
+            return Literal(value)
         case ast.Name(id=name):
+            return Name(name)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
+            sign = "-" if isinstance(op, ast.USub) else "+"
+            return Prefix(sign, _admitted(operand, text))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _SIGNS:
+            return _joined(
+                _SIGNS[type(op)], _admitted(left, text), _admitted(right, text)
+            )
+    raise ExprError(
+        f"'{text}' is not arithmetic: only numbers, parameters and + - * / // % ( ) are"
+    )
+
+
+def _joined(sign: str, left: Syntax, right: Syntax) -> Infix:
+    """`a + b + c` is one sum of three, and `a * b * c` one product."""
+    if isinstance(left, Infix) and left.operator == sign and sign in "+*":
+        return Infix(sign, (*left.operands, right))
+    return Infix(sign, (left, right))
+
+
+def _evaluate(tree: Syntax, env: Mapping[str, Fraction], whole: bool) -> Fraction:
+    match tree:
+        case Literal(value=int() | float() as value):
+            return exact(value)
+        case Name(text=name):
             if name not in env:
                 raise ExprError(f"unknown parameter '{name}'")
             return env[name]
-        case ast.UnaryOp(op=op, operand=operand):
+        case Prefix(operator=sign, operand=operand):
             number = _evaluate(operand, env, whole)
-            return -number if isinstance(op, ast.USub) else number
-        case ast.BinOp(left=left, op=op, right=right):
-            a, b = _evaluate(left, env, whole), _evaluate(right, env, whole)
-            return _apply(node, op, a, b, whole)
-    raise AssertionError(f"not admitted: {node}")
+            return -number if sign == "-" else number
+        case Infix(operator=sign, operands=operands):
+            values = (_evaluate(operand, env, whole) for operand in operands)
+            return reduce(lambda a, b: _apply(tree, sign, a, b, whole), values)
+    raise AssertionError(f"not admitted: {tree}")
 
 
-def _apply(
-    node: ast.expr, op: ast.operator, a: Fraction, b: Fraction, whole: bool
-) -> Fraction:
-    if b == 0 and isinstance(op, ast.Div | ast.FloorDiv | ast.Mod):
-        raise ExprError(f"'{ast.unparse(node)}' divides by zero")
-    value = _OPERATORS[type(op)](a, b)
-    if whole and isinstance(op, ast.Div) and value.denominator != 1:
-        raise ExprError(f"'{ast.unparse(node)}' comes out as {show(value)}, not whole")
-    if abs(value) > MAX_MAGNITUDE:
-        raise ExprError(f"'{ast.unparse(node)}' is too large")
+def _apply(tree: Syntax, sign: str, a: Fraction, b: Fraction, whole: bool) -> Fraction:
+    if b == 0 and sign in ("/", "//", "%"):
+        raise ExprError(f"'{tree}' divides by zero")
+    value = _OPERATORS[sign](a, b)
+    if whole and sign == "/" and value.denominator != 1:
+        raise ExprError(f"'{tree}' comes out as {show(value)}, not whole")
+    if abs(value) > EXPRESSION_MAGNITUDE:
+        raise ExprError(f"'{tree}' is too large")
+    if value.denominator > EXPRESSION_DENOMINATOR:
+        raise ExprError(f"'{tree}' is a fraction with too many digits")
     return value
 
 
-class _Rewriter(ast.NodeTransformer):
-    def __init__(self, prefix: str, whole: bool) -> None:
-        self.prefix, self.whole = prefix, whole
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self.prefix + node.id, node.ctx)
-
-    def visit_Div(self, node: ast.Div) -> ast.operator:
-        return ast.FloorDiv() if self.whole else node
+def _rewritten(tree: Syntax, prefix: str, whole: bool) -> Syntax:
+    match tree:
+        case Name(text=name):
+            return Name(prefix + name)
+        case Prefix(operator=sign, operand=operand):
+            return Prefix(sign, _rewritten(operand, prefix, whole))
+        case Infix(operator=sign, operands=operands):
+            sign = "//" if whole and sign == "/" else sign
+            return Infix(sign, tuple(_rewritten(o, prefix, whole) for o in operands))
+    return tree
 
 
 def exact(value: Number) -> Fraction:
@@ -162,11 +224,22 @@ def exact(value: Number) -> Fraction:
 
 
 def show(value: Number) -> str:
-    """A number as a person and as Python would write it: `18`, `0.5`, `18.1111`."""
+    """A number for a reader: `18`, `0.5`, `18.1111`, `2e-05`; rounded where it is long."""
     number = exact(value)
     if number.denominator == 1:
         return str(number.numerator)
-    return repr(round(float(number), 4))
+    size = abs(float(number))
+    digits = 4 if size == 0 else max(4, 3 - math.floor(math.log10(size)))
+    return repr(round(float(number), digits))
+
+
+def written(value: Number) -> str:
+    """A number in full, so that no two read the same: `18`, `0.5`, `2e-05`, `163/9`."""
+    number = exact(value)
+    if number.denominator == 1:
+        return str(number.numerator)
+    decimal = repr(float(number))
+    return decimal if Fraction(Decimal(decimal)) == number else str(number)
 
 
 def literal(value: Number) -> int | float:

@@ -5,6 +5,28 @@ What goes beyond one is refused before the work is begun, with the number that i
 
 from __future__ import annotations
 
+# --- arithmetic in specs ----------------------------------------------------------------
+
+EXPRESSION_TEXT = 200
+"""Characters of an expression in a spec."""
+EXPRESSION_MAGNITUDE = 10**15
+"""The largest number that arithmetic may come to: every whole number up to it is exact in
+float64, and no size of a network comes near."""
+EXPRESSION_DENOMINATOR = 10**30
+"""The largest denominator of a fraction that arithmetic may come to; without a bound a chain
+of products doubles its digits at every step."""
+
+# --- specs ------------------------------------------------------------------------------
+
+SPEC_BYTES = 256 * 1024
+"""Bytes of a spec's file; the largest of ours has a hundredth of it."""
+SPEC_NESTING = 24
+"""Levels of nesting in YAML; the language needs 8."""
+SPEC_VALUES = 20_000
+"""Values in a spec, those that aliases stand for counted each time."""
+SPEC_EXTENDS = 8
+"""Specs in a chain of `extends`."""
+
 # --- the server -------------------------------------------------------------------------
 
 SERVE_REQUEST_BYTES = 10_000_000

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import UsageError, did_you_mean
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from resgraph.draw import Figure

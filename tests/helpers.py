@@ -14,10 +14,11 @@ from types import ModuleType
 import networkx as nx
 import pytest
 
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import INPUT, Graph, Unit
+from resgraph.settings import parse_settings
 from tests.conftest import ROOT
 
 SPECS = Path(__file__).parent / "specs"

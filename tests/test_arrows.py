@@ -15,16 +15,18 @@ PACKAGE = ROOT / "resgraph"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What every part may import of resgraph.
-EVERYWHERE = {"limits"}
+EVERYWHERE = {"limits", "syntax"}
 # What each part may import of it, beside that and itself.
 ARROWS = {
     "limits": set(),
+    "syntax": set(),
     "diagnostics": set(),
     "codes": {"diagnostics"},
     "allow": {"codes", "diagnostics"},
     "expr": set(),
+    "settings": {"diagnostics", "expr", "names"},
     "files": {"diagnostics"},
-    "names": set(),
+    "names": {"diagnostics"},
     "seal": {"diagnostics"},
     "ops": {"codes", "diagnostics", "expr", "names"},
     "spec": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
@@ -54,6 +56,7 @@ ARROWS = {
     "deploy": {"diagnostics", "graph", "ops"},
     "draw": {"diagnostics", "expr", "graph", "ops", "prove"},
     "compiler": {
+        "settings",
         "allow",
         "codes",
         "diagnostics",
@@ -64,7 +67,16 @@ ARROWS = {
         "passes",
     },
     "explain": {"codes", "compiler", "diagnostics", "prove", "spec"},
-    "origin": {"compiler", "diagnostics", "emit", "graph", "provenance", "__init__"},
+    "origin": {
+        "spec",
+        "compiler",
+        "settings",
+        "diagnostics",
+        "emit",
+        "graph",
+        "provenance",
+        "__init__",
+    },
     "provenance": {"diagnostics", "__init__"},
     "isolation": {"diagnostics"},
     "reference": set(),
@@ -99,7 +111,7 @@ ARROWS = {
         "study",
         "__init__",
     },
-    "notebook": {"compiler", "diagnostics", "draw", "graph", "report"},
+    "notebook": {"compiler", "settings", "diagnostics", "draw", "graph", "report"},
     "diff": {"diagnostics", "draw", "graph", "ops", "prove"},
     "verify": {
         "diagnostics",

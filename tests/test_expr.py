@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resgraph.expr import MAX_TEXT, Expr, ExprError, exact, literal, show
+from resgraph.expr import Expr, ExprError, exact, literal, show
+from resgraph.limits import EXPRESSION_TEXT
 
 
 def evaluate(text: str, **env: int) -> Fraction:
@@ -26,8 +27,8 @@ def test_exact() -> None:
 def test_canonical_text() -> None:
     assert Expr.parse(" 4*width ").text == "4 * width"
     assert Expr.parse("((a))+b").names == ("a", "b")
-    assert Expr.parse("width / 4").source() == "width // 4"
-    assert Expr.parse("width / 4").source("self.", whole=False) == "self.width / 4"
+    assert str(Expr.parse("width / 4").syntax()) == "width // 4"
+    assert str(Expr.parse("width / 4").syntax("self.", False)) == "self.width / 4"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_canonical_text() -> None:
         "9" * 30,
         "(" * 150 + "1" + ")" * 150,
         "-" * 199 + "1",
-        "1" * (MAX_TEXT + 1),
+        "1" * (EXPRESSION_TEXT + 1),
         "~a",
         "1j",
     ],
@@ -113,7 +114,7 @@ def test_source_computes_the_same(text: str, a: int, b: int) -> None:
         expected = evaluate(text, a=a, b=b)
     except ExprError:
         return
-    assert eval(Expr.parse(text).source(), {"a": a, "b": b}) == expected
+    assert eval(str(Expr.parse(text).syntax()), {"a": a, "b": b}) == expected
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resgraph.emit.unit_source import number_of
 from resgraph.expr import Expr
 from resgraph.ops import OPS, Op, OpError, Shape
-from resgraph.ops.base import source
+from resgraph.syntax import Name
 
 CASES: list[tuple[str, dict[str, Any], list[Shape]]] = [
     ("conv", {"kernel": 3, "channels": 6}, [(4, 9, 7)]),
@@ -51,13 +53,19 @@ def op_of(kind: str, attributes: dict[str, Any]) -> Op:
     return OPS[kind].model_validate(attributes)
 
 
+def called(op: Op, *values: str) -> str:
+    """The op's expression of these values and of `layer`."""
+    number = partial(number_of, op)
+    return str(op.torch_call(Name("layer"), *map(Name, values), number=number))
+
+
 def layer_of(op: Op, shapes: list[Shape]) -> nn.Module | None:
     """The layer that the op's source constructs."""
     names: dict[str, Any] = {"nn": nn, "functional": functional, "Tensor": Tensor}
     if op.helper:
         exec(op.helper, names)
-    text = op.torch_layer(*(shape[0] for shape in shapes))
-    return None if text is None else eval(text, names)
+    made = op.torch_layer(*(shape[0] for shape in shapes))
+    return None if made is None else eval(str(made), names)
 
 
 @pytest.mark.parametrize(("kind", "attributes", "shapes"), CASES)
@@ -68,7 +76,7 @@ def test_against_torch(
     layer = layer_of(op, shapes)
     values = [torch.randn(2, *shape) for shape in shapes]
     names = {f"v{i}": value for i, value in enumerate(values)}
-    call = op.torch_call("layer", *names, attribute=lambda v: source(v, whole=False))
+    call = called(op, *names)
     namespace = {"layer": layer, "torch": torch, "functional": functional}
     result = eval(call, namespace, names)
     assert tuple(result.shape[1:]) == op.shape(*shapes)
@@ -141,7 +149,7 @@ def test_conv_shape_and_cost(
 
 def test_symbolic_padding_follows_the_kernel() -> None:
     op = op_of("conv", {"kernel": "k", "channels": "4 * width"})
-    text = op.torch_layer(Expr("in_channels"))
+    text = str(op.torch_layer(Expr(Name("in_channels"))))
     assert (
         text == "nn.Conv2d(in_channels, 4 * width, k, padding=(k - 1) // 2, bias=False)"
     )
@@ -153,12 +161,10 @@ def test_operands_keep_their_order_of_evaluation() -> None:
     x = torch.randn(3)
     scale, complement = op_of("scale", {"factor": 2}), op_of("one_minus", {})
 
-    def attribute(value: Any) -> str:
-        return source(value, whole=False)
-
-    inner = complement.torch_call("", "x", attribute=attribute)
-    outer = scale.torch_call("", inner, attribute=attribute)
-    assert outer == "2.0 * (1 - x)"
-    assert torch.equal(eval(outer), 2 * (1 - x))
-    product = op_of("mul", {}).torch_call("", inner, "x", attribute=attribute)
-    assert torch.equal(eval(product), (1 - x) * x)
+    number = partial(number_of, scale)
+    inner = complement.torch_call(Name(""), Name("x"), number=number)
+    outer = scale.torch_call(Name(""), inner, number=number)
+    assert str(outer) == "2.0 * (1 - x)"
+    assert torch.equal(eval(str(outer)), 2 * (1 - x))
+    product = op_of("mul", {}).torch_call(Name(""), inner, Name("x"), number=number)
+    assert torch.equal(eval(str(product)), (1 - x) * x)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from resgraph import __version__
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import Compiler
 from resgraph.emit import torch_source
 from resgraph.origin import read_source
 from resgraph.provenance import Header, header_of
+from resgraph.settings import parse_settings
 from tests.conftest import ROOT
 from tests.helpers import SPECS, refused
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -19,11 +19,12 @@ from onnx import printer
 from resgraph.compiler import Compiler
 from resgraph.emit.element import FLOAT32
 from resgraph.emit.nodes import Constants, template_of
+from resgraph.emit.unit_source import number_of
 from resgraph.expr import literal
 from resgraph.graph import Graph, Instance, Node
 from resgraph.ops import OPS, Op, Role
-from resgraph.ops.base import source
 from resgraph.ops.describe import describe
+from resgraph.syntax import Name
 
 ROOT = Path(__file__).parents[2]
 ZOO = ROOT / "tests" / "specs" / "zoo.yaml"
@@ -129,8 +130,11 @@ def _torch(use: Use) -> Iterator[str]:
     channels = [use.instance.shapes[i][0] for i in use.inputs]
     if (layer := op.torch_layer(*channels)) is not None:
         yield f"self.{name} = {layer}"
-        yield from op.torch_init(f"self.{name}")
-    call = op.torch_call(f"self.{name}", *use.inputs, attribute=_number)
+        for weight, start in op.starts().items():
+            if start != op.torch_starts.get(weight) and not start.note:
+                yield str(start.torch(Name(f"self.{name}.{weight}")))
+    number = partial(number_of, op)
+    call = op.torch_call(Name(f"self.{name}"), *map(Name, use.inputs), number=number)
     yield f"{name} = {call}"
 
 
@@ -159,10 +163,6 @@ def _written(op: Op) -> str:
 
 def _plain(value: Any) -> str:
     return json.dumps(value if isinstance(value, bool | str) else literal(value))
-
-
-def _number(value: Any) -> str:
-    return source(value, whole=False)
 
 
 @cache

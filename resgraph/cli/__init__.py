@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +32,7 @@ from resgraph.cli import (
 )
 from resgraph.cli.common import tell
 from resgraph.diagnostics import ResgraphError
+from resgraph.spec.files import OUTSIDE
 
 app = typer.Typer(
     name="resgraph",
@@ -60,6 +65,49 @@ def common(
     """Options before the command."""
 
 
+READ_SPECS = frozenset(
+    [
+        "compile",
+        "check",
+        "show",
+        "list",
+        "draw",
+        "prove",
+        "diff",
+        "report",
+        "verify",
+        "import-weights",
+        "plan",
+        "train",
+        "sweep",
+    ]
+)
+
+
+def reading_specs(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the option that all have which read specs."""
+    name = "allow_outside"
+    option = typer.Option(
+        "--allow-outside", help="Let specs name files outside of their project."
+    )
+
+    @wraps(command)
+    def run(*args: Any, **keywords: Any) -> None:
+        token = OUTSIDE.set(keywords.pop(name))
+        try:
+            command(*args, **keywords)
+        finally:
+            OUTSIDE.reset(token)
+
+    kind = Annotated[bool, option]
+    signature = inspect.signature(command, eval_str=True)
+    given = Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+    parameters = [*signature.parameters.values(), given]
+    run.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
 for module in (
     compiling,
     explaining,
@@ -78,7 +126,7 @@ for module in (
     serving,
 ):
     for name, command in module.COMMANDS.items():
-        app.command(name)(command)
+        app.command(name)(reading_specs(command) if name in READ_SPECS else command)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from resgraph.cli.common import (
     tell_findings,
     telling_compiler,
 )
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import (
     Diagnostic,
     Severity,
@@ -32,6 +32,7 @@ from resgraph.diagnostics import (
     counted,
     ordered,
 )
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from resgraph.emit import Written

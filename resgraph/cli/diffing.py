@@ -16,9 +16,10 @@ from resgraph.cli.common import (
     telling_compiler,
     warn,
 )
-from resgraph.compiler import Compiler, parse_settings
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import Diagnostic, SpecError, UsageError
 from resgraph.provenance import SPEC
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,6 @@ from resgraph.cli.common import (
     say_json,
     telling_compiler,
 )
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import (
     Diagnostic,
     SpecError,
@@ -30,6 +29,7 @@ from resgraph.diagnostics import (
     did_you_mean,
     ordered,
 )
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

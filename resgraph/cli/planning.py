@@ -18,8 +18,8 @@ from resgraph.cli.common import (
     say_json,
     telling_compiler,
 )
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from rich.table import Table

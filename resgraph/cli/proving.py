@@ -16,8 +16,8 @@ from resgraph.cli.common import (
     say_json,
     telling_compiler,
 )
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import Severity
+from resgraph.settings import parse_settings
 
 
 def prove_command(

@@ -16,9 +16,9 @@ from resgraph.cli.common import (
     telling_compiler,
     warn,
 )
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.provenance import SPEC
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from resgraph.report import Report

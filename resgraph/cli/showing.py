@@ -20,8 +20,8 @@ from resgraph.cli.common import (
     telling_compiler,
 )
 from resgraph.cli.compiling import load_all, summary
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import UsageError
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from rich.table import Table

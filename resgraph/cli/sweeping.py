@@ -37,8 +37,8 @@ from resgraph.cli.common import (
     warn,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from rich.table import Table

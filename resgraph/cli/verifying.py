@@ -15,8 +15,8 @@ import typer
 
 from resgraph.cli.common import Json, Network, Set, console, say, say_json, warn
 from resgraph.cli.subjects import Target, exporter, targets
-from resgraph.compiler import parse_settings
 from resgraph.diagnostics import UsageError, told
+from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import StrictBool
 
-from resgraph.ops import Init, OnnxBuilder, Op, Role, Shape, Weight
-from resgraph.ops.base import layer
+from resgraph.ops import OnnxBuilder, Op, Role, Shape, Start, Weight
+from resgraph.ops.source import layer
+from resgraph.ops.start import Constant
+from resgraph.syntax import Call
 
 
 class ChannelClip(Op):
@@ -36,13 +38,15 @@ class ChannelClip(nn.Module):
     lower: StrictBool
     upper: StrictBool
 
+    def starts(self) -> Mapping[str, Start]:
+        return dict.fromkeys(("lower", "upper"), Constant(0.0))
+
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         shape = (inputs[0][0], 1, 1)
         names = [n for n in ("lower", "upper") if getattr(self, n)]
-        start = Init(constant=0.0)
-        return tuple(Weight(name, shape, start, trainable=False) for name in names)
+        return tuple(self.weight(name, shape, trainable=False) for name in names)
 
-    def torch_layer(self, *channels: Any) -> str:
+    def torch_layer(self, *channels: Any) -> Call:
         return layer("ChannelClip", channels[0], lower=self.lower, upper=self.upper)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 
 from resgraph.graph import INPUT, Instance
 from resgraph.ops import Op
+from resgraph.ops.source import real
 from resgraph.prove.dag import Dag
+from resgraph.syntax import Name
 
 Label = tuple[str, ...]
-_LAYER = "layer"
+_LAYER = Name("layer")
 
 
 def label(op: Op, count: int) -> Label:
@@ -23,12 +25,15 @@ def label(op: Op, count: int) -> Label:
 
     The op's own PyTorch text says it: `padding: 1` and what stands for it read the same.
     """
-    values = [f"v{i}" for i in range(count)]
+    values = [Name(f"v{i}") for i in range(count)]
+    starts = {k: v for k, v in op.starts().items() if v != op.torch_starts.get(k)}
     return (
         op.kind,
-        op.torch_layer(*["c"] * count) or "",
-        op.torch_call(_LAYER, *values, attribute=lambda number: repr(float(number))),
-        *op.torch_init(_LAYER),
+        str(op.torch_layer(*[Name("c")] * count)),
+        str(
+            op.torch_call(_LAYER, *values, number=lambda name: real(getattr(op, name)))
+        ),
+        *(str(start.torch(Name(name))) for name, start in starts.items()),
     )
 
 

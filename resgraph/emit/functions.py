@@ -12,7 +12,7 @@ from onnx import FunctionProto, GraphProto, NodeProto, helper
 
 from resgraph.emit.element import Element
 from resgraph.emit.nodes import Constants, Template, template_of
-from resgraph.expr import show
+from resgraph.expr import written
 from resgraph.graph import INPUT, Instance
 
 DOMAIN = "resgraph.units"
@@ -69,7 +69,9 @@ class Functions:
 
 def _call_text(instance: Instance) -> str:
     """As a spec's stage names it: `body(width=16)`."""
-    args = ", ".join(f"{name}={show(value)}" for name, value in instance.args.items())
+    args = ", ".join(
+        f"{name}={written(value)}" for name, value in instance.args.items()
+    )
     return f"{instance.unit.name}({args}) of {list(instance.input)}"
 
 

@@ -1,65 +1,105 @@
-"""Lines of Python laid out as `ruff format` would lay them out, at 88 columns."""
+"""Python laid out as `ruff format` would lay it out, at 88 columns."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from resgraph.syntax import Call, Infix, Listing, Prefix, Syntax
 
 WIDTH = 88
 INDENT = "    "
 
 
-def call(before: str, items: Sequence[str], after: str, indent: int) -> list[str]:
-    """`before(items)after` on one line if it fits, else broken as black style breaks it.
+def statement(start: str, tree: Syntax, indent: int) -> list[str]:
+    """`start tree`, broken inside the outermost brackets, or set in parentheses, if too long.
 
-    `before` ends in the opening bracket and `after` starts with the closing one. The lines
-    come without their indentation, which is `indent` columns.
+    The lines come without their indentation, which is `indent` columns.
     """
-    flat = f"{before}{', '.join(items)}{after}"
-    if indent + len(flat) <= WIDTH or not items:
+    if isinstance(tree, Call | Listing) or _fits(f"{start} {tree}", indent):
+        lines = laid_out(f"{start} ", tree, "", indent)
+        if _fits(lines[0], indent):
+            return lines
+    inner = laid_out("", tree, "", indent + len(INDENT))
+    return [f"{start} (", *_indented(inner), ")"]
+
+
+def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
+    """The expression within brackets, with what stands before and after it."""
+    flat = f"{before}{tree}{after}"
+    if _fits(flat, indent):
         return [flat]
+    match tree:
+        case Call(function, arguments) if arguments:
+            named = [(f"{key}=" if key else "", value) for key, value in arguments]
+            start = f"{before}{function}("
+            flat = ", ".join(f"{key}{value}" for key, value in named)
+            if _fits(flat, indent + len(INDENT)):
+                return [start, INDENT + flat, f"){after}"]
+            return [start, *_lines(named, indent), f"){after}"]
+        case Listing(items) if items:
+            lines = _lines([("", item) for item in items], indent)
+            return [f"{before}[", *lines, f"]{after}"]
+        case Prefix(operator, Infix() as operand):
+            inner = laid_out("", operand, "", indent + len(INDENT))
+            return [f"{before}{operator}(", *_indented(inner), f"){after}"]
+        case Infix():
+            return [*_operands(before, tree, after, indent)]
+    return [flat]
+
+
+def signature(before: str, items: Sequence[str], after: str, indent: int) -> list[str]:
+    """`before(items)after`, where `before` ends in the bracket that `after` closes."""
+    flat = f"{before}{', '.join(items)}{after}"
     inner = ", ".join(items)
-    if indent + len(INDENT) + len(inner) <= WIDTH:
+    if _fits(flat, indent):
+        return [flat]
+    if _fits(inner, indent + len(INDENT)):
         return [before, INDENT + inner, after]
     return [before, *(f"{INDENT}{item}," for item in items), after]
 
 
-def statement(start: str, text: str, indent: int) -> list[str]:
-    """`start text`, broken inside the outermost call, or set in parentheses, if too long."""
-    flat = f"{start} {text}"
-    if indent + len(flat) <= WIDTH:
-        return [flat]
-    if re.match(r"[\w.]+\(", text) and text.endswith(")") and _closes_last(text):
-        before, items, after = split_call(text)
-        return call(f"{start} {before}", items, after, indent)
-    return [f"{start} (", INDENT + text, ")"]
-
-
-def _closes_last(text: str) -> bool:
-    """Whether the first bracket is closed by the last character."""
-    depth = 0
-    for i, letter in enumerate(text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(letter, 0)
-        if letter in ")]" and depth == 0:
-            return i == len(text) - 1
-    return False
-
-
 def commented(lines: list[str], comment: str, indent: int) -> list[str]:
     """The statement with a comment behind it, or above it where it would grow too long."""
-    if len(lines) == 1 and indent + len(lines[0]) + 4 + len(comment) <= WIDTH:
-        return [f"{lines[0]}  # {comment}"]
+    if len(lines) == 1 and _fits(flat := f"{lines[0]}  # {comment}", indent):
+        return [flat]
     return [f"# {comment}", *lines]
 
 
-def split_call(text: str) -> tuple[str, list[str], str]:
-    """`f(a, g(b, c))` as `f(`, [`a`, `g(b, c)`], `)`: the outermost call's arguments."""
-    start = text.index("(") + 1
-    depth, items, last = 0, [], start
-    for i in range(start, len(text) - 1):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text[i], 0)
-        if depth == 0 and text[i] == ",":
-            items.append(text[last:i].strip())
-            last = i + 1
-    tail = text[last:-1].strip()
-    return text[:start], [*items, tail] if tail else items, text[-1]
+def _fits(line: str, indent: int) -> bool:
+    return indent + len(line) <= WIDTH
+
+
+def _indented(lines: Sequence[str]) -> Iterator[str]:
+    return (INDENT + line for line in lines)
+
+
+def _lines(items: Sequence[tuple[str, Syntax]], indent: int) -> Iterator[str]:
+    """The items of a bracket, each on lines of its own."""
+    for before, item in items:
+        yield from _indented(laid_out(before, item, ",", indent + len(INDENT)))
+
+
+def _operands(before: str, tree: Infix, after: str, indent: int) -> Iterator[str]:
+    """An operand a line, each but the first behind its operator."""
+    chain = _chain(tree)
+    for i, (operator, operand, shown) in enumerate(chain):
+        start = f"{operator} " if i else before
+        end = after if i == len(chain) - 1 else ""
+        if _fits(f"{start}{shown}{end}", indent):
+            yield f"{start}{shown}{end}"
+        elif shown != str(operand):
+            inner = laid_out("", operand, "", indent + len(INDENT))
+            yield from (f"{start}(", *_indented(inner), f"){end}")
+        else:
+            yield from laid_out(start, operand, end, indent)
+
+
+def _chain(tree: Infix) -> list[tuple[str, Syntax, str]]:
+    """Operands that bind alike, from left to right, each with the operator before it."""
+    (first, *rest), (shown, *others) = tree.operands, tree.shown()
+    if isinstance(first, Infix) and first.level == tree.level:
+        start = _chain(first)
+    else:
+        start = [("", first, shown)]
+    pairs = zip(rest, others, strict=True)
+    return [*start, *((tree.operator, operand, text) for operand, text in pairs)]

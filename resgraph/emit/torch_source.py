@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+import ast
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.emit.layout import INDENT, WIDTH, call, split_call
-from resgraph.emit.unit_source import BODY, UnitSource, arguments, show_shape
-from resgraph.graph import Graph, Instance, Run, Unit, digest, used_units
-from resgraph.names import class_name
+from resgraph.emit.layout import INDENT, WIDTH, laid_out
+from resgraph.emit.unit_source import BODY, UnitSource, construction, show_shape
+from resgraph.graph import Graph, Run, Unit, digest, used_units
+from resgraph.names import CONSTANTS, IN_CHANNELS, class_name
+from resgraph.ops import Start
 from resgraph.provenance import Header, docstring, spec_path
+from resgraph.syntax import Literal, Name, Syntax, names
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -26,23 +28,27 @@ def torch_source(graph: Graph, out: Path) -> str:
 
 def source_under(header: Header, graph: Graph) -> str:
     """The same module below a header that is given, such as one from before a move."""
-    units = {unit.name: _unit_source(graph, unit) for unit in used_units(graph)}
-    network = _network(graph, units)
+    loop = _in_loop(graph)
+    units = {unit.name: _unit_source(graph, unit, loop) for unit in used_units(graph)}
+    ends = _ends(graph, loop)
+    network = _network(graph, units, *ends)
+    helpers = _helpers(graph)
     context: dict[str, Any] = {
         "header": str(header),
         "title": docstring(graph.title.rstrip(".")),
         "units": [_unit(source) for source in units.values()],
         "network": network,
-        "helpers": _helpers(graph),
+        "loop": _loop(loop),
+        "helpers": helpers,
         "constants": _constants(graph),
         "exports": [
             network["name"],
             *(class_name(name) for name in units),
-            *("INPUT_SHAPE", "RECIPE", "DIGEST"),
+            *CONSTANTS,
         ],
+        "imports": _imports([*units.values(), *ends], helpers),
     }
-    body = _template().render(context, imports=[])
-    return _template().render(context, imports=_imports(body))
+    return _template().render(context)
 
 
 @cache
@@ -56,11 +62,13 @@ def _template() -> Template:
     return environment.get_template("network.py.j2")
 
 
-def _imports(body: str) -> list[str]:
-    """What the body uses of torch."""
-    code = "\n".join(line.split("#")[0] for line in body.splitlines())
-    functional = ["from torch.nn import functional"] if "functional." in code else []
-    torch = ["import torch"] if re.search(r"(?<![\w.])torch\.\w+\(", code) else []
+def _imports(sources: Iterable[UnitSource], helpers: Iterable[str]) -> list[str]:
+    """What the code uses of torch, beside `Tensor` and `nn`."""
+    used = {name.split(".")[0] for s in sources for t in s.written for name in names(t)}
+    for text in helpers:
+        used |= {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
+    functional = ["from torch.nn import functional"] if "functional" in used else []
+    torch = ["import torch"] if "torch" in used else []
     return [*torch, "from torch import Tensor, nn", *functional]
 
 
@@ -82,10 +90,46 @@ def _constants(graph: Graph) -> list[str]:
     ]
 
 
+# --- how weights start --------------------------------------------------------------------
+
+
+def _in_loop(graph: Graph) -> dict[str, Start]:
+    """The torch classes whose weight always starts in one way, and not torch's own.
+
+    The network starts these in one loop over its modules.
+    """
+    found: dict[str, set[Start | None]] = {}
+    for unit in (*used_units(graph), graph.stem, graph.head):
+        for _, node, inputs in unit.steps():
+            made = node.op.torch_layer(*(Name(IN_CHANNELS) for _ in inputs))
+            start = node.op.starts().get("weight")
+            own = start == node.op.torch_starts.get("weight")
+            if made is not None and start is not None:
+                found.setdefault(made.function, set()).add(None if own else start)
+    kept = {name: starts.pop() for name, starts in found.items() if len(starts) == 1}
+    return {name: start for name, start in kept.items() if start and start.note}
+
+
+def _loop(started: Mapping[str, Start]) -> list[str]:
+    """The statements that start these classes, those of one start together."""
+    ways: dict[Start, list[str]] = {}
+    for name, start in started.items():
+        ways.setdefault(start, []).append(name)
+    lines: list[str] = []
+    for start, classes in ways.items():
+        kinds = classes[0] if len(classes) == 1 else f"({', '.join(classes)})"
+        lines += [
+            f"for module in self.modules():  # {start.note}",
+            f"{INDENT}if isinstance(module, {kinds}):",
+            f"{INDENT}{INDENT}{start.torch(Name('module.weight'))}",
+        ]
+    return lines
+
+
 # --- units ----------------------------------------------------------------------------
 
 
-def _unit_source(graph: Graph, unit: Unit) -> UnitSource:
+def _unit_source(graph: Graph, unit: Unit, loop: Mapping[str, Start]) -> UnitSource:
     instances = {
         id(instance): instance
         for stage in graph.runs
@@ -93,7 +137,7 @@ def _unit_source(graph: Graph, unit: Unit) -> UnitSource:
         if run.slot.unit == unit.name
         for instance in run.instances
     }
-    return UnitSource(unit, list(instances.values()))
+    return UnitSource(unit, list(instances.values()), loop)
 
 
 def _unit(source: UnitSource) -> Mapping[str, Any]:
@@ -116,24 +160,29 @@ def _indented(lines: list[str], columns: int) -> Iterator[str]:
 # --- the network ------------------------------------------------------------------------
 
 
-def _network(graph: Graph, units: Mapping[str, UnitSource]) -> Mapping[str, Any]:
-    stem_run, head_run = graph.typed(graph.stem_run), graph.typed(graph.head_run)
-    stem = UnitSource(graph.stem, [stem_run], symbolic=False, returns=False)
-    head = UnitSource(graph.head, [head_run], symbolic=False)
-    layers = _section("stem", stem_run, stem.layers)
+def _ends(graph: Graph, loop: Mapping[str, Start]) -> tuple[UnitSource, UnitSource]:
+    """The stem and the head."""
+    stem, head = graph.typed(graph.stem_run), graph.typed(graph.head_run)
+    return (
+        UnitSource(graph.stem, [stem], loop, symbolic=False, returns=False),
+        UnitSource(graph.head, [head], loop, symbolic=False),
+    )
+
+
+def _network(
+    graph: Graph, units: Mapping[str, UnitSource], stem: UnitSource, head: UnitSource
+) -> Mapping[str, Any]:
+    layers = _section("stem", stem)
     forward = [*stem.forward]
     for number, stage in enumerate(graph.runs, 1):
         layers += _stage(number, stage, units)
         output = show_shape(stage[-1].instances[-1].output)
         forward.append(f"x = self.stage{number}(x)  # {output}")
-    layers += _section("head", head_run, head.layers)
     return {
         "name": class_name(graph.name),
         "facts": _facts(graph),
-        "layers": layers,
+        "layers": layers + _section("head", head),
         "forward": [*forward, *head.forward],
-        "he": any("nn.Conv2d(" in line for u in units.values() for line in u.layers)
-        or any("nn.Conv2d(" in line for line in layers),
     }
 
 
@@ -146,9 +195,10 @@ def _facts(graph: Graph) -> list[str]:
     ]
 
 
-def _section(name: str, run: Instance, lines: list[str]) -> list[str]:
-    """The lines of the stem or the head under a comment that says what comes out."""
-    return [f"# {name}: {show_shape(run.output)}", *lines] if lines else []
+def _section(name: str, end: UnitSource) -> list[str]:
+    """The layers of the stem or the head under a comment that says what comes out."""
+    output = show_shape(end.instances[0].output)
+    return [f"# {name}: {output}", *end.layers] if end.layers else []
 
 
 def _stage(
@@ -167,22 +217,17 @@ def _run(run: Run, source: UnitSource) -> list[str]:
     """One unit, or a loop over equal ones, or over ones whose input grows."""
     first = run.instances[0]
     growing = len(run.instances) > 1
-    channels = "channels" if growing else str(first.input[0])
-    made = arguments(first, source.unit, channels if source.takes_channels else None)
-    text = f"{class_name(source.unit.name)}({', '.join(made)})"
+    channels: Syntax = Name("channels") if growing else Literal(first.input[0])
+    given = channels if source.takes_channels else None
+    made = construction(class_name(source.unit.name), first, source.unit, given)
     if run.count == 1:
-        return call(*_open(text), BODY + 4)
+        return laid_out("", made, ",", BODY + 4)
     loop = f"for _ in range({run.count})"
     if growing:
         start, step = first.input[0], run.instances[1].input[0] - first.input[0]
         loop = f"for channels in range({start}, {start + step * run.count}, {step})"
-    flat = f"*({text} {loop}),"
+    flat = f"*({made} {loop}),"
     if BODY + 4 + len(flat) <= WIDTH:
         return [flat]
-    inner = call(*split_call(text), BODY + 8)
+    inner = laid_out("", made, "", BODY + 8)
     return ["*(", *(INDENT + line for line in inner), f"{INDENT}{loop}", "),"]
-
-
-def _open(text: str) -> tuple[str, list[str], str]:
-    before, items, after = split_call(text)
-    return before, items, f"{after},"

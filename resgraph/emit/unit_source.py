@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from resgraph.emit.layout import call, commented, split_call, statement
+from resgraph.emit.layout import WIDTH, commented, laid_out, signature, statement
 from resgraph.expr import Expr, exact, literal
 from resgraph.graph import INPUT, OUTPUT, Instance, Node, Param, Path, Unit
-from resgraph.names import variable
-from resgraph.ops import Shape
-from resgraph.ops.base import source
+from resgraph.names import IN_CHANNELS, variable
+from resgraph.ops import Op, Shape, Start
+from resgraph.ops.source import real, whole
+from resgraph.syntax import Call, Name, Syntax, call, names
 
-IN_CHANNELS = Expr("in_channels")
 BODY = 8
 """Columns before a statement of a method."""
 STATEMENT = 56
@@ -30,17 +31,22 @@ class UnitSource:
 
     unit: Unit
     instances: Sequence[Instance]
+    in_loop: Mapping[str, Start]
+    """The torch classes whose weight the network starts in its loop over modules, and how."""
     symbolic: bool = True
     returns: bool = True
     channels: dict[str, Any] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)
+    written: list[Syntax] = field(default_factory=list)
+    """Every expression of the lines, as it is written."""
 
     def __post_init__(self) -> None:
         first = self.instances[0]
-        self.channels[INPUT] = IN_CHANNELS if self.symbolic else first.input[0]
+        given = Expr(Name(IN_CHANNELS))
+        self.channels[INPUT] = given if self.symbolic else first.input[0]
         for _, node, inputs in self.unit.steps():
-            given = [self.channels[i] for i in inputs]
-            self.channels[node.name] = self._channels(node, given)
+            channels = [self.channels[i] for i in inputs]
+            self.channels[node.name] = self._channels(node, channels)
         self.heavy = {
             node.name
             for _, node, inputs in first.unit.steps()
@@ -54,7 +60,7 @@ class UnitSource:
         value = node.op.channels_out(given)
         for instance in self.instances:
             actual = instance.shapes[node.name][0]
-            env = {**instance.args, str(IN_CHANNELS): exact(instance.input[0])}
+            env = {**instance.args, IN_CHANNELS: exact(instance.input[0])}
             claimed = value.evaluate(env) if isinstance(value, Expr) else value
             if claimed != actual:
                 return actual
@@ -70,24 +76,35 @@ class UnitSource:
             if p.name in self.stored
         ]
         for _, node, inputs in self.unit.steps():
-            constructor = node.op.torch_layer(*(self.channels[i] for i in inputs))
-            if constructor is not None:
-                layer = f"self.{node.name}"
-                lines += call(*split_call(f"{layer} = {constructor}"), BODY)
-                lines += node.op.torch_init(layer)
+            made = node.op.torch_layer(*(self.channels[i] for i in inputs))
+            if made is not None:
+                self.written.append(made)
+                lines += statement(f"self.{node.name} =", made, BODY)
+                lines += self._starts(node, made)
+        return lines
+
+    def _starts(self, node: Node, made: Call) -> list[str]:
+        """The statements for weights that neither torch nor the network's loop starts so."""
+        lines = []
+        for name, start in node.op.starts().items():
+            looped = name == "weight" and self.in_loop.get(made.function) == start
+            if start != node.op.torch_starts.get(name) and not looped:
+                call = start.torch(Name(f"self.{node.name}.{name}"))
+                self.written.append(call)
+                lines += laid_out("", call, "", BODY)
         return lines
 
     @property
     def takes_channels(self) -> bool:
         """Whether some layer needs to know the unit's input channels."""
-        return any("in_channels" in line for line in self.layers)
+        return any(IN_CHANNELS in names(tree) for tree in self.written)
 
     def signature(self) -> list[str]:
         """`def __init__(self, in_channels: int, width: int) -> None:`"""
-        given = ["in_channels: int"] if self.takes_channels else []
+        given = [f"{IN_CHANNELS}: int"] if self.takes_channels else []
         params = sorted(self.unit.params, key=lambda p: p.default is not None)
         items = ["self", *given, *(self._parameter(p) for p in params)]
-        return call("def __init__(", items, ") -> None:", 4)
+        return signature("def __init__(", items, ") -> None:", 4)
 
     def _parameter(self, param: Param) -> str:
         kind = "int" if param.name in self._whole() else "float"
@@ -112,20 +129,22 @@ class UnitSource:
         variables = {INPUT: "x"}
         for path in self.unit.paths:
             name = variable(path.name) if self.symbolic else "x"
-            lines += self._path(path, name, [variables[s] for s in path.sources])
+            values = [Name(variables[s]) for s in path.sources]
+            lines += self._path(path, name, values)
             variables[path.name] = name
         return lines
 
-    def _path(self, path: Path, name: str, value: list[str]) -> list[str]:
+    def _path(self, path: Path, name: str, value: Sequence[Syntax]) -> list[str]:
         lines = []
         groups = self._statements(path, name)
         for group in groups:
-            text = self._expression(group, value)
+            tree = self._expression(group, value)
             last = path.name == OUTPUT and group is groups[-1] and self.returns
-            if last or text != name:
-                made = statement("return" if last else f"{name} =", text, BODY)
+            if last or tree != Name(name):
+                self.written.append(tree)
+                made = statement("return" if last else f"{name} =", tree, BODY)
                 lines += commented(made, self._comment(group[-1].name), BODY)
-            value = [name]
+            value = [Name(name)]
         return lines
 
     def _statements(self, path: Path, name: str) -> list[list[Node]]:
@@ -152,22 +171,22 @@ class UnitSource:
         return groups
 
     def _fits(self, group: list[Node], name: str) -> bool:
-        return len(self._expression(group, [name, name])) <= STATEMENT
+        text = str(self._expression(group, [Name(name), Name(name)]))
+        return len(text) <= min(STATEMENT, WIDTH - BODY - len(f"{name} = "))
 
-    def _expression(self, nodes: Sequence[Node], value: list[str]) -> str:
+    def _expression(self, nodes: Sequence[Node], value: Sequence[Syntax]) -> Syntax:
         for node in nodes:
-            text = node.op.torch_call(
-                f"self.{node.name}", *value, attribute=self._attribute
-            )
-            value = [text]
+            layer = Name(f"self.{node.name}")
+            number = partial(self._number, node.op)
+            value = [node.op.torch_call(layer, *value, number=number)]
         return value[0]
 
-    def _attribute(self, value: Any) -> str:
+    def _number(self, op: Op, name: str) -> Syntax:
         """A number that `forward` reads: a parameter is kept on the module for it."""
+        value = getattr(op, name)
         if isinstance(value, Expr):
             self.stored.update(value.names)
-            return value.source(prefix="self.", whole=False)
-        return source(value, whole=False)
+        return number_of(op, name)
 
     def _comment(self, name: str) -> str:
         if not self.symbolic:
@@ -199,17 +218,24 @@ class UnitSource:
         )
 
 
+def number_of(op: Op, name: str) -> Syntax:
+    """An attribute as `forward` reads it; each parameter is an attribute of the module."""
+    value, field = getattr(op, name), op.numbers()[name]
+    if isinstance(value, Expr):
+        return value.syntax(prefix="self.", whole=field.whole)
+    return whole(value) if field.whole else real(value)
+
+
 def show_shape(shape: Shape) -> str:
     """`[N, 64, 32, 32]`"""
     return f"[{', '.join(['N', *map(str, shape)])}]"
 
 
-def arguments(instance: Instance, unit: Unit, channels: str | None) -> list[str]:
-    """The arguments of a unit's constructor in a stage; defaults are left out."""
+def construction(
+    name: str, instance: Instance, unit: Unit, channels: Syntax | None
+) -> Call:
+    """A unit's constructor as a stage calls it; defaults are left out."""
     defaults: Mapping[str, Any] = {p.name: p.default for p in unit.params}
     given = [] if channels is None else [channels]
-    return given + [
-        f"{name}={literal(value)}"
-        for name, value in instance.args.items()
-        if defaults[name] != value
-    ]
+    args = {k: literal(v) for k, v in instance.args.items() if defaults[k] != v}
+    return call(name, *given, **args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from resgraph.expr import show
+from resgraph.expr import written
 from resgraph.graph.ir import Graph, Slot, Unit
 
 
@@ -44,7 +44,7 @@ def _lines(graph: Graph) -> Iterator[str]:
 
 def _params(unit: Unit) -> str:
     return ", ".join(
-        p.name if p.default is None else f"{p.name}={show(p.default)}"
+        p.name if p.default is None else f"{p.name}={written(p.default)}"
         for p in unit.params
     )
 
@@ -58,6 +58,6 @@ def _ops(unit: Unit) -> Iterator[str]:
 
 def slot_text(slot: Slot) -> str:
     """A slot as in the text form: `body(width=16) x 17`."""
-    args = ", ".join(f"{name}={show(value)}" for name, value in slot.args.items())
+    args = ", ".join(f"{name}={written(value)}" for name, value in slot.args.items())
     repeat = f" x {slot.repeat}" if slot.repeat > 1 else ""
     return f"{slot.unit}({args}){repeat}"

@@ -1,8 +1,9 @@
 """One class per op. A new class in one of these modules is in the language at once."""
 
 from resgraph.ops import merge, pointwise, pool, shortcut, weighted
-from resgraph.ops.base import Init, OnnxBuilder, Op, OpError, Shape, Weight
+from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape, Weight
 from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
+from resgraph.ops.start import Init, Start
 
 _MODULES = (weighted, pointwise, merge, pool, shortcut)
 
@@ -26,5 +27,6 @@ __all__ = [
     "Role",
     "Saved",
     "Shape",
+    "Start",
     "Weight",
 ]

@@ -7,7 +7,6 @@ switches on its name, so a new op is one new class in one of the modules of this
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from resgraph import codes
 from resgraph.diagnostics import Code
-from resgraph.expr import Expr, ExprError, exact, literal
+from resgraph.expr import Expr, ExprError
 from resgraph.names import Name
 from resgraph.ops.facts import Reach, Role, Saved
 from resgraph.ops.fields import NumberField
+from resgraph.ops.start import Init, Start
+from resgraph.syntax import Call, Syntax, call
 
 Shape = tuple[int, ...]
 """A value's shape without the batch: (C, H, W) for maps, (C,) for vectors."""
@@ -31,6 +32,10 @@ Size = Annotated[int, NumberField(minimum=0, whole=True)]
 Real = Annotated[float, NumberField()]
 Positive = Annotated[float, NumberField(minimum=1e-12)]
 Fractional = Annotated[float, NumberField(minimum=0, maximum=1)]
+
+
+Numbers = Callable[[str], Syntax]
+"""One of an op's attributes, by its name, as `forward` reads it."""
 
 
 class OpError(ValueError):
@@ -48,32 +53,18 @@ class OpError(ValueError):
 
 
 @dataclass(frozen=True)
-class Init:
-    """How a weight starts: `constant` where it is not None, else random about 0."""
-
-    constant: float | None = None
-    std: float = 0.0
-    bound: float = 0.0
-
-    @classmethod
-    def he(cls, fan: int) -> Init:
-        """He et al. 2015: normal with std = sqrt(2 / fan)."""
-        return cls(std=math.sqrt(2 / fan))
-
-    @classmethod
-    def uniform(cls, bound: float) -> Init:
-        """Uniform in [-bound, bound]."""
-        return cls(bound=bound)
-
-
-@dataclass(frozen=True)
 class Weight:
     """One tensor of the state_dict: its name within the op, shape, start; buffers don't train."""
 
     name: str
     shape: tuple[int, ...]
-    init: Init
+    start: Start
     trainable: bool = True
+
+    @property
+    def init(self) -> Init:
+        """The numbers that it starts with."""
+        return self.start.init(self.shape)
 
 
 class OnnxBuilder(Protocol):
@@ -102,6 +93,8 @@ class Op(BaseModel):
     """How many values it takes: at least, and at most (None: any number)."""
     also: ClassVar[tuple[str, ...]] = ()
     """What others call it, in lower case and without '_': for the hint at a wrong name."""
+    torch_starts: ClassVar[Mapping[str, Start]] = {}
+    """How its layer in torch starts its weights by itself; the others get a statement."""
     helper: ClassVar[str] = ""
     """Source of a module class that the generated file needs beside torch's."""
     role: ClassVar[Role] = Role.UNKNOWN
@@ -181,6 +174,11 @@ class Op(BaseModel):
         """What it is, with the attributes that matter, in the few words of a drawing."""
         return self.kind.replace("_", " ")
 
+    def conventions(self) -> Mapping[str, tuple[str, str]]:
+        """Attributes that read as another framework's convention has them: what they do
+        here, and what was perhaps meant."""
+        return {}
+
     # --- shapes and cost (of a resolved op) -----------------------------------------
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -191,9 +189,19 @@ class Op(BaseModel):
         """The output's shape. Raises `OpError` where the inputs do not fit."""
         return inputs[0]
 
+    def starts(self) -> Mapping[str, Start]:
+        """How each weight starts, by its name; also of an op that is not resolved."""
+        return {}
+
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        """The tensors of the state_dict, in its order."""
+        """The tensors of the state_dict, in its order; `weight` makes one."""
         return ()
+
+    def weight(
+        self, name: str, shape: tuple[int, ...], trainable: bool = True
+    ) -> Weight:
+        """The weight of that name, with its start."""
+        return Weight(name, shape, self.starts()[name], trainable)
 
     def multiply_adds(self, *inputs: Shape) -> int:
         """Multiply-adds per image; the paper's count has convolutions and linear only."""
@@ -217,8 +225,8 @@ class Op(BaseModel):
         """
         return f"the derivative of {self.kind}"
 
-    def formula(self, *inputs: str) -> str | None:
-        """The output in terms of the inputs' names; None for an op best known by its path."""
+    def formula(self, *inputs: Syntax) -> Syntax | None:
+        """The output in terms of the inputs; None for an op best known by its path."""
         return None
 
     def activated(self, *inputs: bool) -> bool:
@@ -254,62 +262,19 @@ class Op(BaseModel):
 
     # --- PyTorch --------------------------------------------------------------------
 
-    def torch_layer(self, *channels: Any) -> str | None:
+    def torch_layer(self, *channels: Any) -> Call | None:
         """The constructor call of the layer, or None for an op without one."""
         return None
 
-    def torch_init(self, layer: str) -> list[str]:
-        """Statements that initialise the layer's biases, after its construction."""
-        return []
-
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        """The expression that computes the op; `attribute` renders one of its numbers."""
-        return f"{layer}({', '.join(values)})"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        """The expression that computes the op; `number` is one of its attributes, by name."""
+        return call(str(layer), *values)
 
     # --- ONNX (of a resolved op) ----------------------------------------------------
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         """Append the op's inference nodes and return the name of its result."""
         raise NotImplementedError(f"{self.kind} has no ONNX form")
-
-
-def source(value: Any, whole: bool = True) -> str:
-    """An attribute as Python source: `3`, `0.5`, `4 * width`."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Expr):
-        return value.source(whole=whole)
-    return repr(literal(value)) if whole else repr(float(exact(value)))
-
-
-def words(first: str, *rest: Any, **attributes: tuple[Any, Any]) -> str:
-    """An op's label: `3x3 conv, 16, stride 2`; attributes are (value, default) pairs."""
-    said = [
-        f"{name} {value}"
-        for name, (value, usual) in attributes.items()
-        if value != usual
-    ]
-    return ", ".join([first, *map(str, rest), *said])
-
-
-def layer(constructor: str, *positional: Any, **keywords: Any) -> str:
-    """A constructor call; a keyword whose value is None (torch's default) is left out.
-
-    Numbers are whole ones; a real number comes as text, from `source(value, whole=False)`.
-    """
-    parts = [source(value) for value in positional]
-    for key, value in keywords.items():
-        if value is not None:
-            text = repr(value) if isinstance(value, bool) else source(value)
-            parts.append(f"{key}={text}")
-    return f"{constructor}({', '.join(parts)})"
-
-
-def unless(default: Any, value: Any) -> Any:
-    """`value`, or None where it is the default and need not be written."""
-    return None if value == default else value
 
 
 def need_map(op: Op, shape: Shape) -> None:

@@ -12,7 +12,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from resgraph.expr import MAX_MAGNITUDE, Expr, ExprError, exact, literal, show
+from resgraph.expr import Expr, ExprError, exact, literal, show
+from resgraph.limits import EXPRESSION_MAGNITUDE
 
 NUMBER_SCHEMA = {
     "type": ["number", "string"],
@@ -66,9 +67,9 @@ class NumberField:
 
     def check(self, value: int | float) -> int | float:
         """`value` if it is finite, in range and whole where asked. Raises `ExprError`."""
-        if abs(value) > MAX_MAGNITUDE and math.isfinite(value):
+        if abs(value) > EXPRESSION_MAGNITUDE and math.isfinite(value):
             raise ExprError(
-                f"expected a number up to {MAX_MAGNITUDE:.0e}, got {value:.3g}"
+                f"expected a number up to {EXPRESSION_MAGNITUDE:.0e}, got {value:.3g}"
             )
         if not math.isfinite(value):
             raise ExprError(f"expected {self.wanted}, got {value}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
 from math import prod
 from typing import Any, ClassVar
 
 from resgraph import codes
-from resgraph.expr import Expr
-from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape
+from resgraph.expr import total
+from resgraph.ops.base import Numbers, OnnxBuilder, Op, OpError, Shape
 from resgraph.ops.facts import POINT, Reach, Role, Saved
-from resgraph.ops.pointwise import operand
+from resgraph.syntax import Listing, Syntax, call, infix
 
 
 class Add(Op):
@@ -51,10 +51,8 @@ class Add(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return " + ".join(values)
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return infix("+", *values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return reduce(lambda a, b: g.node("Add", a, b), values)
@@ -106,10 +104,8 @@ class Mul(Op):
             inputs=True, elements=(len(inputs) - 2) * prod(self.shape(*inputs))
         )
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return " * ".join(operand(value) for value in values)
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return infix("*", *values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return reduce(lambda a, b: g.node("Mul", a, b), values)
@@ -126,9 +122,7 @@ class Concat(Op):
     keeps: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
-        if any(isinstance(c, Expr) for c in channels):
-            return Expr.parse(" + ".join(f"({c})" for c in channels))
-        return sum(channels)
+        return total(channels)
 
     def shape(self, *inputs: Shape) -> Shape:
         for a, b in pairwise(inputs):
@@ -152,10 +146,8 @@ class Concat(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return f"torch.cat([{', '.join(values)}], 1)"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return call("torch.cat", Listing(values), 1)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return g.node("Concat", *values, axis=1)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from resgraph.expr import Expr
-from resgraph.ops.base import Fractional, OnnxBuilder, Op, Real, Shape, layer, source
+from resgraph.expr import Expr, exact, show
+from resgraph.ops.base import Fractional, Numbers, OnnxBuilder, Op, Real, Shape
 from resgraph.ops.facts import POINT, Reach, Role, Saved
+from resgraph.ops.source import layer, real
+from resgraph.syntax import Call, Name, Syntax, call, infix
 
 
 class Relu(Op):
@@ -43,10 +44,8 @@ class Relu(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(output=True)
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return f"torch.relu({values[0]})"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return call("torch.relu", *values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return g.node("Relu", *values)
@@ -72,10 +71,8 @@ class Sigmoid(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(output=True)
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return f"torch.sigmoid({values[0]})"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return call("torch.sigmoid", *values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return g.node("Sigmoid", *values)
@@ -99,8 +96,8 @@ class Scale(Op):
     def slope(self, *others: str) -> str:
         return f"{float(self.factor):g}"
 
-    def formula(self, *inputs: str) -> str | None:
-        return f"{self.slope()} * {operand(inputs[0])}"
+    def formula(self, *inputs: Syntax) -> Syntax | None:
+        return infix("*", Name(self.slope()), *inputs)
 
     def never_negative(self, *inputs: bool) -> bool:
         gain = self.gain()
@@ -112,10 +109,8 @@ class Scale(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return f"{attribute(self.factor)} * {operand(values[0])}"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return infix("*", number("factor"), *values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return g.node("Mul", *values, g.scalar(self.factor))
@@ -135,8 +130,8 @@ class OneMinus(Op):
     def slope(self, *others: str) -> str:
         return "-1"
 
-    def formula(self, *inputs: str) -> str | None:
-        return f"1 - {operand(inputs[0])}"
+    def formula(self, *inputs: Syntax) -> Syntax | None:
+        return infix("-", 1, *inputs)
 
     def reach(self) -> Reach | None:
         return POINT
@@ -144,10 +139,8 @@ class OneMinus(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return f"1 - {operand(values[0])}"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return infix("-", 1, *values)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return g.node("Sub", g.scalar(1.0), *values)
@@ -168,6 +161,14 @@ class Dropout(Op):
     def label(self) -> str:
         return f"dropout {self.rate}"
 
+    def conventions(self) -> Mapping[str, tuple[str, str]]:
+        """TensorFlow 1 and the papers of its time give the share that is kept."""
+        if isinstance(self.rate, Expr) or self.rate < 0.75:
+            return {}
+        kept = show(1 - exact(self.rate))
+        what = f"a rate of {self.rate} keeps {kept} of the elements"
+        return {"rate": (what, f"where {self.rate} was to be kept: rate: {kept}")}
+
     def gain(self, *inputs: Shape) -> float | None:
         return 1.0 if self.rate == 0 else None
 
@@ -186,8 +187,8 @@ class Dropout(Op):
         """Its mask: numbers on the CPU, less on CUDA."""
         return Saved(elements=prod(inputs[0]) if self.rate else 0, view=not self.rate)
 
-    def torch_layer(self, *channels: Any) -> str:
-        return layer("nn.Dropout", source(self.rate, whole=False))
+    def torch_layer(self, *channels: Any) -> Call:
+        return layer("nn.Dropout", real(self.rate))
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return values[0]
@@ -203,7 +204,7 @@ class Identity(Op):
     def gain(self, *inputs: Shape) -> float | None:
         return 1.0
 
-    def formula(self, *inputs: str) -> str | None:
+    def formula(self, *inputs: Syntax) -> Syntax | None:
         return inputs[0]
 
     def never_negative(self, *inputs: bool) -> bool:
@@ -215,20 +216,8 @@ class Identity(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(view=True)
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
         return values[0]
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return values[0]
-
-
-def operand(text: str) -> str:
-    """`text` in parentheses if it is a sum, a difference or a product."""
-    depth = 0
-    for token in re.findall(r"[()\[\]]|\s[-+*/]\s", text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token, 0)
-        if depth == 0 and token not in "()[]":
-            return f"({text})"
-    return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -11,18 +11,18 @@ from pydantic import Field, StrictBool
 from resgraph import codes
 from resgraph.ops.base import (
     Count,
+    Numbers,
     OnnxBuilder,
     Op,
     OpError,
     Shape,
     Size,
-    layer,
     need_map,
-    unless,
     window,
-    words,
 )
 from resgraph.ops.facts import WHOLE, Reach, Role, Saved
+from resgraph.ops.source import layer, unless, words
+from resgraph.syntax import Call, Syntax, call
 
 
 class _Pool(Op):
@@ -63,7 +63,7 @@ class _Pool(Op):
     def reach(self) -> Reach | None:
         return Reach(-self.padding, self.kernel - 1 - self.padding, self._stride)
 
-    def torch_layer(self, *channels: Any) -> str:
+    def torch_layer(self, *channels: Any) -> Call:
         stride = None if self.stride is None else unless(self.kernel, self.stride)
         return layer(
             self._torch, self.kernel, stride=stride, padding=unless(0, self.padding)
@@ -154,11 +154,9 @@ class GlobalAvgPool(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        pooled = f"functional.adaptive_avg_pool2d({values[0]}, 1)"
-        return pooled if self.keepdim else f"torch.flatten({pooled}, 1)"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        pooled = call("functional.adaptive_avg_pool2d", *values, 1)
+        return pooled if self.keepdim else call("torch.flatten", pooled, 1)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         pooled = g.node("GlobalAveragePool", *values)
@@ -184,10 +182,8 @@ class Flatten(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(view=True)
 
-    def torch_call(
-        self, layer: str, *values: str, attribute: Callable[[Any], str]
-    ) -> str:
-        return f"torch.flatten({values[0]}, 1)"
+    def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:
+        return call("torch.flatten", *values, 1)
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         return g.node("Flatten", *values, axis=1)

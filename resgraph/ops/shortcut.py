@@ -14,12 +14,11 @@ from resgraph.ops.base import (
     Op,
     OpError,
     Shape,
-    layer,
     need_map,
-    unless,
-    words,
 )
 from resgraph.ops.facts import Reach, Role, Saved
+from resgraph.ops.source import layer, unless, words
+from resgraph.syntax import Call
 
 
 class OptionA(Op):
@@ -80,7 +79,7 @@ class OptionA(nn.Module):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()
 
-    def torch_layer(self, *channels: Any) -> str:
+    def torch_layer(self, *channels: Any) -> Call:
         stride = unless(1, self.stride)
         return layer("OptionA", channels[0], self.channels, stride=stride)
 

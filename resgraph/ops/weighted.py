@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, StrictBool
 
 from resgraph import codes
-from resgraph.expr import Expr
+from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import (
     Count,
     Fractional,
-    Init,
     OnnxBuilder,
     Op,
     OpError,
@@ -21,14 +20,13 @@ from resgraph.ops.base import (
     Shape,
     Size,
     Weight,
-    layer,
     need_map,
-    source,
-    unless,
     window,
-    words,
 )
 from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
+from resgraph.ops.source import layer, real, unless, whole, words
+from resgraph.ops.start import Constant, FanInUniform, HeNormal, Start
+from resgraph.syntax import Call, infix
 
 
 class Conv(Op):
@@ -100,13 +98,13 @@ class Conv(Op):
                 )
 
     def _padding(self) -> Any:
-        """The padding on each side, as a number or as source text of the unit's parameters."""
+        """The padding on each side, as a number or as an expression of the unit's parameters."""
         if self.padding is not None:
             return self.padding
         if isinstance(self.kernel, Expr) or isinstance(self.dilation, Expr):
-            taps = f"(({self.kernel}) - 1)"
-            far = taps if self.dilation == 1 else f"({self.dilation}) * {taps}"
-            return Expr.parse(f"{far} // 2")
+            taps = infix("-", whole(self.kernel), 1)
+            far = taps if self.dilation == 1 else infix("*", whole(self.dilation), taps)
+            return infix("//", far, 2)
         reach = self.dilation * (self.kernel - 1)
         if reach % 2:
             raise OpError(
@@ -117,12 +115,15 @@ class Conv(Op):
             )
         return reach // 2
 
+    def starts(self) -> Mapping[str, Start]:
+        bias = {"bias": Constant(self.bias_init)} if self.bias else {}
+        return {"weight": HeNormal(), **bias}
+
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         k, out = self.kernel, self.channels
         shape = (out, inputs[0][0] // self.groups, k, k)
-        weight = Weight("weight", shape, Init.he(k * k * out))
-        bias = Weight("bias", (out,), Init(constant=self.bias_init))
-        return (weight, bias) if self.bias else (weight,)
+        weight = self.weight("weight", shape)
+        return (weight, self.weight("bias", (out,))) if self.bias else (weight,)
 
     def multiply_adds(self, *inputs: Shape) -> int:
         (x,) = inputs
@@ -133,7 +134,7 @@ class Conv(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(inputs=True)
 
-    def torch_layer(self, *channels: Any) -> str:
+    def torch_layer(self, *channels: Any) -> Call:
         return layer(
             "nn.Conv2d",
             channels[0],
@@ -145,13 +146,6 @@ class Conv(Op):
             groups=unless(1, self.groups),
             bias=None if self.bias else False,
         )
-
-    def torch_init(self, layer: str) -> list[str]:
-        if not self.bias:
-            return []
-        if self.bias_init == 0:
-            return [f"nn.init.zeros_({layer}.bias)"]
-        return [f"nn.init.constant_({layer}.bias, {source(self.bias_init, False)})"]
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         tensors = [g.weight(w.name) for w in self.weights(*shapes)]
@@ -180,6 +174,12 @@ class Bn(Op):
     after_addition: ClassVar[str] = (
         "BN alters the signal that the shortcut brings, as in Fig. 4b"
     )
+    torch_starts: ClassVar[Mapping[str, Start]] = {
+        "weight": Constant(1.0),
+        "bias": Constant(0.0),
+        "running_mean": Constant(0.0),
+        "running_var": Constant(1.0),
+    }
 
     eps: Positive = Field(default=1e-5, description="Added to the variance.")
     momentum: Fractional = Field(
@@ -188,6 +188,14 @@ class Bn(Op):
 
     def label(self) -> str:
         return "BN"
+
+    def conventions(self) -> Mapping[str, tuple[str, str]]:
+        """Keras, TensorFlow and JAX give the share that the running statistics keep."""
+        if isinstance(self.momentum, Expr) or self.momentum < 0.5:
+            return {}
+        kept = show(1 - exact(self.momentum))
+        what = f"a momentum of {self.momentum} keeps {kept} of the running statistics"
+        return {"momentum": (what, f"where that much was to be kept: momentum: {kept}")}
 
     def shape(self, *inputs: Shape) -> Shape:
         need_map(self, inputs[0])
@@ -200,28 +208,28 @@ class Bn(Op):
         """A position by itself: its channel's statistics are constants at inference."""
         return POINT
 
+    def starts(self) -> Mapping[str, Start]:
+        return self.torch_starts
+
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         shape = (inputs[0][0],)
-        zero, one = Init(constant=0.0), Init(constant=1.0)
         return (
-            Weight("weight", shape, one),
-            Weight("bias", shape, zero),
-            Weight("running_mean", shape, zero, trainable=False),
-            Weight("running_var", shape, one, trainable=False),
+            self.weight("weight", shape),
+            self.weight("bias", shape),
+            self.weight("running_mean", shape, trainable=False),
+            self.weight("running_var", shape, trainable=False),
         )
 
     def saved(self, *inputs: Shape) -> Saved:
         """The input, and the batch's mean and deviation per channel in float32."""
         return Saved(inputs=True, fixed=8 * inputs[0][0])
 
-    def torch_layer(self, *channels: Any) -> str:
+    def torch_layer(self, *channels: Any) -> Call:
         return layer(
             "nn.BatchNorm2d",
             channels[0],
-            eps=None if self.eps == 1e-5 else source(self.eps, whole=False),
-            momentum=None
-            if self.momentum == 0.1
-            else source(self.momentum, whole=False),
+            eps=None if self.eps == 1e-5 else real(self.eps),
+            momentum=None if self.momentum == 0.1 else real(self.momentum),
         )
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
@@ -235,6 +243,7 @@ class Linear(Op):
     kind: ClassVar[str] = "linear"
     also: ClassVar[tuple[str, ...]] = ("fc", "dense", "gemm", "fullyconnected")
     role: ClassVar[Role] = Role.WEIGHT
+    torch_starts: ClassVar[Mapping[str, Start]] = {"weight": FanInUniform()}
 
     features: Count = Field(description="Output features.")
     bias: StrictBool = Field(default=True, description="Add a bias per feature.")
@@ -261,11 +270,15 @@ class Linear(Op):
     def reach(self) -> Reach | None:
         return WHOLE
 
+    def starts(self) -> Mapping[str, Start]:
+        bias = {"bias": Constant(0.0)} if self.bias else {}
+        return {**self.torch_starts, **bias}
+
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        width = inputs[0][0]
-        weight = Weight("weight", (self.features, width), Init.uniform(width**-0.5))
-        bias = Weight("bias", (self.features,), Init(constant=0.0))
-        return (weight, bias) if self.bias else (weight,)
+        weight = self.weight("weight", (self.features, inputs[0][0]))
+        return (
+            (weight, self.weight("bias", (self.features,))) if self.bias else (weight,)
+        )
 
     def multiply_adds(self, *inputs: Shape) -> int:
         return inputs[0][0] * self.features
@@ -273,13 +286,10 @@ class Linear(Op):
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(inputs=True)
 
-    def torch_layer(self, *channels: Any) -> str:
+    def torch_layer(self, *channels: Any) -> Call:
         return layer(
             "nn.Linear", channels[0], self.features, bias=None if self.bias else False
         )
-
-    def torch_init(self, layer: str) -> list[str]:
-        return [f"nn.init.zeros_({layer}.bias)"] if self.bias else []
 
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         tensors = [g.weight(w.name) for w in self.weights(*shapes)]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import INPUT, Graph, Unit, used_units
-from resgraph.names import class_name, refusal, variable
+from resgraph.names import (
+    IN_CHANNELS,
+    class_name,
+    refusal,
+    variable,
+)
 
 Named = tuple[str, str, Span | None]
 """A name in Python, what bears it in the spec, and where."""
@@ -32,14 +38,16 @@ def _classes(graph: Graph) -> Iterator[Named]:
     for name, what, span in named:
         if refusal(name) is None:
             yield class_name(name), what, span
-    for name in sorted({helper_class(u) for u in used_units(graph)} - {""}):
+    ends = (graph.stem, graph.head)
+    for name in sorted(set().union(*map(helper_classes, [*used_units(graph), *ends]))):
         yield name, f"the class {name} of an op", None
 
 
-def helper_class(unit: Unit) -> str:
-    """The class that an op of the unit adds to the file, or ''."""
-    helpers = [node.op.helper for _, node, _ in unit.steps() if node.op.helper]
-    return helpers[0].split("(")[0].removeprefix("class ") if helpers else ""
+def helper_classes(unit: Unit) -> set[str]:
+    """The classes that the unit's ops add to the file."""
+    texts = {node.op.helper for _, node, _ in unit.steps()}
+    trees = (statement for text in texts for statement in ast.parse(text).body)
+    return {tree.name for tree in trees if isinstance(tree, ast.ClassDef)}
 
 
 def _network_layers(graph: Graph) -> Iterator[Named]:
@@ -62,17 +70,6 @@ def _unit(unit: Unit) -> Iterator[Diagnostic]:
 
 
 def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
-    if unit.name in ("repeat", "stem", "head"):
-        yield (
-            "the name means something else in a network",
-            (
-                unit.name,
-                f"the unit '{unit.name}'",
-                unit.span,
-            ),
-        )
-    if refusal(unit.name) is None and (why := refusal(class_name(unit.name))):
-        yield why, (unit.name, f"the unit '{unit.name}'", unit.span)
     for path in unit.paths:
         named = (path.name, f"the path '{path.name}'", path.span)
         if path.name == INPUT:
@@ -80,9 +77,12 @@ def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
         elif refusal(path.name) is None and (why := refusal(variable(path.name))):
             yield why, named
     for param in unit.params:
-        if param.name in (INPUT, "in_channels"):
+        if param.name in (INPUT, IN_CHANNELS):
             named = (param.name, f"the parameter '{param.name}'", param.span)
             yield "generated code needs the name for itself", named
+        if param.name in helper_classes(unit):
+            named = (param.name, f"the parameter '{param.name}'", param.span)
+            yield f"it would hide the class {param.name} of an op", named
 
 
 def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:

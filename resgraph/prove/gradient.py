@@ -15,6 +15,7 @@ from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, is_identity, passed_by_all, stacking
 from resgraph.prove.sites import Site, grouped, places, segments, units
+from resgraph.syntax import Name, Syntax
 
 _LONGEST = 40
 """Characters of a formula; a longer one is called by its node's name."""
@@ -70,12 +71,15 @@ def _slope(node: Node, parts: Parts, unit: Unit) -> str:
 def _called(value: str, unit: Unit) -> str:
     """A value as a formula of the paths it is made of, `1 - g`, or by its path's name."""
     paths = {value: path for path, value in unit.values.items()}
-    formulas: dict[str, str] = {}
+    formulas: dict[str, Syntax] = {}
     for _, node, inputs in unit.steps():
-        text = node.op.formula(*(paths.get(i) or formulas.get(i, i) for i in inputs))
-        if text is not None and len(text) <= _LONGEST:
-            formulas[node.name] = text
-    return formulas.get(value) or paths.get(value, value)
+        known = {i: Name(paths[i]) for i in inputs if i in paths}
+        formula = node.op.formula(
+            *(known.get(i) or formulas.get(i) or Name(i) for i in inputs)
+        )
+        if formula is not None and len(str(formula)) <= _LONGEST:
+            formulas[node.name] = formula
+    return str(formulas.get(value) or paths.get(value, value))
 
 
 def _no_sum(group: Sequence[Site], total: int) -> Finding:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
 
-from resgraph.expr import Expr
+from resgraph.emit.unit_source import number_of
 from resgraph.graph import INPUT, Graph, Node, Path, Unit, used_units
 from resgraph.names import class_name, variable
-from resgraph.ops.base import source
+from resgraph.syntax import Name, Syntax
 
 Lines = list[int]
 """The first and the last line."""
@@ -85,23 +85,18 @@ def _next(
 ) -> tuple[int, int] | None:
     """The first statement that computes ops from the first on, and how many of them."""
     forms: dict[str, int] = {}
+    trees: list[Syntax] = [Name(value) for value in values]
     for count, node in enumerate(nodes, 1):
-        text = node.op.torch_call(f"self.{node.name}", *values, attribute=_attribute)
-        values = [text]
-        forms[ast.unparse(ast.parse(text, mode="eval"))] = count
+        number = partial(number_of, node.op)
+        tree = node.op.torch_call(Name(f"self.{node.name}"), *trees, number=number)
+        trees = [tree]
+        forms[ast.unparse(ast.parse(str(tree), mode="eval"))] = count
     for index, statement in enumerate(rest):
         if isinstance(statement, (ast.Assign, ast.Return)) and statement.value:
             written = ast.unparse(statement.value)
             if written in forms:
                 return index, forms[written]
     return None
-
-
-def _attribute(value: Any) -> str:
-    """A number that `forward` reads: a parameter is on the module."""
-    if isinstance(value, Expr):
-        return value.source(prefix="self.", whole=False)
-    return source(value, whole=False)
 
 
 def _span(statement: ast.stmt) -> Lines:

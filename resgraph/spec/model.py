@@ -21,7 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
 from resgraph.expr import Expr
-from resgraph.names import Name, Reference
+from resgraph.names import Name, NetworkName, Reference, UnitName
 from resgraph.ops.base import Count, Fractional, Positive, Real, Size
 from resgraph.ops.fields import NUMBER_SCHEMA, kind_of
 from resgraph.spec.opitem import OpItem
@@ -271,9 +271,9 @@ class Spec(Model):
         default=None,
         description="A spec beside this one, of which this one is a change.",
     )
-    units: dict[Name, Unit] = Field(min_length=1, description="The units by name.")
+    units: dict[UnitName, Unit] = Field(min_length=1, description="The units by name.")
     network: Network
-    networks: dict[Name, dict[str, Real]] = Field(
+    networks: dict[NetworkName, dict[str, Real]] = Field(
         default={},
         description="What compile builds: names, and the parameters they set.",
     )

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resgraph.graph import INPUT, Graph, Instance
-from resgraph.ops.base import source
+from resgraph.ops import Op
+from resgraph.ops.source import real, whole
+from resgraph.syntax import Literal, Name, Syntax
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,15 @@ class Interpreter(nn.Module):
 
 
 def _calls(instance: Instance, single: bool) -> Iterator[Call]:
-    number = _single if single else _attribute
     for _, node, inputs in instance.unit.steps():
         names = _namespace(node.op.helper)
         channels = [instance.shapes[i][0] for i in inputs]
-        text = node.op.torch_layer(*channels)
-        make = None if text is None else partial(_layer, text, names, single)
-        values = [f"v{i}" for i in range(len(inputs))]
-        body = node.op.torch_call("layer", *values, attribute=number)
-        function = eval(f"lambda layer, {', '.join(values)}: {body}", names)
+        made = node.op.torch_layer(*channels)
+        make = None if made is None else partial(_layer, str(made), names, single)
+        values = [Name(f"v{i}") for i in range(len(inputs))]
+        number = partial(_number, node.op, single)
+        body = node.op.torch_call(Name("layer"), *values, number=number)
+        function = eval(f"lambda layer, {', '.join(map(str, values))}: {body}", names)
         yield Call(node.name, inputs, function, make)
 
 
@@ -112,12 +114,11 @@ def _layer(text: str, names: dict[str, Any], single: bool) -> nn.Module:
     return layer
 
 
-def _single(value: Any) -> str:
-    return repr(float(np.float32(float(_attribute(value)))))
-
-
-def _attribute(value: Any) -> str:
-    return source(value, whole=False)
+def _number(op: Op, single: bool, name: str) -> Syntax:
+    value = getattr(op, name)
+    if op.numbers()[name].whole:
+        return whole(value)
+    return Literal(float(np.float32(float(value)))) if single else real(value)
 
 
 def _namespace(helper: str = "") -> dict[str, Any]:

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from resgraph.ops.base import source
 from resgraph.plan import plan, strategies
 from resgraph.train.memory import free_bytes, planned
 from resgraph.train.saved import SavedBytes
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 from tests.plan.conftest import BATCH, Trainer, shallow
-from tests.test_ops import CASES, layer_of, op_of
+from tests.test_ops import CASES, called, layer_of, op_of
 
 
 @pytest.mark.parametrize(("kind", "attributes", "shapes"), CASES)
@@ -26,7 +25,7 @@ def test_what_an_op_keeps(kind: str, attributes: dict, shapes: list) -> None:
     # Each input comes from an op of its own, as in a network, and is no leaf.
     leaves = [torch.randn(2, *shape, requires_grad=True) for shape in shapes]
     names = {f"v{i}": leaf + 1 for i, leaf in enumerate(leaves)}
-    call = op.torch_call("layer", *names, attribute=lambda v: source(v, whole=False))
+    call = called(op, *names)
     namespace = {"layer": layer, "torch": torch, "functional": functional}
     with SavedBytes(layer or nn.Module()) as saved:
         result = eval(call, namespace, names)

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from resgraph.cli import app
-from resgraph.compiler import parse_settings
 from resgraph.prove.report import judge, report
+from resgraph.settings import parse_settings
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 from tests.prove.common import PREACT, TINY

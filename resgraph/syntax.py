@@ -1,0 +1,148 @@
+"""Python expressions as trees: ops build them, specs write arithmetic ones, each is printed once.
+
+What a name or a call means is read off the tree; printed text is never searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_LEVELS = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
+_PREFIX, _ATOM = 3, 4
+
+
+class Syntax:
+    """An expression; `str()` prints it on one line, as `ast.unparse` would."""
+
+    level = _ATOM
+    """How tightly it binds: an operand that binds less is put into parentheses."""
+
+    def parts(self) -> tuple[Syntax, ...]:
+        """The expressions it is made of."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Name(Syntax):
+    """A name, dotted or not: `x`, `self.conv1`."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Literal(Syntax):
+    """A number, a truth value or a text."""
+
+    value: int | float | str
+
+    def __str__(self) -> str:
+        text = repr(self.value)
+        return f'"{text[1:-1]}"' if isinstance(self.value, str) else text
+
+
+@dataclass(frozen=True)
+class Prefix(Syntax):
+    """`-a` or `+a`."""
+
+    operator: str
+    operand: Syntax
+    level = _PREFIX
+
+    def __str__(self) -> str:
+        return f"{self.operator}{_wrapped(self.operand, _PREFIX)}"
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True)
+class Infix(Syntax):
+    """`a + b + c`: one operator between operands, from left to right."""
+
+    operator: str
+    operands: tuple[Syntax, ...]
+
+    @property
+    def level(self) -> int:  # type: ignore[override]
+        return _LEVELS[self.operator]
+
+    def shown(self) -> list[str]:
+        """The operands, in parentheses where they bind less."""
+        first, *rest = self.operands
+        tighter = [_wrapped(operand, self.level + 1) for operand in rest]
+        return [_wrapped(first, self.level), *tighter]
+
+    def __str__(self) -> str:
+        return f" {self.operator} ".join(self.shown())
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return self.operands
+
+
+@dataclass(frozen=True)
+class Call(Syntax):
+    """`function(a, key=b)`; a keyword of None is a positional argument."""
+
+    function: str
+    arguments: tuple[tuple[str | None, Syntax], ...]
+
+    def __str__(self) -> str:
+        shown = [f"{k}={v}" if k else str(v) for k, v in self.arguments]
+        return f"{self.function}({', '.join(shown)})"
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return (Name(self.function), *(value for _, value in self.arguments))
+
+
+@dataclass(frozen=True)
+class Listing(Syntax):
+    """`[a, b]`"""
+
+    items: tuple[Syntax, ...]
+
+    def __str__(self) -> str:
+        return f"[{', '.join(map(str, self.items))}]"
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return self.items
+
+
+def call(function: str, *positional: Any, **keywords: Any) -> Call:
+    """A call; plain numbers and texts among the arguments become literals."""
+    given = [(None, syntax(value)) for value in positional]
+    named = [(key, syntax(value)) for key, value in keywords.items()]
+    return Call(function, (*given, *named))
+
+
+def infix(operator: str, *operands: Any) -> Syntax:
+    """The operands with the operator between them; one alone is itself."""
+    trees = tuple(syntax(operand) for operand in operands)
+    return trees[0] if len(trees) == 1 else Infix(operator, trees)
+
+
+def syntax(value: Any) -> Syntax:
+    """The tree of a value: itself if it is one, else a literal."""
+    return value if isinstance(value, Syntax) else Literal(value)
+
+
+def walk(tree: Syntax) -> Iterator[Syntax]:
+    """The tree and all that it is made of, in reading order."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(reversed(node.parts()))
+
+
+def names(tree: Syntax) -> Iterator[str]:
+    """The names in it, in reading order, each as often as it occurs."""
+    return (node.text for node in walk(tree) if isinstance(node, Name))
+
+
+def _wrapped(operand: Syntax, level: int) -> str:
+    return f"({operand})" if operand.level < level else str(operand)
