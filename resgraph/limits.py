@@ -97,3 +97,39 @@ their order grows faster than by the square of it."""
 ISOMORPHISM_STEPS = 5_000_000
 """Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
 that look alike from every node need more than any number."""
+
+# --- the server -------------------------------------------------------------------------
+
+SERVE_REQUEST_BYTES = 10_000_000
+"""Of a request's body; `--max-bytes` of `resgraph serve`."""
+SERVE_PICTURE_PIXELS = 25_000_000
+"""Of a picture, as its header says; `--max-pixels`."""
+SERVE_REQUEST_PICTURES = 64
+"""In a request."""
+SERVE_PICTURE_SCANS = 100
+"""Of a progressive JPEG: each goes over the whole picture and may be a few bytes long, so
+that a megabyte of them is computed for minutes. Usual files have about ten."""
+SERVE_QUEUE = 256
+"""Pictures that are decoded, wait or are computed; `--max-queue`."""
+SERVE_HELD_BYTES = 256_000_000
+"""Of all bodies that are not here in full, and again of those that are; `--max-held-bytes`."""
+SERVE_CONNECTIONS = 1024
+"""That keep the server waiting: idle, with half a request, with an answer they do not read;
+`--max-connections`."""
+SERVE_CONNECTIONS_PER_ADDRESS = 512
+"""The same from one address; `--max-per-address`."""
+SERVE_HEAD_SECONDS = 10.0
+"""For the head of a request; `--head-timeout`."""
+SERVE_BODY_SECONDS = 60.0
+"""For a body to come in, and for an answer to be read; `--body-timeout`."""
+SERVE_BODY_RATE = 1000
+"""Bytes per second of a body at least: one that is slower, or does not move, is given up once
+it has fallen `SERVE_HEAD_SECONDS` behind; `--min-rate`."""
+SERVE_HEAD_BYTES = 16_384
+"""Of the head of a request."""
+SERVE_HEAD_FIELDS = 100
+"""Lines in the head of a request."""
+SERVE_CHUNKS = 1000
+"""Of a chunked body, whatever their size;"""
+SERVE_CHUNK_BYTES = 256
+"""if there are more of them, each must have so many bytes on average."""
