@@ -15,24 +15,15 @@ from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-<<<<<<< HEAD
 from resgraph.data.pictures import FORMATS, read_picture
-from resgraph.diagnostics import ResgraphError
-
-=======
-from resgraph.data.pictures import read_picture
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.limits import SERVE_PICTURE_SCANS
-
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may decode here: no format with a program inside, such as EPS."""
 
 _JPEG = ("JPEG", "MPO")
 _BOUNDARY = re.compile(
     r"""boundary="?([0-9A-Za-z'()+_,./:=?-]{1,70})"?\s*(?:;|$)""", re.IGNORECASE
 )
 _PIECE = 2**18  # bytes of a form that are parsed at a time
->>>>>>> server
 _DRAINED = 4  # times the limit: so much too much is read, so that the answer arrives
 _RAW = ("application/octet-stream", "application/x-www-form-urlencoded", "")
 """Types that a client sends by default, beside image/*: curl's for --data-binary is the
