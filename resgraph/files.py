@@ -98,8 +98,10 @@ def _unfinished(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8 atomically."""
-    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
+    """Write a text in UTF-8 atomically; half a surrogate pair, which it lacks, as an escape."""
+    atomic_write(
+        path, lambda p: p.write_bytes(text.encode("utf-8", "backslashreplace"))
+    )
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

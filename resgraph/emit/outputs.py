@@ -86,12 +86,15 @@ def refuse_duplicates(graphs: Sequence[Graph]) -> None:
     """Raise `UsageError` where two graphs would be written to one file."""
     seen: dict[str, Graph] = {}
     for graph in graphs:
-        other = seen.setdefault(graph.name, graph)
-        if other is not graph:
-            raise UsageError(
-                f"{other.file} and {graph.file} both build '{graph.name}'",
-                "rename one of the networks",
+        other = seen.setdefault(graph.name.lower(), graph)
+        if other is graph:
+            continue
+        message = f"{other.file} and {graph.file} both build '{graph.name}'"
+        if other.name != graph.name:
+            message = (
+                f"'{other.name}' and '{graph.name}' are one file where case is ignored"
             )
+        raise UsageError(message, "rename one of the networks")
 
 
 def refuse_too_large(graph: Graph, out: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import uvicorn
@@ -15,10 +16,18 @@ import uvicorn
 from resgraph.diagnostics import ResgraphError
 from resgraph.infer import Classifier
 from resgraph.serve.app import create_app
+from resgraph.serve.protocol import Connection
 from resgraph.serve.service import Service, Settings
+
+try:
+    import resource
+except ImportError:  # on Windows, where a process has as many as it wants
+    resource = None  # type: ignore[assignment]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 2048  # connections that wait to be taken
+_LEAST_BACKLOG = 64
+_OTHERS = 256  # descriptors for all that is no connection
 _GRACE = 30  # seconds for requests under way when the server stops
 
 
@@ -74,15 +83,48 @@ def serve(
     shape = (settings.max_batch, *classifier.input_shape)
     classifier.predict(np.zeros(shape, np.uint8))
     host, port = listening.getsockname()[:2]
+    backlog = make_room(settings.max_connections)
+    service = Service(classifier, settings)
     config = uvicorn.Config(
-        create_app(Service(classifier, settings)),
-        log_level="warning",
+        create_app(service),
+        http=partial(Connection, service.gate),  # type: ignore[arg-type]
+        ws="none",
+        log_level="error",  # what clients do wrong is told to them, and would fill the log
         access_log=False,
+        backlog=backlog,
+        proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
     with _quiet_signals(), listening:
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def make_room(connections: int) -> int:
+    """Have descriptors for so many connections that wait; how many more may be taken at once.
+
+    Raises `ResgraphError` if the system allows fewer.
+    """
+    if resource is None:
+        return _BACKLOG
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Those that must go are closed one turn of the loop after others have been taken.
+    wanted, least = (connections + _OTHERS + 2 * n for n in (_BACKLOG, _LEAST_BACKLOG))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < least:
+        raise ResgraphError(
+            f"this process may have {soft:,} files open, and {connections:,} connections "
+            f"need {least:,}",
+            f"fewer --max-connections, or allow more: ulimit -n {least}",
+        )
+    return (
+        _BACKLOG
+        if soft == resource.RLIM_INFINITY
+        else min(_BACKLOG, (soft - connections - _OTHERS) // 2)
+    )
 
 
 @contextmanager

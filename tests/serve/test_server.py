@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import struct
 import time
@@ -19,7 +18,7 @@ from resgraph.infer import Classifier
 from resgraph.serve.server import listen
 from tests.helpers import python, refused
 from tests.infer.common import BIAS, CLASSES, model, noise
-from tests.serve.conftest import encoded
+from tests.serve.conftest import PNG, classify, encoded, metric
 from tests.test_cli import resgraph
 
 
@@ -31,20 +30,6 @@ def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
         for name, data in files
     )
     return parts + b"--xyz--\r\n", {"Content-Type": "multipart/form-data; boundary=xyz"}
-
-
-def classify(
-    server: Server, body: bytes, headers: dict[str, str] | None = None, query: str = ""
-) -> tuple[int, dict[str, object]]:
-    wanted = {"Content-Type": "image/png"} if headers is None else headers
-    status, content, _ = server.request("POST", f"/classify{query}", body, wanted)
-    return status, json.loads(content)
-
-
-def metric(server: Server, name: str) -> float:
-    text = server.request("GET", "/metrics")[1].decode()
-    found = re.search(rf"^{re.escape(name)} (.*)$", text, re.M)
-    return float(found[1]) if found else 0.0
 
 
 # --- answers --------------------------------------------------------------------------
@@ -110,7 +95,6 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data)
 
 
-PNG = {"Content-Type": "image/png"}
 CASES = {
     "text": (b"hello, this is no picture", PNG, 415, "not_an_image"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", PNG, 415, "not_an_image"),
@@ -143,7 +127,7 @@ def test_refusals(server: Server, pictures: list[bytes], case: str) -> None:
         assert case == "far too large"  # the rest is not read, and need not be sent
     else:
         assert status == wanted or (wanted is None and 400 <= status < 500)
-        assert set(answer) == {"error", "hint"}
+        assert set(answer) == {"error", "code", "hint"}
         assert all(answer.values())
     if kind is not None:
         assert metric(server, name) == before + 1

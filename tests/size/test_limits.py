@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -198,3 +199,19 @@ def test_large_numbers_anywhere_are_findings(
     told = found(deep(1).replace(place, new), tmp_path)
     assert told
     assert all(finding.span for finding in told)
+
+
+def test_every_limit_says_of_what_it_is() -> None:
+    """The page of limits is made of these."""
+    source = Path(limits.__file__).read_text()
+    body = ast.parse(source).body
+    named = {
+        made.targets[0].id: told
+        for made, told in pairwise(body)
+        if isinstance(made, ast.Assign) and isinstance(made.targets[0], ast.Name)
+    }
+    assert named.keys() >= {"UNIT_OPS", "SPEC_BYTES", "MODEL_BYTES"}
+    for name, told in named.items():
+        assert isinstance(told, ast.Expr), name
+        assert isinstance(told.value, ast.Constant), name
+        assert isinstance(told.value.value, str), name
