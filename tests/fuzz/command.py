@@ -49,7 +49,9 @@ def ended(arguments: list[str], folder: Path) -> Ended:
             sys.stderr.flush()
     text = written.read_bytes().decode("utf-8", "surrogateescape")
     written.unlink()
-    shown = f"resgraph {' '.join(arguments)!a}: exit code {code}\n{text[:2000]!a}"
+    shown = (
+        f"resgraph {' '.join(arguments)[:300]!a}: exit code {code}\n{text[-1500:]!a}"
+    )
     if code not in CODES:
         raise Fault(f"an exit code that none is: {shown}")
     if "Traceback (most recent" in text:

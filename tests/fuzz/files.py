@@ -215,16 +215,19 @@ def _folders(random: Random, folder: Path, m: Materials) -> Command:
     return _infer_data(m.model, made, random)
 
 
+_THERE = ("pipe", "sparse", "/dev/zero", "/dev/null", ".", "/proc/self/mem")
+"""What is there, and no file to be read."""
+
+
 def _absent(random: Random, folder: Path, m: Materials) -> Command:
     """A name instead of a file: of nothing, of a pipe, of a device."""
     from tests.fuzz.damage import NAMES
 
     hostile.places(folder)
     names = [*(n for n in NAMES if "\0" not in n and "\ud800" not in n)]
-    odd = [*names, "pipe", "sparse", "/dev/zero", "/dev/null", ".", "/proc/self/mem"]
-    given = random.choice(odd)
+    given = random.choice([*names, *_THERE])
     suffix = random.choice(("", "", ".onnx", ".py", ".pth", ".safetensors"))
-    path = f"{given}{suffix}" if suffix and not (folder / given).exists() else given
+    path = given if given in _THERE else f"{given}{suffix}"
     model = str(m.model)
     return random.choice(
         (

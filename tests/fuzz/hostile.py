@@ -437,7 +437,7 @@ def archive(random: Random, materials: Materials) -> bytes:
         for member_name, contents in files.items():
             member = tarfile.TarInfo(f"cifar-10-batches-py/{member_name}")
             if random.random() < 0.15:
-                member.name = name(random).replace("\0", "") or "x"
+                member.name = _text(random).replace("\0", "") or "x"
             if random.random() < 0.1:
                 member.type = random.choice(
                     (b"1", b"2", b"3", b"5", b"6", b"S", b"x", b"L")
@@ -463,6 +463,6 @@ def places(folder: Path) -> None:
 
 
 ODD_NAMES = tuple(
-    n for n in NAMES if n and "/" not in n and "\0" not in n and len(n) < 200
+    n for n in NAMES if n and not {"/", "\0", "\ud800"} & {*n} and len(n) < 200
 )
 """Those that a file can have."""
