@@ -31,7 +31,7 @@ from resgraph.cli import (
     verifying,
 )
 from resgraph.cli.common import tell
-from resgraph.cli.terminal import guarded
+from resgraph.cli.terminal import guarded, trusted
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.spec.files import OUTSIDE
 
@@ -142,7 +142,7 @@ def main() -> None:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         except BrokenPipeError:
-            sys.stderr.close()
+            trusted(sys.stderr).close()
             sys.exit(141)
         except (OSError, MemoryError) as error:
             tell(of_the_system(error))
