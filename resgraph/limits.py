@@ -5,6 +5,63 @@ What goes beyond one is refused before the work is begun, with the number that i
 
 from __future__ import annotations
 
+# --- networks and their models ------------------------------------------------------------
+
+MODEL_BYTES = 2_000_000_000
+"""Of an ONNX file: protobuf ends at 2 GiB. Weights that do not fit go to `NAME.onnx.data`
+beside it; nodes that do not fit are refused."""
+PIECE_NODES = 10_000
+"""Nodes of a model that `onnx.checker` reads at a time: it takes about 3 KB for each."""
+PIECE_BYTES = 64 * 2**20
+"""Bytes of a model that `onnx.checker` reads at a time: it has them in memory twice."""
+SHOWN_NODES = 100_000
+"""Nodes that `show --emit onnx` prints: nobody reads more, and they are in memory at once."""
+# --- files from elsewhere ---------------------------------------------------------------
+
+READ_BYTES = 2 * 2**30
+"""Bytes of memory that reading one file may take; `RESGRAPH_READ_BYTES` sets another number."""
+READ_VARIABLE = "RESGRAPH_READ_BYTES"
+"""The environment variable, in bytes or as 500M, 8G, 8GiB."""
+
+HEADER_SHARE = 64
+"""One in so many of the bytes may describe (headers, directories, nodes); the rest are data.
+Text becomes objects of Python or of C++, which take up to so many times its length."""
+BYTES_PER_PIXEL = 24
+"""Of a picture while it is decoded, turned, laid over white and brought to its mode. So two
+GiB are 89,478,485 pixels, which is also where Pillow begins to warn."""
+
+SOURCE_SHARE = 128
+"""One in so many may be a generated Python file; that of ResNet-1001 has 5 KB."""
+METADATA_CHARACTERS = 2**20
+"""Of one property of an ONNX model."""
+
+ARCHIVE_BYTES = 2**29
+"""Of an official CIFAR archive, unpacked: they have 186 MB. No option raises this."""
+MEMBER_BYTES = 2**28
+"""Of a file in one: the largest is CIFAR-100's training set, of 155 MB."""
+MEMBERS = 100
+"""Files in one: the official archives have ten at most."""
+MEMBER_NAME_BYTES = 2**16
+"""Of a tar header that holds a long name or further fields of the next member."""
+
+PICKLE_OPS = 2**20
+"""Instructions of a pickle in a CIFAR archive: CIFAR-100's training set has 300,000."""
+PICKLE_DIGITS = 64
+"""Bytes of a whole number in a pickle."""
+
+CHUNK_SHARE = 32
+"""One in so many of the bytes may be one stored picture of a parquet file; and so many of
+decoded pictures are in memory at a time, at least one picture."""
+
+PAGE_SHARE = 4
+"""One in so many of the bytes may be one page of a parquet file, unpacked."""
+
+PROBLEMS = 10_000
+"""Pictures of a data set that cannot be read; then the rest is not tried."""
+CLASSES = 10**6
+"""Of a data set: a label is below this."""
+
+
 # --- arithmetic in specs ----------------------------------------------------------------
 
 EXPRESSION_TEXT = 200
@@ -26,6 +83,20 @@ SPEC_VALUES = 20_000
 """Values in a spec, those that aliases stand for counted each time."""
 SPEC_EXTENDS = 8
 """Specs in a chain of `extends`."""
+# --- drawings -----------------------------------------------------------------------------
+
+DRAWN_NODES = 1_000
+"""Ops of a unit, or parts of a network, in one drawing: Graphviz takes seconds for them, and
+no eye takes them in."""
+DRAWN_LANES = 4_000
+"""Rows that the lines of a drawing pass between their ends, in sum: what Graphviz takes for
+their order grows faster than by the square of it."""
+
+# --- comparisons --------------------------------------------------------------------------
+
+ISOMORPHISM_STEPS = 5_000_000
+"""Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
+that look alike from every node need more than any number."""
 
 # --- the server -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from resgraph.data.pictures import read_picture
 from resgraph.infer import read_images
+from resgraph.limits import BYTES_PER_PIXEL, READ_VARIABLE
 from tests.helpers import refused
 
 SHAPE = (3, 6, 5)
@@ -127,7 +128,7 @@ def test_decompression_bombs_are_refused(
 ) -> None:
     flat("RGB", (40, 40)).save(tmp_path / "warned.png")
     flat("RGB", (60, 60)).save(tmp_path / "refused.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setenv(READ_VARIABLE, str(1000 * BYTES_PER_PIXEL))
     found = read_images([tmp_path], SHAPE)
     assert not found.paths
     assert all("more than 1,000 pixels" in p.message for p in found.problems)

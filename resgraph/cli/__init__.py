@@ -31,7 +31,8 @@ from resgraph.cli import (
     verifying,
 )
 from resgraph.cli.common import tell
-from resgraph.diagnostics import ResgraphError
+from resgraph.cli.terminal import guarded
+from resgraph.diagnostics import ResgraphError, plain
 from resgraph.spec.files import OUTSIDE
 
 app = typer.Typer(
@@ -131,14 +132,26 @@ for module in (
 
 def main() -> None:
     """Run the command line. Exit codes: 0 fine, 1 errors found, 2 usage, 130 interrupted."""
-    try:
-        app()
-    except ResgraphError as error:
-        tell(error, json="--json" in sys.argv)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    with guarded():
+        try:
+            app()
+        except ResgraphError as error:
+            tell(error, json="--json" in sys.argv)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(141)
+        except (OSError, MemoryError) as error:
+            tell(of_the_system(error))
+            sys.exit(1)
+
+
+def of_the_system(error: OSError | MemoryError) -> ResgraphError:
+    """What the system refuses: a name that is too long, a full disk, memory."""
+    if isinstance(error, MemoryError):
+        return ResgraphError("there is not enough memory for it")
+    where = "" if error.filename is None else f"{plain(error.filename)}: "
+    return ResgraphError(f"{where}{plain(error.strerror or error).lower()}")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from resgraph.cli.common import tell, warn_of
+from resgraph.cli.terminal import guarded
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.files import read_json, write_json
 
@@ -60,15 +61,16 @@ def train_apart(
 
 @contextmanager
 def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass Ctrl-C and SIGTERM on to the child, which has a process group of its own."""
+    """Pass what asks to stop on to the child, which has a process group of its own."""
+    from resgraph.train.interrupt import signals_to_stop
+
     signals: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         signals.append(number)
         process.send_signal(number)
 
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, pass_on) for number in handled}
+    before = {n: signal.signal(n, pass_on) for n in signals_to_stop()}
     try:
         yield signals
     finally:
@@ -103,7 +105,8 @@ def main() -> None:
 
     die_with_parent(signal.SIGTERM)
     order, report = map(Path, sys.argv[1:])
-    told = _trained(read_json(order))
+    with guarded():
+        told = _trained(read_json(order))
     write_json(report, told)
     sys.exit(told["code"])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from resgraph.cli.terminal import console as console
+from resgraph.cli.terminal import trusted
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import (
     Diagnostic,
@@ -21,11 +25,10 @@ from resgraph.diagnostics import (
     UsageError,
     counted,
     render,
+    visible,
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from resgraph.origin import Source
 
 Specs = Annotated[
@@ -58,12 +61,27 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def console() -> Console:
-    """For tables and progress, on stdout; plain text where that is no terminal."""
-    from rich.console import Console
+def leave_closed_terminal() -> None:
+    """Let what is still said go nowhere where the terminal was closed in the meantime.
 
-    width = None if sys.stdout.isatty() else 100
-    return Console(width=width, highlight=False, soft_wrap=False)
+    Writing to it would fail, and the exit code would be that of the failure.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # of a stream that is no file
+            if _is_closed_terminal(stream.fileno()):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
+def _is_closed_terminal(handle: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        os.tcgetpgrp(handle)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
 
 
 def warn(text: str) -> None:
@@ -137,10 +155,11 @@ _LABEL = re.compile(
 
 def paint(line: str, stream: TextIO) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
+    line = visible(line)
     if stream.isatty() and (match := _LABEL.match(line)):
         label = f"{_COLOURS[match['word']]}{match['label']}\033[0m"
         line = f"{match['place']}{label}{line[match.end() :]}"
-    print(line, file=stream)
+    print(line, file=trusted(stream))
 
 
 def as_json(diagnostic: Diagnostic, allowed: bool = False) -> dict[str, Any]:

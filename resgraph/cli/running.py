@@ -38,6 +38,7 @@ from resgraph.cli.choices import (
 from resgraph.cli.common import (
     Json,
     console,
+    leave_closed_terminal,
     require_file,
     say,
     say_json,
@@ -169,6 +170,7 @@ def train_here(
             )
     except OtherRankError:  # which tells it
         raise typer.Exit(1) from None
+    leave_closed_terminal()
     if world.is_writer and json:
         say_json(dataclasses.asdict(result) | {"folder": result.folder.as_posix()})
     elif world.is_writer:

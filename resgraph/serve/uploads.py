@@ -15,12 +15,9 @@ from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from resgraph.data.pictures import read_picture
+from resgraph.data.pictures import FORMATS, read_picture
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.limits import SERVE_PICTURE_SCANS
-
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may decode here: no format with a program inside, such as EPS."""
 
 _JPEG = ("JPEG", "MPO")
 _BOUNDARY = re.compile(

@@ -95,7 +95,7 @@ def check_batch(batch: int, data: Dataset, ranks: int = 1) -> None:
     if batch % ranks:
         raise ResgraphError(
             f"batches of {batch} images cannot be split evenly over {ranks} ranks",
-            f"give a --batch that {ranks} divides",
+            f"give a --batch that {ranks} divides, or torchrun another --nproc-per-node",
         )
 
 

@@ -52,12 +52,14 @@ def save_checkpoint(run: Run, state: Mapping[str, Any]) -> None:
     run.next_state.replace(run.state)
 
 
-def load_checkpoint(run: Run) -> Found:
-    """The newest checkpoint that is whole; nothing in the file is executed.
+def load_checkpoint(run: Run) -> Found | None:
+    """The newest checkpoint that is whole; None where the run died before its first one,
+    and so begins anew. Nothing in the file is executed.
 
     A damaged newest one is put aside if the previous one is whole, so that the next save
     does not put it in the previous one's place.
-    Raises `ResgraphError` if there is none, if none is whole, or if it is another run's.
+    Raises `ResgraphError` if none is whole, if it is another run's, or if it is lost: a
+    checkpoint comes before any record.
     """
     problems = []
     for path in (run.state, run.previous_state):
@@ -83,10 +85,12 @@ def load_checkpoint(run: Run) -> Found:
             "nothing to go on from; start anew with --overwrite or in another folder. "
             f"Weights of the last test are in {run.last}",
         )
-    raise ResgraphError(
-        f"{run.folder} was stopped before anything was saved",
-        "start it anew with --overwrite",
-    )
+    if any(run.records()):
+        raise ResgraphError(
+            f"{run.folder} has records and no checkpoint: {run.state.name} is lost",
+            "put it back, or start anew with --overwrite",
+        )
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def failures_explained() -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ResgraphError(
             f"torch.compile fails on a unit: {' '.join(lines[:2])}",
-            "train with --no-compile",
+            "go on with --resume --no-compile",
         ) from error
 
 

@@ -70,7 +70,7 @@ class GraphedStep:
             what = str(error).partition("\n")[0]
             raise ResgraphError(
                 f"the step cannot be recorded as a CUDA graph: {what}",
-                "train with --no-cuda-graph",
+                "go on with --resume --no-cuda-graph",
             ) from error
         with torch.no_grad():
             for tensor, value in zip(self._changed, before, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +42,10 @@ class Standing:
     best_error: float | None = None
     best_iteration: int | None = None
     seconds: float = 0.0
+
+    def without_clock(self) -> dict[str, Any]:
+        """What equal runs have in common at equal steps, and so equal checkpoints."""
+        return {k: v for k, v in asdict(self).items() if k != "seconds"}
 
 
 class Monitor(Protocol):

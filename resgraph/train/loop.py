@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.train.checkpoint import Found
@@ -109,8 +108,12 @@ class Loop:
                 f"the checkpoint in {self.plan.run.folder} does not fit the network: {what}",
                 "start anew with --overwrite or in another folder",
             ) from None
+        run = self.plan.run
+        self.at.seconds = self.world.from_writer(
+            lambda: run.seconds_at(self.at.iteration)
+        )
         # The file may be of a test that the checkpoint does not know of yet.
-        best = self.world.from_writer(lambda: best_of(self.plan.run))
+        best = self.world.from_writer(lambda: best_of(run))
         self.at.best_error = best.error if best else None
         self.at.best_iteration = best.iteration if best else None
         self.saved = self.at.iteration
@@ -195,8 +198,8 @@ class Loop:
             f"{rate:g}: the loss or a weight is no longer a finite number"
         )
         hint = (
-            "try a lower --lr, or a longer warm-up in the spec; the weights of iteration "
-            f"{self.at.tested} are in {self.plan.run.last}"
+            "start anew with --overwrite and a lower --lr, or a longer warm-up in the spec; "
+            f"the weights of iteration {self.at.tested} are in {self.plan.run.last}"
         )
         raise (DivergedError if self.world.is_writer else OtherRankError)(message, hint)
 
@@ -263,7 +266,7 @@ class Loop:
         state = {
             **self.engine.state(),
             "generators": generators(self.engine.device),
-            "standing": asdict(self._standing()),
+            "standing": self.at.without_clock(),
         }
         self._write(lambda: self.journal.checkpoint(state))
         self.saved = self.at.iteration

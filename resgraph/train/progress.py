@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -15,7 +16,10 @@ _ETA_SECONDS = 300.0  # the speed that the ETA is computed from is that of so lo
 
 
 class Display:
-    """Called with each event: one live line on a terminal, and a line for every test."""
+    """Called with each event: one live line on a terminal, and a line for every test.
+
+    What it shows may be lost, to a terminal that was closed or a full disk: the run is not.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -35,7 +39,8 @@ class Display:
         self.task = self.progress.add_task("", total=None, done="")
 
     def __enter__(self) -> Display:
-        self.progress.start()
+        with suppress(OSError):
+            self.progress.start()
         return self
 
     def __exit__(
@@ -44,9 +49,14 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.progress.stop()
+        with suppress(OSError):
+            self.progress.stop()
 
     def __call__(self, event: Event) -> None:
+        with suppress(OSError):
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         self.progress.update(
             self.task,
             completed=event.iteration,

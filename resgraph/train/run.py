@@ -3,7 +3,7 @@
 | file | holds |
 |---|---|
 | `run.json` | network, digest, data, seed, recipe, environment, status, results |
-| `NAME.py` | the generated file as it was |
+| `NAME.py`, `spec.yaml` | the generated file as it was, and the spec behind it |
 | `metrics.jsonl` | a `Record` a line |
 | `units.jsonl` | with `--monitor`, a look into each unit a line |
 | `events.out.tfevents.*` | the same for TensorBoard |
@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from resgraph.files import (
     write_json,
     write_text,
 )
+from resgraph.provenance import SPEC
 from resgraph.train.monitor import UNITS
 from resgraph.train.recipe import Recipe
 
@@ -139,6 +141,7 @@ class Run:
         """All that training writes, whether it is there or not; run.json comes last."""
         return (
             self.generated,
+            self.folder / SPEC,
             self.metrics,
             self.folder / UNITS,
             *self.event_files,
@@ -162,6 +165,14 @@ class Run:
                 return
             yield Record(**fields)
 
+    def seconds_at(self, iteration: int) -> float:
+        """What the run had taken by then, as far as it has been written down."""
+        results = self.about["results"]
+        if results["iteration"] == iteration:
+            return float(results["seconds"])
+        records = [r for r in self.records() if r.iteration <= iteration]
+        return records[-1].seconds if records else 0.0
+
     def update(self, **fields: Any) -> Run:
         """Write run.json with these fields changed; returns the run as it is then."""
         about = {**self.about, **fields}
@@ -173,6 +184,18 @@ class Run:
         for file in self.files:
             remove_unfinished(file)
         self.next_state.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the files of the run, and only those; what was exported stays."""
+        self.tidy()
+        for file in self.files:
+            file.unlink(missing_ok=True)
+
+    def complete(self, files: Mapping[str, str]) -> None:
+        """Write those of the files, names and texts, that are not there."""
+        for name, text in files.items():
+            if not (self.folder / name).exists():
+                write_text(self.folder / name, text)
 
     def append(self, record: Record) -> None:
         """Add a line to metrics.jsonl; it is on disk when this returns."""
@@ -234,22 +257,34 @@ def create_run(
                 f"{folder} exists and is not a run folder", "choose another with --out"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        run = Run(folder, about).update()
-        for name, text in files.items():
-            write_text(folder / name, text)
-        return run
+        return _begun(Run(folder, about), files)
     except OSError as error:
-        raise ResgraphError(f"cannot write the run folder: {error}") from None
+        raise ResgraphError(
+            f"cannot write the run folder: {error}",
+            "mend that, and give the same command again",
+        ) from None
+
+
+def _begun(run: Run, files: Mapping[str, str]) -> Run:
+    """Write run.json, and then the rest: what is killed in between can be resumed."""
+    try:
+        begun = run.update()
+        for name, text in files.items():
+            write_text(run.folder / name, text)
+        return begun
+    except OSError:
+        with contextlib.suppress(OSError):
+            run.remove()
+        raise
 
 
 def _clear(run: Run, overwrite: bool) -> None:
     """Remove the files of an earlier run, and only those."""
     if not overwrite:
-        going = "" if run.status == FINISHED else "go on with it with --resume, "
+        ended = (FINISHED, DIVERGED)
+        going = "" if run.status in ended else "go on with it with --resume, "
         raise ResgraphError(
             f"{run.folder} holds a run already ({run.status})",
-            f"{going}replace it with --overwrite, or choose another --out or --seed",
+            f"{going}replace it with --overwrite, or choose another --out",
         )
-    run.tidy()
-    for file in run.files:
-        file.unlink(missing_ok=True)
+    run.remove()

@@ -132,5 +132,6 @@ def _memory_explained(batch: int) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise ResgraphError(
             f"the device's memory is too small for batches of {batch} images",
-            "try a smaller --batch",
+            "go on with --resume and a --memory-budget, or start anew with --overwrite and "
+            "a smaller --batch",
         ) from None

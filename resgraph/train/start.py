@@ -22,6 +22,7 @@ from resgraph.train.precision import element_size
 from resgraph.train.recipe import Recipe
 from resgraph.train.run import RUNNING, Run, create_run, open_run
 from resgraph.train.world import World
+from resgraph.train.writing import writing
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def begin(
     sync_bn = True if options.sync_bn is None else options.sync_bn
     folder = options.folder_for(generated, data)
     facts = _facts(generated, data, options.seed)
+    kept = {f"{generated.name}.py": generated.source, **files}
     if options.resume:
         run = open_run(folder)
         _check_same(run, facts, recipe if options.changes_recipe else run.recipe)
@@ -72,6 +74,8 @@ def begin(
         recompute = _recompute(
             planner, network, run.recipe.batch, execution, world, sync_bn
         )
+        with writing(run.folder):
+            run.complete(kept)
         return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
@@ -89,7 +93,6 @@ def begin(
         "parameters": sum(p.numel() for p in network.parameters()),
         "results": asdict(Standing()),
     }
-    kept = {f"{generated.name}.py": generated.source, **files}
     run = create_run(folder, about, kept, options.overwrite)
     return Plan(run, recipe, execution, sync_bn, False, recompute)
 

@@ -152,7 +152,7 @@ def joined(cuda: bool) -> Iterator[World]:
             raise
         raise ResgraphError(
             f"rank {world.rank} lost the other ranks: {str(error).partition(chr(10))[0]}",
-            "the one that ended first says why; go on with --resume",
+            "the one that ended first says why; go on with --resume if the run had begun",
         ) from None
     finally:
         gc.collect()  # as in _let_go

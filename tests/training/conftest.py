@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from resgraph.data import Dataset, load_data
-from resgraph.train import Generated, Result, TrainOptions, load_generated, train
+from resgraph.train import (
+    Generated,
+    Result,
+    Run,
+    TrainOptions,
+    load_generated,
+    train,
+)
+from resgraph.train.checkpoint import Found, load_checkpoint
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 RECIPE = {
@@ -106,3 +114,10 @@ def trained(tiny: Generated, digits: Dataset, options: TrainOptions) -> Trained:
         return train(tiny, digits, dataclasses.replace(options, **changes))
 
     return run
+
+
+def checkpoint_of(run: Run) -> Found:
+    """The run's checkpoint, which must be there."""
+    found = load_checkpoint(run)
+    assert found is not None
+    return found

@@ -22,9 +22,8 @@ from resgraph.train import (
     open_run,
     train,
 )
-from resgraph.train.checkpoint import load_checkpoint
 from tests.helpers import refused
-from tests.training.conftest import Trained, at_step, written
+from tests.training.conftest import Trained, at_step, checkpoint_of, written
 from tests.training.test_resume import comparable
 
 
@@ -47,13 +46,13 @@ def equal(one: Any, other: Any) -> bool:
 def test_no_damage_passes_for_a_checkpoint(trained: Trained) -> None:
     """A turned bit or a cut: either it hit nothing that is read, or it is noticed."""
     run = open_run(trained(stop_at=15).folder)
-    good, state = run.state.read_bytes(), load_checkpoint(run).state
+    good, state = run.state.read_bytes(), checkpoint_of(run).state
     chance, noticed = random.Random(0), 0
     damages = [flipped(good, chance) for _ in range(60)]
     damages += [good[: chance.randrange(len(good))] for _ in range(10)]
     for damaged in damages:
         run.state.write_bytes(damaged)
-        found = load_checkpoint(run)
+        found = checkpoint_of(run)
         if found.remark is None:
             assert equal(found.state, state)
             continue
@@ -93,7 +92,7 @@ def test_a_missing_checkpoint_is_the_one_before(trained: Trained) -> None:
     """So it is between the two renames of a save."""
     run = open_run(trained(stop_at=15).folder)
     run.state.unlink()
-    found = load_checkpoint(run)
+    found = checkpoint_of(run)
     assert (found.state["standing"]["iteration"], found.remark) == (10, None)
 
 
@@ -141,7 +140,7 @@ def test_a_state_without_numbers_is_never_saved(
     run = open_run(tmp_path / "run")
     assert run.status == "diverged"
     assert "diverged by iteration 15" in run.about["failure"]
-    assert load_checkpoint(run).state["standing"]["iteration"] == 10
+    assert checkpoint_of(run).state["standing"]["iteration"] == 10
 
 
 def test_checkpoints_come_as_often_as_asked(
@@ -158,7 +157,7 @@ def test_checkpoints_come_as_often_as_asked(
         train(tiny, digits, chosen, on_event=fail)
     run = open_run(tmp_path / "run")
     assert (run.status, run.about["failure"]) == ("failed", "no more paper")
-    assert load_checkpoint(run).state["standing"]["iteration"] == 8
+    assert checkpoint_of(run).state["standing"]["iteration"] == 8
     assert train(tiny, digits, dataclasses.replace(chosen, resume=True)).iteration == 24
     train(tiny, digits, dataclasses.replace(options, out=tmp_path / "whole"))
     assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")

@@ -14,9 +14,8 @@ import pytest
 
 from resgraph.data import Dataset
 from resgraph.train import Event, Generated, TrainOptions, open_run, train
-from resgraph.train.checkpoint import load_checkpoint
 from tests.helpers import refused
-from tests.training.conftest import Trained
+from tests.training.conftest import Trained, checkpoint_of
 from tests.training.test_resume import comparable
 
 
@@ -54,7 +53,7 @@ def test_a_file_that_cannot_be_written(
     run = open_run(tmp_path / "run")
     assert f"cannot write {run.folder / file}: File too large" in told
     assert "go on with --resume" in told
-    assert load_checkpoint(run).state["standing"]["iteration"] == 0
+    assert checkpoint_of(run).state["standing"]["iteration"] == 0
     assert not list(run.folder.glob(".*"))
     if size > 2_000:  # else even run.json is too large to be written
         assert (run.status, run.about["results"]["iteration"]) == ("failed", 10)
@@ -121,7 +120,7 @@ def test_a_disk_that_fills_up(
     told = refused(lambda: train(tiny, digits, chosen, on_event=fill))
     assert "No space left on device" in told
     run = open_run(disk / "run")
-    assert load_checkpoint(run).state["standing"]["iteration"] == 10
+    assert checkpoint_of(run).state["standing"]["iteration"] == 10
     assert "No space left" in refused(lambda: trained(out=disk / "run", resume=True))
     (disk / "other").unlink()
     assert trained(out=disk / "run", resume=True).status == "finished"

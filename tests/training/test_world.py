@@ -134,15 +134,17 @@ def broken_rank(
 
 INTERRUPTED = (
     "if self.steps == 9 and self.training: "
-    "import signal; signal.raise_signal(signal.SIGTERM)"
+    "import signal; signal.raise_signal(signal.{})"
 )
 LOST = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_to_one_rank_stops_all_at_one_step(
-    source: Path, options: TrainOptions, whole: Path, tmp_path: Path
+    source: Path, options: TrainOptions, whole: Path, tmp_path: Path, name: str
 ) -> None:
-    assert run_ranks(2, broken_rank, source, options, tmp_path, INTERRUPTED) == [0, 0]
+    statement = INTERRUPTED.format(name)
+    assert run_ranks(2, broken_rank, source, options, tmp_path, statement) == [0, 0]
     notes = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
     assert notes == ["interrupted 9"] * 2
     assert open_run(tmp_path / "run").status == "interrupted"
