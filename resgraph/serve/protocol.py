@@ -202,9 +202,10 @@ class Connection(H11Protocol):
 
     def _announce_end(self) -> None:
         """Have the answer under way say that none comes after it."""
-        if self.cycle is not None and not self.cycle.response_started:
-            self.cycle.keep_alive = False
-            self.cycle.default_headers = [*self.cycle.default_headers, _CLOSE]
+        cycle = self.cycle
+        if cycle is not None and cycle.keep_alive and not cycle.response_started:
+            cycle.keep_alive = False
+            cycle.default_headers = [*cycle.default_headers, _CLOSE]
 
     def _close_if_silent(self) -> None:
         silent = self._phase() is Phase.HEAD and not self.conn.trailing_data[0]
