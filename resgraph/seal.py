@@ -42,7 +42,7 @@ def unsealed(path: Path) -> dict[str, str]:
         metadata: dict[str, str] = header.get(_METADATA, {})
         wanted = metadata.get(_ENTRY)
         damaged = wanted is not None and wanted != _checksum(header, data)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ResgraphError(
             f"{path} is not a readable safetensors file: {error}"
         ) from None

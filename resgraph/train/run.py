@@ -15,53 +15,33 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import (
-    finite,
     read_json,
     remove_unfinished,
     write_json,
     write_text,
 )
 from resgraph.provenance import SPEC
+from resgraph.train.about import (
+    DIVERGED,
+    FINISHED,
+    Record,
+    Records,
+    checked,
+    read_records,
+)
 from resgraph.train.monitor import UNITS
 from resgraph.train.recipe import Recipe
 
-FINISHED = "finished"
-RUNNING = "running"
-STOPPED = "stopped"
-INTERRUPTED = "interrupted"
-DIVERGED = "diverged"
-FAILED = "failed"
-
 _EVENTS = "events.out.tfevents."  # by which TensorBoard knows its files
 _DIGITS = 6  # of the number that their names end with
-
-
-@dataclass(frozen=True)
-class Record:
-    """One line of metrics.jsonl: where the run stands after `iteration` steps."""
-
-    iteration: int
-    epoch: float
-    """Passes over the training set so far."""
-    lr: float
-    """Of the last step."""
-    train_loss: float
-    """Mean cross-entropy, in nats, over the steps since the record before."""
-    test_error: float | None
-    """Percent; None where nothing was tested."""
-    seconds: float
-    """Wall time of the run so far, tests included."""
-    images_per_s: float
-    """Training speed since the record before, tests excluded."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +134,13 @@ class Run:
             self.folder / "run.json",
         )
 
+    def read_records(self) -> Records:
+        """The records so far, and whether a line is none."""
+        return read_records(self.metrics)
+
     def records(self) -> Iterator[Record]:
-        """The records so far; a line that a crash cut short ends them."""
-        if not self.metrics.exists():
-            return
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                fields = json.loads(line)
-            except ValueError:
-                return
-            yield Record(**fields)
+        """The records so far, up to a line that is none."""
+        yield from self.read_records().records
 
     def seconds_at(self, iteration: int) -> float:
         """What the run had taken by then, as far as it has been written down."""
@@ -200,25 +177,29 @@ class Run:
     def append(self, record: Record) -> None:
         """Add a line to metrics.jsonl; it is on disk when this returns."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(_line(record))
+            file.write(record.line())
             file.flush()
             os.fsync(file.fileno())
 
     def forget_after(self, iteration: int) -> None:
-        """Drop records that no checkpoint covers, before they come again."""
-        kept = [r for r in self.records() if r.iteration <= iteration]
-        text = "".join(map(_line, kept))
-        write_text(self.metrics, text)
+        """Drop records that no checkpoint covers, before they come again.
 
-
-def _line(record: Record) -> str:
-    return json.dumps(finite(asdict(record)), allow_nan=False) + "\n"
+        Raises `ResgraphError` if a line before them is damaged, and not only cut short.
+        """
+        found = self.read_records()
+        if found.wrong and not found.torn:
+            raise ResgraphError(
+                found.wrong, "take the line out, or start anew with --overwrite"
+            )
+        kept = [r for r in found.records if r.iteration <= iteration]
+        write_text(self.metrics, "".join(record.line() for record in kept))
 
 
 def open_run(folder: str | Path) -> Run:
     """The run in a folder.
 
-    Raises `ResgraphError` if the folder is missing or is no run folder.
+    Raises `ResgraphError` if the folder is missing or is no run folder, or if its run.json
+    is not as training writes it.
     """
     folder = Path(folder)
     if not (folder / "run.json").is_file():
@@ -227,17 +208,8 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} is not a run folder: it {what}",
             "resgraph train makes one, by default in runs/",
         )
-    about = read_json(folder / "run.json")
-    if missing := [
-        k for k in ("network", "digest", "status", "recipe") if k not in about
-    ]:
-        raise ResgraphError(f"{folder / 'run.json'} has no {', '.join(missing)}")
-    run = Run(folder, about)
-    if run.generated.parent != folder:  # or --overwrite would reach outside the folder
-        raise ResgraphError(
-            f"{folder / 'run.json'}: {run.network!r} is no network's name"
-        )
-    return run
+    path = folder / "run.json"
+    return Run(folder, checked(path, read_json(path)))
 
 
 def create_run(

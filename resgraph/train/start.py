@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.train.about import RUNNING
 from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
@@ -20,7 +21,7 @@ from resgraph.train.module import Generated
 from resgraph.train.options import TrainOptions
 from resgraph.train.precision import element_size
 from resgraph.train.recipe import Recipe
-from resgraph.train.run import RUNNING, Run, create_run, open_run
+from resgraph.train.run import Run, create_run, open_run
 from resgraph.train.world import World
 from resgraph.train.writing import writing
 
@@ -134,7 +135,7 @@ def _facts(generated: Generated, data: Dataset, seed: int) -> dict[str, Any]:
     """What makes a run the run it is, and what an exported model has to know of it."""
     return {
         "network": generated.name,
-        "generated": generated.path.as_posix(),
+        "generated": plain(generated.path.as_posix(), 1000),
         "spec": generated.spec,
         "digest": generated.digest,
         "data": data.name,

@@ -10,7 +10,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from resgraph.train.run import Record, Run
+from resgraph.train.about import Record
+from resgraph.train.run import Run
 
 if TYPE_CHECKING:
     from tensorboardX.proto.event_pb2 import Event

@@ -51,5 +51,5 @@ def best_of(run: Run) -> Tested | None:
     try:
         about = unsealed(run.best)
         return Tested(int(about["iteration"]), float(about["test_error"]))
-    except (ResgraphError, KeyError, ValueError):
+    except (ResgraphError, KeyError, TypeError, ValueError):
         return None

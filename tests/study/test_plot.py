@@ -143,7 +143,7 @@ def test_unfinished_and_damaged_runs_are_drawn_and_said(
     assert "missing: there are no records in it yet" in told
     assert "stopped: stopped, at iteration 64,000" in told
     assert "torn/metrics.jsonl: a line is not whole" in told
-    assert "foreign/metrics.jsonl: a line is not whole" in told
+    assert "foreign/metrics.jsonl:5: it has no epoch; it has no lr" in told
     found = read(folders)
     assert [len(series.records) for series in found] == [0, 4, 4, 4, 0]
     shown = texts(files[0])
