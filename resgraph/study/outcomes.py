@@ -117,7 +117,7 @@ def outcomes(folders: Iterable[Path]) -> Outcomes:
             notes.append(f"{problem.message}: not counted")
             continue
         if error is None:
-            notes.append(f"{folder}: {run.status}{_at(run)}: not counted")
+            notes.append(f"{folder}: {run.unfinished}: not counted")
             continue
         errors = groups.setdefault(condition, Group(condition)).errors
         seed = run.about["seed"]
@@ -133,12 +133,6 @@ def _error(run: Run) -> float | None:
         return math.inf
     error: float | None = run.about["results"]["test_error"]
     return error if run.status == FINISHED else None
-
-
-def _at(run: Run) -> str:
-    """Where an unfinished run stands, as far as it has said so."""
-    iteration = run.about["results"]["iteration"]
-    return f" at iteration {iteration:,}" if iteration else ""
 
 
 def ambiguous(groups: Iterable[Group]) -> Iterator[str]:

@@ -59,9 +59,8 @@ def _series(run: Run) -> Series:
     records = found.records
     if not records:
         notes.append(f"{run.folder}: there are no records in it yet")
-    elif run.status != FINISHED:
-        word = "unfinished, or being trained" if run.status == RUNNING else run.status
-        notes.append(f"{run.folder}: {word}, at iteration {records[-1].iteration:,}")
+    elif run.unfinished:
+        notes.append(f"{run.folder}: {run.unfinished}")
     if found.wrong:
         torn = f"{run.metrics}: a line is not whole"
         notes.append(f"{torn if found.torn else found.wrong}; it is drawn up to there")

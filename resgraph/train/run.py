@@ -32,6 +32,7 @@ from resgraph.provenance import SPEC
 from resgraph.train.about import (
     DIVERGED,
     FINISHED,
+    RUNNING,
     Record,
     Records,
     checked,
@@ -40,6 +41,8 @@ from resgraph.train.about import (
 from resgraph.train.monitor import UNITS
 from resgraph.train.recipe import Recipe
 
+_STANDS = {RUNNING: "unfinished, or being trained,"}
+"""Where the status alone does not say it."""
 _EVENTS = "events.out.tfevents."  # by which TensorBoard knows its files
 _DIGITS = 6  # of the number that their names end with
 
@@ -66,6 +69,18 @@ class Run:
     def status(self) -> str:
         """`running` (or killed), `finished`, `stopped`, `interrupted`, `diverged`, `failed`."""
         return str(self.about["status"])
+
+    @property
+    def unfinished(self) -> str | None:
+        """How and where the run stands that is not at its end, in words; None at its end."""
+        if self.status == FINISHED:
+            return None
+        word = _STANDS.get(self.status, self.status)
+        reached = [
+            self.about["results"]["iteration"],
+            *(r.iteration for r in self.records()),
+        ]
+        return f"{word} at iteration {max(reached):,} of {self.recipe.iterations:,}"
 
     @property
     def recipe(self) -> Recipe:
