@@ -13,7 +13,8 @@ from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 
-_ENTRY = "resgraph.sha256"
+ENTRY = "resgraph.sha256"
+"""The metadata that has the checksum."""
 _METADATA = "__metadata__"
 
 
@@ -25,7 +26,7 @@ def sealed(contents: bytes) -> bytes:
     """
     header, data = _parts(contents)
     metadata = header.setdefault(_METADATA, {})
-    metadata[_ENTRY] = _checksum(header, data)
+    metadata[ENTRY] = _checksum(header, data)
     header[_METADATA] = dict(sorted(metadata.items()))
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
@@ -40,7 +41,7 @@ def unsealed(path: Path) -> dict[str, str]:
     try:
         header, data = _parts(path.read_bytes())
         metadata: dict[str, str] = header.get(_METADATA, {})
-        wanted = metadata.get(_ENTRY)
+        wanted = metadata.get(ENTRY)
         damaged = wanted is not None and wanted != _checksum(header, data)
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ResgraphError(
@@ -68,7 +69,7 @@ def _parts(contents: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def _checksum(header: dict[str, Any], data: memoryview) -> str:
     """SHA-256, in hexadecimal, of all but the entry that holds it."""
-    metadata = {k: v for k, v in header[_METADATA].items() if k != _ENTRY}
+    metadata = {k: v for k, v in header[_METADATA].items() if k != ENTRY}
     rest = json.dumps({**header, _METADATA: metadata}, sort_keys=True)
     total = hashlib.sha256(rest.encode())
     total.update(data)

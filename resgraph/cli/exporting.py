@@ -15,6 +15,7 @@ import typer
 from resgraph.cli.common import Json, say, say_json, telling_compiler, warn
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.provenance import SPEC
+from resgraph.seal import ENTRY, unsealed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,11 +199,14 @@ class Trained:
 
     def metadata(self) -> dict[str, str]:
         """What travels in the model beside the network: classes, input normalisation, and
-        what is to be known of its training."""
+        of which weights it is made, and what is to be known of their training."""
         keys = ("classes", "mean", "std")
         facts = {f"resgraph.{key}": json_.dumps(self.run.about[key]) for key in keys}
-        told = self.unfinished
-        return facts if told is None else facts | {"resgraph.unfinished": told}
+        if seal := unsealed(self.weights).get(ENTRY):
+            facts["resgraph.weights"] = seal
+        if self.unfinished is not None:
+            facts["resgraph.unfinished"] = self.unfinished
+        return facts
 
     def compared(self, form: str, target: str, model: Path) -> Agreement:
         """A form against the float32 model, both on the CPU.

@@ -5,6 +5,7 @@ The files may be damaged, edited, or another's: they are checked here, once, whe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -121,6 +122,13 @@ class About(BaseModel):
     earlier_environments: list[dict[str, Any] | None] = []
     memory: dict[str, Any] | None = None
     failure: str | None = None
+    files: dict[str, str] = {}
+    """Of the files that were put into the folder as they were: SHA-256 by name."""
+
+
+def fingerprint(text: str) -> str:
+    """SHA-256 of a text in UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def checked(path: Path, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import atomic_write
 from resgraph.train.about import Results
 from resgraph.train.run import Run
@@ -93,6 +93,20 @@ def load_checkpoint(run: Run) -> Found | None:
             "put it back, or start anew with --overwrite",
         )
     return None
+
+
+def inspected(run: Run, path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, which is the run's and says where it stood.
+
+    Raises `ResgraphError` for any other file, and `FileNotFoundError`.
+    """
+    try:
+        state = _read(path)
+        standing_in(state)
+    except (_DamagedError, ValueError) as error:
+        raise ResgraphError(f"{path} is damaged: {plain(error)}") from None
+    _check_owner(run, path, state)
+    return state
 
 
 def standing_in(state: Mapping[str, Any]) -> dict[str, Any]:

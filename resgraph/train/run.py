@@ -23,11 +23,13 @@ from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import (
+    read_bytes,
     read_json,
     remove_unfinished,
     write_json,
     write_text,
 )
+from resgraph.limits import JSON_BYTES
 from resgraph.provenance import SPEC
 from resgraph.train.about import (
     DIVERGED,
@@ -36,6 +38,7 @@ from resgraph.train.about import (
     Record,
     Records,
     checked,
+    fingerprint,
     read_records,
 )
 from resgraph.train.monitor import UNITS
@@ -183,11 +186,16 @@ class Run:
         for file in self.files:
             file.unlink(missing_ok=True)
 
-    def complete(self, files: Mapping[str, str]) -> None:
-        """Write those of the files, names and texts, that are not there."""
+    def complete(self, files: Mapping[str, str]) -> Run:
+        """Write those of the files, names and texts, that are not there, or no longer as
+        they were put there; the run with them."""
+        sums: dict[str, str] = dict(self.about["files"])
         for name, text in files.items():
-            if not (self.folder / name).exists():
-                write_text(self.folder / name, text)
+            path, wanted = self.folder / name, fingerprint(text)
+            if not path.exists() or wanted == sums.get(name) != _sum_of(path):
+                write_text(path, text)
+                sums[name] = wanted
+        return Run(self.folder, {**self.about, "files": sums})
 
     def append(self, record: Record) -> None:
         """Add a line to metrics.jsonl; it is on disk when this returns."""
@@ -208,6 +216,14 @@ class Run:
             )
         kept = [r for r in found.records if r.iteration <= iteration]
         write_text(self.metrics, "".join(record.line() for record in kept))
+
+
+def _sum_of(path: Path) -> str | None:
+    """The fingerprint of a text file; None for what is none."""
+    try:
+        return fingerprint(read_bytes(path, JSON_BYTES).decode("utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def open_run(folder: str | Path) -> Run:

@@ -11,7 +11,7 @@ from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError, plain
-from resgraph.train.about import RUNNING
+from resgraph.train.about import RUNNING, fingerprint
 from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
@@ -76,7 +76,7 @@ def begin(
             planner, network, run.recipe.batch, execution, world, sync_bn
         )
         with writing(run.folder):
-            run.complete(kept)
+            moved = moved.complete(kept)
         return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
@@ -91,6 +91,7 @@ def begin(
         "device": device_name(device),
         "environment": environment(device),
         "memory": None if recompute is None else recompute.as_dict(),
+        "files": {name: fingerprint(text) for name, text in kept.items()},
         "parameters": sum(p.numel() for p in network.parameters()),
         "results": asdict(Standing()),
     }
