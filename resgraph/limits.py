@@ -161,3 +161,9 @@ SERVE_CHUNKS = 1000
 """Of a chunked body, whatever their size;"""
 SERVE_CHUNK_BYTES = 256
 """if there are more of them, each must have so many bytes on average."""
+# --- run folders ------------------------------------------------------------------------
+
+JSON_BYTES = 4 * 2**20
+"""Of a JSON file that resgraph wrote, such as run.json: the longest it writes has 100 kB."""
+RECORDS_BYTES = 256 * 2**20
+"""Of metrics.jsonl and units.jsonl: 333 units take 8 kB a record."""
