@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/resgraph
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+HASHED := $(PIP) --require-hashes --no-deps
 
-.PHONY: bench bench-gpu browser clean demo docs lint test test-machines
+.PHONY: bench bench-gpu browser clean demo docs lint pins test test-machines
 
 demo: $(VENV)/ready
 	$(RUN) compile specs/preact_basic.yaml specs/preact_bottleneck.yaml
@@ -44,13 +46,20 @@ docs: $(VENV)/ready
 clean:
 	rm -rf $(VENV) .demo runs build dist site
 
-$(VENV)/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "resgraph needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+# torch is the build for the CPU where pip has a source of it, else the index's.
+$(VENV)/ready: pyproject.toml requirements.txt requirements-torch.txt requirements-torch-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' \
+		|| { echo "this needs Python 3.11.5 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(HASHED) -r requirements.txt
+	$(HASHED) -r requirements-torch-cpu.txt 2>/dev/null || $(HASHED) -r requirements-torch.txt
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
+pins: $(VENV)/ready
+	$(PIP) uv==0.13.9
+	$(BIN)/python -m tests.pins
+
 $(VENV)/bench: $(VENV)/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PIP) -c constraints.txt -e '.[bench]'
 	@touch $@

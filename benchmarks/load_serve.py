@@ -2,6 +2,7 @@
 
     python -m benchmarks.load_serve runs/demo/resnet20.onnx --data digits
 
+At last with 300 idle and 200 slow clients beside the good ones, which must all be answered.
 Each client is a thread with a connection of its own that sends one picture as PNG, waits for
 the answer and checks it against `Classifier`. The clients run on the same machine as the
 server and take their share of it, so the figures are lower bounds.
@@ -21,15 +22,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.crowd import hostile
 from benchmarks.measure import ROOT, save
 from benchmarks.report import write_tables
 
@@ -66,11 +68,13 @@ class Server:
 
 
 @contextmanager
-def served(model: Path, *options: str) -> Iterator[Server]:
-    """`resgraph serve MODEL`, on a free port, as a process of its own."""
+def served(
+    model: Path, *options: str, log: IO[bytes] | None = None
+) -> Iterator[Server]:
+    """`resgraph serve MODEL`, on a free port, as a process of its own; stderr goes to `log`."""
     command = [sys.executable, "-m", "resgraph", "serve", str(model), "--port", "0"]
     process = subprocess.Popen(
-        [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
     )
     try:
         assert process.stdout is not None
@@ -161,12 +165,39 @@ def mean_batch(server: Server) -> float:
     return round(total / max(count, 1), 2)
 
 
+CROWDS = {
+    "300 idle, 200 slow, each from one of 250 addresses": 250,
+    "300 idle, 200 slow, all from one address": 1,
+}
+"""Addresses by what the table says of the crowd."""
+
+
+def measured(
+    options: argparse.Namespace,
+    clients: int,
+    pictures: Sequence[bytes],
+    wanted: NDArray[np.int64],
+    addresses: int = 0,
+) -> dict[str, Any]:
+    """What so many clients saw, beside a crowd from so many addresses if there are any."""
+    serving = ("--device", "cpu", "--threads", options.threads)
+    with served(options.model, *serving) as server, ExitStack() as stack:
+        load(server, pictures[:50], clients)
+        crowd: dict[str, int] = {"idle": 300, "slow": 200, "addresses": addresses}
+        if addresses:
+            stack.enter_context(hostile(server, **crowd))
+        replies, seconds = load(server, pictures, clients)
+        figures = summary(replies, wanted, seconds)
+        return {"clients": clients, **figures, "mean_batch": mean_batch(server)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--crowded", type=int, default=20_000, help="requests then")
     parser.add_argument("--threads", default=str(os.cpu_count()))
     options = parser.parse_args()
     from resgraph import Classifier
@@ -174,20 +205,29 @@ def main() -> None:
 
     classifier = Classifier(options.model, "cpu")
     images = load_data(options.data, classifier.input_shape).test_images
-    chosen = images[np.arange(options.requests) % len(images)]
+    chosen = images[np.arange(max(options.requests, options.crowded)) % len(images)]
     wanted = classifier.predict(chosen).argmax(axis=1)
     pictures = [as_png(image) for image in chosen]
+    load_average = round(os.getloadavg()[0], 1)
     runs = []
-    for clients in options.clients:
-        with served(
-            options.model, "--device", "cpu", "--threads", options.threads
-        ) as s:
-            load(s, pictures[:50], clients)
-            replies, seconds = load(s, pictures, clients)
-            figures = summary(replies, wanted, seconds)
-            runs.append({"clients": clients, **figures, "mean_batch": mean_batch(s)})
+
+    def run(clients: int, requests: int, addresses: int, crowd: str) -> None:
+        sent, right = pictures[:requests], wanted[:requests]
+        found = measured(options, clients, sent, right, addresses)
+        runs.append({**found, "crowd": crowd})
         print(json.dumps(runs[-1]))
-    about = {"model": options.model.name, "data": options.data, "runs": runs}
+
+    for clients in options.clients:
+        run(clients, options.requests, 0, "")
+    for crowd, addresses in CROWDS.items():
+        run(8, options.crowded, addresses, crowd)
+    about = {
+        "command": f"python -m benchmarks.load_serve {options.model.as_posix()}",
+        "load_average": load_average,
+        "model": options.model.name,
+        "data": options.data,
+        "runs": runs,
+    }
     save("serve", about)
     write_tables()
     if any(run["lost"] for run in runs):

@@ -77,9 +77,15 @@ def server(data: dict[str, Any]) -> Iterator[str]:
         f"### `resgraph serve`: {data['model']} on the CPU, pictures of {data['data']}, "
         "clients on the same machine"
     )
+    machine = data["machine"]
+    yield (
+        f"`{data['command']}`, {machine['cpu']}, {machine['cores']} cores, with other work "
+        f"on them (load average {data['load_average']} before)"
+    )
+    yield ""
     rows = [
         [
-            f"{run['clients']}",
+            ", beside ".join(filter(None, [f"{run['clients']}", run["crowd"]])),
             f"{run['requests_per_s']:,.0f}",
             f"{run['p50_ms']:.1f} ms",
             f"{run['p99_ms']:.1f} ms",

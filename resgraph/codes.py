@@ -249,6 +249,13 @@ UNUSED_UNIT = Code(
         "units:\n  spare:\n    paths:\n      out: {from: x, ops: [relu]}", "units:"
     ),
 )
+FOREIGN_CONVENTION = Code(
+    "foreign-convention",
+    _WARNING,
+    "The value may stand here, and reads as another framework's convention has it.",
+    "Channels come first, BN's momentum is the share of the new batch, milestones are steps.",
+    Example("  input: [32, 32, 3]", _INPUT),
+)
 MISSING_OUTPUT = Code(
     "missing-output",
     _ERROR,

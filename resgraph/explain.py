@@ -26,7 +26,7 @@ AROUND = 2
 class _Given(Sources):
     """Texts alone, and no files."""
 
-    def read(self, path: Path, name: str) -> str:
+    def read(self, path: Path, name: str, root: Path | None = None) -> str:
         """The text of that name. Raises `UsageError`."""
         if name not in self.texts:
             raise UsageError(f"{name}: no such file")

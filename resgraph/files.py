@@ -54,10 +54,20 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def _move(stage: Path, out: Path) -> None:
-    """Rename into place, the data before the model that refers to it."""
-    for path in sorted(stage.iterdir(), key=lambda p: (p.suffix != ".data", p.name)):
+    """Rename into place, the data before the model that refers to it.
+
+    An earlier model goes first, with what it refers to: it must never be met with the data
+    of another.
+    """
+    files = sorted(stage.iterdir(), key=lambda p: (p.suffix != ".data", p.name))
+    for path in files:
+        if path.suffix == ".data":
+            (out / path.stem).unlink(missing_ok=True)
+    for path in files:
         path.chmod(0o666 & ~_umask())
         path.replace(out / path.name)
+        if path.suffix == ".onnx" and stage / f"{path.name}.data" not in files:
+            (out / f"{path.name}.data").unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
@@ -90,8 +100,10 @@ def _unfinished(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8 atomically."""
-    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
+    """Write a text in UTF-8 atomically; half a surrogate pair, which it lacks, as an escape."""
+    atomic_write(
+        path, lambda p: p.write_bytes(text.encode("utf-8", "backslashreplace"))
+    )
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

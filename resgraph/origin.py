@@ -11,11 +11,12 @@ from pathlib import Path
 
 from resgraph import __version__
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import ResgraphError, visible
+from resgraph.diagnostics import ResgraphError, plain, visible
 from resgraph.emit import source_under
 from resgraph.graph import Graph, digest
 from resgraph.provenance import SPEC, Header, header_of, read_generated
 from resgraph.settings import parse_settings
+from resgraph.spec.files import refuse_outside, root_of
 
 _BEFORE, _WIDTH = 80, 160
 """Characters of a line that are shown: before where it differs, and in all."""
@@ -68,7 +69,11 @@ def origin(generated: Path) -> Origin | None:
 
 def _origin(generated: Path, header: Header, spec: Path | None) -> Origin | None:
     """By the spec that is given, else the header's, else the copy beside the file."""
-    named = Path(os.path.normpath(generated.parent / ".." / header.spec))
+    base = generated.parent / ".."
+    named = Path(os.path.normpath(base / header.spec))
+    if spec is None:
+        whole = f"the spec that {generated} names, {plain(header.spec)},"
+        refuse_outside(named, root_of(base, base / ".."), whole)
     places = [named, generated.with_name(SPEC)] if spec is None else [spec]
     found = next((place for place in places if place.is_file()), None)
     if found is None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.reading import opened
+from resgraph.reading.tensors import header_of, rest_of
 
 ENTRY = "resgraph.sha256"
 """The metadata that has the checksum."""
@@ -24,9 +27,10 @@ def sealed(contents: bytes) -> bytes:
     The metadata are sorted: safetensors writes them in any order, and equal tensors with
     equal metadata are to be equal bytes.
     """
-    header, data = _parts(contents)
+    start = 8 + int.from_bytes(contents[:8], "little")
+    header, data = json.loads(contents[8:start]), memoryview(contents)[start:]
     metadata = header.setdefault(_METADATA, {})
-    metadata[ENTRY] = _checksum(header, data)
+    metadata[ENTRY] = _checksum(header, [data])
     header[_METADATA] = dict(sorted(metadata.items()))
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
@@ -39,38 +43,39 @@ def unsealed(path: Path) -> dict[str, str]:
     Raises `ResgraphError` if the file cannot be read, or is not what was written.
     """
     try:
-        header, data = _parts(path.read_bytes())
-        metadata: dict[str, str] = header.get(_METADATA, {})
-        wanted = metadata.get(ENTRY)
-        damaged = wanted is not None and wanted != _checksum(header, data)
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        with opened(path) as file:
+            header = header_of(file, path)
+            metadata = _metadata(header)
+            wanted = metadata.get(ENTRY)
+            found = wanted and _checksum(header, rest_of(file))
+    except (OSError, ValueError, RecursionError) as error:
         raise ResgraphError(
-            f"{path} is not a readable safetensors file: {error}"
+            f"{plain(path)} is not a readable safetensors file: {plain(error)}"
         ) from None
-    if damaged:
+    if wanted != found:
         raise ResgraphError(
-            f"{path} is damaged: its contents do not have its checksum",
+            f"{plain(path)} is damaged: its contents do not have its checksum",
             "take a copy, or train it anew",
         )
     return metadata
 
 
-def _parts(contents: bytes) -> tuple[dict[str, Any], memoryview]:
-    """The header and the tensors' bytes. Raises `ValueError` if there is no header."""
-    view = memoryview(contents)
-    start = 8 + int.from_bytes(view[:8], "little")
-    if len(view) < start:
-        raise ValueError("it is cut short")
-    header = json.loads(bytes(view[8:start]))
-    if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
-    return header, view[start:]
+def _metadata(header: dict[str, Any]) -> dict[str, str]:
+    """What the format keeps beside tensors: text by names. Raises `ValueError`."""
+    metadata = header.get(_METADATA, {})
+    texts = isinstance(metadata, dict) and all(
+        isinstance(value, str) for value in metadata.values()
+    )
+    if not texts:
+        raise ValueError("its metadata are no texts by names")
+    return dict(metadata)
 
 
-def _checksum(header: dict[str, Any], data: memoryview) -> str:
+def _checksum(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
     """SHA-256, in hexadecimal, of all but the entry that holds it."""
     metadata = {k: v for k, v in header[_METADATA].items() if k != ENTRY}
     rest = json.dumps({**header, _METADATA: metadata}, sort_keys=True)
     total = hashlib.sha256(rest.encode())
-    total.update(data)
+    for piece in data:
+        total.update(piece)
     return total.hexdigest()

@@ -77,7 +77,7 @@ def test_set_makes_another_network(tmp_path: Path) -> None:
     [
         (["compile", "nowhere.yaml"], 2, "nowhere.yaml: no such file"),
         (["compile", "specs/preact_basik.yaml"], 2, "did you mean 'preact_basic.yaml'"),
-        (["compile", "specs"], 2, "specs:"),
+        (["compile", "specs"], 2, "specs is a folder"),
         (["compile"], 2, "Missing argument"),
         (["compil"], 2, "No such command"),
         (["compile", "specs/preact_basic.yaml", "--netwrk", "x"], 2, "No such option"),

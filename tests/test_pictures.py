@@ -10,6 +10,7 @@ from PIL import Image
 
 from resgraph.data.pictures import read_picture
 from resgraph.infer import read_images
+from resgraph.limits import BYTES_PER_PIXEL, READ_VARIABLE
 from tests.helpers import refused
 
 SHAPE = (3, 6, 5)
@@ -127,11 +128,27 @@ def test_decompression_bombs_are_refused(
 ) -> None:
     flat("RGB", (40, 40)).save(tmp_path / "warned.png")
     flat("RGB", (60, 60)).save(tmp_path / "refused.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setenv(READ_VARIABLE, str(1000 * BYTES_PER_PIXEL))
     found = read_images([tmp_path], SHAPE)
     assert not found.paths
     assert all("more than 1,000 pixels" in p.message for p in found.problems)
     assert len(found.problems) == 2
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+    """Each of them goes over the whole picture; usual ones, and few more, are read."""
+    path = tmp_path / "photo.jpg"
+    Image.new("L", (64, 64)).save(path, progressive=True)
+    data = path.read_bytes()
+    scan = data[data.rfind(b"\xff\xda") : -2]
+    for more, fits in ((0, True), (90, True), (200, False)):
+        path.write_bytes(data[:-2] + scan * more + data[-2:])
+        if fits:
+            assert read_picture(path, 1).shape == (1, 64, 64)
+        else:
+            assert "scans, and 100 are decoded" in refused(
+                lambda: read_picture(path, 1)
+            )
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from resgraph.diagnostics import SpecError
+from resgraph.limits import SPEC_VALUES
 from resgraph.spec.dump import dump
 from resgraph.spec.tree import Mapping, at, key_span, plain
-from resgraph.spec.yaml import MAX_NODES
 from resgraph.spec.yaml import parse as parsed
 
 
@@ -68,7 +68,7 @@ def test_places() -> None:
 def test_alias_is_shared_and_bounded() -> None:
     tree = parse("a: &x {k: 1}\nb: *x\n", "f")
     assert plain(tree) == {"a": {"k": 1}, "b": {"k": 1}}
-    with pytest.raises(SpecError, match=str(MAX_NODES)):
+    with pytest.raises(SpecError, match=str(SPEC_VALUES)):
         parse("a: &a [" + "x, " * 200 + "]\nb: [" + "*a, " * 200 + "]\n", "f")
 
 

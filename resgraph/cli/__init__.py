@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +32,9 @@ from resgraph.cli import (
     verifying,
 )
 from resgraph.cli.common import tell
-from resgraph.diagnostics import ResgraphError
+from resgraph.cli.terminal import guarded, trusted
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.spec.files import OUTSIDE
 
 app = typer.Typer(
     name="resgraph",
@@ -61,6 +67,49 @@ def common(
     """Options before the command."""
 
 
+READ_SPECS = frozenset(
+    [
+        "compile",
+        "check",
+        "show",
+        "list",
+        "draw",
+        "prove",
+        "diff",
+        "report",
+        "verify",
+        "import-weights",
+        "plan",
+        "train",
+        "sweep",
+    ]
+)
+
+
+def reading_specs(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the option that all have which read specs."""
+    name = "allow_outside"
+    option = typer.Option(
+        "--allow-outside", help="Let specs name files outside of their project."
+    )
+
+    @wraps(command)
+    def run(*args: Any, **keywords: Any) -> None:
+        token = OUTSIDE.set(keywords.pop(name))
+        try:
+            command(*args, **keywords)
+        finally:
+            OUTSIDE.reset(token)
+
+    kind = Annotated[bool, option]
+    signature = inspect.signature(command, eval_str=True)
+    given = Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+    parameters = [*signature.parameters.values(), given]
+    run.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
 for module in (
     compiling,
     explaining,
@@ -80,19 +129,31 @@ for module in (
     serving,
 ):
     for name, command in module.COMMANDS.items():
-        app.command(name)(command)
+        app.command(name)(reading_specs(command) if name in READ_SPECS else command)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 fine, 1 errors found, 2 usage, 130 interrupted."""
-    try:
-        app()
-    except ResgraphError as error:
-        tell(error, json="--json" in sys.argv)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    with guarded():
+        try:
+            app()
+        except ResgraphError as error:
+            tell(error, json="--json" in sys.argv)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:
+            trusted(sys.stderr).close()
+            sys.exit(141)
+        except (OSError, MemoryError) as error:
+            tell(of_the_system(error))
+            sys.exit(1)
+
+
+def of_the_system(error: OSError | MemoryError) -> ResgraphError:
+    """What the system refuses: a name that is too long, a full disk, memory."""
+    if isinstance(error, MemoryError):
+        return ResgraphError("there is not enough memory for it")
+    where = "" if error.filename is None else f"{plain(error.filename)}: "
+    return ResgraphError(f"{where}{plain(error.strerror or error).lower()}")

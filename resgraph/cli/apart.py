@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from resgraph.cli.common import tell, warn_of
+from resgraph.cli.terminal import guarded
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.files import read_json, write_json
 
@@ -104,7 +105,8 @@ def main() -> None:
 
     die_with_parent(signal.SIGTERM)
     order, report = map(Path, sys.argv[1:])
-    told = _trained(read_json(order))
+    with guarded():
+        told = _trained(read_json(order))
     write_json(report, told)
     sys.exit(told["code"])
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from resgraph.cli.terminal import console as console
+from resgraph.cli.terminal import trusted
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import (
     Diagnostic,
@@ -23,11 +25,10 @@ from resgraph.diagnostics import (
     UsageError,
     counted,
     render,
+    visible,
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from resgraph.origin import Source
 
 Specs = Annotated[
@@ -81,14 +82,6 @@ def _is_closed_terminal(handle: int) -> bool:
     except OSError as error:
         return error.errno == errno.EIO
     return False
-
-
-def console() -> Console:
-    """For tables and progress, on stdout; plain text where that is no terminal."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 100
-    return Console(width=width, highlight=False, soft_wrap=False)
 
 
 def warn(text: str) -> None:
@@ -162,10 +155,11 @@ _LABEL = re.compile(
 
 def paint(line: str, stream: TextIO) -> None:
     """Colour the word that says what the line is, on a terminal that shows colours."""
+    line = visible(line)
     if stream.isatty() and (match := _LABEL.match(line)):
         label = f"{_COLOURS[match['word']]}{match['label']}\033[0m"
         line = f"{match['place']}{label}{line[match.end() :]}"
-    print(line, file=stream)
+    print(line, file=trusted(stream))
 
 
 def as_json(diagnostic: Diagnostic, allowed: bool = False) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from resgraph.cli.common import (
     say_json,
     telling_compiler,
 )
+from resgraph.cli.terminal import trusted
 from resgraph.diagnostics import (
     Diagnostic,
     SpecError,
@@ -272,7 +273,7 @@ def write(data: str | bytes, path: Path | None) -> None:
 
     raw = data.encode() if isinstance(data, str) else data
     if path is None:
-        sys.stdout.buffer.write(raw)
+        trusted(sys.stdout).buffer.write(raw)
         sys.stdout.flush()
         return
     with writing(path, "choose another file with --out"):

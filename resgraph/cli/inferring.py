@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import Json, require_file, say, say_json, warn
+from resgraph.cli.common import Json, console, require_file, say, say_json, warn
 from resgraph.diagnostics import UsageError
 
 if TYPE_CHECKING:
@@ -209,14 +209,13 @@ def parts(count: int, size: int) -> Iterator[slice]:
 @contextmanager
 def progress(total: int) -> Iterator[Advance]:
     """A bar with images per second on stderr, where that is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     bar = Progress(
         MofNCompleteColumn(),
         BarColumn(bar_width=None),
         TextColumn("{task.description}"),
-        console=Console(stderr=True),
+        console=console(stderr=True),
         transient=True,
         expand=True,
         redirect_stdout=False,  # which may be a file, and results belong there

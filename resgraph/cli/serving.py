@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from resgraph import limits
 from resgraph.cli.common import require_file, say, warn
 from resgraph.cli.inferring import InferDevice, Model, Tf32, Threads
+
+
+def _limit(name: str, about: str) -> Any:
+    return typer.Option(name, min=1, help=about)
+
+
+MaxQueue = Annotated[int, _limit("--max-queue", "Images under way; then 503.")]
+MaxBytes = Annotated[int, _limit("--max-bytes", "Of a request; then 413.")]
+MaxPixels = Annotated[int, _limit("--max-pixels", "Of a picture; then 413.")]
+MaxHeldBytes = Annotated[
+    int,
+    _limit("--max-held-bytes", "Of all bodies half here; then the slowest goes."),
+]
+MaxConnections = Annotated[
+    int,
+    _limit("--max-connections", "Kept waiting by clients; then the slowest goes."),
+]
+MaxPerAddress = Annotated[int, _limit("--max-per-address", "The same from one.")]
+HeadTimeout = Annotated[
+    float, _limit("--head-timeout", "Seconds for a request's head; then 408.")
+]
+BodyTimeout = Annotated[
+    float, _limit("--body-timeout", "Seconds to send a body, or read an answer.")
+]
+MinRate = Annotated[float, _limit("--min-rate", "Bytes per second of a body.")]
 
 
 def serve_command(
@@ -30,15 +56,15 @@ def serve_command(
             "--max-wait-ms", min=0, help="How long an image waits for others."
         ),
     ] = 2.0,
-    max_queue: Annotated[
-        int, typer.Option("--max-queue", min=1, help="Images that wait; then 503.")
-    ] = 256,
-    max_bytes: Annotated[
-        int, typer.Option("--max-bytes", min=1, help="Of a request; then 413.")
-    ] = 10_000_000,
-    max_pixels: Annotated[
-        int, typer.Option("--max-pixels", min=1, help="Of a picture; then 413.")
-    ] = 25_000_000,
+    max_queue: MaxQueue = limits.SERVE_QUEUE,
+    max_bytes: MaxBytes = limits.SERVE_REQUEST_BYTES,
+    max_pixels: MaxPixels = limits.SERVE_PICTURE_PIXELS,
+    max_held_bytes: MaxHeldBytes = limits.SERVE_HELD_BYTES,
+    max_connections: MaxConnections = limits.SERVE_CONNECTIONS,
+    max_per_address: MaxPerAddress = limits.SERVE_CONNECTIONS_PER_ADDRESS,
+    head_timeout: HeadTimeout = limits.SERVE_HEAD_SECONDS,
+    body_timeout: BodyTimeout = limits.SERVE_BODY_SECONDS,
+    min_rate: MinRate = limits.SERVE_BODY_RATE,
 ) -> None:
     """Serve a model: POST /classify, GET /health, GET /metrics, and a page at /.
 
@@ -58,6 +84,12 @@ def serve_command(
         max_queue=max_queue,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        max_held_bytes=max_held_bytes,
+        max_connections=max_connections,
+        max_per_address=max_per_address,
+        head_timeout=head_timeout,
+        body_timeout=body_timeout,
+        min_rate=min_rate,
     )
     listening = listen(host, port)
     classifier = Classifier(model, device, threads, tf32=tf32)

@@ -19,11 +19,12 @@ from PIL import Image
 
 from resgraph.data import pickles
 from resgraph.data.checksums import checksum
-from resgraph.data.members import Folder, Members, Packed
+from resgraph.data.members import Folder, Members, Packed, check_size
 from resgraph.data.names import CLASSES
 from resgraph.data.pictures import MODES
 from resgraph.data.source import Chunk, Problems
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.limits import ARCHIVE_BYTES, MEMBER_BYTES
 
 _IMAGE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
@@ -184,8 +185,11 @@ class Archive:
     def checksum(self) -> str:
         """Of the archive, or of the files in the folder that are read."""
         if not self.path.is_dir():
+            check_size(self.path, ARCHIVE_BYTES)
             return checksum([self.path])
         names = sorted(Folder(self.path, _WANTED).names)
+        for name in names:
+            check_size(self.path / name, MEMBER_BYTES)
         return checksum([self.path / name for name in names], names)
 
     @contextlib.contextmanager
@@ -196,12 +200,12 @@ class Archive:
         form = _best(members)
         if form is None:
             raise ResgraphError(
-                f"{self.path} holds no file of a CIFAR archive",
+                f"{plain(self.path)} holds no file of a CIFAR archive",
                 f"the official ones are {', '.join(form.archive for form in FORMS)}",
             )
         if lacking := [name for name in form.batches if name not in members.names]:
             raise ResgraphError(
-                f"{self.path} lacks {', '.join(lacking)}", "get the archive anew"
+                f"{plain(self.path)} lacks {', '.join(lacking)}", "get the archive anew"
             )
         yield _Batches(members, form, self.channels)
 

@@ -24,6 +24,7 @@ from resgraph.data.moments import Counts
 from resgraph.data.source import PARTS, Problems, Source, by
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import read_json, write_json
+from resgraph.reading import Budget
 
 _FORMAT = 2  # of the entries; another number makes all of them anew
 _ABANDONED = 3600  # seconds without a change
@@ -142,8 +143,10 @@ class _Sink(Protocol):
 class _InMemory:
     def __init__(self, part: str) -> None:
         self._images: list[NDArray[np.uint8]] = []
+        self._budget = Budget(f"the {part} set, in memory since the cache has no room")
 
     def append(self, images: NDArray[np.uint8]) -> None:
+        self._budget.take(images.nbytes)
         self._images.append(images)
 
     def close(self) -> NDArray[np.uint8]:

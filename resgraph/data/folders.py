@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from resgraph.data import source
 from resgraph.data.checksums import checksum
 from resgraph.data.pictures import SUFFIXES, no_size_warnings, read_picture
 from resgraph.data.source import PARTS, Chunk, Problems, Shape, cannot_read, some
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.reading import budget, chunk_budget
 
 _FOLDERS = {"train": ("train",), "test": ("test", "val")}
 _THREADS = min(8, os.cpu_count() or 1)
@@ -52,7 +54,8 @@ class ImageFolder:
     def checksum(self) -> str:
         """Of the pictures' names and contents."""
         files = self.files
-        return checksum(files, [f.relative_to(self.folder).as_posix() for f in files])
+        names = [file.relative_to(self.folder).as_posix() for file in files]
+        return checksum(files, names, budget())
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[ImageFolder]:
@@ -67,9 +70,10 @@ class ImageFolder:
             for label, files in enumerate(self.pictures[part].values())
             for file in files
         ]
+        most = max(1, min(source.CHUNK, chunk_budget() // math.prod(self.shape)))
         with ThreadPoolExecutor(_THREADS) as pool:
-            for start in range(0, len(named), source.CHUNK):
-                chunk = named[start : start + source.CHUNK]
+            for start in range(0, len(named), most):
+                chunk = named[start : start + most]
                 images, labels = [], []
                 decoded = pool.map(self._decoded, (file for file, _ in chunk))
                 for (file, label), image in zip(chunk, decoded, strict=True):
@@ -99,7 +103,9 @@ def _pictures(folder: Path, part: str, problems: Problems) -> dict[str, list[Pat
             break
     else:
         wanted = " or ".join(f"{name}/" for name in _FOLDERS[part])
-        problems.add(f"there is no {wanted} with a folder for each class in {folder}")
+        problems.add(
+            f"there is no {wanted} with a folder for each class in {plain(folder)}"
+        )
         return {}
     if stray := [p.name for p in top.iterdir() if _is_picture(p)]:
         count = f"{len(stray)} picture{'s' * (len(stray) != 1)}"

@@ -8,8 +8,8 @@ from resgraph.data.archives import FORMS, Archive, form_of
 from resgraph.data.folders import ImageFolder
 from resgraph.data.names import CLASSES
 from resgraph.data.parquet import Parquet
-from resgraph.data.source import Shape, Source
-from resgraph.diagnostics import ResgraphError
+from resgraph.data.source import Shape, Source, cannot_read
+from resgraph.diagnostics import ResgraphError, plain
 
 _HINT = (
     "a data folder holds train*.parquet and test*.parquet, or train/CLASS/ and "
@@ -23,16 +23,16 @@ def source_at(path: Path, shape: Shape, name: str | None = None) -> Source:
     Raises `ResgraphError` if there is nothing of a known form, or if it is not whole.
     """
     channels = shape[0]
-    if path.is_file():
+    if _is_file(path):
         form = form_of(path)
         known = form.data if form else path.name.split(".")[0]
-        return Archive(path, channels, name or known)
+        return Archive(path, channels, name or plain(known))
     if not path.is_dir():
         raise ResgraphError(
-            f"no data set '{path}', and no file or folder of that name",
+            f"no data set '{plain(path)}', and no file or folder of that name",
             f"known: digits, {', '.join(CLASSES)}; or a path: {_HINT}",
         )
-    own = name or path.resolve().name
+    own = name or plain(path.resolve().name)
     if _has_parquet(path):
         return Parquet(path, channels, own)
     if form := form_of(path):
@@ -41,7 +41,15 @@ def source_at(path: Path, shape: Shape, name: str | None = None) -> Source:
         return source_at(official, shape, name)
     if _has_folders(path):
         return ImageFolder(path, shape, own)
-    raise ResgraphError(f"no data of a known form in {path}", _HINT)
+    raise ResgraphError(f"no data of a known form in {plain(path)}", _HINT)
+
+
+def _is_file(path: Path) -> bool:
+    """Raises `ResgraphError` for a name that the system cannot even look for."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise cannot_read(path, error) from None
 
 
 def holds_data(folder: Path) -> bool:

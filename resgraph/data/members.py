@@ -8,16 +8,15 @@ import tarfile
 import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 from resgraph.data.source import cannot_read
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.limits import ARCHIVE_BYTES, MEMBER_BYTES, MEMBER_NAME_BYTES, MEMBERS
+from resgraph.reading import ANY_SIZE, in_bytes, opened, read_bytes, regular_size
 
-LARGEST = 2**28
-"""Bytes. The largest file of an official archive is CIFAR-100's training set, of 155 MB."""
-LARGEST_TOTAL = 2**29
-"""Bytes of an archive, unpacked: the official ones have 186 MB."""
-_MOST = 100  # members; the official archives have ten at most
+_DESCRIBING = frozenset("gxXLKV")
+"""Types of tar headers that are followed by names and fields, not by a file."""
 
 
 class Members(Protocol):
@@ -41,12 +40,8 @@ class Folder:
     def read(self, name: str) -> bytes:
         """The contents of a file; refused if it is larger than it can be."""
         path = self.folder / name
-        try:
-            if path.stat().st_size > LARGEST:
-                raise _too_large(path)
-            return path.read_bytes()
-        except OSError as error:
-            raise cannot_read(path, error) from None
+        check_size(path, MEMBER_BYTES)
+        return read_bytes(path, MEMBER_BYTES)
 
 
 class Packed:
@@ -60,15 +55,18 @@ class Packed:
         """Raises `ResgraphError` if the archive is damaged, or is none."""
         self._contents: dict[str, bytes] = {}
         try:
-            with archive.open("rb") as file, _Limited(_unpacked(file), archive) as tar:
+            with opened(archive) as file, _Limited(_unpacked(file), archive) as tar:
                 self._take(tar, archive, wanted)
                 while tar.read(2**20):  # so that gzip checks its checksum
                     pass
         except tarfile.TarError as error:
-            raise ResgraphError(f"{archive} is no whole tar archive: {error}") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ResgraphError(
-                f"{archive} is damaged or cut short: {error}", "get it anew"
+                f"{plain(archive)} is no whole tar archive: {plain(error)}"
+            ) from None
+        except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
+            raise ResgraphError(
+                f"{plain(archive)} is damaged or cut short: {plain(error)}",
+                "get it anew",
             ) from None
         except OSError as error:
             raise cannot_read(archive, error) from None
@@ -82,18 +80,37 @@ class Packed:
         return self._contents[name]
 
     def _take(self, tar: _Limited, archive: Path, wanted: Collection[str]) -> None:
-        with tarfile.open(fileobj=tar, mode="r|") as members:
+        with tarfile.open(fileobj=tar, mode="r|", tarinfo=_Member) as members:
             for number, member in enumerate(members):
                 name = PurePosixPath(member.name).name
-                if member.size > LARGEST or number > _MOST:
-                    raise _too_large(f"{archive}: {name}")
-                if name not in wanted or not member.isreg():
+                if member.size > MEMBER_BYTES:
+                    what = f"{archive}: {name}"
+                    raise _too_large(what, member.size, MEMBER_BYTES)
+                if number > MEMBERS:
+                    raise ResgraphError(
+                        f"{plain(archive)} holds more than {MEMBERS} files, and no "
+                        "official archive does"
+                    )
+                if name not in wanted or not member.isreg() or member.issparse():
                     continue
                 if name in self._contents:
-                    raise ResgraphError(f"{archive} holds two files {name}")
+                    raise ResgraphError(f"{plain(archive)} holds two files {name}")
                 stored = members.extractfile(member)
                 assert stored is not None
                 self._contents[name] = stored.read()
+
+
+class _Member(tarfile.TarInfo):
+    """A header of a tar archive; tarfile reads what describes the next file at once."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        kind = member.type.decode("latin1")
+        if kind in _DESCRIBING and member.size > MEMBER_NAME_BYTES:
+            what = "a name or field of a file in the archive"
+            raise _too_large(what, member.size, MEMBER_NAME_BYTES)
+        return member
 
 
 def _unpacked(file: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
@@ -109,20 +126,27 @@ class _Limited(io.RawIOBase):
     def __init__(self, stream: IO[bytes] | gzip.GzipFile, archive: Path) -> None:
         self._stream = stream
         self._archive = archive
-        self._left = LARGEST_TOTAL
+        self._taken = 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise _too_large(self._archive)
+        self._taken += len(data)
+        if self._taken > ARCHIVE_BYTES:
+            raise _too_large(self._archive, self._taken, ARCHIVE_BYTES)
         return data
 
 
-def _too_large(what: object) -> ResgraphError:
+def check_size(path: Path, most: int) -> None:
+    """Raise `ResgraphError` for a file that is larger than any official one."""
+    if (size := regular_size(path, ANY_SIZE)) > most:
+        raise _too_large(path, size, most)
+
+
+def _too_large(what: object, size: int, most: int) -> ResgraphError:
     return ResgraphError(
-        f"{what} is larger than any official CIFAR archive, and is not read"
+        f"{plain(what, 400)} is larger than any official CIFAR archive, and is not read: "
+        f"{in_bytes(size)}, and {in_bytes(most)} are allowed"
     )

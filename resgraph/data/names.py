@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from resgraph.diagnostics import plain
+
 _CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 
 _CIFAR100 = """
@@ -25,9 +27,9 @@ CLASSES = {
 def class_names(data: str, count: int, stored: tuple[str, ...]) -> tuple[str, ...]:
     """Names for so many classes: those stored with the data, if they are enough.
 
-    Else those that are known for the data set of that name, else the labels' numbers.
+    Whatever shows them, stores them or compares them gets them as they can be printed. Else those that are known for the data set of that name, else the labels' numbers.
     """
     for names in (stored, CLASSES.get(data, ())):
         if names and count <= len(names):
-            return names
+            return tuple(plain(name) for name in names)
     return tuple(str(number) for number in range(count))

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resgraph.diagnostics import plain
+from resgraph.reading.pickles import scanned
+
 
 class _Kind:
     """In the place of numpy.dtype."""
@@ -39,31 +42,40 @@ def _reconstruct(*_: Any) -> _Stored:
     return _Stored()
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes by protocol 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r:.40}")
-    return text.encode("latin1")
-
-
 _ALLOWED = {
     ("numpy", "dtype"): _Kind,
     ("numpy", "ndarray"): _Stored,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("_codecs", "encode"): _encode,
 }
 
 
 class _Unpickler(pickle.Unpickler):
+    """Of a pickle that has been scanned."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="bytes")
+        self._left = 2 * len(data)
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
         try:
             return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which no CIFAR file has a use for; "
+                f"it asks for {plain(f'{module}.{name}')}, which no CIFAR file has a use for; "
                 "nothing of it was run"
             ) from None
+
+    def _encode(self, text: Any, encoding: Any) -> bytes:
+        """How Python 3 writes bytes by protocol 2; the same text, again and again, is not."""
+        if type(text) is not str or encoding != "latin1":
+            raise pickle.UnpicklingError("it asks for a text in another encoding")
+        self._left -= len(text)
+        if self._left < 0:
+            raise pickle.UnpicklingError("it makes more bytes than it has")
+        return text.encode("latin1")
 
 
 def load(data: bytes) -> Any:
@@ -71,8 +83,9 @@ def load(data: bytes) -> Any:
 
     Raises `ValueError`, with the reason, for anything else than such a pickle.
     """
+    scanned(data)
     try:
-        return _Unpickler(io.BytesIO(data), encoding="bytes").load()
+        return _Unpickler(data).load()
     except Exception as error:  # damaged pickles raise all kinds
         raise ValueError(
             str(error) if isinstance(error, pickle.UnpicklingError) else "it is damaged"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,17 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.limits import BYTES_PER_PIXEL, PICTURE_SCANS, READ_VARIABLE
+from resgraph.reading import budget, opened
 
 SUFFIXES = frozenset(
     [".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
 )
 """What counts as a picture in a folder; a file named by itself may be called anything."""
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may decode here: no format with a program inside, such as EPS."""
+
+_JPEG = ("JPEG", "MPO")
+
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode for so many channels."""
 
 _ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+
+
+class ScansError(ResgraphError):
+    """A JPEG of a few bytes that takes minutes to decode."""
 
 
 def check_channels(channels: int) -> None:
@@ -48,19 +59,54 @@ def read_picture(
     """
     check_channels(channels)
     mode = MODES[channels]
+    _let_pillow_read()
     try:
-        with Image.open(file) as image:
+        with _stream(file) as stream, Image.open(stream, formats=FORMATS) as image:
             _check_pixels(image)
+            _check_scans(image.format, stream)
             upright = _eight_bits(ImageOps.exif_transpose(image))
             plain = (upright if mode == "RGBA" else _opaque(upright)).convert(mode)
             array = np.asarray(resized(plain, *size) if size else plain)
     except Image.DecompressionBombError:
         raise ResgraphError(
-            f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is refused"
+            f"it has more than {most_pixels():,} pixels, which is refused; set "
+            f"{READ_VARIABLE} for more"
         ) from None
+    except ResgraphError:
+        raise
     except Exception as error:  # Pillow's plugins raise many kinds on damaged files
         raise ResgraphError(_reason(file, error)) from None
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _check_scans(kind: str | None, stream: BinaryIO) -> None:
+    """Refuse a JPEG that would be decoded over and over."""
+    if kind not in _JPEG:
+        return
+    stream.seek(0)
+    scans = stream.read().count(b"\xff\xda")  # which stand for nothing else in a JPEG
+    if scans > PICTURE_SCANS:
+        raise ScansError(
+            f"it is a JPEG of {scans:,} scans, and {PICTURE_SCANS} are decoded at most",
+            "save it anew, with any program",
+        )
+
+
+def most_pixels() -> int:
+    """So many can be decoded within the budget."""
+    return budget() // BYTES_PER_PIXEL
+
+
+def _let_pillow_read() -> None:
+    """Raise Pillow's own limit where the budget is above it."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and most < most_pixels():
+        Image.MAX_IMAGE_PIXELS = most_pixels()
+
+
+def _stream(file: Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """The file, open: a regular one of a size within the budget."""
+    return opened(file) if isinstance(file, Path) else nullcontext(file)
 
 
 @contextmanager
@@ -83,8 +129,7 @@ def resized(image: Image.Image, height: int, width: int) -> Image.Image:
 
 def _check_pixels(image: Image.Image) -> None:
     """Refuse what Pillow itself refuses only from twice as many pixels."""
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and image.width * image.height > most:
+    if image.width * image.height > most_pixels():
         raise Image.DecompressionBombError
 
 
@@ -108,6 +153,4 @@ def _opaque(image: Image.Image) -> Image.Image:
 def _reason(file: Path | BinaryIO, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is no picture of a known kind"
-    if isinstance(file, Path) and file.is_dir():
-        return "it is a folder"
-    return f"it cannot be read: {error or type(error).__name__}"
+    return f"it cannot be read: {plain(str(error) or type(error).__name__)}"

@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.limits import PROBLEMS
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
@@ -30,7 +31,7 @@ def some(names: Iterable[str]) -> str:
     """The first few of the names in their order, and how many more there are."""
     known = sorted(names)
     more = f" and {len(known) - _TOLD:,} more" if len(known) > _TOLD else ""
-    return ", ".join(known[:_TOLD]) + more
+    return ", ".join(map(plain, known[:_TOLD])) + more
 
 
 class Problems:
@@ -45,15 +46,18 @@ class Problems:
         """Note one; the text begins with where it is."""
         self._count += 1
         if self._count <= _TOLD:
-            self._texts.append(text)
+            self._texts.append(plain(text, 400))
+        if self._count == PROBLEMS:
+            self._texts.append(f"and more: after {PROBLEMS:,} no others are looked for")
+            self.tell()
 
     def tell(self) -> None:
         """Raise `ResgraphError` if there are any, with all of them in it."""
         if self._count == 1:
-            raise ResgraphError(f"{self._name}, {self._texts[0]}")
+            raise ResgraphError(f"{plain(self._name)}, {self._texts[0]}")
         if self._count:
-            lines = [f"{self._name} has {self._count:,} problems:", *self._texts]
-            if self._count > _TOLD:
+            lines = [f"{plain(self._name)} has {self._count:,} problems:", *self._texts]
+            if _TOLD < self._count < PROBLEMS:
                 lines.append(f"and {self._count - _TOLD:,} more")
             raise ResgraphError("\n  ".join(lines))
 
@@ -92,7 +96,7 @@ class Source(Protocol):
 
 def cannot_read(path: Path, error: OSError) -> ResgraphError:
     """The error for a file that the system does not give."""
-    return ResgraphError(f"cannot read {path}: {error.strerror or error}")
+    return ResgraphError(f"cannot read {plain(path)}: {error.strerror or error}")
 
 
 def by(shape: Sequence[int]) -> str:

@@ -6,11 +6,16 @@ care. Shapes follow from the ops and the network's input, so ops alone decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from resgraph.diagnostics import ResgraphError
 from resgraph.graph import INPUT, Instance
+from resgraph.graph import isomorphism as graphs
+from resgraph.graph.isomorphism import INPUT as NETWORK
+from resgraph.graph.isomorphism import Labelled
+from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.ops import Op
 from resgraph.ops.source import real
 from resgraph.prove.dag import Dag
@@ -60,83 +65,34 @@ class Flat:
             dag.output,
         )
 
-    def ordered(self, name: str, values: list[Any]) -> tuple[Any, ...]:
-        """What stands for an op's operands, sorted where their order does not matter."""
-        return tuple(sorted(values) if name in self.free else values)
+    @property
+    def labelled(self) -> Labelled:
+        """The same with numbers in place of names."""
+        number = {INPUT: NETWORK} | {name: i for i, name in enumerate(self.names)}
+        return Labelled(
+            [self.labels[name] for name in self.names],
+            [tuple(number[i] for i in self.reads[name]) for name in self.names],
+            [name in self.free for name in self.names],
+            number[self.output],
+        )
 
 
 def isomorphism(a: Instance, b: Instance) -> dict[str, str] | None:
-    """The ops of `a` with those of `b` that do the same in the same place; else None."""
+    """The ops of `a` with those of `b` that do the same in the same place; else None.
+
+    Raises `ResgraphError` where that is not known within a bounded number of steps.
+    """
     ours, theirs = Flat.of(a), Flat.of(b)
-    if sorted(ours.labels.values()) != sorted(theirs.labels.values()):
+    if Counter(ours.labels.values()) != Counter(theirs.labels.values()):
         return None
-    mine, others = _colours(ours, theirs)
-    if sorted(mine.values()) != sorted(others.values()):
+    try:
+        pairs = graphs.isomorphism(ours.labelled, theirs.labelled)
+    except graphs.UnsettledError:
+        raise ResgraphError(
+            f"{a.unit.name} and {b.unit.name} are too symmetric to align: after "
+            f"{ISOMORPHISM_STEPS:,} steps it is not known whether they are the same graph",
+            "ops that stand alike everywhere can be told apart by an attribute",
+        ) from None
+    if pairs is None:
         return None
-    return _paired(ours, theirs, mine, others)
-
-
-def _colours(*graphs: Flat) -> list[dict[str, int]]:
-    """A colour per value: equal ones cannot be told apart by what is around them."""
-    starts = [
-        {INPUT: ("", g.output == INPUT)}
-        | {name: (g.labels[name], name == g.output) for name in g.names}
-        for g in graphs
-    ]
-    colours, count = _numbered(starts), 0
-    while count < (count := len({c for each in colours for c in each.values()})):
-        around = [_around(g, c) for g, c in zip(graphs, colours, strict=True)]
-        colours = _numbered(around)
-    return colours
-
-
-def _around(graph: Flat, colours: Mapping[str, int]) -> dict[str, Any]:
-    """Each value's colour with those of what it is made of and of what reads it."""
-    uses: dict[str, list[tuple[int, int]]] = {name: [] for name in colours}
-    for name in graph.names:
-        for place, value in enumerate(graph.reads[name]):
-            uses[value].append((colours[name], 0 if name in graph.free else place))
-    return {
-        name: (
-            colours[name],
-            graph.ordered(name, [colours[i] for i in graph.reads.get(name, ())]),
-            tuple(sorted(uses[name])),
-        )
-        for name in colours
-    }
-
-
-def _numbered(keys: list[dict[str, Any]]) -> list[dict[str, int]]:
-    """Numbers in place of keys, the same number for equal keys."""
-    known: dict[Any, int] = {}
-    return [
-        {name: known.setdefault(key, len(known)) for name, key in each.items()}
-        for each in keys
-    ]
-
-
-def _paired(
-    ours: Flat, theirs: Flat, mine: Mapping[str, int], others: Mapping[str, int]
-) -> dict[str, str] | None:
-    """Pair ops of one colour whose operands are paired; go back where that ends nowhere."""
-    pairs = {INPUT: INPUT}
-
-    def candidates(name: str) -> Iterator[str]:
-        wanted = ours.ordered(name, [pairs[i] for i in ours.reads[name]])
-        taken = set(pairs.values())
-        for other in theirs.names:
-            alike = other not in taken and others[other] == mine[name]
-            if alike and theirs.ordered(other, [*theirs.reads[other]]) == wanted:
-                yield other
-
-    trail: list[Iterator[str]] = []
-    while len(trail) < len(ours.names):
-        trail.append(candidates(ours.names[len(trail)]))
-        while (found := next(trail[-1], None)) is None:
-            trail.pop()
-            if not trail:
-                return None
-            del pairs[ours.names[len(trail) - 1]]
-        pairs[ours.names[len(trail) - 1]] = found
-    del pairs[INPUT]
-    return pairs
+    return {x: theirs.names[j] for x, j in zip(ours.names, pairs, strict=True)}

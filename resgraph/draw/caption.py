@@ -40,3 +40,8 @@ def framed(
         f"{title}: {subtitle}" if subtitle else title,
         top,
     )
+
+
+def note(text: str) -> Figure:
+    """Words in the place of a drawing."""
+    return framed((), (0.0, LEAST, 0.0), "", text)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+
+from resgraph.diagnostics import ResgraphError
+from resgraph.limits import DRAWN_LANES, DRAWN_NODES
 
 LANE = 10
 """Pixels that a passing line takes."""
@@ -45,13 +49,38 @@ class Layout:
     ways: Sequence[Way]
 
 
+class SizeError(ResgraphError):
+    """A drawing that Graphviz would take too long for, and nobody could read."""
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Say what it is that is too large."""
+    try:
+        yield
+    except SizeError as error:
+        said = error.message.removeprefix("it ")
+        raise SizeError(f"{what} cannot be drawn: it {said}", error.hint) from None
+
+
+def _refuse(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise SizeError(
+            f"it has {count:,} {what}, and up to {most:,} are drawn",
+            "split the unit, or choose other ones with --unit or --stage",
+        )
+
+
 def layout(widths: Mapping[str, float], links: Sequence[Link]) -> Layout:
     """Place the nodes, given in an order in which links go forward.
 
     A link over several rows gets a column of its own in each, so that no line runs
-    through a node.
+    through a node. Raises `SizeError` for more than can be drawn, or looked at.
     """
+    _refuse("nodes", len(widths), DRAWN_NODES)
     rows = _rows(widths, links)
+    passed = sum(rows[link.end] - rows[link.start] - 1 for link in links)
+    _refuse("crossings of rows by its lines", passed, DRAWN_LANES)
     stations = [[*_stations(i, link, rows)] for i, link in enumerate(links)]
     lanes = {s: float(LANE) for chain in stations for s in chain[1:-1]}
     steps = [
@@ -69,10 +98,12 @@ def layout(widths: Mapping[str, float], links: Sequence[Link]) -> Layout:
 
 def _rows(widths: Mapping[str, float], links: Sequence[Link]) -> dict[str, int]:
     """By the longest path; what nothing leads to stands below the first node."""
+    before: dict[str, list[str]] = {name: [] for name in widths}
+    for link in links:
+        before[link.end].append(link.start)
     rows = dict[str, int]()
-    for name in widths:
-        before = [rows[link.start] for link in links if link.end == name]
-        rows[name] = max(before, default=0 if rows else -1) + 1
+    for name, starts in before.items():
+        rows[name] = max((rows[s] for s in starts), default=0 if rows else -1) + 1
     return rows
 
 

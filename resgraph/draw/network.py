@@ -18,7 +18,7 @@ from resgraph.draw.items import (
     shape_label,
     terminal,
 )
-from resgraph.draw.layout import Link, layout
+from resgraph.draw.layout import Link, layout, named
 from resgraph.draw.text import wrap
 from resgraph.draw.wires import Size, Wiring, wire
 from resgraph.expr import show
@@ -42,10 +42,11 @@ def draw_network(
     names = [START, *(part.name for part in parts), END]
     heights = {p.name: 14 + 17 * (1 + len(_lines(p))) for p in parts}
     sizes = {name: Size(WIDE, heights.get(name, 16), 16) for name in names}
-    plan = layout(
-        {name: size.width for name, size in sizes.items()},
-        [Link(a, b) for a, b in pairwise(names)],
-    )
+    with named(f"the network '{graph.name}'"):
+        plan = layout(
+            {name: size.width for name, size in sizes.items()},
+            [Link(a, b) for a, b in pairwise(names)],
+        )
     wiring = wire(plan, sizes)
     items: list[Item] = [
         *_frames(parts, sizes, wiring),

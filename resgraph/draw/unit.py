@@ -10,7 +10,7 @@ from itertools import pairwise
 from resgraph.draw.caption import framed
 from resgraph.draw.figure import Figure
 from resgraph.draw.items import Item, Mark, Node, Text, Wire, shape_label, terminal
-from resgraph.draw.layout import Layout, Link, layout
+from resgraph.draw.layout import Layout, Link, layout, named
 from resgraph.draw.text import width
 from resgraph.draw.wires import PORT, Size, Wiring, wire
 from resgraph.graph import INPUT, OUTPUT, Instance
@@ -39,7 +39,7 @@ def draw_unit(
     identity, as `prove` tells it, has another colour. Shapes stand where they change.
     `prefix` comes before every name in the SVG, for several drawings in one page. An
     instance may lack shapes, and its unit may read values that are not there: such
-    lines are not drawn.
+    lines are not drawn. Raises `SizeError` for more ops or lines than can be drawn.
     """
     what = _Structure(instance)
     sizes = {name: _size(name, what) for name in [INPUT, *what.ops, END]}
@@ -47,7 +47,8 @@ def draw_unit(
         name: max(size.width, 2 * width(what.labels.get(name, ""), 10.5) + 20)
         for name, size in sizes.items()
     }
-    plan = _mirrored(layout(room, what.links), what)
+    with named(f"the unit '{instance.unit.name}'"):
+        plan = _mirrored(layout(room, what.links), what)
     wiring = wire(plan, sizes)
     items: list[Item] = [
         *sorted(_wires(what, wiring, prefix), key=lambda w: w.kind == "shortcut"),
@@ -124,6 +125,12 @@ class _Structure:
         }
 
     @cached_property
+    def widest(self) -> float:
+        """Pixels of the longest label in a box."""
+        boxes = [node.op for node in self.ops.values() if not node.op.symbol]
+        return max(width(op.label(), SIZE) for op in boxes)
+
+    @cached_property
     def links(self) -> list[Link]:
         """Each line; those of the shortcut and within a path are straighter than others."""
         unit = self.instance.unit
@@ -146,9 +153,7 @@ def _size(name: str, what: _Structure) -> Size:
     if what.ops[name].op.symbol:
         many = max(0, len(what.reads[name]) - 4)
         return Size(DISC + PORT * many, DISC, below, round=True)
-    boxes = [node.op for node in what.ops.values() if not node.op.symbol]
-    widest = max(width(op.label(), SIZE) for op in boxes)
-    return Size(max(LEAST, round(widest) + 24), HEIGHT, below)
+    return Size(max(LEAST, round(what.widest) + 24), HEIGHT, below)
 
 
 def _mirrored(plan: Layout, what: _Structure) -> Layout:

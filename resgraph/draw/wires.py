@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from heapq import heappop, heappush
+from itertools import groupby, islice, pairwise
 
 from resgraph.draw.layout import Layout, Link, Way
 
@@ -146,21 +149,12 @@ def _ports(ways: Sequence[Way], column: float, size: Size) -> dict[int, float]:
 
 
 def _tracks(hops: Sequence[_Hop]) -> dict[str, int]:
-    """The track of each source in a gap, the first one above the others.
-
-    A line that goes down from where another arrives must have turned off above it.
-    """
-    left = list(dict.fromkeys(h.source for h in hops))
-    of = {source: [h for h in hops if h.source == source] for source in left}
-
-    def above(a: str, b: str) -> bool:
-        return any(abs(x.start - y.end) < PORT for x in of[a] for y in of[b])
-
+    """The track of each source in a gap, the first one above the others."""
+    of: dict[str, list[_Hop]] = {}
+    for hop in hops:
+        of.setdefault(hop.source, []).append(hop)
     tracks = dict[str, int]()
-    while left:
-        free = [b for b in left if not any(above(a, b) for a in left if a != b)]
-        source = (free or left)[0]
-        left.remove(source)
+    for source in _downwards(hops):
         others = [
             track
             for other, track in tracks.items()
@@ -168,6 +162,47 @@ def _tracks(hops: Sequence[_Hop]) -> dict[str, int]:
         ]
         tracks[source] = max(others, default=-1) + 1
     return tracks
+
+
+def _downwards(hops: Sequence[_Hop]) -> Iterator[str]:
+    """The sources, each above those that it must turn off above; the earliest where they may.
+
+    A line that goes down from where another arrives must have turned off above it. Where
+    that goes in a circle, the earliest one is above.
+    """
+    order = {
+        source: i for i, source in enumerate(dict.fromkeys(h.source for h in hops))
+    }
+    below = _below(hops)
+    above = Counter(b for others in below.values() for b in others)
+    waiting = [(i, source) for source, i in order.items()]  # sorted, and so a heap
+    free = [(i, source) for i, source in waiting if not above[source]]
+    done = set[str]()
+    while waiting:
+        heap = free or waiting
+        _, source = heappop(heap)
+        if source in done:
+            continue
+        done.add(source)
+        yield source
+        for other in below.get(source, ()):
+            above[other] -= 1
+            if not above[other]:
+                heappush(free, (order[other], other))
+
+
+def _below(hops: Sequence[_Hop]) -> dict[str, set[str]]:
+    """By source, those whose lines arrive where it goes down."""
+    arriving = sorted((hop.end, hop.source) for hop in hops)
+    below: dict[str, set[str]] = {}
+    for hop in hops:
+        first = bisect_left(arriving, (hop.start - PORT,))
+        for end, source in islice(arriving, first, None):
+            if end >= hop.start + PORT:
+                break
+            if source != hop.source and abs(hop.start - end) < PORT:
+                below.setdefault(hop.source, set()).add(source)
+    return below
 
 
 def _rows(

@@ -12,6 +12,7 @@ from resgraph.emit.outputs import refuse_too_large
 from resgraph.emit.weights import WeightSource
 from resgraph.files import staged
 from resgraph.graph import Graph
+from resgraph.limits import MODEL_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ FORMS = {
     "int8": "8-bit integers, quantised on calibration images",
     "optimised": "as onnxruntime optimises it, for this CPU and onnxruntime alone",
 }
+_REWRITTEN = ("int8", "optimised")
+"""What onnxruntime makes of the portable form."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,25 @@ def export_form(exported: Exported, form: str, folder: Path) -> tuple[Path, ...]
     """
     check_form(form)
     refuse_too_large(exported.graph, folder)
+    if form in _REWRITTEN:
+        _refuse_two_files(exported.graph, form)
     with staged(folder) as stage:
         files = _written(exported, form, stage)
     return tuple(folder / file.name for file in files)
+
+
+def _refuse_two_files(graph: Graph, form: str) -> None:
+    """onnxruntime makes these of a model that is one file."""
+    from resgraph.emit.onnx_parts import Model
+
+    model = Model(graph, {})
+    size = model.size + model.numbers
+    if size > MODEL_BYTES:
+        raise ResgraphError(
+            f"{graph.name} takes {size / 1e9:,.1f} GB as ONNX, and {form} is made of a "
+            f"model of up to {MODEL_BYTES / 1e9:,.1f} GB, which is one file",
+            "portable, functions, fp16 and bf16 have their weights in a file beside them",
+        )
 
 
 def _written(exported: Exported, form: str, stage: Path) -> list[Path]:

@@ -19,7 +19,7 @@ DOMAIN = "resgraph.units"
 
 
 class Functions:
-    """The functions of a model, made as its places need them."""
+    """The functions of a model."""
 
     def __init__(self, element: Element) -> None:
         self.protos: list[FunctionProto] = []
@@ -27,10 +27,13 @@ class Functions:
         self._counts: Counter[str] = Counter()
         self._known: dict[int, tuple[str, Template, list[str]]] = {}
 
-    def call(self, proto: GraphProto, prefix: str, instance: Instance, x: str) -> str:
-        """Append a call for the unit at `prefix` and return the name of its output."""
+    def define(self, instance: Instance) -> None:
+        """Make the unit's function, unless there is one."""
         if id(instance) not in self._known:
             self._known[id(instance)] = self._define(instance)
+
+    def call(self, proto: GraphProto, prefix: str, instance: Instance, x: str) -> str:
+        """Append a call for a defined unit, at `prefix`; return the name of its output."""
         name, template, weights = self._known[id(instance)]
         if not template.nodes:
             return x

@@ -1,8 +1,9 @@
-"""The weights of a model, written one by one behind its nodes."""
+"""The weights of a model, written one by one behind the nodes that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,54 +11,62 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from resgraph.emit.element import Element
 from resgraph.emit.weights import WeightSource
-from resgraph.graph import Graph
+from resgraph.graph import Instance
 from resgraph.ops import Weight
 
 
-def tensors(graph: Graph) -> Iterator[tuple[str, Weight]]:
-    """Every tensor of the state_dict with its full name, in order."""
-    for prefix, instance in graph.parts():
-        for layer, weight in instance.weights:
-            yield f"{prefix}{layer}.{weight.name}", weight
+def tensors(prefix: str, instance: Instance) -> Iterator[tuple[str, Weight]]:
+    """Every tensor of a unit with its full name, in order."""
+    for layer, weight in instance.weights:
+        yield f"{prefix}{layer}.{weight.name}", weight
 
 
-def append_inline(
-    stream: BinaryIO, graph: Graph, weights: WeightSource, element: Element
-) -> None:
-    """Write the numbers into the model itself."""
-    for name, weight in tensors(graph):
-        raw = element.raw(name, weights(name, weight))
-        tensor = TensorProto(name=name, data_type=element.code, dims=weight.shape)
-        tensor.raw_data = raw
-        _append(stream, tensor)
+def external(
+    name: str, weight: Weight, element: Element, file: str, offset: int, length: int
+) -> TensorProto:
+    """A tensor whose numbers stand in a file beside the model."""
+    tensor = TensorProto(name=name, data_type=element.code, dims=weight.shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    place = {"location": file, "offset": offset, "length": length}
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
 
 
-def append_external(
-    stream: BinaryIO,
-    graph: Graph,
-    weights: WeightSource,
-    element: Element,
-    data: BinaryIO,
-) -> None:
-    """Write the numbers to `data`, and to the model where they stand in it."""
-    offset = 0
-    for name, weight in tensors(graph):
-        raw = element.raw(name, weights(name, weight))
-        tensor = TensorProto(name=name, data_type=element.code, dims=weight.shape)
-        tensor.data_location = TensorProto.EXTERNAL
-        place = {"location": Path(data.name).name, "offset": offset, "length": len(raw)}
-        for key, value in place.items():
-            tensor.external_data.add(key=key, value=str(value))
-        _append(stream, tensor)
-        data.write(raw)
-        offset += len(raw)
+@dataclass
+class Initialisers:
+    """Writes weights to a model: the numbers into `data` where there is such a file."""
+
+    model: BinaryIO
+    weights: WeightSource
+    element: Element
+    data: BinaryIO | None = None
+    offset: int = 0
+
+    def append(self, prefix: str, instance: Instance) -> None:
+        """Add the unit's weights to the model, one after the other."""
+        for name, weight in tensors(prefix, instance):
+            raw = self.element.raw(name, self.weights(name, weight))
+            tensor = self._placed(name, weight, raw)
+            append(self.model, GraphProto(initializer=[tensor]))
+
+    def _placed(self, name: str, weight: Weight, raw: bytes) -> TensorProto:
+        if self.data is None:
+            tensor = TensorProto(
+                name=name, data_type=self.element.code, dims=weight.shape
+            )
+            tensor.raw_data = raw
+            return tensor
+        place = (Path(self.data.name).name, self.offset, len(raw))
+        self.data.write(raw)
+        self.offset += len(raw)
+        return external(name, weight, self.element, *place)
 
 
-def _append(stream: BinaryIO, tensor: TensorProto) -> None:
-    """Add an initialiser to the model in `stream` without holding the others in memory.
+def append(stream: BinaryIO, part: GraphProto) -> None:
+    """Add nodes or tensors to the graph of the model in `stream`.
 
     Serialised protobuf messages merge when they follow one another: that is part of the
-    format, and what makes one pass over the weights enough.
+    format, and what makes one pass over the depth enough.
     """
-    part = ModelProto(graph=GraphProto(initializer=[tensor]))
-    stream.write(part.SerializeToString())
+    stream.write(ModelProto(graph=part).SerializeToString())

@@ -31,9 +31,10 @@ def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
     match tree:
         case Call(function, arguments) if arguments:
             named = [(f"{key}=" if key else "", value) for key, value in arguments]
-            start, inner = f"{before}{function}(", f"{Call('', arguments)}"[1:-1]
-            if _fits(inner, indent + len(INDENT)):
-                return [start, INDENT + inner, f"){after}"]
+            start = f"{before}{function}("
+            flat = ", ".join(f"{key}{value}" for key, value in named)
+            if _fits(flat, indent + len(INDENT)):
+                return [start, INDENT + flat, f"){after}"]
             return [start, *_lines(named, indent), f"){after}"]
         case Listing(items) if items:
             lines = _lines([("", item) for item in items], indent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,15 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from resgraph.diagnostics import ResgraphError, first_line
+from resgraph.diagnostics import ResgraphError, first_line, plain
+from resgraph.limits import METADATA_CHARACTERS, MODEL_BYTES
+from resgraph.reading.models import check_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
+"""What a network may be called, settings included: safe as the name of a file."""
 _CONSTANT = "constant/"
 """What the names of a model's small constants begin with."""
 
@@ -52,14 +57,20 @@ class OnnxFile:
         }
         if not {"resgraph.network", "resgraph.digest"} <= self.metadata.keys():
             raise ResgraphError(
-                f"{path} is an ONNX model, but not one of resgraph's: it names no graph",
+                f"{plain(path)} is an ONNX model, but not one of resgraph's: it names no graph",
                 "only models from 'resgraph compile' and 'resgraph export' have a spec to "
                 "be verified against",
+            )
+        if not _NAME.fullmatch(network := self.metadata["resgraph.network"]):
+            raise ResgraphError(
+                f"{plain(path)} says that its network is '{plain(network)}', which no "
+                "network is called",
+                "another tool has changed it: compile or export it anew",
             )
         keys = ("resgraph.target", "resgraph.form")
         if marks := [self.metadata[key] for key in keys if key in self.metadata]:
             raise ResgraphError(
-                f"{path} is a network's {' '.join(marks)} form, whose nodes and tensors "
+                f"{plain(path)} is a network's {plain(' '.join(marks))} form, whose nodes and tensors "
                 "are not one by one the spec's",
                 "verify the portable model, which it was made of: resgraph export RUN",
             )
@@ -67,8 +78,8 @@ class OnnxFile:
         outputs = [value.name for value in self._model.graph.output]
         if "logits" not in outputs:
             raise ResgraphError(
-                f"{path} has no output 'logits', as resgraph's models have: "
-                f"{', '.join(outputs) or 'none at all'}",
+                f"{plain(path)} has no output 'logits', as resgraph's models have: "
+                f"{plain(', '.join(outputs)) or 'none at all'}",
                 "another tool has changed it: compile or export it anew",
             )
 
@@ -122,7 +133,8 @@ class OnnxFile:
             (logits,) = ReferenceEvaluator(model).run(["logits"], {"input": images})
         except Exception as error:  # whatever the evaluator's ops raise
             raise ResgraphError(
-                f"ONNX's reference evaluator cannot run {self.path}: {first_line(error)}"
+                f"ONNX's reference evaluator cannot run {plain(self.path)}: "
+                f"{plain(first_line(error))}"
             ) from None
         return np.asarray(logits, dtype=np.float64)
 
@@ -170,16 +182,49 @@ def _widen(model: ModelProto) -> None:
 
 
 def _read(path: Path) -> ModelProto:
-    if not path.is_file():
+    if not path.exists():
         raise ResgraphError(f"no model {path}", "write it first: resgraph compile SPEC")
+    _refuse_too_large(path)
+    check_model(path)
     try:
         model = onnx.load(str(path))
+        onnx.checker.check_model(str(path))
+        _decode(model)
     except Exception as error:  # protobuf's errors have no stable home
-        why = first_line(error)
+        why = plain(first_line(error))
         raise ResgraphError(
-            f"{path} is no whole ONNX model: {why}",
+            f"{plain(path)} is no whole ONNX model: {why}",
             "it is truncated, or its .data file is missing: compile or export it anew",
         ) from None
     if not model.graph.node:
-        raise ResgraphError(f"{path} is no ONNX model: it has no nodes")
+        raise ResgraphError(f"{plain(path)} is no ONNX model: it has no nodes")
     return model
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Changed copies of the model go to ONNX's own tools, with its weights in them."""
+    files = (path, path.with_name(f"{path.name}.data"))
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    if size > MODEL_BYTES:
+        raise ResgraphError(
+            f"{path} takes {size / 1e9:,.1f} GB with its weights, and can be looked into "
+            f"up to {MODEL_BYTES / 1e9:,.1f} GB (protobuf's limit)",
+            "verify the spec instead, or the network at a smaller size",
+        )
+
+
+def _decode(model: ModelProto) -> None:
+    """Read all texts and numbers once. Raises `ValueError` for those that are none.
+
+    Protobuf leaves text undecoded until it is asked for, and onnx's checker looks at no
+    tensor's numbers.
+    """
+    for pair in model.metadata_props:
+        if len(pair.key) + len(pair.value) > METADATA_CHARACTERS:
+            raise ValueError(f"its metadata '{pair.key}' are too long")
+    for node in model.graph.node:
+        "".join((node.op_type, node.name, *node.input, *node.output))
+        for attribute in node.attribute:
+            onnx.helper.get_attribute_value(attribute)
+    for tensor in model.graph.initializer:
+        numpy_helper.to_array(tensor)

@@ -13,9 +13,7 @@ from resgraph.emit.torch_source import torch_source
 from resgraph.emit.weights import WeightSource
 from resgraph.files import staged
 from resgraph.graph import Graph
-
-MAX_NODES = 2**31 // 400
-"""Protobuf ends at 2 GiB, and a node takes about 400 bytes of them, names included."""
+from resgraph.limits import MODEL_BYTES
 
 
 @dataclass(frozen=True)
@@ -88,29 +86,39 @@ def refuse_duplicates(graphs: Sequence[Graph]) -> None:
     """Raise `UsageError` where two graphs would be written to one file."""
     seen: dict[str, Graph] = {}
     for graph in graphs:
-        other = seen.setdefault(graph.name, graph)
-        if other is not graph:
-            raise UsageError(
-                f"{other.file} and {graph.file} both build '{graph.name}'",
-                "rename one of the networks",
+        other = seen.setdefault(graph.name.lower(), graph)
+        if other is graph:
+            continue
+        message = f"{other.file} and {graph.file} both build '{graph.name}'"
+        if other.name != graph.name:
+            message = (
+                f"'{other.name}' and '{graph.name}' are one file where case is ignored"
             )
+        raise UsageError(message, "rename one of the networks")
 
 
 def refuse_too_large(graph: Graph, out: Path) -> None:
-    """Raise `ResgraphError` if the ONNX model could not be stored, before building it."""
-    size = 4 * graph.total("numbers")
-    nodes = graph.total("nodes")
+    """Raise `ResgraphError` if the ONNX model could not be stored, before writing any of it."""
+    from resgraph.emit.onnx_parts import Model
+
+    model = Model(graph, {})
+    hint = "--source-only writes the PyTorch source alone"
+    if model.size > MODEL_BYTES:
+        raise ResgraphError(
+            f"{graph.name} has {graph.total('nodes'):,} ops, which take "
+            f"{_gigabytes(model.size)} of an ONNX file, and it holds "
+            f"{_gigabytes(MODEL_BYTES)} (protobuf's limit)",
+            hint,
+        )
     folder = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(folder).free
-    hint = "--source-only writes the PyTorch source alone"
-    if nodes > MAX_NODES:
+    if model.size + model.numbers > free:
         raise ResgraphError(
-            f"{graph.name} has {nodes:,} ops, and an ONNX model holds {MAX_NODES:,}",
+            f"{graph.name} takes {_gigabytes(model.size + model.numbers)} as ONNX, and "
+            f"{out} has {_gigabytes(free)} free",
             hint,
         )
-    if size > free:
-        raise ResgraphError(
-            f"{graph.name} has {size / 2**30:,.1f} GiB of weights, and {out} has "
-            f"{free / 2**30:,.1f} GiB free",
-            hint,
-        )
+
+
+def _gigabytes(amount: int) -> str:
+    return f"{amount / 1e9:,.1f} GB"

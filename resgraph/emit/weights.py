@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
 from resgraph.graph import Graph
 from resgraph.ops import Weight
+from resgraph.reading.tensors import check_tensors
 from resgraph.seal import unsealed
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ def stored(path: Path, graph: Graph) -> WeightSource:
     ]
     if extra or missing or wrong:
         raise ResgraphError(
-            f"{path} does not hold the weights of {graph.name}: "
+            f"{plain(path)} does not hold the weights of {graph.name}: "
             + "; ".join(_differences(missing, extra, wrong)),
             "they must come from the same topology: compare with 'resgraph show'",
         )
+
+    _refuse_unusable(path, {name: tensors[name] for name in wanted})
 
     def read(name: str, weight: Weight) -> Any:
         return tensors[name].astype("float32", copy=False)
@@ -74,10 +77,43 @@ def stored(path: Path, graph: Graph) -> WeightSource:
     return read
 
 
+def _refuse_unusable(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `ResgraphError` for tensors that are no float32 numbers, by name and count."""
+    found = [(name, why) for name, t in tensors.items() if (why := _unusable(t))]
+    if not found:
+        return
+    shown = "; ".join(f"{name} {why}" for name, why in found[:3])
+    more = f"; and {len(found) - 3:,} more tensors" if len(found) > 3 else ""
+    raise ResgraphError(
+        f"{plain(path)} has {len(found):,} tensor{'s' * (len(found) != 1)} that a model "
+        f"cannot have: {shown}{more}",
+        "weights are finite floating-point numbers; the training that they are from "
+        "diverged, or the file is damaged or of another kind",
+    )
+
+
+def _unusable(tensor: NDArray[Any]) -> str | None:
+    """Why a tensor is none of weights, else None."""
+    import numpy as np
+
+    kind = str(tensor.dtype)
+    if not kind.startswith(("float", "bfloat")):
+        return f"is {kind}"
+    with np.errstate(over="ignore"):
+        numbers = tensor.astype("float32", copy=False)
+    count = int(tensor.size - np.isfinite(numbers).sum())
+    if not count:
+        return None
+    huge = count - int(tensor.size - np.isfinite(tensor).sum())
+    what = "beyond float32's range" if huge == count else "not finite"
+    return f"holds {count:,} of {tensor.size:,} numbers that are {what}"
+
+
 def _differences(missing: list[str], extra: list[str], wrong: list[str]) -> list[str]:
     """The first few of each kind, counted."""
     return [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        f"{len(names)} {what} ({', '.join(map(plain, names[:3]))}"
+        f"{', ...' if len(names) > 3 else ''})"
         for names, what in (
             (missing, "missing"),
             (extra, "unknown"),
@@ -91,13 +127,19 @@ def _read(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    if not path.is_file():
-        raise ResgraphError(f"{path}: no such file")
     try:
+        check_tensors(path)
         tensors: dict[str, Any] = load_file(path)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:
         raise ResgraphError(
-            f"{path} is not a readable safetensors file: {error}",
+            f"{plain(path)} is not a readable safetensors file: {plain(error)}",
             "other formats: load them in PyTorch and save with safetensors.torch.save_file",
         ) from None
     unsealed(path)

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.diagnostics import ResgraphError, first_line
+from resgraph.diagnostics import ResgraphError, first_line, plain
 from resgraph.infer import machine, providers
 from resgraph.infer.metadata import read_metadata
 from resgraph.infer.providers import Placement
 from resgraph.infer.session import (
     Bound,
+    metadata_of,
     open_session,
     require_file,
     run,
@@ -89,7 +90,7 @@ class Classifier:
         self._about = about = tensors(self._session, self.path)
         self.input_shape = about.shape
         self.batch = _batch(batch, about.shape, about.single, self.path)
-        properties = self._session.get_modelmeta().custom_metadata_map
+        properties = metadata_of(self._session, self.path)
         self.metadata = read_metadata(properties, about.shape[0], about.classes)
         self.notes = (*self.metadata.notes, *([idle] if idle else []))
         self._compute = self._runner(cuda_graph)
@@ -175,7 +176,8 @@ class Classifier:
             logits = np.asarray(self._compute(batch), np.float32)
         except Exception as error:  # onnxruntime's errors have no common base
             raise ResgraphError(
-                f"{self.path} fails on {self._provider}: {first_line(error)}"
+                f"{plain(self.path)} fails on {self._provider}: "
+                f"{plain(first_line(error), 400)}"
             ) from None
         bad = int((~np.isfinite(logits)).any(axis=1).sum())
         if bad:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resgraph.data.pictures import SUFFIXES, no_size_warnings, read_picture
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,17 @@ def read_files(paths: Iterable[Path], input_shape: tuple[int, int, int]) -> Pict
 def _expand(given: str) -> Iterator[Path]:
     """The pictures that one input stands for."""
     path = Path(given)
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+    except OSError as error:  # a name that is too long, links in a circle
+        raise ResgraphError(f"{plain(path)}: {error.strerror}") from None
+    if folder:
         inside = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
         found = sorted(p for p in inside if p.is_file())
         if not found:
             raise ResgraphError(
-                f"no pictures in {path}", f"looked for {', '.join(sorted(SUFFIXES))}"
+                f"no pictures in {plain(path)}",
+                f"looked for {', '.join(sorted(SUFFIXES))}",
             )
         yield from found
     elif path.exists():
@@ -89,6 +94,6 @@ def _expand(given: str) -> Iterator[Path]:
         files = sorted(Path(match) for match in matches if Path(match).is_file())
         if not files:
             raise ResgraphError(
-                f"no picture {given}", "name files, folders or patterns"
+                f"no picture {plain(given)}", "name files, folders or patterns"
             )
         yield from files

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.reading import opened, parsed_json
 
 PROPERTY = "resgraph.machine"
 """The metadata that an optimised model has, and no other."""
@@ -32,7 +33,7 @@ def properties_of(path: Path) -> dict[str, str]:
 
     It stands at the file's end, where `optimise` adds it: no need to parse the model.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
         _, found, after = file.read().rpartition(PROPERTY.encode())
@@ -64,7 +65,7 @@ def check_machine(properties: Mapping[str, str]) -> None:
     if made.onnxruntime != here.onnxruntime:
         what = f"onnxruntime {made.onnxruntime}, and this is {here.onnxruntime}"
     elif made.instructions != here.instructions:
-        other = ", ".join(sorted(made.instructions ^ here.instructions))
+        other = plain(", ".join(sorted(made.instructions ^ here.instructions)))
         what = f"a CPU with other instructions ({made.cpu}; they differ in {other})"
     elif made.cpu != here.cpu:
         what = f"another CPU: {made.cpu}, and this is {here.cpu}"
@@ -82,9 +83,9 @@ class _Machine:
 
 def _parsed(text: str) -> _Machine:
     try:
-        about = json.loads(text)
-        instructions = frozenset(str(name) for name in about["instructions"])
-        return _Machine(about["cpu"], instructions, about["onnxruntime"])
+        about = parsed_json(text)
+        instructions = frozenset(plain(name) for name in about["instructions"])
+        return _Machine(plain(about["cpu"]), instructions, plain(about["onnxruntime"]))
     except (ValueError, TypeError, KeyError):
         raise ResgraphError(
             f"the model's metadata '{PROPERTY}' cannot be used", _HINT

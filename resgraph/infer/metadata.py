@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError, plain
+from resgraph.limits import METADATA_CHARACTERS
+from resgraph.reading import parsed_json
 
 ASSUMED = 0.5
 """Mean and deviation of the pixels where a model does not tell: 0..255 becomes -1..1."""
 
+_LARGEST = 1e6
+"""Of means and deviations, where pixels are from 0 to 1."""
 _TRAINING = {"resgraph.classes", "resgraph.mean", "resgraph.std"}  # export knows these
 
 
@@ -66,11 +68,11 @@ def read_metadata(
             "the model does not tell that it was trained: 'resgraph compile' fills models "
             "with random weights, 'resgraph export RUN' with trained ones"
         )
-    if min(std) <= 0:
+    if min(std) < 1 / _LARGEST:
         raise _damaged("resgraph.std", "a deviation is not above 0")
     return Metadata(
-        properties.get("resgraph.network"),
-        properties.get("resgraph.digest"),
+        _word(properties, "resgraph.network"),
+        _word(properties, "resgraph.digest"),
         classes,
         mean,
         std,
@@ -78,6 +80,10 @@ def read_metadata(
         tuple(assumptions),
         plain(told, 200) if (told := properties.get("resgraph.unfinished")) else None,
     )
+
+
+def _word(properties: Mapping[str, str], key: str) -> str | None:
+    return plain(properties[key]) if key in properties else None
 
 
 def _strings(
@@ -88,7 +94,7 @@ def _strings(
         return None
     if not all(isinstance(value, str) for value in values):
         raise _damaged(key, "not all of it is text")
-    return tuple(values)
+    return tuple(plain(value) for value in values)
 
 
 def _floats(
@@ -97,16 +103,18 @@ def _floats(
     values = _list(properties, key, count)
     if values is None:
         return None
-    if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-        raise _damaged(key, "not all of it are numbers")
+    if not all(type(v) in (int, float) and abs(v) <= _LARGEST for v in values):
+        raise _damaged(key, f"not all of it are numbers of at most {_LARGEST:,.0f}")
     return tuple(float(value) for value in values)
 
 
 def _list(properties: Mapping[str, str], key: str, count: int) -> list[Any] | None:
     if key not in properties:
         return None
+    if len(properties[key]) > METADATA_CHARACTERS:
+        raise _damaged(key, f"it has {len(properties[key]):,} characters")
     try:
-        values = json.loads(properties[key])
+        values = parsed_json(properties[key])
     except ValueError:
         raise _damaged(key, "it is no JSON") from None
     if not isinstance(values, list):

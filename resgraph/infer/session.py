@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.diagnostics import ResgraphError, first_line
+from resgraph.diagnostics import ResgraphError, first_line, plain
 from resgraph.infer import providers
+from resgraph.reading import chunk_budget, refuse_beyond
+from resgraph.reading.models import check_model
 
 TYPES: dict[str, type[np.floating[Any]]] = {
     "tensor(float)": np.float32,
@@ -68,8 +71,10 @@ def open_session(
     """
     import onnxruntime
 
+    check_model(path)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    # What goes wrong is raised as well; CUDA's libraries that are missing are logged only.
+    options.log_severity_level = 3 if provider == providers.CUDA else 4
     if optimised:
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_DISABLE_ALL
@@ -88,7 +93,8 @@ def open_session(
         )
     except Exception as error:  # onnxruntime's errors have no common base
         raise ResgraphError(
-            f"{path} is not an ONNX model that can be run: {first_line(error)}",
+            f"{plain(path)} is not an ONNX model that can be run: "
+            f"{plain(first_line(error), 400)}",
             _remedy(error, cuda_graph),
         ) from None
 
@@ -98,19 +104,31 @@ def tensors(session: Any, path: Path) -> Tensors:
 
     Raises `ResgraphError` for a model that has others.
     """
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+    try:
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        names = [value.name for value in (*inputs, *outputs)]
+    except UnicodeDecodeError:
+        raise _foreign(path, "the name of an input or output is no text") from None
+    if not outputs or not all(names):
+        raise _foreign(path, "it has no output, or one without a name")
     shape = inputs[0].shape if len(inputs) == 1 else []
     whole = [isinstance(size, int) and size > 0 for size in shape]
     if len(shape) != 4 or not all(whole[1:]) or (whole[0] and shape[0] != 1):
         shown = "; ".join(f"{i.name} {i.shape}" for i in inputs)
         raise _foreign(
-            path, f"its input should be [N, C, H, W] with N free, not {shown}"
+            path, f"its input should be [N, C, H, W] with N free, not {plain(shown)}"
         )
+    refuse_beyond(
+        chunk_budget(), 4 * math.prod(shape[1:]), f"{path}: an image of {shape[1:]}"
+    )
     if inputs[0].type not in TYPES:
         raise _foreign(path, f"its input should be of floats, not {inputs[0].type}")
     given = outputs[0].shape
-    if len(given) != 2 or not isinstance(given[1], int):
-        raise _foreign(path, f"its output should be logits [N, classes], not {given}")
+    if len(given) != 2 or not isinstance(given[1], int) or given[1] < 1:
+        raise _foreign(
+            path, f"its output should be logits [N, classes], not {plain(given)}"
+        )
+    refuse_beyond(chunk_budget(), 64 * given[1], f"{path}: {given[1]:,} classes")
     if outputs[0].type not in TYPES:
         raise _foreign(path, f"its output should be of floats, not {outputs[0].type}")
     return Tensors(
@@ -122,6 +140,14 @@ def tensors(session: Any, path: Path) -> Tensors:
         result=TYPES[outputs[0].type],
         single=whole[0],
     )
+
+
+def metadata_of(session: Any, path: Path) -> dict[str, str]:
+    """What the model says of itself, by key. Raises `ResgraphError` if that is no text."""
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError:
+        raise _foreign(path, "its metadata are no text") from None
 
 
 def run(session: Any, about: Tensors, batch: NDArray[Any]) -> NDArray[Any]:

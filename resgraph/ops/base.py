@@ -174,6 +174,11 @@ class Op(BaseModel):
         """What it is, with the attributes that matter, in the few words of a drawing."""
         return self.kind.replace("_", " ")
 
+    def conventions(self) -> Mapping[str, tuple[str, str]]:
+        """Attributes that read as another framework's convention has them: what they do
+        here, and what was perhaps meant."""
+        return {}
+
     # --- shapes and cost (of a resolved op) -----------------------------------------
 
     def channels_out(self, channels: Sequence[Any]) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from resgraph.expr import Expr
+from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import Fractional, Numbers, OnnxBuilder, Op, Real, Shape
 from resgraph.ops.facts import POINT, Reach, Role, Saved
 from resgraph.ops.source import layer, real
@@ -160,6 +160,14 @@ class Dropout(Op):
 
     def label(self) -> str:
         return f"dropout {self.rate}"
+
+    def conventions(self) -> Mapping[str, tuple[str, str]]:
+        """TensorFlow 1 and the papers of its time give the share that is kept."""
+        if isinstance(self.rate, Expr) or self.rate < 0.75:
+            return {}
+        kept = show(1 - exact(self.rate))
+        what = f"a rate of {self.rate} keeps {kept} of the elements"
+        return {"rate": (what, f"where {self.rate} was to be kept: rate: {kept}")}
 
     def gain(self, *inputs: Shape) -> float | None:
         return 1.0 if self.rate == 0 else None

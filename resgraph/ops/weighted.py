@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, StrictBool
 
 from resgraph import codes
-from resgraph.expr import Expr
+from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import (
     Count,
     Fractional,
@@ -188,6 +188,14 @@ class Bn(Op):
 
     def label(self) -> str:
         return "BN"
+
+    def conventions(self) -> Mapping[str, tuple[str, str]]:
+        """Keras, TensorFlow and JAX give the share that the running statistics keep."""
+        if isinstance(self.momentum, Expr) or self.momentum < 0.5:
+            return {}
+        kept = show(1 - exact(self.momentum))
+        what = f"a momentum of {self.momentum} keeps {kept} of the running statistics"
+        return {"momentum": (what, f"where that much was to be kept: momentum: {kept}")}
 
     def shape(self, *inputs: Shape) -> Shape:
         need_map(self, inputs[0])

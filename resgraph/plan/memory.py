@@ -51,7 +51,7 @@ def kept(instance: Instance, bn_relu: bool) -> Kept:
 
 def fusable(instance: Instance) -> tuple[str, ...]:
     """The BNs whose BN-ReLU can be computed anew, by name, in reading order."""
-    return tuple(bn for bn, _ in _fused(instance))
+    return _fusable(_Key(instance))
 
 
 class _Key:
@@ -65,6 +65,11 @@ class _Key:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Key) and other.instance is self.instance
+
+
+@lru_cache(maxsize=4096)
+def _fusable(key: _Key) -> tuple[str, ...]:
+    return tuple(bn for bn, _ in _fused(key.instance))
 
 
 @lru_cache(maxsize=4096)

@@ -103,30 +103,31 @@ class _Costs:
         them included, its own input left out; at the end, the head's."""
         totals = [self._bytes(self.head)[0]]
         for i in range(len(self.units) - 1, -1, -1):
-            totals.append(totals[-1] + self.boundary(i + 1) + self.units[i].inside)
+            totals.append(totals[-1] + self.boundaries[i + 1] + self.units[i].inside)
         return totals[::-1]
 
-    def entry(self, i: int) -> int:
-        """Bytes of the input of unit i, or of the head behind the last, if it is kept."""
-        if i < len(self.units):
-            return self.units[i].entry * self.units[i].kept.keeps_input
-        return self._bytes(self.head)[1] * self.head.keeps_input
+    @cached_property
+    def entries(self) -> list[int]:
+        """For each unit, and for the head behind the last: bytes of its input, if it is kept."""
+        body = [unit.entry * unit.kept.keeps_input for unit in self.units]
+        return [*body, self._bytes(self.head)[1] * self.head.keeps_input]
 
-    def boundary(self, i: int) -> int:
-        """Bytes that the input of unit i adds, where what makes it is kept as well."""
-        return 0 if self.output_is_kept(i - 1) else self.entry(i)
+    @cached_property
+    def boundaries(self) -> list[int]:
+        """The same, where what makes the input is kept as well."""
+        makers = [self.stem, *(unit.kept for unit in self.units)]
+        return [
+            0 if maker.keeps_output else entry
+            for maker, entry in zip(makers, self.entries, strict=True)
+        ]
 
     def added(self, start: int) -> int:
         """Bytes that the input of a segment adds: the stem alone may have kept it."""
         return 0 if start == 0 and self.stem.keeps_output else self.units[start].entry
 
-    def output_is_kept(self, i: int) -> bool:
-        """Whether unit i, or for -1 the stem, keeps its own output."""
-        return (self.units[i].kept if i >= 0 else self.stem).keeps_output
-
     def whole(self) -> Plan:
         """The plan without segments."""
-        peak = self.before + self.boundary(0) + self.tails[0]
+        peak = self.before + self.boundaries[0] + self.tails[0]
         return self.plan("BN-ReLU anew" if self.bn_relu else "all kept", peak)
 
     def plan(
@@ -136,19 +137,19 @@ class _Costs:
         anew: float = 0.0,
         segments: Mapping[str, tuple[Span, ...]] | None = None,
     ) -> Plan:
-        names = self._fused() if self.bn_relu else ()
-        return Plan(
-            name, segments or {}, tuple(names), peak, anew, self.batch, self.element
-        )
+        names = self.fused if self.bn_relu else ()
+        return Plan(name, segments or {}, names, peak, anew, self.batch, self.element)
 
-    def _fused(self) -> Iterator[str]:
-        for prefix, instance in self.graph.parts():
-            yield from (prefix + name for name in fusable(instance))
+    @cached_property
+    def fused(self) -> tuple[str, ...]:
+        """The BNs whose BN-ReLU can be computed anew, as in the state_dict."""
+        parts = self.graph.parts()
+        return tuple(f"{prefix}{name}" for prefix, i in parts for name in fusable(i))
 
     def inside(self, start: int, stop: int) -> int:
         """Bytes inside a segment once it is computed anew, its input left out."""
         own = sum(self.units[i].inside for i in range(start, stop))
-        return own + sum(self.boundary(i) for i in range(start + 1, stop))
+        return own + sum(self.boundaries[start + 1 : stop])
 
 
 def plan(
@@ -223,7 +224,7 @@ def _segmented(costs: _Costs, cuts: Sequence[Span]) -> Plan:
     for start, stop in cuts:
         inputs += costs.added(start)
         peak = max(peak, inputs + costs.inside(start, stop))
-    peak = max(peak, inputs + costs.entry(end) + costs.tails[end])
+    peak = max(peak, inputs + costs.entries[end] + costs.tails[end])
     units = costs.units[:end]
     anew = sum(unit.multiply_adds for unit in units) / costs.multiply_adds
     name = "segments and BN-ReLU anew" if costs.bn_relu else "segments anew"
@@ -231,29 +232,29 @@ def _segmented(costs: _Costs, cuts: Sequence[Span]) -> Plan:
 
 
 def _by_stage(costs: _Costs, cuts: Sequence[Span]) -> dict[str, tuple[Span, ...]]:
-    found: dict[str, tuple[Span, ...]] = {}
+    found: dict[str, list[Span]] = {}
     for start, stop in cuts:
         first = costs.units[start]
         span = (first.index, first.index + stop - start)
-        stage = f"stage{first.stage}"
-        found[stage] = (*found.get(stage, ()), span)
-    return found
+        found.setdefault(f"stage{first.stage}", []).append(span)
+    return {stage: tuple(spans) for stage, spans in found.items()}
 
 
 def _within(costs: _Costs, budget: int) -> Plan | None:
     """The plan that computes the fewest units anew within the budget."""
     cuts: list[Span] = []
-    inputs = inside = 0
+    entries, boundaries, tails = costs.entries, costs.boundaries, costs.tails
+    inputs, inside = costs.before, 0
     for i, unit in enumerate(costs.units):
-        grown = inside + costs.boundary(i) + unit.inside
-        if not cuts or unit.index == 0 or costs.before + inputs + grown > budget:
+        grown = inside + boundaries[i] + unit.inside
+        if not cuts or unit.index == 0 or inputs + grown > budget:
             inputs += costs.added(i)
             grown = unit.inside
             cuts.append((i, i))
         inside = grown
         cuts[-1] = (cuts[-1][0], i + 1)
-        if costs.before + inputs + inside > budget:
+        if inputs + inside > budget:
             return None
-        if costs.before + inputs + costs.entry(i + 1) + costs.tails[i + 1] <= budget:
+        if inputs + entries[i + 1] + tails[i + 1] <= budget:
             return _segmented(costs, cuts)
     return None

@@ -66,7 +66,8 @@ def _network(
     units: list[dict[str, Any]],
 ) -> dict[str, Any]:
     found = places(graph)
-    drawing = draw_network(graph, marks=part_marks(found, findings), prefix=prefix)
+    marked = part_marks(found, findings)
+    drawing = drawn(lambda: draw_network(graph, marks=marked, prefix=prefix), prefix)
     parts = []
     for name, group in groupby(found, _part_name):
         sites = []
@@ -86,7 +87,7 @@ def _network(
         "source": [],
         "generated": "",
         "lines": {"units": {}, "ends": {}},
-        "drawing": drawn(drawing, prefix),
+        "drawing": drawing,
         "parts": parts,
         **_UNKNOWN,
     }
@@ -113,7 +114,8 @@ def _site(place: Place, number: int, files: Files) -> dict[str, Any]:
 def _unit(
     place: Place, findings: Sequence[Diagnostic], files: Files, prefix: str
 ) -> dict[str, Any]:
-    figure = draw_unit(
-        place.instances[0], title="", marks=marks(place.unit, findings), prefix=prefix
+    instance, told = place.instances[0], marks(place.unit, findings)
+    drawing = drawn(
+        lambda: draw_unit(instance, title="", marks=told, prefix=prefix), prefix
     )
-    return draft(place.instances[0], files) | {"drawing": drawn(figure, prefix)}
+    return draft(instance, files) | {"drawing": drawing}

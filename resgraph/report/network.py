@@ -36,8 +36,10 @@ class Units:
             self.numbers[key] = len(self.made)
             facts = unit(instance, self.files)
             prefix = f"u{len(self.made)}-"
-            figure = draw_unit(instance, title="", prefix=prefix)
-            self.made.append(facts | {"drawing": drawn(figure, prefix)})
+            drawing = drawn(
+                lambda: draw_unit(instance, title="", prefix=prefix), prefix
+            )
+            self.made.append(facts | {"drawing": drawing})
         return self.numbers[key]
 
 
@@ -64,7 +66,7 @@ def _network(graph: Graph, prefix: str, units: Units) -> dict[str, Any]:
         "source": text.splitlines(),
         "generated": (GENERATED / f"{graph.name}.py").as_posix(),
         "lines": lines(graph, text),
-        "drawing": drawn(draw_network(graph, prefix=prefix), prefix),
+        "drawing": drawn(lambda: draw_network(graph, prefix=prefix), prefix),
         "parts": parts,
     }
 

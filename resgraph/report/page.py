@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from resgraph.diagnostics import visible
 from resgraph.draw.theme import COLOURS
 from resgraph.files import write_text, writing
 
@@ -41,11 +42,11 @@ class Report:
         """The page. The same facts give the same text."""
         script = _script()
         return Template(_text("page.html")).substitute(
-            title=html.escape(self.title),
+            title=html.escape(visible(self.title)),
             policy=_policy(script),
             style="\n".join([_colours(), *map(_text, STYLES)]),
             facts=_inert(
-                json.dumps(self.facts, separators=(",", ":"), allow_nan=False)
+                json.dumps(_shown(self.facts), separators=(",", ":"), allow_nan=False)
             ),
             script=script,
         )
@@ -91,6 +92,19 @@ def _policy(script: str) -> str:
 
 def _text(name: str) -> str:
     return files("resgraph.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _shown(value: Any) -> Any:
+    """Facts whose texts have no character that a page does not show but follows."""
+    if isinstance(value, str):
+        return (
+            value if value.isprintable() else "\n".join(map(visible, value.split("\n")))
+        )
+    if isinstance(value, Mapping):
+        return {_shown(key): _shown(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
+    return value
 
 
 def _inert(text: str) -> str:

@@ -46,9 +46,16 @@ class Metrics:
             "resgraph_queue_images", "Images that wait.", registry=registry
         )
 
-    def watch(self, waiting: Callable[[], int]) -> None:
-        """Take the queue's length from there."""
-        self._waiting.set_function(waiting)
+        self._connections = Gauge(
+            "resgraph_waiting_connections",
+            "Connections that keep the server waiting.",
+            registry=registry,
+        )
+
+    def watch(self, queue: Callable[[], int], connections: Callable[[], int]) -> None:
+        """Take the lengths from there."""
+        self._waiting.set_function(queue)
+        self._connections.set_function(connections)
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import numpy as np
 import uvicorn
@@ -15,10 +17,18 @@ import uvicorn
 from resgraph.diagnostics import ResgraphError
 from resgraph.infer import Classifier
 from resgraph.serve.app import create_app
+from resgraph.serve.protocol import Connection
 from resgraph.serve.service import Service, Settings
+
+try:
+    import resource
+except ImportError:  # on Windows, where a process has as many as it wants
+    resource = None  # type: ignore[assignment]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 2048  # connections that wait to be taken
+_LEAST_BACKLOG = 64
+_OTHERS = 256  # descriptors for all that is no connection
 _GRACE = 30  # seconds for requests under way when the server stops
 
 
@@ -74,15 +84,82 @@ def serve(
     shape = (settings.max_batch, *classifier.input_shape)
     classifier.predict(np.zeros(shape, np.uint8))
     host, port = listening.getsockname()[:2]
+    backlog = make_room(settings.max_connections)
+    service = Service(classifier, settings)
     config = uvicorn.Config(
-        create_app(Service(classifier, settings)),
-        log_level="warning",
+        create_app(service),
+        http=partial(Connection, service.gate),  # type: ignore[arg-type]
+        ws="none",
+        log_level="error",  # what clients do wrong is told to them, and would fill the log
         access_log=False,
+        backlog=backlog,
+        proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
     with _quiet_signals(), listening:
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which on a stop also serves those who are connected but not yet taken."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        taken = [client for listening in sockets or [] for client in _queued(listening)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for client in taken:
+            await loop.connect_accepted_socket(self._protocol, client)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        return made
+
+
+def _queued(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system has made and nobody has taken."""
+    with suppress(OSError):  # there are no more
+        while True:
+            client, _ = listening.accept()
+            client.setblocking(False)
+            yield client
+
+
+def make_room(connections: int) -> int:
+    """Have descriptors for so many connections that wait; how many more may be taken at once.
+
+    Raises `ResgraphError` if the system allows fewer.
+    """
+    # Those that must go are closed one turn of the loop after others have been taken.
+    needed = connections + _OTHERS + 2 * _LEAST_BACKLOG
+    allowed = _files(connections + _OTHERS + 2 * _BACKLOG)
+    if allowed < needed:
+        raise ResgraphError(
+            f"this process may have {allowed:,} files open, and {connections:,} connections "
+            f"need {needed:,}",
+            f"fewer --max-connections, or allow more: ulimit -n {needed}",
+        )
+    return (allowed - connections - _OTHERS) // 2
+
+
+def _files(wanted: int) -> int:
+    """How many files may be open: as many as wanted, if that can be had."""
+    if resource is None:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < wanted:  # it is -1 where there is no limit
+        raised = min(hard, wanted) if hard >= 0 else wanted
+        with suppress(ValueError, OSError):  # above a limit of the kernel's own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(soft, wanted) if soft >= 0 else wanted
 
 
 @contextmanager

@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +16,11 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from resgraph import limits
 from resgraph.diagnostics import ResgraphError
 from resgraph.infer import Classifier
 from resgraph.serve.batching import Batcher, QueueFullError, StoppedError
+from resgraph.serve.gate import Gate, Patience
 from resgraph.serve.metrics import Metrics
 from resgraph.serve.uploads import Limits, RefusedError, Upload, decoded, received
 
@@ -31,21 +35,50 @@ class Settings:
     max_batch: int = 32
     max_wait_ms: float = 2.0
     """How long the first image of a batch waits for others."""
-    max_queue: int = 256
-    """Images that wait, and requests at the same time."""
-    max_bytes: int = 10_000_000
+    max_queue: int = limits.SERVE_QUEUE
+    """Images that are decoded, wait or are computed."""
+    max_bytes: int = limits.SERVE_REQUEST_BYTES
     """Of a request's body."""
-    max_pixels: int = 25_000_000
+    max_held_bytes: int = limits.SERVE_HELD_BYTES
+    """Of all bodies that are not complete, and again of those that are."""
+    max_pixels: int = limits.SERVE_PICTURE_PIXELS
     """Of a picture."""
-    max_images: int = 64
+    max_images: int = limits.SERVE_REQUEST_PICTURES
     """In a request."""
+    max_connections: int = limits.SERVE_CONNECTIONS
+    """That keep the server waiting."""
+    max_per_address: int = limits.SERVE_CONNECTIONS_PER_ADDRESS
+    head_timeout: float = limits.SERVE_HEAD_SECONDS
+    """Seconds for the head of a request."""
+    body_timeout: float = limits.SERVE_BODY_SECONDS
+    """Seconds for its body, and for the answer to be read."""
+    min_rate: float = limits.SERVE_BODY_RATE
+    """Bytes per second of a body."""
 
     def __post_init__(self) -> None:
         """Raise `ResgraphError` for what cannot be."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value < (0 if field.name == "max_wait_ms" else 1):
+            if not value >= (0 if field.name == "max_wait_ms" else 1):
                 raise ResgraphError(f"{field.name} must be larger than {value}")
+        if self.max_held_bytes < self.max_bytes:
+            raise ResgraphError(
+                f"max_held_bytes, {self.max_held_bytes:,}, has no room for one request of "
+                f"max_bytes, {self.max_bytes:,}",
+                "a larger --max-held-bytes, or a smaller --max-bytes",
+            )
+
+    @property
+    def patience(self) -> Patience:
+        """How long to wait for clients, and for how many."""
+        return Patience(
+            self.head_timeout,
+            self.body_timeout,
+            self.min_rate,
+            self.max_connections,
+            self.max_per_address,
+            self.max_held_bytes,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +101,8 @@ class Service:
             settings.max_pixels,
             min(settings.max_images, settings.max_queue),
         )
-        self._under_way = 0
+        self.gate = Gate(settings.patience, self._count_refusal)
+        self._images, self._bytes = 0, 0
         workers = min(4, os.cpu_count() or 1)
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decoder")
         self._batcher = Batcher(
@@ -78,7 +112,7 @@ class Service:
             max_queue=settings.max_queue,
             observe=self.metrics.batches.observe,
         )
-        self.metrics.watch(lambda: self._batcher.waiting)
+        self.metrics.watch(lambda: self._batcher.waiting, lambda: self.gate.waiting)
 
     def close(self) -> None:
         """Finish what waits and end the threads."""
@@ -124,15 +158,10 @@ class Service:
         return answer
 
     async def _results(self, request: Request) -> dict[str, Any]:
-        if self._under_way >= self.settings.max_queue:
-            raise _busy()
-        self._under_way += 1
-        try:
-            top = _top(request)
-            uploads = await _received(request, self._limits)
+        top = _top(request)
+        uploads = await _received(request, self._limits)
+        with self._place(uploads):
             rows = await self._rows(uploads)
-        finally:
-            self._under_way -= 1
         self.metrics.images.inc(len(rows))
         results = [
             {
@@ -148,6 +177,24 @@ class Service:
             "provider": self.classifier.provider,
             "results": results,
         }
+
+    @contextmanager
+    def _place(self, uploads: list[Upload]) -> Iterator[None]:
+        """A place among the requests that are here in full; `RefusedError` if there is none."""
+        count, size = len(uploads), sum(len(upload.data) for upload in uploads)
+        wanted = self.settings
+        if (
+            self._images + count > wanted.max_queue
+            or self._bytes + size > wanted.max_held_bytes
+        ):
+            raise _busy()
+        self._images += count
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self._images -= count
+            self._bytes -= size
 
     async def _rows(self, uploads: list[Upload]) -> list[Any]:
         """Each picture's probabilities; decoded in threads, then computed in a batch."""
@@ -171,13 +218,17 @@ class Service:
         return await asyncio.gather(*map(asyncio.wrap_future, waiting))
 
     def _refusal(self, error: RefusedError) -> Answer:
-        self.metrics.errors.labels(error.kind).inc()
-        return Answer(error.status, {"error": error.message, "hint": error.hint})
+        self._count_refusal(error.kind)
+        told = {"error": error.message, "code": error.kind, "hint": error.hint}
+        return Answer(error.status, told)
+
+    def _count_refusal(self, kind: str) -> None:
+        self.metrics.errors.labels(kind).inc()
 
 
-async def _received(request: Request, limits: Limits) -> list[Upload]:
+async def _received(request: Request, most: Limits) -> list[Upload]:
     try:
-        return await received(request, limits)
+        return await received(request, most)
     except ClientDisconnect:
         raise RefusedError(_GONE, "gone", "the client went away", "") from None
     except HTTPException as error:
@@ -185,7 +236,7 @@ async def _received(request: Request, limits: Limits) -> list[Upload]:
             400,
             "bad_form",
             f"the form cannot be read: {error.detail}",
-            f"send at most {limits.images} pictures as multipart/form-data",
+            f"send at most {most.images} pictures as multipart/form-data",
         ) from None
 
 
@@ -200,5 +251,8 @@ def _top(request: Request) -> int:
 
 def _busy() -> RefusedError:
     return RefusedError(
-        503, "busy", "the server has as much to do as it takes", "try again in a second"
+        503,
+        "busy",
+        "the server has as much to do as it takes",
+        "try again in a second; --max-queue and --max-held-bytes of the server take more",
     )

@@ -1,6 +1,7 @@
 """YAML with positions -> pydantic models -> a resolved `Spec`, every finding at once."""
 
-from resgraph.spec.load import Loaded, Sources, load
+from resgraph.spec.files import Sources
+from resgraph.spec.load import Loaded, load
 from resgraph.spec.model import Spec
 
 __all__ = ["Loaded", "Sources", "Spec", "load"]

@@ -71,7 +71,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
     if kind in _WANTED:
         message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
-        return Diagnostic(codes.WRONG_TYPE, message, span)
+        return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
     if kind == "literal_error":
         message = f"'{name}' is {context['expected']}, not {value!r}"
         return Diagnostic(codes.UNKNOWN_CHOICE, message, span)
@@ -80,7 +80,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         amount = "at least" if kind == "too_short" else "at most"
         got = f"got {context['actual_length']}"
         message = f"expected {amount} {limit} here, {got}"
-        return Diagnostic(codes.WRONG_LENGTH, message, span)
+        return Diagnostic(codes.WRONG_LENGTH, message, span, _form(loc))
     return Diagnostic(codes.CODES.get(kind, codes.WRONG_TYPE), error["msg"], span)
 
 
@@ -133,6 +133,15 @@ def _example(loc: Loc) -> str | None:
         "head": "head: [bn, relu, global_avg_pool, {linear: {features: classes}}]",
     }
     return examples.get(str(loc[-1]))
+
+
+def _form(loc: Loc) -> str | None:
+    """How a value is written that others write in many ways."""
+    if loc == ("network", "input"):
+        return (
+            "the shape of one image, [C, H, W], without the batch: input: [3, 32, 32]"
+        )
+    return None
 
 
 def _keys(loc: Loc) -> list[str]:

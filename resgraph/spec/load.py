@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,16 +15,17 @@ from resgraph.diagnostics import (
     ResgraphError,
     Span,
     SpecError,
-    UsageError,
-    did_you_mean,
+    plain,
 )
+from resgraph.limits import SPEC_EXTENDS
+from resgraph.spec.bounds import bounds
+from resgraph.spec.conventions import conventions
+from resgraph.spec.files import Sources, root_of
 from resgraph.spec.gaps import Gaps
 from resgraph.spec.mend import Mender
 from resgraph.spec.model import Spec
 from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, at
-from resgraph.spec.yaml import MAX_BYTES, Parsed, parse
-
-MAX_EXTENDS = 8
+from resgraph.spec.yaml import Parsed, parse
 
 
 @dataclass(frozen=True)
@@ -41,50 +43,20 @@ class Loaded:
     allow: tuple[Allow, ...] = ()
 
 
-@dataclass
-class Sources:
-    """The text of every file read, by the name it is cited by; for rendering excerpts."""
-
-    texts: dict[str, str] = field(default_factory=dict)
-
-    def read(self, path: Path, name: str) -> str:
-        """The file's text. Raises `ResgraphError` for what is not a readable spec."""
-        try:
-            with path.open("rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            raise UsageError(f"{name}: no such file", _siblings(path)) from None
-        except OSError as error:
-            raise UsageError(f"{name}: {error.strerror or error}") from None
-        if len(data) > MAX_BYTES:
-            raise ResgraphError(f"{name}: larger than {MAX_BYTES // 1024} KiB, no spec")
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data[: error.start].count(b"\n") + 1
-            raise ResgraphError(f"{name}:{line}: not UTF-8 text") from None
-        self.texts[name] = text
-        return text
-
-
-def _siblings(path: Path) -> str | None:
-    """A hint at the specs that are there."""
-    folder = path.parent
-    names = [p.name for p in folder.glob("*.yaml")] if folder.is_dir() else []
-    return did_you_mean(path.name, names)
-
-
 def load(path: Path, sources: Sources) -> Loaded:
     """Read, merge and validate the spec at `path`.
 
     Raises `SpecError` for text that is not YAML and `ResgraphError` for a file that cannot
     be read; findings of the language are returned, so that more can join them.
     """
-    text = _merged(path, str(path), sources, ())
+    text = _merged(path, str(path), sources)
+    if beyond := bounds(text.tree):
+        raise SpecError([*text.findings, *beyond])
     mender = Mender(text.tree, text.doubts, text.unread, text.whole)
     spec = mender.spec()
     allow, refused = read_allow(_allowed(mender.tree), str(path))
-    found = dict.fromkeys([*text.findings, *mender.findings, *refused])
+    foreign = conventions(spec, mender.tree, mender.gaps)
+    found = dict.fromkeys([*text.findings, *mender.findings, *refused, *foreign])
     return Loaded(spec, mender.tree, str(path), tuple(found), mender.gaps, allow)
 
 
@@ -106,14 +78,24 @@ class _Merged(Parsed):
     whole: bool = True
 
 
-def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> _Merged:
-    """Raises what `load` does, for this file; of those below it there are findings."""
-    own = parse(sources.read(path, name), name)
+def _merged(
+    path: Path,
+    name: str,
+    sources: Sources,
+    seen: tuple[str, ...] = (),
+    root: Path | None = None,
+) -> _Merged:
+    """Raises what `load` does, for this file; of those below it there are findings.
+
+    `root` is that of the spec which names this file, if one does.
+    """
+    own = parse(sources.read(path, name, root), name)
     base = own.tree.entries.get("extends")
     if base is None or base.value == Scalar(None, base.value.span):
         return _Merged(own.tree, own.findings, own.doubts, own.unread)
     try:
-        below = _below(path, base.value, sources, (*seen, path.resolve()))
+        chain = (*seen, os.path.realpath(path))
+        below = _below(path, base.value, sources, chain, root or root_of(path.parent))
     except SpecError as error:
         findings = (*own.findings, *error.diagnostics)
         return _Merged(own.tree, findings, own.doubts, own.unread, whole=False)
@@ -128,27 +110,35 @@ def _merged(path: Path, name: str, sources: Sources, seen: tuple[Path, ...]) -> 
 
 
 def _below(
-    path: Path, written: Tree, sources: Sources, chain: tuple[Path, ...]
+    path: Path, written: Tree, sources: Sources, chain: tuple[str, ...], root: Path
 ) -> _Merged:
     """What is extended. Raises `SpecError` where it cannot be read."""
     if not isinstance(written, Scalar) or not isinstance(written.value, str):
         raise SpecError(())  # validation tells it
     span, relative = written.span, written.value
     target = path.parent / relative
-    if target.resolve() in chain:
-        message = f"'{relative}' extends itself in a circle"
+    if _real(target) in chain:
+        message = f"'{plain(relative)}' extends itself in a circle"
         raise SpecError([Diagnostic(codes.CIRCULAR_EXTENDS, message, span)])
-    if len(chain) > MAX_EXTENDS:
-        message = f"more than {MAX_EXTENDS} specs in a chain"
+    if len(chain) > SPEC_EXTENDS:
+        message = f"more than {SPEC_EXTENDS} specs in a chain"
         raise SpecError([Diagnostic(codes.TOO_LARGE, message, span)])
     try:
-        return _merged(target, str(target), sources, chain)
+        return _merged(target, str(target), sources, chain, root)
     except SpecError:
         raise
     except ResgraphError as error:
         unreadable = codes.UNREADABLE_EXTENDS
         finding = Diagnostic(unreadable, error.message, span, error.hint)
         raise SpecError([finding]) from None
+
+
+def _real(path: Path) -> str | None:
+    """The path with its links resolved; None for what cannot be a path."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        return None
 
 
 def _without_networks(tree: Mapping) -> Mapping:

@@ -18,11 +18,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, SpecError
+from resgraph.limits import SPEC_NESTING, SPEC_VALUES
 from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, plain, words
-
-MAX_BYTES = 256 * 1024
-MAX_DEPTH = 24
-MAX_NODES = 20_000
 
 
 @dataclass(frozen=True)
@@ -98,9 +95,9 @@ class _Composer:
             self._count(tree.size, event)
             return tree
         self._count(1, event)
-        if depth > MAX_DEPTH:
+        if depth > SPEC_NESTING:
             self._stop(
-                codes.TOO_LARGE, f"nested more than {MAX_DEPTH} levels deep", event
+                codes.TOO_LARGE, f"nested more than {SPEC_NESTING} levels deep", event
             )
         if event.tag is not None and not (
             isinstance(event, ev.ScalarEvent) and event.tag == "!"
@@ -188,8 +185,8 @@ class _Composer:
 
     def _count(self, size: int, event: Any) -> None:
         self.size += size
-        if self.size > MAX_NODES:
-            message = f"more than {MAX_NODES} values, aliases expanded"
+        if self.size > SPEC_VALUES:
+            message = f"more than {SPEC_VALUES} values, aliases expanded"
             self._stop(codes.TOO_LARGE, message, event)
 
     def _report(

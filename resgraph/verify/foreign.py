@@ -13,9 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resgraph.diagnostics import ResgraphError, did_you_mean, first_line
+from resgraph.diagnostics import ResgraphError, did_you_mean, first_line, plain
+from resgraph.reading import opened, regular_size
+from resgraph.reading.checkpoints import check_checkpoint
+from resgraph.reading.tensors import check_tensors
 from resgraph.seal import unsealed
 
+_NUMBERS = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+)
+"""Types that torch computes with; the whole numbers are for counts."""
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "params", "ema")
 
 
@@ -110,20 +118,49 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     is looked for under the usual keys, and the prefix `module.` of DataParallel dropped.
     Raises `ResgraphError` for any other file.
     """
-    if not path.is_file():
-        raise ResgraphError(f"{path}: no such file")
+    regular_size(path)
     if path.suffix == ".safetensors":
         tensors = _safetensors(path)
     elif path.suffix in (".pth", ".pt", ".ckpt", ".tar", ".bin"):
         tensors = _state_dict(_checkpoint(path), path)
     else:
         raise ResgraphError(
-            f"{path}: weights come from .safetensors, or from .pth, .pt, .ckpt, .tar, .bin",
+            f"{plain(path)}: weights come from .safetensors, or from .pth, .pt, .ckpt, .tar, .bin",
             "or from PYTHON.PATH:CALLABLE, a function that returns the trained network",
         )
     if tensors and all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): t for name, t in tensors.items()}
+    _refuse_unusable(path, tensors)
     return tensors
+
+
+def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ResgraphError` for tensors that hold no plain numbers, by name and kind."""
+    found = [f"{plain(n)} is {kind}" for n, t in tensors.items() if (kind := _odd(t))]
+    if found:
+        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+        raise ResgraphError(
+            f"{plain(path)} has tensors that are no dense real numbers: "
+            f"{', '.join(found[:3])}{more}",
+            "save it with its numbers, dense, real and not quantised",
+        )
+
+
+def _odd(tensor: Tensor) -> str | None:
+    """What a tensor is, if no network can have it as a weight."""
+    if tensor.is_meta:
+        return "on the meta device, without numbers"
+    if tensor.is_nested or tensor.layout != torch.strided:
+        return f"{str(tensor.layout).removeprefix('torch.')}, not dense"
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.dtype not in _NUMBERS:
+        return str(tensor.dtype).removeprefix("torch.")
+    if tensor.element_size() * tensor.numel() > max(
+        tensor.untyped_storage().nbytes(), 1
+    ):
+        return f"{list(tensor.shape)} and kept as one number that is repeated"
+    return None
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -131,29 +168,37 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        check_tensors(path)
         tensors = dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise ResgraphError(
-            f"{path} is not a readable safetensors file: {error}"
+            f"{plain(path)} is not a readable safetensors file: {plain(error)}"
         ) from None
     unsealed(path)
     return tensors
 
 
 def _checkpoint(path: Path) -> Any:
+    check_checkpoint(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if path.read_bytes()[:1] not in (b"P", b"\x80"):  # of a zip file, of a pickle
-            raise ResgraphError(f"{path} is not a readable checkpoint") from error
+        with opened(path) as file:
+            start = file.read(1)
+        if start not in (b"P", b"\x80"):  # of a zip file, of a pickle
+            raise ResgraphError(
+                f"{plain(path)} is not a readable checkpoint"
+            ) from error
         raise ResgraphError(
-            f"{path} holds more than tensors, and loading it would run code from the file",
+            f"{plain(path)} holds more than tensors, and loading it would run code from the file",
             "if you trust it: torch.save(network.state_dict(), ...) where it was made, or "
             "safetensors.torch.save_file",
         ) from None
     except Exception as error:  # torch.load raises many kinds for damaged files
-        why = first_line(error)
-        raise ResgraphError(f"{path} is not a readable checkpoint: {why}") from None
+        why = plain(first_line(error))
+        raise ResgraphError(
+            f"{plain(path)} is not a readable checkpoint: {why}"
+        ) from None
 
 
 def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
@@ -165,6 +210,6 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
         if tensors:
             return tensors
     raise ResgraphError(
-        f"{path} holds no state_dict",
+        f"{plain(path)} holds no state_dict",
         f"it is looked for at the top and under {', '.join(_INSIDE)}",
     )

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from resgraph.graph import isomorphism as graphs
+from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.verify.flow import INPUT, Flow, Step
 from resgraph.verify.labels import COMMUTATIVE
 from resgraph.verify.normal import Normal
@@ -51,6 +53,8 @@ class Mismatch:
     our_place: Place | None = None
     their_place: Place | None = None
     """The same in normal form: what is compared, and so what can be told of it."""
+    settled: bool = True
+    """Whether it is known that they part; else they are too symmetric to tell."""
 
 
 def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
@@ -147,25 +151,47 @@ def _parting(up: Sequence[str], their_up: Sequence[str]) -> Mismatch:
 def _paired(
     ours: Normal, theirs: Normal, colours: Sequence[str], their_colours: Sequence[str]
 ) -> dict[int, int] | Mismatch:
-    """Pair steps of one colour whose inputs are paired already."""
-    free: dict[str, list[int]] = defaultdict(list)
-    for j, colour in enumerate(their_colours):
-        free[colour].append(j)
+    """The pairing of the steps: as they come, or by a search where that ends nowhere."""
+    found = _as_they_come(ours, theirs, colours, their_colours)
+    if not isinstance(found, Mismatch):
+        return found
+    try:
+        pairs = graphs.isomorphism(
+            _labelled(ours, colours), _labelled(theirs, their_colours)
+        )
+    except graphs.UnsettledError:
+        why = f"too symmetric to tell within {ISOMORPHISM_STEPS:,} steps"
+        return replace(found, why=why, settled=False)
+    return found if pairs is None else dict(enumerate(pairs))
+
+
+def _labelled(flow: Normal, colours: Sequence[str]) -> graphs.Labelled:
+    reads = [tuple(step.inputs) for step in flow.steps]
+    free = [step.op in COMMUTATIVE for step in flow.steps]
+    return graphs.Labelled(colours, reads, free, flow.output)
+
+
+def _as_they_come(
+    ours: Normal, theirs: Normal, colours: Sequence[str], their_colours: Sequence[str]
+) -> dict[int, int] | Mismatch:
+    """Pair steps of one colour whose inputs are paired already, those of one name first."""
+    free: dict[tuple[str, tuple[int, ...]], dict[int, None]] = defaultdict(dict)
+    alike: dict[str, list[int]] = defaultdict(list)
+    for j, (step, colour) in enumerate(zip(theirs.steps, their_colours, strict=True)):
+        free[colour, _ordered(step, step.inputs)][j] = None
+        alike[colour].append(j)
     pairs = {INPUT: INPUT}
     for i, step in enumerate(ours.steps):
-        wanted = _ordered(step, [pairs[s] for s in step.inputs])
-        found = next(
-            (
-                j
-                for j in free[colours[i]]
-                if _ordered(theirs.steps[j], theirs.steps[j].inputs) == wanted
-            ),
-            None,
-        )
-        if found is None:
+        waiting = free[colours[i], _ordered(step, [pairs[s] for s in step.inputs])]
+        if not waiting:
             why = "the same ops, but values are shared between them in another way"
-            return Mismatch(i, next(iter(free[colours[i]]), None), why)
-        free[colours[i]].remove(found)
+            taken = {*pairs.values()}
+            others = (j for j in alike[colours[i]] if j not in taken)
+            return Mismatch(i, next(others, None), why)
+        names = [name for _, name, _ in step.weights]
+        first = next(iter(waiting))
+        found = next((j for j in waiting if _names(theirs, j) == names), first)
+        del waiting[found]
         pairs[i] = found
     del pairs[INPUT]
     left = min((j for rest in free.values() for j in rest), default=None)
@@ -174,8 +200,12 @@ def _paired(
     return pairs
 
 
-def _ordered(step: Step, inputs: Sequence[int]) -> list[int]:
-    return sorted(inputs) if step.op in COMMUTATIVE else list(inputs)
+def _names(flow: Normal, step: int) -> list[str]:
+    return [name for _, name, _ in flow.steps[step].weights]
+
+
+def _ordered(step: Step, inputs: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(inputs) if step.op in COMMUTATIVE else inputs)
 
 
 def _weights(

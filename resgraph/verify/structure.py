@@ -151,7 +151,8 @@ def _parted(
     scopes = [place.step.scope for place in (theirs.place, ours.place) if place]
     span = next((where[scope] for scope in scopes if scope in where), None)
     apart = f"{_after(first) if first else ''}{ours}, and {theirs}"
-    return Compared(failed(name, f"{apart}: {found.why}", span), None, apart=apart)
+    verdict = failed if found.settled else unproven
+    return Compared(verdict(name, f"{apart}: {found.why}", span), None, apart=apart)
 
 
 def as_unproven(compared: Compared, bound: float) -> Check:

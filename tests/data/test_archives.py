@@ -243,8 +243,8 @@ def test_a_bomb_is_not_unpacked(
     assert "claimed.tar: test_batch is larger than any official" in refused(claimed)
     many = {f"{number}": b"" for number in range(102)}
     path = official.pack(tmp_path / "many.tar", many, "w")
-    assert "larger than any official" in refused(path)
-    monkeypatch.setattr(members, "LARGEST_TOTAL", 10**5)
+    assert "more than 100 files" in refused(path)
+    monkeypatch.setattr(members, "ARCHIVE_BYTES", 10**5)
     zeros = official.pack(tmp_path / "zeros.tar.gz", {"x": bytes(10**6)})
     assert zeros.stat().st_size < 10**4
     assert "zeros.tar.gz is larger than any official" in refused(zeros)
@@ -254,7 +254,7 @@ def test_a_folders_file_that_is_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = unpacked(tmp_path, "cifar-10-binary.tar.gz")
-    monkeypatch.setattr(members, "LARGEST", 10**4)
+    monkeypatch.setattr(members, "MEMBER_BYTES", 10**4)
     assert "data_batch_1.bin is larger than any official" in refused(path)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from resgraph.data import checksums, load_data, source
 from resgraph.infer import read_images
+from resgraph.limits import BYTES_PER_PIXEL, READ_VARIABLE
 from tests.data.conftest import entries, pixels, refused
 
 SHAPE = (3, 6, 5)
@@ -121,9 +122,11 @@ def test_many_pictures_are_not_read_each_time(
     assert load_data(pictures, SHAPE).fingerprint != first.fingerprint
 
 
-def _only_few(files: list[Path], names: list[str], real=checksums._of_contents) -> str:
+def _only_few(
+    files: list[Path], names: list[str], most: int, real=checksums._of_contents
+) -> str:
     assert len(files) < 5
-    return real(files, names)
+    return real(files, names, most)
 
 
 # --- what is wrong --------------------------------------------------------------------
@@ -173,7 +176,7 @@ def test_a_picture_that_is_too_large(
     pictures: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     save(pictures / "train/ant/large.png", 0, 30)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    monkeypatch.setenv(READ_VARIABLE, str(500 * BYTES_PER_PIXEL))
     assert "train/ant/large.png: it has more than 500 pixels" in refused(
         pictures, SHAPE
     )

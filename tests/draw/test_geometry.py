@@ -123,7 +123,7 @@ def test_depth_does_not_matter() -> None:
 
 
 def graph_of(spec: Path, depth: int) -> Graph:
-    from resgraph.compiler import parse_settings
+    from resgraph.settings import parse_settings
 
     return Compiler().graphs(spec, None, parse_settings([f"depth={depth}"]))[0]
 

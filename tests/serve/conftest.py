@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +44,20 @@ def encoded(kind: str, size: tuple[int, int] = (40, 30)) -> bytes:
     stream = io.BytesIO()
     Image.effect_mandelbrot(size, (-2, -1, 1, 1), 50).convert("RGB").save(stream, kind)
     return stream.getvalue()
+
+
+PNG = {"Content-Type": "image/png"}
+
+
+def classify(
+    server: Server, body: bytes, headers: dict[str, str] | None = None, query: str = ""
+) -> tuple[int, dict[str, object]]:
+    wanted = PNG if headers is None else headers
+    status, content, _ = server.request("POST", f"/classify{query}", body, wanted)
+    return status, json.loads(content)
+
+
+def metric(server: Server, name: str) -> float:
+    text = server.request("GET", "/metrics")[1].decode()
+    found = re.search(rf"^{re.escape(name)} (.*)$", text, re.M)
+    return float(found[1]) if found else 0.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import re
 import socket
 import struct
 import time
@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.load_serve import Server, load, served, summary
 from resgraph.infer import Classifier
 from resgraph.serve.server import listen
 from tests.helpers import python, refused
 from tests.infer.common import BIAS, CLASSES, model, noise
-from tests.serve.conftest import encoded
+from tests.serve.conftest import PNG, classify, encoded, metric
 from tests.test_cli import resgraph
 
 
@@ -31,20 +32,6 @@ def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
         for name, data in files
     )
     return parts + b"--xyz--\r\n", {"Content-Type": "multipart/form-data; boundary=xyz"}
-
-
-def classify(
-    server: Server, body: bytes, headers: dict[str, str] | None = None, query: str = ""
-) -> tuple[int, dict[str, object]]:
-    wanted = {"Content-Type": "image/png"} if headers is None else headers
-    status, content, _ = server.request("POST", f"/classify{query}", body, wanted)
-    return status, json.loads(content)
-
-
-def metric(server: Server, name: str) -> float:
-    text = server.request("GET", "/metrics")[1].decode()
-    found = re.search(rf"^{re.escape(name)} (.*)$", text, re.M)
-    return float(found[1]) if found else 0.0
 
 
 # --- answers --------------------------------------------------------------------------
@@ -110,7 +97,14 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data)
 
 
-PNG = {"Content-Type": "image/png"}
+def scans(count: int) -> bytes:
+    """A JPEG of so many scans, each of the whole picture."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64)).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    return data[:-2] + data[data.rfind(b"\xff\xda") : -2] * count + data[-2:]
+
+
 CASES = {
     "text": (b"hello, this is no picture", PNG, 415, "not_an_image"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", PNG, 415, "not_an_image"),
@@ -120,6 +114,7 @@ CASES = {
     "head alone": (encoded("PNG")[:20], PNG, None, None),
     "bomb": (bomb(1001, 1000), PNG, 413, "too_many_pixels"),
     "large bomb": (bomb(60_000, 60_000), PNG, 413, "too_many_pixels"),
+    "scans": (scans(200), PNG, 413, "too_many_scans"),
     "too large": (b"x" * 100_001, PNG, 413, "too_large"),
     "far too large": (b"x" * 3_000_000, PNG, 413, "too_large"),
     "JSON": (b"{}", {"Content-Type": "application/json"}, 415, "wrong_type"),
@@ -143,7 +138,7 @@ def test_refusals(server: Server, pictures: list[bytes], case: str) -> None:
         assert case == "far too large"  # the rest is not read, and need not be sent
     else:
         assert status == wanted or (wanted is None and 400 <= status < 500)
-        assert set(answer) == {"error", "hint"}
+        assert set(answer) == {"error", "code", "hint"}
         assert all(answer.values())
     if kind is not None:
         assert metric(server, name) == before + 1

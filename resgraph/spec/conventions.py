@@ -1,0 +1,81 @@
+"""Values that are right, and read as another framework's convention has them.
+
+Nothing is wrong with such a spec; it is another network, or another schedule, than the one
+that whoever comes from there has in mind. So there are warnings, which `allow` acknowledges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from resgraph import codes
+from resgraph.diagnostics import Diagnostic
+from resgraph.expr import Expr
+from resgraph.ops import Op
+from resgraph.spec.gaps import Gaps
+from resgraph.spec.model import Spec
+from resgraph.spec.tree import Loc, Mapping, at
+
+COLOURS = (1, 3, 4)
+"""Channels of pictures: grey, colour, colour with transparency."""
+STEPS_PER_EPOCH = 100
+"""Fewer steps are hardly an epoch: the paper's have 391."""
+
+
+def conventions(spec: Spec, tree: Mapping, gaps: Gaps) -> Iterator[Diagnostic]:
+    """A warning for each such value, at its place; none where a gap is."""
+    for loc, message, hint in (*_input(spec), *_schedule(spec), *_attributes(spec)):
+        if not any(gaps.at(*loc[:depth]) for depth in range(len(loc) + 1)):
+            span = at(tree, loc).span
+            yield Diagnostic(codes.FOREIGN_CONVENTION, message, span, hint)
+
+
+_Found = tuple[Loc, str, str]
+
+
+def _input(spec: Spec) -> Iterator[_Found]:
+    first, second, last = (spec.network.input + [None] * 3)[:3]
+    sides = [side for side in (first, second) if not isinstance(side, Expr)]
+    large = all(side is not None and side > max(COLOURS) for side in sides)
+    if large and first == second and last in COLOURS:
+        shape = f"[{first}, {second}, {last}]"
+        yield (
+            ("network", "input"),
+            f"the input {shape} has {first} channels and maps of {second} x {last}",
+            f"channels come first: [{last}, {first}, {second}]",
+        )
+
+
+def _schedule(spec: Spec) -> Iterator[_Found]:
+    train, written = spec.train, spec.train.model_fields_set
+    last = max(train.milestones, default=0)
+    at_milestones: Loc = ("train", "milestones")
+    if "milestones" in written and last >= train.iterations:
+        message = (
+            f"training ends at step {train.iterations}, before the milestone {last}"
+        )
+        yield at_milestones, message, "milestones are steps below 'iterations'"
+    elif "milestones" in written and 0 < last * STEPS_PER_EPOCH <= train.iterations:
+        yield (
+            at_milestones,
+            f"lr has its last value from step {last} of {train.iterations} on",
+            "milestones are steps: an epoch of 50,000 images has 391 at a batch of 128",
+        )
+    if train.gamma > 1:
+        message = f"lr grows at each milestone: it is multiplied by {train.gamma}"
+        hint = f"where it was to be divided: {1 / train.gamma:.4g}"
+        yield ("train", "gamma"), message, hint
+
+
+def _attributes(spec: Spec) -> Iterator[_Found]:
+    lists: list[tuple[Loc, Sequence[Op]]] = [
+        (("network", "stem"), spec.network.stem),
+        (("network", "head"), spec.network.head),
+    ]
+    for name, unit in spec.units.items():
+        for path, value in unit.paths.items():
+            lists.append((("units", name, "paths", path, "ops"), value.ops))
+    for loc, ops in lists:
+        for i, op in enumerate(ops):
+            for field, (message, hint) in op.conventions().items():
+                yield (*loc, i, op.kind, field), message, hint

@@ -1,0 +1,214 @@
+"""What must hold of any spec: findings that read well, or files that agree with one another."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.util
+import io
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+from resgraph.cli import app
+from resgraph.codes import CODES
+from resgraph.compiler import Compiler
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError
+from resgraph.emit import write
+from resgraph.emit.onnx_file import OnnxFile
+from resgraph.emit.weights import drawn
+from resgraph.graph import Graph
+from tests.fuzz.target import Fault, Outcome
+
+RUFF = Path(sysconfig.get_path("scripts")) / "ruff"
+NUMBERS = 3_000_000
+"""Larger networks are compiled, and not run."""
+MULTIPLY_ADDS = 100_000_000
+NODES = 3_000
+CLOSE = 1e-8
+"""Of float64, whose own error is 1e-16: a wrong constant is larger by far."""
+COMMANDS = (
+    ("show",),
+    ("show", "--emit", "graph"),
+    ("show", "--emit", "spec"),
+    ("list",),
+    ("prove",),
+    ("plan",),
+    ("draw", "--whole", "--out", "whole.svg"),
+    ("draw", "--units", "--out", "units.svg"),
+    ("report", "--out", "report.html"),
+    ("check", "--json"),
+)
+_PLACE = re.compile(r"\S.*?:\d+:\d+: (error|warning|note)\[[a-z-]+\]: ")
+
+
+def judged(kind: str, path: Path, random: Random) -> Outcome:
+    """Compile the spec; hold what comes of it to what is promised. Raises `Fault`."""
+    command(random, path)
+    compiler = Compiler()
+    try:
+        graphs = compiler.graphs(path)
+    except SpecError as error:
+        findings(error.diagnostics, str(error))
+        return Outcome(kind, "refused")
+    except ResgraphError as error:
+        printable("\n".join(error.lines()))
+        return Outcome(kind, "refused")
+    try:
+        agree(graphs[:2], path.parent / "generated")
+    except ResgraphError as error:
+        if "too large" not in error.message and "free" not in error.message:
+            raise Fault(f"check passes it, compile does not: {error.message}") from None
+        return Outcome(kind, "too large")
+    return Outcome(kind, "accepted")
+
+
+def command(random: Random, path: Path) -> None:
+    """Any command that reads a spec: an exit code, no traceback, nothing that steers."""
+    words = [*random.choice(COMMANDS)]
+    words.insert(1, str(path))
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
+    with (
+        contextlib.chdir(path.parent),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            app(words, standalone_mode=False)
+        except SystemExit as stop:
+            code = stop.code
+        except ResgraphError as error:
+            code = error.exit_code
+            printable("\n".join(error.lines()))
+    if code not in (0, 1, 2, 3, None):
+        raise Fault(f"{words[0]} ends with {code}")
+    said = out.getvalue() + err.getvalue()
+    if "Traceback" in said:
+        raise Fault(f"{words[0]} prints a traceback")
+    printable(said)
+
+
+def findings(found: list[Diagnostic], text: str) -> None:
+    """Each has a code, a place in the file, a message; nothing steers a terminal."""
+    if not found:
+        raise Fault("refused without a finding")
+    for finding in found:
+        if CODES.get(finding.code.name) is not finding.code:
+            raise Fault(f"no such code: {finding.code.name}")
+        if finding.span is None or not finding.message.strip():
+            raise Fault(f"no place or no message: {finding}")
+        if not _PLACE.match(str(finding.span) + ": error[x]: "):
+            raise Fault(f"no place: {finding.span}")
+    if len(text) > 2_000_000:
+        raise Fault(f"{len(text)} characters of findings")
+    printable(text)
+
+
+def printable(text: str) -> None:
+    wrong = next((c for c in text if not (c.isprintable() or c == "\n")), None)
+    if wrong is not None:
+        raise Fault(f"{wrong!r} reaches the terminal")
+
+
+# --- what is accepted -------------------------------------------------------------------
+
+
+def agree(graphs: list[Graph], out: Path) -> None:
+    """The files parse, import, construct and agree; raises `ResgraphError` as compile does."""
+    small = [graph for graph in graphs if _small(graph)]
+    rest = [graph for graph in graphs if not _small(graph)]
+    weights = drawn(0)
+    written = write(small, out, lambda graph: weights) if small else []
+    written += write(rest, out, None) if rest else []
+    for one in written:
+        source = next(file for file in one.files if file.suffix == ".py")
+        _formatted(source)
+        if _small(one.graph):
+            _same(one.graph, source, source.with_suffix(".onnx"), weights)
+
+
+def _small(graph: Graph) -> bool:
+    return (
+        graph.total("numbers") <= NUMBERS
+        and graph.total("multiply_adds") <= MULTIPLY_ADDS
+        and graph.total("nodes") <= NODES
+    )
+
+
+def _formatted(source: Path) -> None:
+    text = source.read_text(encoding="utf-8")
+    ast.parse(text)
+    for words in (["format", "--diff"], ["check", "--ignore", "E501"]):
+        done = subprocess.run(
+            [RUFF, *words, "--isolated", "--no-cache", source],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Fault(f"ruff {words[0]}:\n{done.stdout[:3000]}{done.stderr[:500]}")
+
+
+def _same(graph: Graph, source: Path, model: Path, weights: Any) -> None:
+    module = _imported(source)
+    net: torch.nn.Module = getattr(module, module.__all__[0])()
+    state = net.state_dict()
+    wanted = {
+        f"{prefix}{layer}.{w.name}": w
+        for prefix, part in graph.parts()
+        for layer, w in part.weights
+    }
+    ours = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    if list(ours) != list(wanted):
+        raise Fault(f"names: {[*ours][:5]} in torch, {[*wanted][:5]} in the graph")
+    file = OnnxFile(model)
+    if {k: v.shape for k, v in file.weights().items()} != {
+        k: tuple(v.shape) for k, v in ours.items()
+    }:
+        raise Fault("ONNX has other names or shapes than torch")
+    for name, weight in wanted.items():
+        if tuple(ours[name].shape) != weight.shape:
+            raise Fault(f"{name} is {tuple(ours[name].shape)}, not {weight.shape}")
+        state[name].copy_(torch.from_numpy(np.array(weights(name, weight))))
+    _same_numbers(net, graph, model, file)
+
+
+def _same_numbers(
+    net: torch.nn.Module, graph: Graph, model: Path, file: OnnxFile
+) -> None:
+    images = np.random.default_rng(0).standard_normal((2, *graph.input))
+    with torch.no_grad(), np.errstate(all="ignore"):
+        ours = net.double().eval()(torch.from_numpy(images)).numpy()
+        theirs = file.in_float64(images)
+    if (
+        ours.shape != theirs.shape
+        or ours.shape[1:] != graph.typed(graph.head_run).output
+    ):
+        raise Fault(f"logits are {ours.shape} in torch, {theirs.shape} in ONNX")
+    scale = np.abs(ours[np.isfinite(ours)]).max(initial=0.0)
+    if not np.allclose(ours, theirs, rtol=0, atol=CLOSE * scale, equal_nan=True):
+        raise Fault(f"logits differ by {np.abs(ours - theirs).max()} of {scale}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    session = onnxruntime.InferenceSession(str(model), options)
+    (logits,) = session.run(None, {"input": images.astype(np.float32)})
+    if logits.shape != ours.shape:
+        raise Fault(f"onnxruntime gives {logits.shape}")
+
+
+def _imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generated_by_fuzz", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
