@@ -260,4 +260,7 @@ def test_the_command(project: Path) -> None:
     (run,) = json.loads(found.stdout)["runs"]
     assert (run["folder"], run["whole"], run["resumable"]) == ("run", True, True)
     assert {item["state"] for item in run["items"]} == {"whole"}
-    assert resgraph("fsck", "generated", cwd=project).returncode == 1
+    told = resgraph("fsck", "generated", "run", cwd=project)
+    assert told.returncode == 1
+    assert "generated is not a run folder: it holds no run.json" in told.stdout
+    assert "run: whole" in told.stdout
