@@ -208,6 +208,7 @@ def main() -> None:
     chosen = images[np.arange(max(options.requests, options.crowded)) % len(images)]
     wanted = classifier.predict(chosen).argmax(axis=1)
     pictures = [as_png(image) for image in chosen]
+    load_average = round(os.getloadavg()[0], 1)
     runs = []
 
     def run(clients: int, requests: int, addresses: int, crowd: str) -> None:
@@ -222,6 +223,7 @@ def main() -> None:
         run(8, options.crowded, addresses, crowd)
     about = {
         "command": f"python -m benchmarks.load_serve {options.model.as_posix()}",
+        "load_average": load_average,
         "model": options.model.name,
         "data": options.data,
         "runs": runs,

@@ -78,7 +78,10 @@ def server(data: dict[str, Any]) -> Iterator[str]:
         "clients on the same machine"
     )
     machine = data["machine"]
-    yield f"`{data['command']}`, {machine['cpu']}, {machine['cores']} cores"
+    yield (
+        f"`{data['command']}`, {machine['cpu']}, {machine['cores']} cores, with other work "
+        f"on them (load average {data['load_average']} before)"
+    )
     yield ""
     rows = [
         [

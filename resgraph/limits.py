@@ -62,6 +62,9 @@ PROBLEMS = 10_000
 CLASSES = 10**6
 """Of a data set: a label is below this."""
 
+PICTURE_SCANS = 100
+"""Of a progressive JPEG: each goes over the whole picture and may be a few bytes long, so
+that a megabyte of them is computed for minutes. Usual files have about ten."""
 
 # --- arithmetic in specs ----------------------------------------------------------------
 
@@ -134,9 +137,6 @@ SERVE_PICTURE_PIXELS = 25_000_000
 """Of a picture, as its header says; `--max-pixels`."""
 SERVE_REQUEST_PICTURES = 64
 """In a request."""
-SERVE_PICTURE_SCANS = 100
-"""Of a progressive JPEG: each goes over the whole picture and may be a few bytes long, so
-that a megabyte of them is computed for minutes. Usual files have about ten."""
 SERVE_QUEUE = 256
 """Pictures that are decoded, wait or are computed; `--max-queue`."""
 SERVE_HELD_BYTES = 256_000_000
@@ -161,3 +161,9 @@ SERVE_CHUNKS = 1000
 """Of a chunked body, whatever their size;"""
 SERVE_CHUNK_BYTES = 256
 """if there are more of them, each must have so many bytes on average."""
+# --- run folders ------------------------------------------------------------------------
+
+JSON_BYTES = 4 * 2**20
+"""Of a JSON file that resgraph wrote, such as run.json: the longest it writes has 100 kB."""
+RECORDS_BYTES = 256 * 2**20
+"""Of metrics.jsonl and units.jsonl: 333 units take 8 kB a record."""

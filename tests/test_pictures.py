@@ -135,6 +135,22 @@ def test_decompression_bombs_are_refused(
     assert len(found.problems) == 2
 
 
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+    """Each of them goes over the whole picture; usual ones, and few more, are read."""
+    path = tmp_path / "photo.jpg"
+    Image.new("L", (64, 64)).save(path, progressive=True)
+    data = path.read_bytes()
+    scan = data[data.rfind(b"\xff\xda") : -2]
+    for more, fits in ((0, True), (90, True), (200, False)):
+        path.write_bytes(data[:-2] + scan * more + data[-2:])
+        if fits:
+            assert read_picture(path, 1).shape == (1, 64, 64)
+        else:
+            assert "scans, and 100 are decoded" in refused(
+                lambda: read_picture(path, 1)
+            )
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     assert "no picture" in refused(lambda: read_images(["gone.png"], SHAPE))
     assert "no picture" in refused(lambda: read_images([tmp_path / "*.png"], SHAPE))

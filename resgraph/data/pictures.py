@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resgraph.diagnostics import ResgraphError, plain
-from resgraph.limits import BYTES_PER_PIXEL, READ_VARIABLE
+from resgraph.limits import BYTES_PER_PIXEL, PICTURE_SCANS, READ_VARIABLE
 from resgraph.reading import budget, opened
 
 SUFFIXES = frozenset(
@@ -28,10 +28,16 @@ SUFFIXES = frozenset(
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may decode here: no format with a program inside, such as EPS."""
 
+_JPEG = ("JPEG", "MPO")
+
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode for so many channels."""
 
 _ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+
+
+class ScansError(ResgraphError):
+    """A JPEG of a few bytes that takes minutes to decode."""
 
 
 def check_channels(channels: int) -> None:
@@ -57,6 +63,7 @@ def read_picture(
     try:
         with _stream(file) as stream, Image.open(stream, formats=FORMATS) as image:
             _check_pixels(image)
+            _check_scans(image.format, stream)
             upright = _eight_bits(ImageOps.exif_transpose(image))
             plain = (upright if mode == "RGBA" else _opaque(upright)).convert(mode)
             array = np.asarray(resized(plain, *size) if size else plain)
@@ -70,6 +77,19 @@ def read_picture(
     except Exception as error:  # Pillow's plugins raise many kinds on damaged files
         raise ResgraphError(_reason(file, error)) from None
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _check_scans(kind: str | None, stream: BinaryIO) -> None:
+    """Refuse a JPEG that would be decoded over and over."""
+    if kind not in _JPEG:
+        return
+    stream.seek(0)
+    scans = stream.read().count(b"\xff\xda")  # which stand for nothing else in a JPEG
+    if scans > PICTURE_SCANS:
+        raise ScansError(
+            f"it is a JPEG of {scans:,} scans, and {PICTURE_SCANS} are decoded at most",
+            "save it anew, with any program",
+        )
 
 
 def most_pixels() -> int:

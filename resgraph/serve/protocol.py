@@ -20,6 +20,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from resgraph import limits
 from resgraph.serve.gate import Gate, Guest, Phase
 
+_LAST_CALL = (
+    0.5  # seconds in which a request may still be on its way when the server stops
+)
+_CLOSE = (b"connection", b"close")
 _REFUSABLE = (h11.IDLE, h11.SEND_RESPONSE)
 """States in which no answer has begun."""
 
@@ -102,7 +106,7 @@ class _Parser(h11.Connection):
             self._chunks, self._content = 0, 0
             if event.http_version not in (b"1.0", b"1.1"):
                 raise _RefusedError(_BAD_REQUEST)
-            if len(event.headers) > limits.SERVE_HEAD_FIELDS:
+            if _is_large(event):
                 raise _RefusedError(_LARGE_HEAD)
         elif isinstance(event, h11.Data):
             self._chunks += event.chunk_start
@@ -110,6 +114,12 @@ class _Parser(h11.Connection):
             small = self._content < limits.SERVE_CHUNK_BYTES * self._chunks
             if self._chunks > limits.SERVE_CHUNKS and small:
                 raise _RefusedError(_SMALL_CHUNKS)
+
+
+def _is_large(head: h11.Request) -> bool:
+    size = len(head.target) + sum(len(a) + len(b) + 4 for a, b in head.headers)
+    many = len(head.headers) > limits.SERVE_HEAD_FIELDS
+    return many or size > limits.SERVE_HEAD_BYTES
 
 
 def _reason(error: h11.RemoteProtocolError) -> Refusal:
@@ -144,16 +154,15 @@ class Connection(H11Protocol):
             if self._refused or self.transport.is_closing():
                 break  # what still comes is not read
             super().data_received(data[start : start + limits.SERVE_HEAD_BYTES])
-        if self._last and self.cycle is not None:
-            self.cycle.keep_alive = False
+        if self._last:
+            self._announce_end()
         self._turn()
         self._gate.received(self._guest, len(data))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether to keep the connection for an answer: a client may close its own side."""
         answering = self._phase() in (None, Phase.ANSWER)
-        if answering and self.cycle is not None:
-            self.cycle.keep_alive = False
+        self._announce_end()
         return answering
 
     def pause_writing(self) -> None:
@@ -180,13 +189,27 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close, or, if a request is on its way, once it is answered."""
+        """Close, but for a request that is on its way, which is answered first."""
         self._gate.stop()
-        if self._phase() is Phase.HEAD and self.conn.trailing_data[0]:
-            self._last = True
-        elif self._refused or self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             self.transport.close()
+        elif self._phase() is Phase.HEAD:
+            self._last = True
+            self.loop.call_later(_LAST_CALL, self._close_if_silent)
         else:
+            self._announce_end()
+            super().shutdown()
+
+    def _announce_end(self) -> None:
+        """Have the answer under way say that none comes after it."""
+        cycle = self.cycle
+        if cycle is not None and cycle.keep_alive and not cycle.response_started:
+            cycle.keep_alive = False
+            cycle.default_headers = [*cycle.default_headers, _CLOSE]
+
+    def _close_if_silent(self) -> None:
+        silent = self._phase() is Phase.HEAD and not self.conn.trailing_data[0]
+        if silent and not self.transport.is_closing():
             super().shutdown()
 
     def _turn(self) -> None:

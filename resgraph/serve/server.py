@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
@@ -98,7 +99,37 @@ def serve(
     )
     with _quiet_signals(), listening:
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which on a stop also serves those who are connected but not yet taken."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        taken = [client for listening in sockets or [] for client in _queued(listening)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for client in taken:
+            await loop.connect_accepted_socket(self._protocol, client)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        return made
+
+
+def _queued(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system has made and nobody has taken."""
+    with suppress(OSError):  # there are no more
+        while True:
+            client, _ = listening.accept()
+            client.setblocking(False)
+            yield client
 
 
 def make_room(connections: int) -> int:
@@ -106,25 +137,29 @@ def make_room(connections: int) -> int:
 
     Raises `ResgraphError` if the system allows fewer.
     """
-    if resource is None:
-        return _BACKLOG
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Those that must go are closed one turn of the loop after others have been taken.
-    wanted, least = (connections + _OTHERS + 2 * n for n in (_BACKLOG, _LEAST_BACKLOG))
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft != resource.RLIM_INFINITY and soft < least:
+    needed = connections + _OTHERS + 2 * _LEAST_BACKLOG
+    allowed = _files(connections + _OTHERS + 2 * _BACKLOG)
+    if allowed < needed:
         raise ResgraphError(
-            f"this process may have {soft:,} files open, and {connections:,} connections "
-            f"need {least:,}",
-            f"fewer --max-connections, or allow more: ulimit -n {least}",
+            f"this process may have {allowed:,} files open, and {connections:,} connections "
+            f"need {needed:,}",
+            f"fewer --max-connections, or allow more: ulimit -n {needed}",
         )
-    return (
-        _BACKLOG
-        if soft == resource.RLIM_INFINITY
-        else min(_BACKLOG, (soft - connections - _OTHERS) // 2)
-    )
+    return (allowed - connections - _OTHERS) // 2
+
+
+def _files(wanted: int) -> int:
+    """How many files may be open: as many as wanted, if that can be had."""
+    if resource is None:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < wanted:  # it is -1 where there is no limit
+        raised = min(hard, wanted) if hard >= 0 else wanted
+        with suppress(ValueError, OSError):  # above a limit of the kernel's own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(soft, wanted) if soft >= 0 else wanted
 
 
 @contextmanager

@@ -15,11 +15,9 @@ from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from resgraph.data.pictures import FORMATS, read_picture
+from resgraph.data.pictures import FORMATS, ScansError, read_picture
 from resgraph.diagnostics import ResgraphError, plain
-from resgraph.limits import SERVE_PICTURE_SCANS
 
-_JPEG = ("JPEG", "MPO")
 _BOUNDARY = re.compile(
     r"""boundary="?([0-9A-Za-z'()+_,./:=?-]{1,70})"?\s*(?:;|$)""", re.IGNORECASE
 )
@@ -95,6 +93,9 @@ def decoded(
     _check_header(upload, limits.pixels)
     try:
         return read_picture(io.BytesIO(upload.data), shape[0], shape[1:])
+    except ScansError as error:
+        why = f"{upload.name}: {error.message}"
+        raise RefusedError(413, "too_many_scans", why, error.hint or "") from None
     except ResgraphError as error:
         raise RefusedError(
             400,
@@ -108,7 +109,7 @@ def _check_header(upload: Upload, most: int) -> None:
     """Look at what the picture says of itself, before any of it is decoded."""
     try:
         with Image.open(io.BytesIO(upload.data), formats=FORMATS) as image:
-            size, kind = image.size, image.format
+            size = image.size
     except Image.DecompressionBombError:
         raise _too_many_pixels(upload.name, "", most) from None
     except UnidentifiedImageError:
@@ -127,8 +128,6 @@ def _check_header(upload: Upload, most: int) -> None:
         ) from None
     if size[0] * size[1] > most:
         raise _too_many_pixels(upload.name, f", {size[0]:,} x {size[1]:,}", most)
-    if kind in _JPEG:
-        _check_scans(upload)
 
 
 def _too_many_pixels(name: str, size: str, most: int) -> RefusedError:
@@ -139,18 +138,6 @@ def _too_many_pixels(name: str, size: str, most: int) -> RefusedError:
         "make it smaller: the network sees it at its own input size anyway; or serve with a "
         "larger --max-pixels",
     )
-
-
-def _check_scans(upload: Upload) -> None:
-    """Refuse a JPEG that is decoded over and over; two such bytes begin a scan only."""
-    scans = upload.data.count(b"\xff\xda")
-    if scans > SERVE_PICTURE_SCANS:
-        raise RefusedError(
-            413,
-            "too_many_scans",
-            f"{upload.name} is a JPEG of {scans:,} scans, more than {SERVE_PICTURE_SCANS}",
-            "save it anew, with any program",
-        )
 
 
 async def _body(request: Request, most: int) -> bytes:

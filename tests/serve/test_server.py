@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import struct
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.load_serve import Server, load, served, summary
 from resgraph.infer import Classifier
@@ -95,6 +97,14 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data)
 
 
+def scans(count: int) -> bytes:
+    """A JPEG of so many scans, each of the whole picture."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64)).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    return data[:-2] + data[data.rfind(b"\xff\xda") : -2] * count + data[-2:]
+
+
 CASES = {
     "text": (b"hello, this is no picture", PNG, 415, "not_an_image"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", PNG, 415, "not_an_image"),
@@ -104,6 +114,7 @@ CASES = {
     "head alone": (encoded("PNG")[:20], PNG, None, None),
     "bomb": (bomb(1001, 1000), PNG, 413, "too_many_pixels"),
     "large bomb": (bomb(60_000, 60_000), PNG, 413, "too_many_pixels"),
+    "scans": (scans(200), PNG, 413, "too_many_scans"),
     "too large": (b"x" * 100_001, PNG, 413, "too_large"),
     "far too large": (b"x" * 3_000_000, PNG, 413, "too_large"),
     "JSON": (b"{}", {"Content-Type": "application/json"}, 415, "wrong_type"),

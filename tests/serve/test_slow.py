@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from benchmarks.crowd import hostile
-from benchmarks.load_serve import Server, load, served
+from benchmarks.load_serve import Server, load, reply, served
+from tests.helpers import printed
 from tests.serve.conftest import PNG, classify, metric
 
 HEAD = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -142,6 +146,11 @@ def pushed(made: socket.socket, data: bytes) -> None:
     ("sent", "status", "code"),
     [
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 40_000, 431, "large_head"),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 17_000 + b"\r\n\r\n",
+            431,
+            "large_head",
+        ),
         (HEAD + b"A: a\r\n" * 200 + b"\r\n", 431, "large_head"),
         (
             HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 5000,
@@ -220,10 +229,27 @@ def test_descriptors_that_do_not_suffice_are_told(path: Path) -> None:
     assert "ulimit -n" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("soft", "hard", "backlog"), [(256, 20_000, 2048), (256, 1024, 128), (256, 256, 0)]
+)
+def test_descriptors_are_provided_for(soft: int, hard: int, backlog: int) -> None:
+    """Of 256 for what is no connection and 512 connections, the rest is for newcomers."""
+    code = (
+        "import resource as r\n"
+        f"r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from resgraph.serve.server import make_room\n"
+        "try: print(make_room(512), r.getrlimit(r.RLIMIT_NOFILE)[0])\n"
+        "except Exception as error: print(0, error)"
+    )
+    said = printed(code)
+    assert said.startswith(f"{backlog} ")
+    assert ("allow more" in said or "need 896" in said) == (not backlog)
+
+
 def test_a_stop_loses_nothing_that_has_begun(path: Path, pictures: list[bytes]) -> None:
     """Whole requests that wait, half a head and half a body, in a crowd that is told to go."""
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(pictures[0]) + pictures[0]
-    waits = ("--max-batch", "64", "--max-wait-ms", "3000")
+    waits = ("--max-batch", "64", "--max-wait-ms", "3000", "--head-timeout", "3")
     cuts = [len(one)] * 20 + [30] * 10 + [len(one) - 30] * 10
     with served(path, *CPU, *waits) as server, ExitStack() as stack:
         stack.enter_context(hostile(server, idle=50, slow=20))
@@ -238,6 +264,33 @@ def test_a_stop_loses_nothing_that_has_begun(path: Path, pictures: list[bytes]) 
             each.sendall(one[cut:])
         assert [read(each)[:12] for each in made] == [b"HTTP/1.1 200"] * len(cuts)
         assert server.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept alive", "anew"])
+def test_a_stop_under_load_loses_nothing(
+    path: Path, pictures: list[bytes], kept: bool
+) -> None:
+    """Clients that ask on and on: whoever was connected is answered, and told to go."""
+    answers: list[int] = []
+    answered = threading.Semaphore(0)
+
+    def asks(_: int) -> None:
+        made = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        with suppress(ConnectionRefusedError):
+            while True:
+                if made.sock is None:
+                    made.connect()
+                answers.append(reply(made, pictures[0]).status)
+                answered.release()
+                if not kept:
+                    made.close()
+
+    with served(path, *CPU) as server, ThreadPoolExecutor(16) as pool:
+        asking = [pool.submit(asks, number) for number in range(16)]
+        assert all(answered.acquire(timeout=60) for _ in range(400))
+        assert server.stop() == 0
+    assert [each.result() for each in asking] == [None] * 16
+    assert {*answers} == {200}
 
 
 # --- habits of clients ----------------------------------------------------------------
