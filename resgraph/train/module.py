@@ -62,9 +62,13 @@ class Generated:
         zeros = torch.zeros(2, *self.input_shape, device=example.device)
         try:
             with self.told("its forward fails at INPUT_SHAPE"), torch.inference_mode():
-                shape = tuple(network.eval()(zeros).shape)
+                logits: object = network.eval()(zeros)
         finally:
             network.train(was_training)
+        if not isinstance(logits, torch.Tensor):
+            what = f"its forward returns {type(logits).__name__}, and no tensor"
+            raise _broken(self.path, self.spec, what)
+        shape = tuple(logits.shape)
         if len(shape) != 2 or shape[0] != 2:
             raise ResgraphError(
                 f"{self.path}: the output has shape {list(shape)} for two images, "
