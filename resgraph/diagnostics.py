@@ -226,6 +226,28 @@ def edits(a: str, b: str, most: int) -> int | None:
     None for more than `most`."""
     if abs(len(a) - len(b)) > most:
         return None
+    a, b = _between_equal_ends(a, b)
+    if not a or not b:
+        return len(a) + len(b)
+    if most < 2:
+        alone = len(a) == len(b) == 1 or (len(a) == 2 and a == b[::-1])
+        return 1 if most and alone else None
+    if max((Counter(a) - Counter(b)).total(), (Counter(b) - Counter(a)).total()) > most:
+        return None
+    return _counted(a, b, most)
+
+
+def _between_equal_ends(a: str, b: str) -> tuple[str, str]:
+    """Two words without what both begin with, and what both end in."""
+    shorter = min(len(a), len(b))
+    start = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    left = shorter - start
+    end = next((i for i in range(left) if a[-1 - i] != b[-1 - i]), left)
+    return a[start : len(a) - end], b[start : len(b) - end]
+
+
+def _counted(a: str, b: str, most: int) -> int | None:
+    """The same for words whose ends differ, letter by letter."""
     before, row = [0] * (len(b) + 1), [*range(len(b) + 1)]
     for i, x in enumerate(a, 1):
         above, row = row, [i]
@@ -234,6 +256,8 @@ def edits(a: str, b: str, most: int) -> int | None:
             if i > 1 and j > 1 and (a[i - 2], x) == (y, b[j - 2]):
                 least = min(least, before[j - 2] + 1)
             row.append(least)
+        if min(*above, *row) > most:
+            return None
         before = above
     return row[-1] if row[-1] <= most else None
 

@@ -6,13 +6,15 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.limits import JSON_BYTES
 
 
 @contextmanager
@@ -110,12 +112,53 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The contents of a regular file of at most so many bytes; a pipe is never waited for.
+
+    Raises `OSError`, and `ValueError` for what is no such file.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("it is no regular file")
+        contents = file.read(limit + 1)
+    if len(contents) > limit:
+        raise ValueError(f"it has more than {limit:,} bytes")
+    return contents
+
+
+def parse_json(contents: bytes) -> Any:
+    """A JSON value in UTF-8. Raises `ValueError`, also for a key that is there twice, for
+    numbers and characters that there are not, and for what is nested too deeply."""
+    text = contents.decode("utf-8")
+    try:
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_lacking)
+        if "\\u" in text:  # half a surrogate pair could not be written again
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair is no character") from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _lacking(word: str) -> float:
+    raise ValueError(f"{word} is no number in JSON")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; anything else is a `ResgraphError`."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_bytes(path, JSON_BYTES))
     except (OSError, ValueError) as error:
-        raise ResgraphError(f"cannot read {path}: {error}") from None
+        raise ResgraphError(f"cannot read {path}: {plain(error)}") from None
     if not isinstance(value, dict):
         raise ResgraphError(f"cannot read {path}: it is no JSON object")
     return value

@@ -5,13 +5,14 @@ What goes beyond one is refused before the work is begun, with the number that i
 
 from __future__ import annotations
 
-# --- networks and their models ------------------------------------------------------------
+# --- models -------------------------------------------------------------------------------
 
 MODEL_BYTES = 2_000_000_000
 """Of an ONNX file: protobuf ends at 2 GiB. Weights that do not fit go to `NAME.onnx.data`
 beside it; nodes that do not fit are refused."""
 PIECE_NODES = 10_000
-"""Nodes of a model that `onnx.checker` reads at a time: it takes about 3 KB for each."""
+"""Nodes of a model that `onnx.checker` reads at a time: it takes about 3 KB for each. A larger
+model is checked in as many pieces."""
 PIECE_BYTES = 64 * 2**20
 """Bytes of a model that `onnx.checker` reads at a time: it has them in memory twice."""
 SHOWN_NODES = 100_000
@@ -76,19 +77,9 @@ EXPRESSION_DENOMINATOR = 10**30
 """The largest denominator of a fraction that arithmetic may come to; without a bound a chain
 of products doubles its digits at every step."""
 
-# --- specs ------------------------------------------------------------------------------
-
-SPEC_BYTES = 256 * 1024
-"""Bytes of a spec's file; the largest of ours has a hundredth of it."""
-SPEC_NESTING = 24
-"""Levels of nesting in YAML; the language needs 8."""
-SPEC_VALUES = 20_000
-"""Values in a spec, those that aliases stand for counted each time."""
-SPEC_EXTENDS = 8
-"""Specs in a chain of `extends`."""
 # --- drawings -----------------------------------------------------------------------------
 
-DRAWN_NODES = 1_000
+DRAWN_NODES = 1_010
 """Ops of a unit, or parts of a network, in one drawing: Graphviz takes seconds for them, and
 no eye takes them in."""
 DRAWN_LANES = 4_000
@@ -101,6 +92,43 @@ ISOMORPHISM_STEPS = 5_000_000
 """Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
 that look alike from every node need more than any number."""
 
+# --- specs ------------------------------------------------------------------------------
+
+SPEC_BYTES = 256 * 1024
+"""Bytes of a spec's file; the largest of ours has a hundredth of it."""
+SPEC_NESTING = 24
+"""Levels of nesting in YAML; the language needs 8."""
+SPEC_VALUES = 20_000
+"""Values in a spec, those that aliases stand for counted each time."""
+SPEC_EXTENDS = 8
+"""Specs in a chain of `extends`."""
+
+# --- networks -----------------------------------------------------------------------------
+
+SPEC_UNITS = 300
+"""Units in a spec."""
+SPEC_NETWORKS = 100
+"""Networks in a spec: each is built and checked with its own parameters."""
+SPEC_OPS = 50_000
+"""Ops of all units, times the networks that are built of them."""
+UNIT_OPS = 1_000
+"""Ops of a unit, of a stem or of a head, and values that one path starts from. A unit is one
+class, and a sum of more operands is a tree deeper than Python reads."""
+PARAMETERS = 100
+"""Parameters of a unit or of a network."""
+NETWORK_SLOTS = 1_000
+"""Entries in a network's stages, `repeat`s counted once."""
+DISTINCT_UNITS = 2_000
+"""Units of a network that differ in arguments or input shape; each is typed by itself."""
+DISTINCT_OPS = 50_000
+"""Ops of all of those together."""
+NETWORK_OPS = 4_000_000
+"""Ops of a network, `repeat`s counted out: a hundred times as many as anything that was trained
+has, and about what an ONNX model holds."""
+VALUE_NUMBERS = 2**30
+"""Numbers of one value of one image: 4 GiB in float32."""
+NETWORK_NUMBERS = 2**34
+"""Numbers of all weights: 64 GiB in float32, and the same again for each copy in training."""
 # --- the server -------------------------------------------------------------------------
 
 SERVE_REQUEST_BYTES = 10_000_000
@@ -133,3 +161,9 @@ SERVE_CHUNKS = 1000
 """Of a chunked body, whatever their size;"""
 SERVE_CHUNK_BYTES = 256
 """if there are more of them, each must have so many bytes on average."""
+# --- run folders ------------------------------------------------------------------------
+
+JSON_BYTES = 4 * 2**20
+"""Of a JSON file that resgraph wrote, such as run.json: the longest it writes has 100 kB."""
+RECORDS_BYTES = 256 * 2**20
+"""Of metrics.jsonl and units.jsonl: 333 units take 8 kB a record."""

@@ -16,7 +16,8 @@ from resgraph.diagnostics import ResgraphError, plain
 from resgraph.reading import opened
 from resgraph.reading.tensors import header_of, rest_of
 
-_ENTRY = "resgraph.sha256"
+ENTRY = "resgraph.sha256"
+"""The metadata that has the checksum."""
 _METADATA = "__metadata__"
 
 
@@ -29,7 +30,7 @@ def sealed(contents: bytes) -> bytes:
     start = 8 + int.from_bytes(contents[:8], "little")
     header, data = json.loads(contents[8:start]), memoryview(contents)[start:]
     metadata = header.setdefault(_METADATA, {})
-    metadata[_ENTRY] = _checksum(header, [data])
+    metadata[ENTRY] = _checksum(header, [data])
     header[_METADATA] = dict(sorted(metadata.items()))
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
@@ -45,9 +46,9 @@ def unsealed(path: Path) -> dict[str, str]:
         with opened(path) as file:
             header = header_of(file, path)
             metadata = _metadata(header)
-            wanted = metadata.get(_ENTRY)
+            wanted = metadata.get(ENTRY)
             found = wanted and _checksum(header, rest_of(file))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResgraphError(
             f"{plain(path)} is not a readable safetensors file: {plain(error)}"
         ) from None
@@ -72,7 +73,7 @@ def _metadata(header: dict[str, Any]) -> dict[str, str]:
 
 def _checksum(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
     """SHA-256, in hexadecimal, of all but the entry that holds it."""
-    metadata = {k: v for k, v in header[_METADATA].items() if k != _ENTRY}
+    metadata = {k: v for k, v in header[_METADATA].items() if k != ENTRY}
     rest = json.dumps({**header, _METADATA: metadata}, sort_keys=True)
     total = hashlib.sha256(rest.encode())
     for piece in data:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -24,6 +25,43 @@ from tests.conftest import ROOT
 SPECS = Path(__file__).parent / "specs"
 FIELD = sorted((SPECS / "field").glob("*.yaml"))
 """Published designs; the first network of each is small enough to be computed."""
+
+
+ABOUT: dict[str, Any] = {
+    "network": "tiny",
+    "generated": "generated/tiny.py",
+    "spec": "specs/tiny.yaml",
+    "digest": "sha256:" + "0" * 64,
+    "data": "digits",
+    "data_digest": "sha256:" + "1" * 64,
+    "train_images": 1437,
+    "test_images": 360,
+    "classes": [str(number) for number in range(10)],
+    "mean": [0.3] * 3,
+    "std": [0.35] * 3,
+    "input_shape": [3, 16, 16],
+    "seed": 0,
+    "status": "finished",
+    "recipe": {
+        "iterations": 24,
+        "batch": 16,
+        "lr": 0.1,
+        "milestones": [12, 18],
+        "gamma": 0.1,
+        "warmup_iterations": 4,
+        "warmup_lr": 0.01,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 0.0001,
+        "pad": 1,
+        "flip": False,
+    },
+    "execution": {"precision": "fp32"},
+    "sync_bn": True,
+    "parameters": 1000,
+    "results": {"iteration": 24},
+}
+"""What a run.json must hold, for tests that make a run folder by hand."""
 
 
 def graph_of(spec: Path, *settings: str, network: str | None = None) -> Graph:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -176,25 +177,31 @@ def test_a_failed_compile_leaves_the_old_files(
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_what_cannot_fit_is_refused_before_work(tmp_path: Path) -> None:
-    spec = Path("specs/preact_bottleneck.yaml")
-    for depth in (2_000_000_000, 9 * 10**13 + 2):
-        graph = graph_of(spec, f"depth={depth - (depth - 2) % 9}")
-        with pytest.raises(
-            ResgraphError, match=r"of an ONNX file, and it holds 2.0 GB"
-        ):
-            outputs.write([graph], tmp_path / "out", lambda graph: drawn(0))
+def test_what_cannot_fit_is_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(TINY)
+    monkeypatch.setattr(outputs, "MODEL_BYTES", 100)
+    with pytest.raises(ResgraphError, match=r"of an ONNX file, and it holds 0\.0 GB"):
+        outputs.write([graph], tmp_path / "out", lambda graph: drawn(0))
     assert not (tmp_path / "out").exists()
     outputs.write([graph], tmp_path / "out", None)
     assert [p.suffix for p in (tmp_path / "out").iterdir()] == [".py"]
 
 
-def test_wide_weights_are_refused_before_work(tmp_path: Path) -> None:
-    text = TINY.read_text().replace("width: 16, stride: 2", "width: 9999999, stride: 2")
-    with pytest.raises(ResgraphError, match="GB as ONNX, and"):
-        outputs.write(
-            [graph_from(text, tmp_path)], tmp_path / "o", lambda graph: drawn(0)
-        )
+def test_weights_beyond_the_disk_are_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda path: DiskUsage(9, 8, 1))
+    with pytest.raises(ResgraphError, match=r"takes \S+ GB as ONNX, and \S+ has 0"):
+        outputs.write([graph_of(TINY)], tmp_path / "o", lambda graph: drawn(0))
+    assert not (tmp_path / "o").exists()
+
+
+class DiskUsage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 OPS = st.sampled_from(

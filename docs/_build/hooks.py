@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+import bounds
 import commands
 import findings
 import gallery
@@ -22,6 +23,7 @@ from mkdocs.structure.pages import Page
 from resgraph.draw.theme import COLOURS
 
 MADE: dict[str, Callable[[], str]] = {
+    "bounds": bounds.page,
     "commands": commands.page,
     "findings": findings.page,
     "gallery": gallery.page,

@@ -19,6 +19,7 @@ from resgraph.cli import (
     drawing,
     explaining,
     exporting,
+    fscking,
     inferring,
     planning,
     proving,
@@ -31,7 +32,7 @@ from resgraph.cli import (
     verifying,
 )
 from resgraph.cli.common import tell
-from resgraph.cli.terminal import guarded
+from resgraph.cli.terminal import guarded, trusted
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.spec.files import OUTSIDE
 
@@ -122,6 +123,7 @@ for module in (
     running,
     sweeping,
     studying,
+    fscking,
     exporting,
     inferring,
     serving,
@@ -142,7 +144,7 @@ def main() -> None:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         except BrokenPipeError:
-            sys.stderr.close()
+            trusted(sys.stderr).close()
             sys.exit(141)
         except (OSError, MemoryError) as error:
             tell(of_the_system(error))

@@ -82,7 +82,7 @@ def _check(path: Path, code: int, told: dict[str, Any], interrupted: bool) -> No
     """Believe that the run is at its end only if the child and the run folder say so."""
     from resgraph.isolation import ended_with
     from resgraph.train import open_run
-    from resgraph.train.run import FINISHED, STOPPED
+    from resgraph.train.about import FINISHED, STOPPED
 
     if code == INTERRUPTED and interrupted:
         raise typer.Exit(code)

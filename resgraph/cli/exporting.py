@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.common import Json, say, say_json, telling_compiler
+from resgraph.cli.common import Json, say, say_json, telling_compiler, warn
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.provenance import SPEC
+from resgraph.seal import ENTRY, unsealed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,10 @@ Best = Annotated[
     bool,
     typer.Option("--best", help="The weights of the best test, not of the last."),
 ]
+Diverged = Annotated[
+    bool,
+    typer.Option("--diverged", help="The last good weights of a run that diverged."),
+]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -73,6 +78,7 @@ def export_command(
     form: Form = None,
     target: Target = "portable",
     best: Best = False,
+    diverged: Diverged = False,
     data: Data = None,
     report: Report = False,
     spec: SpecOption = None,
@@ -91,6 +97,7 @@ def export_command(
     for name in forms:
         check_form(name)
     trained = open_trained(run, best, spec, data)
+    tell_unfinished(trained, diverged)
     lines = what_became(trained, forms, target) if report else {}
     written = {name: trained.write(name, target, out or run) for name in forms}
     agreements = {
@@ -120,6 +127,24 @@ def open_trained(run: Path, best: bool, spec: Path | None, data: str | None) -> 
     return Trained(opened, graph, weights, data or str(opened.about.get("data")))
 
 
+def tell_unfinished(trained: Trained, diverged: bool) -> None:
+    """Warn of weights that are not those of a run's end.
+
+    Raises `ResgraphError` for a run that diverged, unless its weights are asked for.
+    """
+    from resgraph.train.about import DIVERGED
+
+    if trained.unfinished is None:
+        return
+    folder = trained.run.folder
+    if trained.run.status == DIVERGED and not diverged:
+        raise ResgraphError(
+            f"{folder}: {trained.unfinished}",
+            "train it anew, or export these weights all the same with --diverged",
+        )
+    warn(f"{folder}: {trained.unfinished}")
+
+
 @dataclass(frozen=True)
 class Trained:
     """A run's network and weights, and the data that it is calibrated and compared with."""
@@ -134,6 +159,13 @@ class Trained:
         from resgraph.deploy import prepare
 
         return prepare(self.graph, self.source, target)
+
+    @cached_property
+    def unfinished(self) -> str | None:
+        """What is to be known of the weights; None if they are those of the run's end."""
+        from resgraph.train.weights import about_weights
+
+        return about_weights(self.run, self.weights)
 
     @cached_property
     def source(self) -> WeightSource:
@@ -166,9 +198,15 @@ class Trained:
         return export_form(exported, form, folder)
 
     def metadata(self) -> dict[str, str]:
-        """What travels in the model beside the network: classes and input normalisation."""
+        """What travels in the model beside the network: classes, input normalisation, and
+        of which weights it is made, and what is to be known of their training."""
         keys = ("classes", "mean", "std")
-        return {f"resgraph.{key}": json_.dumps(self.run.about[key]) for key in keys}
+        facts = {f"resgraph.{key}": json_.dumps(self.run.about[key]) for key in keys}
+        if seal := unsealed(self.weights).get(ENTRY):
+            facts["resgraph.weights"] = seal
+        if self.unfinished is not None:
+            facts["resgraph.unfinished"] = self.unfinished
+        return facts
 
     def compared(self, form: str, target: str, model: Path) -> Agreement:
         """A form against the float32 model, both on the CPU.
@@ -290,6 +328,8 @@ def as_json(
         "files": list(dict.fromkeys(f for found in files.values() for f in found)),
         "forms": files,
     }
+    if trained.unfinished is not None:
+        result["unfinished"] = trained.unfinished
     if agreements:
         _, images = trained.test_images
         shown = {form: dataclasses.asdict(found) for form, found in agreements.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from resgraph.diff.align import Pairs, aligned
 from resgraph.diff.isomorphism import Flat, Label, isomorphism
@@ -39,10 +40,15 @@ class Units:
         last = self.index + self.count - 1
         return first if self.count == 1 else f"{first} to {self.part}.{last}"
 
-    @property
+    @cached_property
     def ops(self) -> tuple[Label, ...]:
         """What its ops do, whatever their order."""
         return tuple(sorted(Flat.of(self.instance).labels.values()))
+
+    @cached_property
+    def counts(self) -> tuple[Counter[Label], Counter[str]]:
+        """How many ops of each label it has, and of each kind."""
+        return Counter(self.ops), Counter(label[0] for label in self.ops)
 
     def with_next(self, other: Units) -> Units:
         """Both in one row."""
@@ -123,7 +129,6 @@ def _alike(a: Units, b: Units) -> float:
 
     Never 0, since a unit in another's place is what became of it.
     """
-    exact = Counter(a.ops) & Counter(b.ops)
-    kinds = Counter(label[0] for label in a.ops) & Counter(label[0] for label in b.ops)
+    exact, kinds = a.counts[0] & b.counts[0], a.counts[1] & b.counts[1]
     total = len(a.ops) + len(b.ops)
     return 0.1 + (1.5 * exact.total() + 0.5 * kinds.total()) / max(total, 1)

@@ -36,6 +36,11 @@ class OnnxNode:
     attributes: Mapping[str, Any]
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata of a model in any form. Raises `ResgraphError` if it cannot be read."""
+    return {p.key: p.value for p in _read(path).metadata_props}
+
+
 class OnnxFile:
     """The model, with its weights in memory."""
 

@@ -92,7 +92,7 @@ class Classifier:
         self.batch = _batch(batch, about.shape, about.single, self.path)
         properties = metadata_of(self._session, self.path)
         self.metadata = read_metadata(properties, about.shape[0], about.classes)
-        self.notes = (*self.metadata.assumptions, *([idle] if idle else []))
+        self.notes = (*self.metadata.notes, *([idle] if idle else []))
         self._compute = self._runner(cuda_graph)
         mean = np.array(self.metadata.mean, np.float32).reshape(1, -1, 1, 1)
         std = np.array(self.metadata.std, np.float32).reshape(1, -1, 1, 1)

@@ -32,6 +32,14 @@ class Metadata:
     """Whether the model names its classes; else they go by number."""
     assumptions: tuple[str, ...]
     """A sentence for each thing that the model does not tell."""
+    unfinished: str | None = None
+    """What the model says of a training that did not come to its end."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that the user should know of the model, a sentence each."""
+        told = () if self.unfinished is None else (f"the model: {self.unfinished}",)
+        return (*told, *self.assumptions)
 
 
 def read_metadata(
@@ -70,6 +78,7 @@ def read_metadata(
         std,
         named,
         tuple(assumptions),
+        plain(told, 200) if (told := properties.get("resgraph.unfinished")) else None,
     )
 
 

@@ -8,10 +8,12 @@ from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph
 from resgraph.passes.names import check_names
 from resgraph.passes.shapes import infer_shapes
+from resgraph.passes.size import check_size
 from resgraph.passes.topology import check_topology
 
 CHECKS = (check_names, check_topology)
 TRANSFORMS = (infer_shapes,)
+TYPED_CHECKS = (check_size,)
 
 
 def analyse(
@@ -28,4 +30,6 @@ def analyse(
     for transform in TRANSFORMS:
         graph, found = transform(graph)
         findings += found
+    for check in TYPED_CHECKS:
+        findings += check(graph)
     return graph, findings

@@ -13,6 +13,7 @@ from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import Expr
 from resgraph.graph import INPUT, OUTPUT, Graph, Instance, Node, Run, Slot, Unit
 from resgraph.graph.text import slot_text
+from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.unknown import doubted
 from resgraph.passes.output import check_output
@@ -29,7 +30,6 @@ from resgraph.passes.sides import (
     same,
 )
 
-MAX_DISTINCT = 2_000
 MOST_COMBINATIONS = 64
 
 
@@ -68,6 +68,8 @@ class _Inference:
     blamed: set[tuple[Any, ...]] = field(default_factory=set)
     failed: set[Span] = field(default_factory=set)
     typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
+    ops: int = 0
+    full: bool = False
 
     def network(self) -> Graph:
         graph = self.graph
@@ -95,6 +97,9 @@ class _Inference:
         changing: list[Instance] = []
         unit = self.graph.units[slot.unit]
         while len(changing) < slot.repeat:
+            if self._is_full(slot):
+                untyped = Instance(unit, slot.args, {})
+                return [Run(slot, (untyped,), 1)], anything()
             given = shapes
             typed = self._instance(unit, slot.args, given, note)
             shapes = typed.output
@@ -104,11 +109,21 @@ class _Inference:
                 run = Run(slot, (typed.instance,), left)
                 return [*_grouped(slot, changing), run], shapes if kept else anything()
             changing.append(typed.instance)
-            if len(changing) > MAX_DISTINCT:
-                message = f"more than {MAX_DISTINCT} units that each change the shape"
-                self.findings.append(Diagnostic(codes.TOO_LARGE, message, slot.span))
-                return [Run(slot, tuple(changing[:1]), 1)], anything()
         return _grouped(slot, changing), shapes
+
+    def _is_full(self, slot: Slot) -> bool:
+        """Whether there are as many distinct units as are taken; a finding the first time."""
+        units, ops = len(self.typed), self.ops
+        full = units > DISTINCT_UNITS or ops > DISTINCT_OPS
+        if full and not self.full:
+            message = (
+                f"more than {DISTINCT_UNITS:,} units that differ in arguments or input shape"
+                if units > DISTINCT_UNITS
+                else f"more than {DISTINCT_OPS:,} ops in distinct units"
+            )
+            self.findings.append(Diagnostic(codes.TOO_LARGE, message, slot.span))
+        self.full = full
+        return full
 
     def _instance(
         self,
@@ -120,6 +135,7 @@ class _Inference:
         key = (id(unit), *args.items(), *map(fewest, shapes))
         if key not in self.typed:
             self.typed[key] = self._infer(unit, args, shapes, note)
+            self.ops += self.typed[key].instance.nodes
         return self.typed[key]
 
     def _infer(

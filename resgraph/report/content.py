@@ -86,7 +86,7 @@ def of_run(folder: Path, spec: Path | None = None) -> Report:
 def _graph_of(series: Series, spec: Path | None, compiler: Compiler) -> Graph:
     """Raises `ResgraphError` where the spec is not there or not the same."""
     run = series.run
-    path = spec or Path(str(run.about.get("spec") or ""))
+    path = spec or Path(run.about["spec"])
     if not path.is_file():
         raise ResgraphError(f"{run.folder}: its spec is not there")
     graphs = compiler.graphs(path)

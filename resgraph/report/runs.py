@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resgraph.diagnostics import ResgraphError, visible
+from resgraph.diagnostics import visible
 from resgraph.files import finite
 from resgraph.study.outcomes import outcomes
 from resgraph.study.paper import TABLES
@@ -34,11 +34,9 @@ def run(series: Series) -> dict[str, Any]:
             k: visible(str(about[k])) for k in _ABOUT if about.get(k) is not None
         },
         "folder": visible(str(series.run.folder)),
-        "failure": visible(str(about.get("failure") or "")),
-        "recipe": {k: str(v) for k, v in _mapping(about["recipe"]).items()},
-        "results": {
-            k: _number(_mapping(about.get("results")).get(k)) for k in _RESULTS
-        },
+        "failure": visible(about["failure"] or ""),
+        "recipe": {k: str(v) for k, v in about["recipe"].items()},
+        "results": {k: _number(about["results"][k]) for k in _RESULTS},
         "notes": [visible(note) for note in (*series.notes, *uncounted)],
         "curves": _curves(series),
         "units": _units(series),
@@ -83,28 +81,17 @@ def _units(series: Series) -> dict[str, Any] | None:
     }
 
 
-def _number(value: object) -> int | float | None:
-    """To a few digits; None for what is no number, whatever the file has there."""
-    if isinstance(value, int):
+def _number(value: float | None) -> int | float | None:
+    """To a few digits; None for what JSON lacks."""
+    if value is None or isinstance(value, int):
         return value
-    if isinstance(value, float) and math.isfinite(value):
-        return float(f"{value:.{_DIGITS}g}")
-    return None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    """What the file has there; nothing where that is no object."""
-    return value if isinstance(value, Mapping) else {}
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
 def _tables(folder: Path, network: str) -> tuple[dict[str, Any], list[str]]:
-    """The paper's tables that have the network, or our own one; and why it is not in them."""
-    try:
-        found = outcomes([folder])
-        made = tables(found)
-    except (ResgraphError, AttributeError, LookupError, TypeError, ValueError) as error:
-        note = f"{folder}: in no table, since run.json is not as it should be: {error}"
-        return {"columns": [], "tables": [], "explanation": []}, [note]
+    """The paper's tables that have the network, or our own one; and why it is in none."""
+    found = outcomes([folder])
+    made = tables(found)
     known = {entry.network for table in TABLES for entry in table.entries}
     chosen = made[: len(TABLES)] if network in known else made[len(TABLES) :]
     shown = [_table(t, network) for t in chosen]

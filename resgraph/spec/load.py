@@ -18,6 +18,7 @@ from resgraph.diagnostics import (
     plain,
 )
 from resgraph.limits import SPEC_EXTENDS
+from resgraph.spec.bounds import bounds
 from resgraph.spec.conventions import conventions
 from resgraph.spec.files import Sources, root_of
 from resgraph.spec.gaps import Gaps
@@ -49,6 +50,8 @@ def load(path: Path, sources: Sources) -> Loaded:
     be read; findings of the language are returned, so that more can join them.
     """
     text = _merged(path, str(path), sources)
+    if beyond := bounds(text.tree):
+        raise SpecError([*text.findings, *beyond])
     mender = Mender(text.tree, text.doubts, text.unread, text.whole)
     spec = mender.spec()
     allow, refused = read_allow(_allowed(mender.tree), str(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -103,7 +104,10 @@ def iterations_axis(axes: Axes, last: int) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic y axis with plain numbers at it."""
+    """A logarithmic y axis with plain numbers at it; linear where nothing is above zero."""
+    drawn = (y for line in axes.lines for y in np.atleast_1d(line.get_ydata()))
+    if not any(y > 0 and np.isfinite(y) for y in drawn):
+        return
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     if high / low < 30:  # then powers of ten alone are too few

@@ -39,7 +39,9 @@ def truncation(found: Sequence[Series]) -> Figure:
     figure = Figure(figsize=(max(6.4, 3.1 * across), height))
     ratios = [*[_MAP_HEIGHT] * rows, _LINES_HEIGHT]
     grid = figure.add_gridspec(rows + 1, across, height_ratios=ratios)
-    top = max([0.01, *(float(np.nanmax(_table(s, _truncated))) for s in mapped)])
+    top = max(
+        [0.01, *(float(np.nan_to_num(_table(s, _truncated)).max()) for s in mapped)]
+    )
     maps = []
     for index, series in enumerate(mapped):
         row, column = divmod(index, across)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.train.about import DIVERGED, FINISHED
 from resgraph.train.recipe import Recipe
-from resgraph.train.run import DIVERGED, FINISHED, Run, open_run
+from resgraph.train.run import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,14 @@ class Condition:
 
     @classmethod
     def of(cls, run: Run) -> Condition:
-        """Raises `ResgraphError` if run.json lacks what is needed."""
         about = run.about
-        if missing := [k for k in ("data", "data_digest", "seed") if k not in about]:
-            raise ResgraphError(
-                f"{run.folder / 'run.json'} has no {', '.join(missing)}"
-            )
-        execution = about.get("execution") or {}
-        precision = execution.get("precision", "bf16" if about.get("amp") else "fp32")
         return cls(
             run.network,
-            str(about["digest"]),
-            str(about["data"]),
-            str(about["data_digest"]),
+            about["digest"],
+            about["data"],
+            about["data_digest"],
             run.recipe,
-            str(precision),
+            about["execution"]["precision"],
         )
 
 
@@ -123,10 +117,10 @@ def outcomes(folders: Iterable[Path]) -> Outcomes:
             notes.append(f"{problem.message}: not counted")
             continue
         if error is None:
-            notes.append(f"{folder}: {run.status}{_at(run)}: not counted")
+            notes.append(f"{folder}: {run.unfinished}: not counted")
             continue
         errors = groups.setdefault(condition, Group(condition)).errors
-        seed = int(run.about["seed"])
+        seed = run.about["seed"]
         if seed in errors:
             notes.append(f"{folder}: a second run of seed {seed}: not counted")
         errors.setdefault(seed, error)
@@ -137,16 +131,8 @@ def _error(run: Run) -> float | None:
     """The last test's error; infinite for a run that diverged, None for an unfinished one."""
     if run.status == DIVERGED:
         return math.inf
-    error = run.about.get("results", {}).get("test_error")
-    if run.status != FINISHED or error is None:
-        return None
-    return float(error)
-
-
-def _at(run: Run) -> str:
-    """Where an unfinished run stands, as far as it has said so."""
-    iteration = run.about.get("results", {}).get("iteration")
-    return f" at iteration {iteration:,}" if iteration else ""
+    error: float | None = run.about["results"]["test_error"]
+    return error if run.status == FINISHED else None
 
 
 def ambiguous(groups: Iterable[Group]) -> Iterator[str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resgraph.train.about import FINISHED, RUNNING, Record
 from resgraph.train.monitor import UNITS, UnitRecords
-from resgraph.train.run import FINISHED, RUNNING, Record, Run, open_run
+from resgraph.train.run import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -54,34 +55,19 @@ def read(folders: Iterable[Path]) -> list[Series]:
 
 def _series(run: Run) -> Series:
     notes = []
-    records, torn = _records(run)
+    found = run.read_records()
+    records = found.records
     if not records:
         notes.append(f"{run.folder}: there are no records in it yet")
-    elif run.status != FINISHED:
-        word = "unfinished, or being trained" if run.status == RUNNING else run.status
-        notes.append(f"{run.folder}: {word}, at iteration {records[-1].iteration:,}")
-    if torn:
-        notes.append(f"{run.metrics}: a line is not whole; it is drawn up to there")
+    elif run.unfinished:
+        notes.append(f"{run.folder}: {run.unfinished}")
+    if found.wrong:
+        torn = f"{run.metrics}: a line is not whole"
+        notes.append(f"{torn if found.torn else found.wrong}; it is drawn up to there")
     units = UnitRecords.read(run.folder)
     if units is not None and units.torn:
         notes.append(f"{run.folder / UNITS}: a line is not whole; drawn up to there")
-    return Series(run, tuple(records), units, tuple(notes))
-
-
-def _records(run: Run) -> tuple[list[Record], bool]:
-    """The run's records, and whether a line ends them that is not whole."""
-    records: list[Record] = []
-    try:
-        for record in run.records():
-            records.append(
-                record
-            )  # one by one, so that those before a bad line are kept
-        lines = run.metrics.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return records, False
-    except (TypeError, ValueError):  # a line with other fields, or no text at all
-        return records, True
-    return records, len(lines) > len(records)
+    return Series(run, records, units, tuple(notes))
 
 
 def _labels(found: Sequence[Series]) -> list[str]:
@@ -89,8 +75,8 @@ def _labels(found: Sequence[Series]) -> list[str]:
     runs = [series.run for series in found]
     forms = (
         [run.network for run in runs],
-        [f"{run.network}, {run.about.get('data')}" for run in runs],
-        [f"{run.network}, seed {run.about.get('seed')}" for run in runs],
+        [f"{run.network}, {run.about['data']}" for run in runs],
+        [f"{run.network}, seed {run.about['seed']}" for run in runs],
         [f"{run.network}, {run.folder.name}" for run in runs],
     )
     for labels in forms:

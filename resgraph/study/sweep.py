@@ -14,7 +14,7 @@ from typing import Any
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import read_json, write_json, writing
 from resgraph.train import Generated, Result, TrainOptions, open_run
-from resgraph.train.run import DIVERGED, FAILED, FINISHED, INTERRUPTED
+from resgraph.train.about import DIVERGED, FAILED, FINISHED, INTERRUPTED
 
 SWEEP = "sweep.json"
 _OF_ONE_RUN = ("seed", "out", "resume", "overwrite", "stop_at")
@@ -185,14 +185,14 @@ def standing(job: Job) -> Ended:
         run = open_run(job.folder)
     except ResgraphError as error:
         return Ended(job, FAILED, failure=error.message)
-    results = run.about.get("results", {})
+    results = run.about["results"]
     return Ended(
         job,
         run.status,
-        results.get("test_error") if run.status == FINISHED else None,
-        int(results.get("iteration") or 0),
-        float(results.get("seconds") or 0.0),
-        run.about.get("failure"),
+        results["test_error"] if run.status == FINISHED else None,
+        results["iteration"],
+        results["seconds"],
+        run.about["failure"],
     )
 
 

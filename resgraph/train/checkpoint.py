@@ -7,6 +7,7 @@ structure bear a CRC-32. They are checked before anything is used.
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import Any
 
 import torch
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import atomic_write
+from resgraph.train.about import Results
 from resgraph.train.run import Run
 
 _OWNER = ("network", "digest", "data_digest", "seed")
@@ -93,9 +95,36 @@ def load_checkpoint(run: Run) -> Found | None:
     return None
 
 
+def inspected(run: Run, path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, which is the run's and says where it stood.
+
+    Raises `ResgraphError` for any other file, and `FileNotFoundError`.
+    """
+    try:
+        state = _read(path)
+        standing_in(state)
+    except (_DamagedError, ValueError) as error:
+        raise ResgraphError(f"{path} is damaged: {plain(error)}") from None
+    _check_owner(run, path, state)
+    return state
+
+
+def standing_in(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the run stood; checkpoints of before have the clock in them, which is not used.
+
+    Raises `ValueError` for what is none.
+    """
+    found = Results.model_validate(state.get("standing"), extra="forbid")
+    if "iteration" not in found.model_fields_set:
+        raise ValueError("it does not say at which iteration it was made")
+    return found.model_dump(exclude={"seconds"})
+
+
 def _read(path: Path) -> dict[str, Any]:
     """A file's state. Raises `FileNotFoundError` and `_DamagedError`."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise _DamagedError("it is no regular file")
         with zipfile.ZipFile(path) as archive:
             if bad := archive.testzip():
                 raise _DamagedError(f"wrong checksum of {bad}")

@@ -211,4 +211,7 @@ class Engine:
         self.optimizer.load_state_dict({**ours, "state": state["optimizer"]})
         self._graphed = None  # it has the addresses of the momentum that was
         self.loss_sum.copy_(state["loss_sum"])
-        self.loss_count = int(state["loss_count"])
+        count = state["loss_count"]
+        if type(count) is not int or not 0 <= count <= 2**53:
+            raise ValueError("its loss is of no number of steps")
+        self.loss_count = count

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from resgraph.train.run import Record, Run
+from resgraph.train.about import Record
+from resgraph.train.run import Run
 
 
 @dataclass(frozen=True)

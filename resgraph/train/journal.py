@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from resgraph.train.about import FAILED, RUNNING, Record
 from resgraph.train.checkpoint import save_checkpoint
 from resgraph.train.events import Event, OnEvent, Standing
-from resgraph.train.run import FAILED, RUNNING, Record, Run
+from resgraph.train.run import Run
 from resgraph.train.tensorboard import TensorBoard
 from resgraph.train.weights import Tested, save_weights
 from resgraph.train.writing import writing

@@ -15,6 +15,15 @@ except ImportError:  # Windows has no such locks; there the user has to take car
     fcntl = None  # type: ignore[assignment]
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process is training in the folder."""
+    try:
+        with locked(folder):
+            return False
+    except ResgraphError:
+        return True
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other process from training in the folder, as long as this one lives.

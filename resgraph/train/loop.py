@@ -5,8 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from resgraph.diagnostics import ResgraphError, raised
-from resgraph.train.checkpoint import Found
+from resgraph.diagnostics import ResgraphError, first_line, plain, raised
+from resgraph.train.about import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    STOPPED,
+    Record,
+)
+from resgraph.train.checkpoint import Found, standing_in
 from resgraph.train.clock import Clock
 from resgraph.train.engine import Engine
 from resgraph.train.events import (
@@ -18,14 +26,6 @@ from resgraph.train.generators import generators, set_generators
 from resgraph.train.interrupt import Interrupt
 from resgraph.train.journal import Journal
 from resgraph.train.options import TrainOptions
-from resgraph.train.run import (
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    STOPPED,
-    Record,
-)
 from resgraph.train.start import Plan
 from resgraph.train.weights import Tested, best_of
 from resgraph.train.world import OtherRankError, World
@@ -99,11 +99,13 @@ class Loop:
     def _take_up(self, found: Found) -> None:
         """Go on from a checkpoint."""
         try:
-            self.at = Standing(**found.state["standing"])
+            self.at = Standing(**standing_in(found.state))
             self.engine.load_state(found.state)
             set_generators(found.state["generators"], self.engine.device)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            what = str(error).partition("\n")[0]
+        except (
+            Exception
+        ) as error:  # torch's errors at foreign contents are of many kinds
+            what = plain(first_line(error))
             raise ResgraphError(
                 f"the checkpoint in {self.plan.run.folder} does not fit the network: {what}",
                 "start anew with --overwrite or in another folder",

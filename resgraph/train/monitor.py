@@ -14,16 +14,18 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.files import finite, write_text
+from resgraph.files import finite, parse_json, read_bytes, write_text
+from resgraph.limits import RECORDS_BYTES
 from resgraph.train.compiled import uncompiled
 from resgraph.train.generators import forked
 from resgraph.train.writing import writing
@@ -74,11 +76,13 @@ class UnitRecords:
     def read(cls, folder: Path) -> UnitRecords | None:
         """The records of a run; None where there are none."""
         try:
-            lines = (folder / UNITS).read_text(encoding="utf-8").splitlines()
-            first, *others = lines or [""]
-            head = json.loads(first)
-            units, cuts = tuple(head["units"]), tuple(head["cuts"])
-        except (OSError, ValueError, KeyError, TypeError):
+            contents = read_bytes(folder / UNITS, RECORDS_BYTES)
+            first, *others = contents.rstrip(b"\n").split(b"\n")
+            head = _Head.model_validate(parse_json(first))
+        except (OSError, ValueError):
+            return None
+        units, cuts = tuple(head.units), tuple(head.cuts)
+        if len(units) != len(cuts):
             return None
         records: list[UnitRecord] = []
         for line in others:
@@ -256,17 +260,31 @@ def _line(record: UnitRecord) -> str:
     return json.dumps(finite(rounded), allow_nan=False) + "\n"
 
 
-def _parsed(line: str, units: int) -> UnitRecord | None:
+class _Head(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    units: list[str]
+    cuts: list[bool]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    iteration: Annotated[int, Field(ge=0, le=2**53)]
+    truncated: list[float | None]
+    negative: list[float | None]
+    response: list[float | None]
+    gradient: list[float | None]
+
+
+def _parsed(line: bytes, units: int) -> UnitRecord | None:
     """A line's record; None if the line is not whole."""
     try:
-        read = json.loads(line)
-        iteration = int(read["iteration"])
-        values = [
-            tuple(math.nan if v is None else float(v) for v in read[field.name])
-            for field in fields(UnitRecord)[1:]
-        ]
-    except (ValueError, KeyError, TypeError):
+        read = _Line.model_validate(parse_json(line))
+    except ValueError:
         return None
-    if any(len(value) != units for value in values):
+    columns = read.truncated, read.negative, read.response, read.gradient
+    if any(len(column) != units for column in columns):
         return None
-    return UnitRecord(iteration, *values)
+    values = (tuple(math.nan if v is None else v for v in c) for c in columns)
+    return UnitRecord(read.iteration, *values)

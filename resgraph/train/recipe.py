@@ -8,6 +8,7 @@ decay 1e-4, batch 128, 64,000 iterations, learning rate 0.1 divided by 10 at 32,
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -167,5 +168,6 @@ def _is_real(value: object) -> bool:
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and abs(value)
+        <= sys.float_info.max  # neither infinite nor a number, nor too long
     )

@@ -15,53 +15,39 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import (
-    finite,
+    read_bytes,
     read_json,
     remove_unfinished,
     write_json,
     write_text,
 )
+from resgraph.limits import JSON_BYTES
 from resgraph.provenance import SPEC
+from resgraph.train.about import (
+    DIVERGED,
+    FINISHED,
+    RUNNING,
+    Record,
+    Records,
+    checked,
+    fingerprint,
+    read_records,
+)
 from resgraph.train.monitor import UNITS
 from resgraph.train.recipe import Recipe
 
-FINISHED = "finished"
-RUNNING = "running"
-STOPPED = "stopped"
-INTERRUPTED = "interrupted"
-DIVERGED = "diverged"
-FAILED = "failed"
-
+_STANDS = {RUNNING: "unfinished, or being trained,"}
+"""Where the status alone does not say it."""
 _EVENTS = "events.out.tfevents."  # by which TensorBoard knows its files
 _DIGITS = 6  # of the number that their names end with
-
-
-@dataclass(frozen=True)
-class Record:
-    """One line of metrics.jsonl: where the run stands after `iteration` steps."""
-
-    iteration: int
-    epoch: float
-    """Passes over the training set so far."""
-    lr: float
-    """Of the last step."""
-    train_loss: float
-    """Mean cross-entropy, in nats, over the steps since the record before."""
-    test_error: float | None
-    """Percent; None where nothing was tested."""
-    seconds: float
-    """Wall time of the run so far, tests included."""
-    images_per_s: float
-    """Training speed since the record before, tests excluded."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +72,18 @@ class Run:
     def status(self) -> str:
         """`running` (or killed), `finished`, `stopped`, `interrupted`, `diverged`, `failed`."""
         return str(self.about["status"])
+
+    @property
+    def unfinished(self) -> str | None:
+        """How and where the run stands that is not at its end, in words; None at its end."""
+        if self.status == FINISHED:
+            return None
+        word = _STANDS.get(self.status, self.status)
+        reached = [
+            self.about["results"]["iteration"],
+            *(r.iteration for r in self.records()),
+        ]
+        return f"{word} at iteration {max(reached):,} of {self.recipe.iterations:,}"
 
     @property
     def recipe(self) -> Recipe:
@@ -154,16 +152,13 @@ class Run:
             self.folder / "run.json",
         )
 
+    def read_records(self) -> Records:
+        """The records so far, and whether a line is none."""
+        return read_records(self.metrics)
+
     def records(self) -> Iterator[Record]:
-        """The records so far; a line that a crash cut short ends them."""
-        if not self.metrics.exists():
-            return
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                fields = json.loads(line)
-            except ValueError:
-                return
-            yield Record(**fields)
+        """The records so far, up to a line that is none."""
+        yield from self.read_records().records
 
     def seconds_at(self, iteration: int) -> float:
         """What the run had taken by then, as far as it has been written down."""
@@ -191,34 +186,51 @@ class Run:
         for file in self.files:
             file.unlink(missing_ok=True)
 
-    def complete(self, files: Mapping[str, str]) -> None:
-        """Write those of the files, names and texts, that are not there."""
+    def complete(self, files: Mapping[str, str]) -> Run:
+        """Write those of the files, names and texts, that are not there, or no longer as
+        they were put there; the run with them."""
+        sums: dict[str, str] = dict(self.about["files"])
         for name, text in files.items():
-            if not (self.folder / name).exists():
-                write_text(self.folder / name, text)
+            path, wanted = self.folder / name, fingerprint(text)
+            if not path.exists() or wanted == sums.get(name) != _sum_of(path):
+                write_text(path, text)
+                sums[name] = wanted
+        return Run(self.folder, {**self.about, "files": sums})
 
     def append(self, record: Record) -> None:
         """Add a line to metrics.jsonl; it is on disk when this returns."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(_line(record))
+            file.write(record.line())
             file.flush()
             os.fsync(file.fileno())
 
     def forget_after(self, iteration: int) -> None:
-        """Drop records that no checkpoint covers, before they come again."""
-        kept = [r for r in self.records() if r.iteration <= iteration]
-        text = "".join(map(_line, kept))
-        write_text(self.metrics, text)
+        """Drop records that no checkpoint covers, before they come again.
+
+        Raises `ResgraphError` if a line before them is damaged, and not only cut short.
+        """
+        found = self.read_records()
+        if found.wrong and not found.torn:
+            raise ResgraphError(
+                found.wrong, "take the line out, or start anew with --overwrite"
+            )
+        kept = [r for r in found.records if r.iteration <= iteration]
+        write_text(self.metrics, "".join(record.line() for record in kept))
 
 
-def _line(record: Record) -> str:
-    return json.dumps(finite(asdict(record)), allow_nan=False) + "\n"
+def _sum_of(path: Path) -> str | None:
+    """The fingerprint of a text file; None for what is none."""
+    try:
+        return fingerprint(read_bytes(path, JSON_BYTES).decode("utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def open_run(folder: str | Path) -> Run:
     """The run in a folder.
 
-    Raises `ResgraphError` if the folder is missing or is no run folder.
+    Raises `ResgraphError` if the folder is missing or is no run folder, or if its run.json
+    is not as training writes it.
     """
     folder = Path(folder)
     if not (folder / "run.json").is_file():
@@ -227,17 +239,8 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} is not a run folder: it {what}",
             "resgraph train makes one, by default in runs/",
         )
-    about = read_json(folder / "run.json")
-    if missing := [
-        k for k in ("network", "digest", "status", "recipe") if k not in about
-    ]:
-        raise ResgraphError(f"{folder / 'run.json'} has no {', '.join(missing)}")
-    run = Run(folder, about)
-    if run.generated.parent != folder:  # or --overwrite would reach outside the folder
-        raise ResgraphError(
-            f"{folder / 'run.json'}: {run.network!r} is no network's name"
-        )
-    return run
+    path = folder / "run.json"
+    return Run(folder, checked(path, read_json(path)))
 
 
 def create_run(

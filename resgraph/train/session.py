@@ -13,6 +13,7 @@ from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
+from resgraph.train.about import FINISHED
 from resgraph.train.batches import seed_of
 from resgraph.train.checkpoint import load_checkpoint
 from resgraph.train.engine import Engine
@@ -26,7 +27,6 @@ from resgraph.train.module import Generated
 from resgraph.train.monitor import Monitor
 from resgraph.train.options import TrainOptions, pick_device
 from resgraph.train.precision import numerics
-from resgraph.train.run import FINISHED
 from resgraph.train.start import Plan, begin
 from resgraph.train.world import ALONE, World
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
+from resgraph.train.about import RUNNING, fingerprint
 from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
@@ -20,7 +21,7 @@ from resgraph.train.module import Generated
 from resgraph.train.options import TrainOptions
 from resgraph.train.precision import element_size
 from resgraph.train.recipe import Recipe
-from resgraph.train.run import RUNNING, Run, create_run, open_run
+from resgraph.train.run import Run, create_run, open_run
 from resgraph.train.world import World
 from resgraph.train.writing import writing
 
@@ -75,7 +76,7 @@ def begin(
             planner, network, run.recipe.batch, execution, world, sync_bn
         )
         with writing(run.folder):
-            run.complete(kept)
+            moved = moved.complete(kept)
         return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
@@ -90,6 +91,7 @@ def begin(
         "device": device_name(device),
         "environment": environment(device),
         "memory": None if recompute is None else recompute.as_dict(),
+        "files": {name: fingerprint(text) for name, text in kept.items()},
         "parameters": sum(p.numel() for p in network.parameters()),
         "results": asdict(Standing()),
     }
@@ -134,7 +136,7 @@ def _facts(generated: Generated, data: Dataset, seed: int) -> dict[str, Any]:
     """What makes a run the run it is, and what an exported model has to know of it."""
     return {
         "network": generated.name,
-        "generated": generated.path.as_posix(),
+        "generated": plain(generated.path.as_posix(), 1000),
         "spec": generated.spec,
         "digest": generated.digest,
         "data": data.name,

@@ -7,10 +7,15 @@ up again, so no step is in them twice.
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resgraph.train.run import Record, Run
+from resgraph.files import read_bytes
+from resgraph.limits import RECORDS_BYTES
+from resgraph.train.about import Record
+from resgraph.train.run import Run
 
 if TYPE_CHECKING:
     from tensorboardX.proto.event_pb2 import Event
@@ -75,6 +80,31 @@ class TensorBoard:
             step=record.iteration,
             summary=Summary(value=values),
         )
+
+
+def check_events(path: Path) -> None:
+    """Raise `ValueError` for a file that is not whole records with their checksums."""
+    from tensorboardX.crc32c import crc32c
+
+    contents, start = read_bytes(path, RECORDS_BYTES), 0
+    if not contents:
+        raise ValueError("it is empty")
+    while start < len(contents):
+        length, of_length = struct.unpack_from("<QI", contents, start)
+        end = start + 12 + length
+        if end + 4 > len(contents):
+            raise ValueError("it is cut short")
+        data = contents[start + 12 : end]
+        (of_data,) = struct.unpack_from("<I", contents, end)
+        sums = (_masked(crc32c(contents[start : start + 8])), _masked(crc32c(data)))
+        if (of_length, of_data) != sums:
+            raise ValueError(f"wrong checksum of the record at byte {start:,}")
+        start = end + 4
+
+
+def _masked(checksum: int) -> int:
+    """As the format has checksums."""
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _head(zero: float) -> tuple[Event, Event]:

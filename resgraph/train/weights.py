@@ -43,6 +43,21 @@ def save_weights(
     atomic_write(path, lambda p: p.write_bytes(contents))
 
 
+def about_weights(run: Run, path: Path) -> str | None:
+    """What is to be known of the run's weights at `path`; None for those of its end.
+
+    Raises `ResgraphError` if they cannot be read.
+    """
+    if run.unfinished is None:
+        return None
+    iteration = unsealed(path).get("iteration", "?")
+    untrained = ", before any training" if iteration == "0" else ""
+    return (
+        f"not the end of its training ({run.unfinished}): weights of iteration "
+        f"{iteration}{untrained}"
+    )
+
+
 def best_of(run: Run) -> Tested | None:
     """What the run's best weights are by their own word; None where they are no good.
 
@@ -51,5 +66,5 @@ def best_of(run: Run) -> Tested | None:
     try:
         about = unsealed(run.best)
         return Tested(int(about["iteration"]), float(about["test_error"]))
-    except (ResgraphError, KeyError, ValueError):
+    except (ResgraphError, KeyError, TypeError, ValueError):
         return None

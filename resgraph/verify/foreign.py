@@ -19,7 +19,11 @@ from resgraph.reading.checkpoints import check_checkpoint
 from resgraph.reading.tensors import check_tensors
 from resgraph.seal import unsealed
 
-_WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+_NUMBERS = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+)
+"""Types that torch computes with; the whole numbers are for counts."""
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "params", "ema")
 
 
@@ -150,7 +154,7 @@ def _odd(tensor: Tensor) -> str | None:
         return f"{str(tensor.layout).removeprefix('torch.')}, not dense"
     if tensor.is_quantized:
         return "quantised"
-    if not (tensor.is_floating_point() or tensor.dtype in _WHOLE):
+    if tensor.dtype not in _NUMBERS:
         return str(tensor.dtype).removeprefix("torch.")
     if tensor.element_size() * tensor.numel() > max(
         tensor.untyped_storage().nbytes(), 1

@@ -122,9 +122,11 @@ def test_many_pictures_are_not_read_each_time(
     assert load_data(pictures, SHAPE).fingerprint != first.fingerprint
 
 
-def _only_few(files: list[Path], names: list[str], real=checksums._of_contents) -> str:
+def _only_few(
+    files: list[Path], names: list[str], most: int, real=checksums._of_contents
+) -> str:
     assert len(files) < 5
-    return real(files, names)
+    return real(files, names, most)
 
 
 # --- what is wrong --------------------------------------------------------------------

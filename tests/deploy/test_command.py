@@ -18,7 +18,7 @@ from resgraph.emit.onnx_file import OnnxFile
 from resgraph.graph import digest
 from resgraph.infer import Classifier
 from tests.deploy.networks import Drawn
-from tests.helpers import SPECS, graph_of, refused
+from tests.helpers import ABOUT, SPECS, graph_of, refused
 from tests.test_cli import resgraph
 
 
@@ -30,16 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = graph_of(spec)
     text = Compiler().resolved(spec, alone=True)
     (folder / "spec.yaml").write_text(text, encoding="utf-8")
-    about = {
-        "network": graph.name,
-        "digest": digest(graph),
-        "status": "finished",
-        "recipe": {},
-        "data": "digits",
-        "classes": [str(number) for number in range(10)],
-        "mean": [0.3] * 3,
-        "std": [0.35] * 3,
-    }
+    about = {**ABOUT, "network": graph.name, "digest": digest(graph)}
     (folder / "run.json").write_text(json.dumps(about))
     draw = Drawn(3)
     tensors = {

@@ -80,9 +80,13 @@ def _keep(folder: Path, place: Path, outcome: Outcome) -> None:
 
 
 def _only_plain(folder: str, names: list[str]) -> list[str]:
-    """What cannot be copied: pipes, sockets, devices."""
+    """What cannot be copied: pipes, sockets, devices, a large sparse file."""
     paths = {name: Path(folder, name) for name in names}
-    return [n for n, p in paths.items() if not (p.is_file() or p.is_dir())]
+    return [n for n, p in paths.items() if not (p.is_symlink() or _small(p))]
+
+
+def _small(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and path.stat().st_size < 2**27)
 
 
 def _numbers(seconds: float, count: int | None, only: int | None) -> Iterator[int]:

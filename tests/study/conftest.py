@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from resgraph.study.paper import RECIPE
+from resgraph.train.about import Record
 from resgraph.train.monitor import UNITS, Monitor, UnitRecord, units_of
-from resgraph.train.run import Record, Run, create_run
-from tests.helpers import SPECS, graph_of, module_of
+from resgraph.train.run import Run, create_run
+from tests.helpers import ABOUT, SPECS, graph_of, module_of
 
 DIGEST = "sha256:" + "0" * 64
 DATA_DIGEST = "sha256:" + "1" * 64
@@ -40,6 +41,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             RECIPE.scaled(iterations / RECIPE.iterations), **recipe or {}
         )
         facts = {
+            **ABOUT,
             "network": network,
             "digest": DIGEST,
             "data": "cifar10",

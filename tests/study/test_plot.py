@@ -141,9 +141,9 @@ def test_unfinished_and_damaged_runs_are_drawn_and_said(
     told = "\n".join(notes)
     assert "none: there are no records in it yet" in told
     assert "missing: there are no records in it yet" in told
-    assert "stopped: stopped, at iteration 64,000" in told
+    assert "stopped: stopped at iteration 64,000 of 64,000" in told
     assert "torn/metrics.jsonl: a line is not whole" in told
-    assert "foreign/metrics.jsonl: a line is not whole" in told
+    assert "foreign/metrics.jsonl:5: it has no epoch; it has no lr" in told
     found = read(folders)
     assert [len(series.records) for series in found] == [0, 4, 4, 4, 0]
     shown = texts(files[0])
@@ -243,7 +243,7 @@ def test_the_command(
     plot_command([run.folder], out=tmp_path / "out", formats="png")
     told = capsys.readouterr()
     assert told.out == f"{(tmp_path / 'out' / 'curves.png').as_posix()}\n"
-    assert "interrupted, at iteration 64,000" in told.err
+    assert "interrupted at iteration 64,000 of 64,000" in told.err
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["curves.png"]
     wrong = refused(lambda: plot_command([run.folder], out=tmp_path, formats="pdf"))
     assert "no figures of the format 'pdf'" in wrong

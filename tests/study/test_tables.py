@@ -143,7 +143,7 @@ def test_what_is_not_counted_is_said(make_run: MakeRun, tmp_path: Path) -> None:
     (row,) = rows_of("resnet110", found)
     assert row.cells()[3:8:4] == ("6.50", "1")
     told = "\n".join(found.notes)
-    assert "b: stopped at iteration 100: not counted" in told
+    assert "b: stopped at iteration 100 of 100: not counted" in told
     assert "c: a second run of seed 0: not counted" in told
     assert "d/run.json" in told
     assert "no iterations" in told

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resgraph.cli.running import run_training
+from resgraph.compiler import Compiler
 from resgraph.data import Dataset, load_data
+from resgraph.emit import write
 from resgraph.train import (
     Generated,
     Result,
@@ -19,6 +24,7 @@ from resgraph.train import (
     train,
 )
 from resgraph.train.checkpoint import Found, load_checkpoint
+from tests.conftest import ROOT
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 RECIPE = {
@@ -121,3 +127,39 @@ def checkpoint_of(run: Run) -> Found:
     found = load_checkpoint(run)
     assert found is not None
     return found
+
+
+# --- a real run, with its spec --------------------------------------------------------
+
+QUICK = TrainOptions(
+    data="digits", device="cpu", iterations=6, batch=32, eval_every=3, log_every=1
+)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run, stopped before its end, with its generated file beside it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "specs").mkdir()
+    shutil.copy(ROOT / "tests" / "specs" / "tiny.yaml", folder / "specs")
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        write(Compiler().graphs(Path("specs/tiny.yaml")), Path("generated"), None)
+        resume(folder / "run", resume=False, stop_at=4)
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def real_run(whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to be damaged."""
+    shutil.copytree(whole_run, tmp_path / "at")
+    monkeypatch.chdir(tmp_path / "at")
+    return Path("run")
+
+
+def resume(folder: Path, **chosen: Any) -> None:
+    options = dataclasses.replace(QUICK, out=folder, **{"resume": True} | chosen)
+    run_training(Path("generated/tiny.py"), options, "auto", json=True)

@@ -59,6 +59,13 @@ def lost(trained: Trained, folder: Path) -> object:
     return trained(resume=True)
 
 
+def damaged_record(trained: Trained, folder: Path) -> object:
+    trained(stop_at=15)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    (folder / "metrics.jsonl").write_text("\n".join([lines[0], "{}", *lines[2:], ""]))
+    return trained(resume=True)
+
+
 def exchanged(trained: Trained, folder: Path) -> object:
     trained(stop_at=15, seed=1, out=folder.with_name("other"))
     trained(stop_at=15)
@@ -131,6 +138,11 @@ CASES = {
         "start anew with --overwrite or in another folder", damaged, (OVERWRITE,)
     ),
     "lost": Case("put it back, or start anew with --overwrite", lost, (OVERWRITE,)),
+    "a damaged record": Case(
+        "take the line out, or start anew with --overwrite",
+        damaged_record,
+        (OVERWRITE,),
+    ),
     "exchanged": Case(
         "put this run's own file back, or start anew with --overwrite",
         exchanged,
