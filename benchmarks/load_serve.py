@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--crowded", type=int, default=20_000, help="requests then")
+    parser.add_argument("--crowded", type=int, default=5000, help="requests then")
     parser.add_argument("--threads", default=str(os.cpu_count()))
     options = parser.parse_args()
     from resgraph import Classifier

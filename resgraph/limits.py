@@ -88,6 +88,9 @@ their order grows faster than by the square of it."""
 
 # --- comparisons --------------------------------------------------------------------------
 
+VERIFIED_OPS = 100_000
+"""Ops of a network that `verify` and `import-weights` run: thirty times as many as ResNet-1001
+has. Each is a module of torch, and is computed several times in float64."""
 ISOMORPHISM_STEPS = 5_000_000
 """Nodes that are looked at to tell whether two graphs are the same one: some seconds. Graphs
 that look alike from every node need more than any number."""

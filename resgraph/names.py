@@ -24,8 +24,12 @@ _WORDS = {"resnet": "ResNet", "preact": "PreAct"}
 SOMETHING = "?"
 """What is called so in a draft is not known; no spec can give it this name."""
 
+INPUT = "x"
+"""What a unit, the stem and the head call the value that comes in."""
 IN_CHANNELS = "in_channels"
 """What a generated unit's constructor calls the channels of its input."""
+LOGITS = "logits"
+"""What an ONNX model calls its output."""
 CONSTANTS = ("INPUT_SHAPE", "RECIPE", "DIGEST")
 """What a generated module states about itself."""
 
@@ -127,6 +131,11 @@ def refusal(name: str) -> str | None:
     return _taken(name)
 
 
+def layer_refusal(name: str) -> str | None:
+    """Why no op can be called `name`: its value, and its layer in the state_dict."""
+    return "x is what comes in" if name == INPUT else refusal(name)
+
+
 def unit_refusal(name: str) -> str | None:
     """Why no unit can be called `name`: its class, and what else a network has."""
     if name in ("repeat", "stem", "head"):
@@ -194,6 +203,7 @@ _SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": PATTERN, "maxLength": MAX_LENGTH}
 )
 Name = Annotated[str, _checked(refusal), _SCHEMA]
+LayerName = Annotated[str, _checked(layer_refusal), _SCHEMA]
 UnitName = Annotated[str, _checked(unit_refusal), _SCHEMA]
 NetworkName = Annotated[str, _checked(network_refusal), _SCHEMA]
 

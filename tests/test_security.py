@@ -61,7 +61,7 @@ def test_external_data_stay_in_the_models_folder(place: str, tmp_path: Path) -> 
     Image.new("RGB", SHAPE[:0:-1]).save(tmp_path / "picture.png")
     result = resgraph("infer", path, tmp_path / "picture.png")
     assert result.returncode == 1
-    assert "is not an ONNX model that can be run" in result.stderr
+    assert re.search(r"model\.onnx is (no whole|not an) ONNX model", result.stderr)
     (folder / "data").write_bytes(weights.tobytes())
     inside = _model(folder, "data", weights.shape)
     assert resgraph("infer", inside, tmp_path / "picture.png").returncode == 0

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from resgraph import names
 from resgraph.diagnostics import SpecError, UsageError
+from resgraph.emit import write
+from resgraph.emit.weights import drawn
 from resgraph.expr import Expr, total, written
 from resgraph.settings import name_with, options, parse_settings
 from tests.helpers import SPECS, graph_from, graph_of, refused
@@ -127,3 +129,38 @@ def test_a_chain_of_products_ends_in_a_finding(start: str, tmp_path: Path) -> No
     text = text.replace("bn, relu]\n  stages", "bn, {scale: {factor: a16}}]\n  stages")
     with pytest.raises(SpecError, match="too many digits"):
         graph_from(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "{conv: {kernel: 3, channels: 8}}",
+            "{conv: {kernel: 3, channels: 8, name: x}}",
+            "x is what comes in",
+        ),
+        (
+            "      h: {",
+            "      x: {from: x, ops: [relu]}\n      h: {",
+            "the unit's input",
+        ),
+        (
+            "bn, relu]\n  stages",
+            "{bn: {name: logits}}, relu]\n  stages",
+            "not the last op",
+        ),
+    ],
+)
+def test_what_comes_in_and_what_goes_out(
+    old: str, new: str, told: str, tmp_path: Path
+) -> None:
+    text = (SPECS / "tiny.yaml").read_text()
+    assert old in text
+    with pytest.raises(SpecError, match=told):
+        graph_from(text.replace(old, new), tmp_path)
+
+
+def test_the_last_op_may_be_called_logits(tmp_path: Path) -> None:
+    text = (SPECS / "tiny.yaml").read_text()
+    text = text.replace("features: classes", "features: classes, name: logits")
+    write([graph_from(text, tmp_path)], tmp_path / "out", lambda graph: drawn(0))

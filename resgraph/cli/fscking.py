@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resgraph.cli.common import Json, say, say_json
+from resgraph.diagnostics import ResgraphError, plain
 
 if TYPE_CHECKING:
     from resgraph.fsck import Checkup
@@ -27,9 +28,7 @@ def fsck_command(
 
     Example: resgraph fsck runs/resnet20-digits-s0
     """
-    from resgraph.fsck import fsck
-
-    found = [fsck(folder) for folder in runs]
+    found = [looked_at(folder) for folder in runs]
     if json:
         say_json({"runs": [each.as_json() for each in found]})
     else:
@@ -38,10 +37,19 @@ def fsck_command(
         raise typer.Exit(1)
 
 
+def looked_at(folder: Path) -> Checkup:
+    """What is found in a folder; of one that is no run folder, that."""
+    from resgraph.fsck import Checkup, Item, State, fsck
+
+    try:
+        return fsck(folder)
+    except ResgraphError as error:
+        item = Item(folder.name, State.DAMAGED, plain(error.message, 300))
+        return Checkup(folder, [item], next="resgraph train --help")
+
+
 def lines(found: Checkup) -> list[str]:
     """What was found, a line for each file, and the next command."""
-    from resgraph.diagnostics import plain
-
     resumed = "can be resumed" if found.resumable else "cannot be resumed"
     verdict = "whole" if found.whole else f"damaged; it {resumed}"
     told = [f"  {i.state:<8} {plain(i.file)}: {i.words}" for i in found.items]

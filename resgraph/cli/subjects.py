@@ -14,6 +14,7 @@ from resgraph.cli.common import tell_findings, telling_compiler, warn_of
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.graph import Graph, digest
+from resgraph.limits import VERIFIED_OPS
 from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
@@ -37,6 +38,16 @@ class Target:
     model: OnnxFile | None
     reference: Callable[[], nn.Module] | None
     """The network of `resgraph.reference`, where it has this one."""
+
+    def __post_init__(self) -> None:
+        """Raise `ResgraphError` for a network that is too deep to be run so often."""
+        ops = self.graph.total("nodes")
+        if ops > VERIFIED_OPS:
+            raise ResgraphError(
+                f"{self.graph.name} has {ops:,} ops, and what runs each of them takes up to "
+                f"{VERIFIED_OPS:,}",
+                "a smaller depth has the same units: --set, or another entry of networks",
+            )
 
     @contextmanager
     def witness(self) -> Iterator[Witness]:

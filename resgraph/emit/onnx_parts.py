@@ -19,9 +19,10 @@ from resgraph.emit.functions import DOMAIN, Functions
 from resgraph.emit.initialisers import external, tensors
 from resgraph.emit.nodes import Constants, Template, template_of
 from resgraph.graph import Graph, Instance, digest
+from resgraph.names import LOGITS
 from resgraph.ops import Shape
 
-INPUT, LOGITS = "input", "logits"
+INPUT = "input"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The IR: unit graphs and the network built from them, its text form and digest."""
 
 from resgraph.graph.ir import (
-    INPUT,
     OUTPUT,
     Graph,
     Instance,
@@ -13,6 +12,7 @@ from resgraph.graph.ir import (
     Unit,
 )
 from resgraph.graph.text import digest, text, used_units
+from resgraph.names import INPUT
 
 __all__ = [
     "INPUT",

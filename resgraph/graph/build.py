@@ -21,7 +21,6 @@ from resgraph.diagnostics import (
 from resgraph.expr import Expr, literal
 from resgraph.graph.build_unit import NUMBER, UnitBuilder, chain
 from resgraph.graph.ir import (
-    INPUT,
     OUTPUT,
     Graph,
     Node,
@@ -31,7 +30,7 @@ from resgraph.graph.ir import (
     UnitGaps,
 )
 from resgraph.graph.params import Params, Setting
-from resgraph.names import SOMETHING
+from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import NAMELESS, doubted, unknown

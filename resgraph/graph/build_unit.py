@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from resgraph.graph.ir import OUTPUT, Node, Param, Path, Unit, UnitGaps
 from resgraph.graph.params import Params
-from resgraph.names import SOMETHING
+from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import doubted
@@ -109,7 +109,8 @@ def chain(
     for i, op in enumerate(ops):
         seen[op.kind] += 1
         number = seen[op.kind] if numbered or totals[op.kind] > 1 else ""
-        name = op.name or f"{prefix}{op.kind}{number}"
+        own = op.name if op.name != INPUT else None  # which has a finding
+        name = own or f"{prefix}{op.kind}{number}"
         fields = {f: at(tree, (*loc, i, op.kind, f)).span for f in op.written()}
         nodes.append(Node(name, op, at(tree, (*loc, i)).span, fields))
     return tuple(nodes)

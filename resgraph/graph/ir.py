@@ -16,9 +16,9 @@ from typing import Any
 
 from resgraph.allow import Allow
 from resgraph.diagnostics import Span
+from resgraph.names import INPUT
 from resgraph.ops import Op, Shape, Weight
 
-INPUT = "x"
 OUTPUT = "out"
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from resgraph import codes
 from resgraph.diagnostics import Code
 from resgraph.expr import Expr, ExprError
-from resgraph.names import Name
+from resgraph.names import LayerName
 from resgraph.ops.facts import Reach, Role, Saved
 from resgraph.ops.fields import NumberField
 from resgraph.ops.start import Init, Start
@@ -124,7 +124,7 @@ class Op(BaseModel):
     known: ClassVar[bool] = True
     """Whether it is all there; an op with findings is not (`resgraph.ops.unknown`)."""
 
-    name: Name | None = Field(
+    name: LayerName | None = Field(
         default=None, description="The layer's name in the state_dict."
     )
 

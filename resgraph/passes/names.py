@@ -10,6 +10,7 @@ from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import INPUT, Graph, Unit, used_units
 from resgraph.names import (
     IN_CHANNELS,
+    LOGITS,
     class_name,
     refusal,
     variable,
@@ -24,6 +25,8 @@ def check_names(graph: Graph) -> list[Diagnostic]:
     findings = [*_clashes(_classes(graph)), *_clashes(_network_layers(graph))]
     for unit in _declared(graph):
         findings += _unit(unit)
+    for end in (graph.stem, graph.head):
+        findings += _told(_reserved_in(end, graph.head.output))
     return findings
 
 
@@ -60,13 +63,25 @@ def _network_layers(graph: Graph) -> Iterator[Named]:
 
 
 def _unit(unit: Unit) -> Iterator[Diagnostic]:
-    for reserved, named in _reserved(unit):
-        yield Diagnostic(codes.INVALID_NAME, f"{named[1]}: {reserved}", named[2])
+    yield from _told(_reserved(unit))
     variables = [(variable(p.name), f"the path '{p.name}'", p.span) for p in unit.paths]
     yield from _clashes(variables)
     params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
     layers = [(n.name, f"the op '{n.name}'", n.span) for _, n, _ in unit.steps()]
     yield from _clashes([*params, *layers])
+
+
+def _told(reserved: Iterable[tuple[str, Named]]) -> Iterator[Diagnostic]:
+    for why, (_, what, span) in reserved:
+        yield Diagnostic(codes.INVALID_NAME, f"{what}: {why}", span)
+
+
+def _reserved_in(end: Unit, last: str) -> Iterator[tuple[str, Named]]:
+    """Values of the stem and the head stand beside the model's own in ONNX."""
+    for _, node, _ in end.steps():
+        if node.name == LOGITS and node.name != last:
+            named = (node.name, f"the op '{node.name}'", node.span)
+            yield "the model's output is called so, and this is not the last op", named
 
 
 def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:

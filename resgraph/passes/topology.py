@@ -140,10 +140,9 @@ def _knots(unit: Unit) -> Knots:
     import networkx as nx
 
     knots: Knots = {}
-    for knot in nx.strongly_connected_components(_needs(unit)):
-        if len(knot) > 1 or any(
-            p.name in knot and p.name in p.sources for p in unit.paths
-        ):
+    needs = _needs(unit)
+    for knot in nx.strongly_connected_components(needs):
+        if len(knot) > 1 or any(needs.has_edge(name, name) for name in knot):
             knots |= dict.fromkeys(knot, frozenset(knot))
     return knots
 

@@ -96,7 +96,9 @@ def decompose(unit: Unit | Instance) -> Parts | None:
     """
     graph = Dag.of(unit)
     sums = [
-        name for name in graph.spine() if name != INPUT and graph.node(name).op.sums
+        name
+        for name in graph.spine()
+        if name != INPUT and graph.node(name).op.sums and len(graph.reads[name]) > 1
     ]
     if not sums:
         return None

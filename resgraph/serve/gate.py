@@ -18,6 +18,7 @@ from operator import attrgetter
 
 _TICK = 0.25  # seconds between two looks at who is late
 _LINGER = 2.0  # seconds in which a refused client may read why
+_IN_USE = 1.0  # seconds from an answer in which the next request is no matter
 _STOP = 20.0  # seconds that are left for what is half sent when the server stops
 
 
@@ -61,7 +62,10 @@ class Guest:
     """When the phase began."""
     due: float = 0.0
     """When its bytes were due at the least rate: the longer ago, the further it is behind.
-    Never later than now, so nobody saves up time by sending fast at first."""
+    Never later than now, so nobody saves up time by sending fast at first; but for a second
+    after an answer, so that a crowd of newcomers does not close a connection in use."""
+    served: bool = False
+    """Whether it has sent a whole request."""
     held: int = 0
     """Bytes of its body."""
 
@@ -96,15 +100,19 @@ class Gate:
             return
         self._remove(guest)
         guest.phase = phase
-        if phase is not None:
-            guest.since = guest.due = self._clock()
+        if phase is None:
+            guest.served = True
+        else:
+            guest.since = self._clock()
+            guest.due = guest.since + _IN_USE * guest.served
             self._guests.setdefault(guest.address, set()).add(guest)
             self._count += 1
             self._make_room(guest.address)
 
     def received(self, guest: Guest, count: int) -> None:
         """Note that so many bytes came."""
-        guest.due = min(guest.due + count / self.patience.rate, self._clock())
+        now = self._clock()
+        guest.due = max(guest.due, min(guest.due + count / self.patience.rate, now))
         if guest.phase is Phase.BODY:
             guest.held += count
             self._held += count

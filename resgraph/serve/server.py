@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -27,8 +28,8 @@ except ImportError:  # on Windows, where a process has as many as it wants
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 2048  # connections that wait to be taken
-_LEAST_BACKLOG = 64
 _OTHERS = 256  # descriptors for all that is no connection
+_STDERR = 2
 _GRACE = 30  # seconds for requests under way when the server stops
 
 
@@ -83,27 +84,42 @@ def serve(
     """
     shape = (settings.max_batch, *classifier.input_shape)
     classifier.predict(np.zeros(shape, np.uint8))
-    host, port = listening.getsockname()[:2]
-    backlog = make_room(settings.max_connections)
+    at_a_time = make_room(settings.max_connections)
     service = Service(classifier, settings)
+    with _quiet_signals(), _own_words_alone(), listening:
+        _serve(service, listening, at_a_time, started)
+
+
+def _serve(
+    service: Service,
+    listening: socket.socket,
+    at_a_time: int,
+    started: Callable[[str], object],
+) -> None:
+    host, port = listening.getsockname()[:2]
     config = uvicorn.Config(
         create_app(service),
         http=partial(Connection, service.gate),  # type: ignore[arg-type]
         ws="none",
         log_level="error",  # what clients do wrong is told to them, and would fill the log
         access_log=False,
-        backlog=backlog,
+        backlog=at_a_time,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
-    with _quiet_signals(), listening:
-        started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        _Server(config).run(sockets=[listening])
+    started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which on a stop also serves those who are connected but not yet taken."""
+    """uvicorn's, which takes a few connections at a time however many are queued, and on a
+    stop serves those who are queued as well."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(_BACKLOG)  # asyncio has one number for both
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         taken = [client for listening in sockets or [] for client in _queued(listening)]
@@ -133,20 +149,21 @@ def _queued(listening: socket.socket) -> Iterator[socket.socket]:
 
 
 def make_room(connections: int) -> int:
-    """Have descriptors for so many connections that wait; how many more may be taken at once.
+    """Have descriptors for so many connections that wait; how many more to take at a time.
 
-    Raises `ResgraphError` if the system allows fewer.
+    Those are few, so that who must go is not among them: all that have been taken are read
+    once before the next are. Raises `ResgraphError` if the system allows fewer descriptors.
     """
+    at_a_time = max(1, connections // 8)
     # Those that must go are closed one turn of the loop after others have been taken.
-    needed = connections + _OTHERS + 2 * _LEAST_BACKLOG
-    allowed = _files(connections + _OTHERS + 2 * _BACKLOG)
-    if allowed < needed:
+    needed = connections + 2 * at_a_time + _OTHERS
+    if (allowed := _files(needed)) < needed:
         raise ResgraphError(
             f"this process may have {allowed:,} files open, and {connections:,} connections "
             f"need {needed:,}",
             f"fewer --max-connections, or allow more: ulimit -n {needed}",
         )
-    return (allowed - connections - _OTHERS) // 2
+    return at_a_time
 
 
 def _files(wanted: int) -> int:
@@ -171,3 +188,22 @@ def _quiet_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _own_words_alone() -> Iterator[None]:
+    """Drop what C libraries print on stderr: libtiff complains there of damaged pictures.
+
+    Python's own stderr stays; so clients cannot fill the log.
+    """
+    before, kept = sys.stderr, os.dup(_STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(kept, "w", buffering=1, errors="backslashreplace") as own:
+        os.dup2(nowhere, _STDERR)
+        os.close(nowhere)
+        sys.stderr = own
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            os.dup2(kept, _STDERR)

@@ -195,7 +195,11 @@ def _same_numbers(
     ):
         raise Fault(f"logits are {ours.shape} in torch, {theirs.shape} in ONNX")
     scale = np.abs(ours[np.isfinite(ours)]).max(initial=0.0)
-    if not np.allclose(ours, theirs, rtol=0, atol=CLOSE * scale, equal_nan=True):
+    spread = _spread(net, images, ours)
+    allowed = max(CLOSE * scale, spread)
+    if spread < 0.01 * scale and not np.allclose(
+        ours, theirs, rtol=0, atol=allowed, equal_nan=True
+    ):
         raise Fault(f"logits differ by {np.abs(ours - theirs).max()} of {scale}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
@@ -203,6 +207,23 @@ def _same_numbers(
     (logits,) = session.run(None, {"input": images.astype(np.float32)})
     if logits.shape != ours.shape:
         raise Fault(f"onnxruntime gives {logits.shape}")
+
+
+def _spread(net: torch.nn.Module, images: np.ndarray, logits: np.ndarray) -> float:
+    """How far images move the logits that differ by a part in 10^10, the worst of three.
+
+    Some hundred layers without a normalisation double any error every few layers, until
+    nothing of the numbers is left to compare. `NODES` ops of 2^-53 each, wherever they come
+    in, are less than such a part.
+    """
+    noise = np.random.default_rng(1)
+    found = [0.0]
+    for _ in range(3):
+        moved = images * (1 + 1e-10 * noise.standard_normal(images.shape))
+        with torch.no_grad():
+            off = np.abs(net(torch.from_numpy(moved)).numpy() - logits)
+        found.append(float(off[np.isfinite(off)].max(initial=0.0)))
+    return max(found)
 
 
 def _imported(path: Path) -> ModuleType:

@@ -29,7 +29,19 @@ def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (24, 20)) -> b
 
 def any_picture(random: Random) -> bytes:
     """A valid one of any kind."""
+    if random.random() < 0.1:
+        return compressed(
+            random.choice(("tiff_lzw", "tiff_deflate", "jpeg", "packbits"))
+        )
     return picture(random.choice(KINDS), random.choice(MODES))
+
+
+@cache
+def compressed(how: str) -> bytes:
+    """A TIFF, which libtiff decodes where it is compressed."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(picture("PNG"))).save(stream, "TIFF", compression=how)
+    return stream.getvalue()
 
 
 def damaged(random: Random) -> bytes:

@@ -91,6 +91,24 @@ def test_the_furthest_behind_makes_room() -> None:
     assert house.gate.waiting == 3
 
 
+def test_newcomers_do_not_crowd_out_who_is_in_use() -> None:
+    """Not within a second after an answer, however many they are."""
+    house = House(connections=2)
+    used = house.guest("in use")
+    house.gate.turn(used, None)
+    house.gate.turn(used, Phase.HEAD)
+    house.now = 0.9
+    for number in range(3):
+        house.now += 0.01
+        house.guest(str(number))
+    assert [name for name, _ in house.ended] == ["0", "1"]
+    house.now = 2.0
+    house.guest("last")
+    assert [name for name, _ in house.ended] == ["0", "1", "2"]
+    house.guest("very last")
+    assert house.ended[-1][0] == "in use"
+
+
 def test_one_address_crowds_out_itself_alone() -> None:
     house = House(per_address=2)
     house.guest("other", address="b")

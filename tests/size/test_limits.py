@@ -8,10 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from resgraph import limits
+from resgraph.cli import app
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import Diagnostic, SpecError
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError
 from resgraph.passes import shapes, size
 from resgraph.spec import bounds
 from tests.size.specs import RESIDUAL, branches, chain, deep, dense, one_unit, spec
@@ -215,3 +217,11 @@ def test_every_limit_says_of_what_it_is() -> None:
         assert isinstance(told, ast.Expr), name
         assert isinstance(told.value, ast.Constant), name
         assert isinstance(told.value.value, str), name
+
+
+def test_what_is_too_deep_to_run_is_not_verified(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(deep(limits.VERIFIED_OPS // 4 + 1))
+    result = CliRunner().invoke(app, ["verify", str(path)])
+    assert isinstance(result.exception, ResgraphError)
+    assert f"takes up to {limits.VERIFIED_OPS:,}" in result.exception.message

@@ -334,3 +334,38 @@ def test_a_sweep_is_one_process(
 ) -> None:
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "2")
     assert "a sweep is one process" in refused(sweeping)
+
+
+@pytest.mark.parametrize("key", ["options", "networks", ("options", "data")], ids=str)
+def test_a_sweep_json_with_wrong_values(
+    tmp_path: Path, one: TrainOne, key: str | tuple[str, str]
+) -> None:
+    """Each is refused by the folder's name, or is no other sweep; never a traceback."""
+    networks, folder = [tiny(tmp_path)], tmp_path / "sweep"
+    Sweep(folder, networks, 1, OPTIONS)
+    path = folder / SWEEP
+    whole = json.loads(path.read_text())
+    for value in (None, True, -1, 10**400, "x", [], {}, [None], {"tiny": []}):
+        changed = (
+            whole | {key: value}
+            if isinstance(key, str)
+            else whole | {key[0]: whole[key[0]] | {key[1]: value}}
+        )
+        path.write_text(json.dumps(changed))
+        if changed[key if isinstance(key, str) else key[0]] == {}:
+            continue  # what is not said is as it was
+        assert str(folder) in refused(lambda: Sweep(folder, networks, 1, OPTIONS))
+    for text in (b"", b"[]", b"{", b"[" * 100_000, b'{"options": NaN}', bytes(99)):
+        path.write_bytes(text)
+        assert str(path) in refused(lambda: Sweep(folder, networks, 1, OPTIONS))
+
+
+def test_a_run_of_a_sweep_with_a_damaged_run_json(
+    tmp_path: Path, one: TrainOne
+) -> None:
+    networks, folder = [tiny(tmp_path)], tmp_path / "sweep"
+    Sweep(folder, networks, 1, OPTIONS).run(one, quiet)
+    (folder / "tiny-s0" / "run.json").write_text('{"network": ["tiny"]}')
+    (ended,) = Sweep(folder, networks, 1, OPTIONS).run(one, quiet)
+    assert ended.status == "failed"
+    assert "network should be a valid string, not a list" in str(ended.failure)

@@ -172,9 +172,9 @@ def test_every_damage_of_a_finished_run(
     damage(run / file)
     found = checked(run)
     optional = file.startswith("state") or file in MODELS
-    if not file.startswith(("events", "units")) and not (
-        optional and damage is removed
-    ):
+    rounded = file == "tiny.cpu.fp16.onnx"  # its numbers have nothing to be held to
+    unseen = (optional and damage is removed) or (rounded and damage is flipped)
+    if not file.startswith(("events", "units")) and not unseen:
         assert not found.whole
     followed(found)
     if file in (*MODELS, "last.safetensors"):
@@ -260,4 +260,7 @@ def test_the_command(project: Path) -> None:
     (run,) = json.loads(found.stdout)["runs"]
     assert (run["folder"], run["whole"], run["resumable"]) == ("run", True, True)
     assert {item["state"] for item in run["items"]} == {"whole"}
-    assert resgraph("fsck", "generated", cwd=project).returncode == 1
+    told = resgraph("fsck", "generated", "run", cwd=project)
+    assert told.returncode == 1
+    assert "generated is not a run folder: it holds no run.json" in told.stdout
+    assert "run: whole" in told.stdout
