@@ -193,7 +193,7 @@ def _read(path: Path) -> ModelProto:
     except Exception as error:  # protobuf's errors have no stable home
         why = plain(first_line(error))
         raise ResgraphError(
-            f"{plain(path)} is no whole ONNX model: {why}",
+            f"{plain(path)} is not an ONNX model, or not a whole one: {why}",
             "it is truncated, or its .data file is missing: compile or export it anew",
         ) from None
     if not model.graph.node:

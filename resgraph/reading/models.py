@@ -152,6 +152,6 @@ def _check_external(path: Path, entry: dict[bytes, bytes], budget: Budget) -> No
 
 def _no_model(path: Path, why: str) -> ResgraphError:
     return ResgraphError(
-        f"{plain(path)} is no whole ONNX model: {plain(why)}",
+        f"{plain(path)} is not an ONNX model, or not a whole one: {plain(why)}",
         "compile or export it anew",
     )
