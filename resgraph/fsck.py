@@ -224,7 +224,8 @@ def _records(found: Checkup, run: Run, reached: dict[str, Any] | None) -> None:
         words = f"beyond the checkpoint, to iteration {last:,}: they come again"
         found.add(run.metrics, State.NOTE, words)
     else:
-        words = f"{len(records.records):,} records, to iteration {last:,}"
+        count = len(records.records)
+        words = f"{count:,} record{'s' * (count != 1)}, to iteration {last:,}"
         found.add(run.metrics, State.WHOLE, words)
     units = run.folder / UNITS
     if units.exists():

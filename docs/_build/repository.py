@@ -20,6 +20,7 @@ PAGES = {
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
     "results/README.md": "results.md",
+    "results/robustness.md": "robustness.md",
 }
 """Files that are pages of their own, by their place in the repository."""
 LANGUAGES = {".yaml": "yaml", ".py": "python", ".json": "json", ".toml": "toml"}

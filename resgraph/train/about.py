@@ -162,6 +162,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"it has no {key}"
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if message.startswith(f"training {key}"):  # a recipe's own words, with the value
+        return plain(message, 120)
     return f"{key} {plain(message)}, not {_shown(error['input'])}"
 
 
