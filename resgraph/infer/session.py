@@ -99,17 +99,30 @@ def open_session(
         ) from None
 
 
+@dataclass(frozen=True)
+class _Declared:
+    """An input or output as the model has it, read once: each name may be no text."""
+
+    name: str
+    shape: list[Any]
+    type: str
+
+
 def tensors(session: Any, path: Path) -> Tensors:
     """The one input [N, C, H, W] and the one output [N, classes].
 
     Raises `ResgraphError` for a model that has others.
     """
     try:
-        inputs, outputs = session.get_inputs(), session.get_outputs()
-        names = [value.name for value in (*inputs, *outputs)]
+        inputs, outputs = (
+            [_Declared(value.name, value.shape, value.type) for value in values]
+            for values in (session.get_inputs(), session.get_outputs())
+        )
     except UnicodeDecodeError:
-        raise _foreign(path, "the name of an input or output is no text") from None
-    if not outputs or not all(names):
+        raise _foreign(
+            path, "the name of an input, output or side is no text"
+        ) from None
+    if not outputs or not all(value.name for value in (*inputs, *outputs)):
         raise _foreign(path, "it has no output, or one without a name")
     shape = inputs[0].shape if len(inputs) == 1 else []
     whole = [isinstance(size, int) and size > 0 for size in shape]
