@@ -94,7 +94,7 @@ def tensors(random: Random, state: dict[str, torch.Tensor]) -> dict[str, Any]:
             lambda: floating.bool(),
             lambda: floating.to(torch.float8_e4m3fn),
             lambda: floating.reshape(-1),
-            lambda: floating[..., :0],
+            lambda: floating.reshape(-1)[:0],
             lambda: torch.zeros(()),
         )
     )()
