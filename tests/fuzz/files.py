@@ -13,20 +13,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from types import TracebackType
 
 from tests.fuzz import hostile
 from tests.fuzz.command import check_nothing_left, ended
 from tests.fuzz.damage import damaged
 from tests.fuzz.materials import Materials
-from tests.fuzz.target import Fault, Outcome
+from tests.fuzz.target import Fault, Outcome, Target
 
 Command = list[str]
 Kind = Callable[[Random, Path, Materials], Command]
 """Makes a file of the kind in the folder; the command that reads it."""
 
 
-class Files:
+class Files(Target):
     """The target: one file of one kind for one command."""
 
     def __enter__(self) -> Files:
@@ -42,12 +41,7 @@ class Files:
         _import_what_is_heavy()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def attack(self, random: Random, folder: Path) -> Outcome:

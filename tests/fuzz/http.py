@@ -16,12 +16,11 @@ from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from types import TracebackType
 from typing import Self
 
 from benchmarks.load_serve import Server, as_png, served
 from tests.fuzz import wire
-from tests.fuzz.target import Fault, Outcome
+from tests.fuzz.target import Fault, Outcome, Target
 from tests.infer.common import model, noise
 
 LIMITS = {
@@ -41,7 +40,7 @@ ENDS = ("half", "half", "half", "half", "read", "reset", "close")
 _PNG = {"Content-Type": "image/png"}
 
 
-class Http:
+class Http(Target):
     """The server, its log and its memory."""
 
     kept: ExitStack
@@ -62,12 +61,7 @@ class Http:
         self.memory = self._memory("VmHWM")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         ended = self.server.stop()
         self.kept.close()
         if ended:

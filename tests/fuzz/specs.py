@@ -6,13 +6,12 @@ import copy
 import json
 from pathlib import Path
 from random import Random
-from types import TracebackType
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
-from tests.fuzz.target import Outcome
+from tests.fuzz.target import Outcome, Target
 
 BASES = (
     *sorted((ROOT / "tests" / "specs").glob("*.yaml")),
@@ -100,7 +99,7 @@ ODD: tuple[Any, ...] = (
 )
 
 
-class Specs:
+class Specs(Target):
     """Changes a tree at one to six places."""
 
     def __enter__(self) -> Specs:
@@ -110,14 +109,6 @@ class Specs:
         yaml = YAML(typ="safe", pure=True)
         self.trees = {path.stem: yaml.load(path) for path in BASES}
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     def attack(self, random: Random, folder: Path) -> Outcome:
         """One tree, changed."""

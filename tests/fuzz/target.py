@@ -41,6 +41,9 @@ class Fault(AssertionError):
 class Target(AbstractContextManager["Target"], Protocol):
     """One kind of input. Entering imports what is heavy, and starts what is attacked."""
 
+    def __exit__(self, *raised: object) -> None:
+        """End what entering started, if anything."""
+
     def attack(self, random: random.Random, folder: Path) -> Outcome:
         """Make one input in the empty `folder`, try it, and judge what happens.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from types import TracebackType
 
 from tests.fuzz.specs import BASES, NAMES
-from tests.fuzz.target import Outcome
+from tests.fuzz.target import Outcome, Target
 
 PIECES = (
     *(
@@ -64,7 +63,7 @@ PIECES = (
 )
 
 
-class Text:
+class Text(Target):
     """Changes a text at one to eight places."""
 
     def __enter__(self) -> Text:
@@ -73,14 +72,6 @@ class Text:
         self.judge = judge
         self.texts = [path.read_text(encoding="utf-8") for path in BASES]
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     def attack(self, random: Random, folder: Path) -> Outcome:
         """One text, changed; its bytes need not be UTF-8."""
