@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,38 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_AT_ONCE = ("O_NONBLOCK", "O_NOCTTY")
+
+
+def open_at_once(path: Path) -> BufferedReader:
+    """The file, open for reading; the other end of a pipe is not waited for.
+
+    Raises `OSError`, and `ValueError` for what can be no path.
+    """
+    more = sum(getattr(os, name, 0) for name in _AT_ONCE)
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))
+
+
+def irregular(file: BufferedReader) -> str | None:
+    """What an open file is, such as `a pipe`; None if it is a regular one."""
+    mode = os.fstat(file.fileno()).st_mode
+    known = _KINDS.get(stat.S_IFMT(mode), "something else")
+    return None if stat.S_ISREG(mode) else known
+
+
 def read_bytes(path: Path, limit: int) -> bytes:
     """The contents of a regular file of at most so many bytes; a pipe is never waited for.
 
     Raises `OSError`, and `ValueError` for what is no such file.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    with open_at_once(path) as file:
+        if irregular(file):
             raise ValueError("it is no regular file")
         contents = file.read(limit + 1)
     if len(contents) > limit:

@@ -27,10 +27,10 @@ ARROWS = {
     "settings": {"diagnostics", "expr", "names"},
     "files": {"diagnostics"},
     "names": {"diagnostics"},
-    "reading": {"diagnostics"},
+    "reading": {"diagnostics", "files"},
     "seal": {"diagnostics", "reading"},
     "ops": {"codes", "diagnostics", "expr", "names"},
-    "spec": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
+    "spec": {"allow", "codes", "diagnostics", "expr", "files", "names", "ops"},
     "graph": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
     "graph/build": {"codes", "diagnostics", "expr", "names", "ops", "spec", "graph"},
     "graph/build_unit": {

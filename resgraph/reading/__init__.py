@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -18,6 +17,7 @@ from typing import Any
 
 from resgraph import limits
 from resgraph.diagnostics import ResgraphError, UsageError, plain
+from resgraph.files import irregular, open_at_once
 
 __all__ = [
     "ANY_SIZE",
@@ -114,19 +114,17 @@ def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
     A pipe or a device is refused and not waited for. Raises `ResgraphError` for what cannot
     be opened, is no regular file or is too large.
     """
-    file = _open(path)
-    with file:
-        state = os.fstat(file.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise ResgraphError(f"{plain(path)} is {_kind(state)}, and no regular file")
-        refuse_beyond(budget() if most is None else most, state.st_size, path)
+    with _open(path) as file:
+        if kind := irregular(file):
+            raise ResgraphError(f"{plain(path)} is {kind}, and no regular file")
+        size = os.fstat(file.fileno()).st_size
+        refuse_beyond(budget() if most is None else most, size, path)
         yield file
 
 
 def _open(path: Path) -> BufferedReader:
     try:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-        return os.fdopen(os.open(path, flags), "rb")
+        return open_at_once(path)
     except IsADirectoryError:
         raise ResgraphError(f"{plain(path)} is a folder, not a file") from None
     except OSError as error:
@@ -134,17 +132,6 @@ def _open(path: Path) -> BufferedReader:
         raise ResgraphError(f"{plain(path)}: {why}") from None
     except ValueError:  # a NUL in the name
         raise ResgraphError(f"{plain(path)}: no such file or directory") from None
-
-
-def _kind(state: os.stat_result) -> str:
-    kinds = {
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-        stat.S_IFDIR: "a folder",
-    }
-    return kinds.get(stat.S_IFMT(state.st_mode), "something else")
 
 
 def regular_size(path: Path, most: int | None = None) -> int:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from resgraph.diagnostics import ResgraphError, UsageError, did_you_mean, plain
+from resgraph.files import irregular, open_at_once
 from resgraph.limits import SPEC_BYTES
 
 OUTSIDE: ContextVar[bool] = ContextVar("allow_outside", default=False)
@@ -21,12 +21,6 @@ OUTSIDE: ContextVar[bool] = ContextVar("allow_outside", default=False)
 MARKERS = (".git", "pyproject.toml", "resgraph.toml")
 """What a project's root has."""
 
-_KINDS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 _SPEC = re.compile(
     r"""^\s*\{?\s*["']?(resgraph|extends|units|network)["']?\s*:""", re.M
 )
@@ -91,13 +85,17 @@ class Sources:
 def _content(path: Path, name: str, named_by_user: bool) -> bytes:
     """At most a byte more than a spec may have."""
     try:
-        with open(path, "rb", opener=_without_waiting) as stream:
-            descriptor = stream.fileno()
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
+        with open_at_once(path) as stream:
+            if kind := irregular(stream):
+                # `resgraph check <(command)` and /dev/stdin are pipes that a user names.
                 piped = named_by_user and path.is_relative_to("/dev")
-                _refuse_kind(mode, name, piped)
-                os.set_blocking(descriptor, True)
+                if (
+                    path.is_block_device()
+                    or not piped
+                    or kind not in ("a pipe", "a device")
+                ):
+                    raise UsageError(f"{name} is {kind}, not a file")
+                os.set_blocking(stream.fileno(), True)
             return stream.read(SPEC_BYTES + 1)
     except FileNotFoundError:
         raise UsageError(f"{name}: no such file", _siblings(path)) from None
@@ -107,18 +105,6 @@ def _content(path: Path, name: str, named_by_user: bool) -> bytes:
         raise UsageError(f"{name}: {error.strerror or error}") from None
     except ValueError:  # a null character, half a surrogate pair
         raise UsageError(f"{name}: no file can have this name") from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Opening a pipe would else wait for its other end."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _refuse_kind(mode: int, name: str, piped: bool) -> None:
-    """`resgraph check <(command)` and /dev/stdin are pipes that a user names."""
-    if not (piped and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))):
-        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise UsageError(f"{name} is {kind}, not a file")
 
 
 def _decoded(data: bytes, name: str) -> str:
