@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from resgraph.verify.arithmetic import affine
 from resgraph.verify.calls import label
-from resgraph.verify.flow import Step
+from resgraph.verify.flow import INPUT, Step
 from resgraph.verify.normal import Builder, of
 
 TINY = 1e-12
@@ -36,8 +36,11 @@ def linear_form(made: Builder, step: Step) -> int | None:
     terms: dict[int, float] = {}
     offset = _collect(made, step, 1.0, terms)
     left = [(j, factor) for j, factor in terms.items() if abs(factor) > TINY]
+    if not left:  # a number everywhere, whatever it was computed from: 0 * x and it
+        left = [(j, 0.0) for j in (INPUT, *sorted(terms))]
+        left = [pair for pair in left if made.shape(pair[0]) == step.shape][:1]
     if step.shape not in {made.shape(j) for j, _ in left}:
-        return None  # nothing is left, or what is left is smaller
+        return None  # what is left is smaller
     if len(left) == 1:
         ((source, factor),) = left
         found = affine(factor, offset)
@@ -69,7 +72,7 @@ def _term(made: Builder, index: int, factor: float, terms: dict[int, float]) -> 
     inner = made.get(index, "affine")
     if inner and (made.used_once(index) or not made.get(inner.inputs[0], "add")):
         return _collect(made, inner, factor, terms)
-    total = made.get(index, "add")
+    total = made.get(index, "add") or made.get(index, "sub")
     if total and made.used_once(index):
         return _collect(made, total, factor, terms)
     terms[index] = terms.get(index, 0.0) + factor

@@ -221,6 +221,11 @@ EQUAL: dict[str, list[Form]] = {
         lambda n, x: n.conv(x).add(x, alpha=-1),
         lambda n, x: -(x - n.conv(x)),
         lambda n, x: torch.subtract(n.conv(x), x, alpha=1),
+        lambda n, x: (n.conv(x) + (x - x)) - x,
+    ],
+    "nothing but a number": [
+        lambda n, x: n.conv(x) + (-1 - ((x - x) + (x - x))),
+        lambda n, x: n.conv(x) - 1,
     ],
     "twice": [lambda n, x: x + x, lambda n, x: 2 * x, lambda n, x: x / 0.5],
     "one minus": [
