@@ -27,12 +27,12 @@ from torch.nn import functional
 from benchmarks.measure import ROOT, median
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
+from resgraph.recipe import Recipe
 from resgraph.reference import REFERENCES, full_preact_basic
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
 from resgraph.train.module import load_generated
 from resgraph.train.precision import autocast, numerics
-from resgraph.train.recipe import Recipe
 
 HAND_WRITTEN = {**REFERENCES, "resnet20": lambda: full_preact_basic(depth=20)}
 PLAIN = {
@@ -70,9 +70,7 @@ class Way:
     def _ours(self) -> Callable[[], None]:
         generated = load_generated(ROOT / "generated" / f"{self.network}.py")
         execution = Execution(torch.device(self.device), **self.choices)
-        recipe = Recipe(
-            64_000, self.batch, 0.1, (32_000,), 0.1, 0, 0, 0.9, False, 1e-4, 4, True
-        )
+        recipe = Recipe.of({"batch": self.batch, "warmup_iterations": 0})
         data = noise(4 * self.batch)
         engine = Engine(generated.build(), data, recipe, 0, execution)
         done = iter(range(recipe.iterations))

@@ -65,7 +65,9 @@ CudaGraph = Annotated[
 ]
 Fused = Annotated[
     bool | None,
-    typer.Option("--fused/--no-fused", help="SGD as one kernel; by default yes."),
+    typer.Option(
+        "--fused/--no-fused", help="The optimiser as one kernel; by default yes."
+    ),
 ]
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]
 CheckpointEvery = Annotated[

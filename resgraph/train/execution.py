@@ -31,7 +31,7 @@ class Execution:
     cuda_graph: bool = False
     """The whole step is recorded once, as a CUDA graph, and replayed."""
     fused: bool = True
-    """SGD is one kernel over many parameters."""
+    """The optimiser is one kernel over many parameters."""
 
     def __post_init__(self) -> None:
         if self.cuda_graph and self.device.type != "cuda":
@@ -41,7 +41,7 @@ class Execution:
             )
         if self.cuda_graph and not self.fused:
             raise UsageError(
-                "a CUDA graph needs fused SGD, which reads the learning rate on the device",
+                "a CUDA graph needs a fused optimiser, which reads the learning rate on the device",
                 "give --no-fused with --no-cuda-graph",
             )
 
@@ -68,16 +68,16 @@ class Execution:
             for layer in network.modules()
         )
 
-    @property
-    def words(self) -> str:
-        """The choices that are on, for the user."""
+    def words(self, optimizer: str) -> str:
+        """The choices that are on, for the user, and the optimiser."""
         flags = {
             "channels last": self.channels_last,
             "compiled": self.compile,
             "CUDA graph": self.cuda_graph,
-            "fused SGD": self.fused,
         }
-        return ", ".join([WORDS[self.precision], *(k for k, on in flags.items() if on)])
+        chosen = [k for k, on in flags.items() if on]
+        fused = "fused " if self.fused else ""
+        return ", ".join([WORDS[self.precision], *chosen, f"{fused}{optimizer}"])
 
 
 def execution_for(

@@ -53,7 +53,8 @@ DISTINCT = 4
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return Recipe(100, 4, 0.1, (50,), 0.1, 0, 0.1, 0.9, False, 1e-4, 1, True)
+    words = {"iterations": 100, "batch": 4, "milestones": [50], "pad": 1}
+    return Recipe.of({**words, "warmup_iterations": 0})
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from resgraph.data import Dataset
-from resgraph.train import Generated, Recipe, TrainOptions, open_run
+from resgraph.recipe import Recipe
+from resgraph.train import Generated, TrainOptions, open_run
 from resgraph.train.batches import seed_of
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution, execution_for
+from resgraph.train.optimizer import state_tensors
 from resgraph.train.precision import autocast, element_size, numerics
 from tests.helpers import refused
 from tests.training.conftest import RECIPE, Trained
@@ -28,8 +30,8 @@ needs_cuda = pytest.mark.skipif(
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return dataclasses.replace(
-        Recipe.from_mapping(RECIPE | {"warmup_iterations": 2}), milestones=(4, 6)
+    return Recipe.of(
+        RECIPE | {"batch": 16, "pad": 1, "warmup_iterations": 2, "milestones": (4, 6)}
     )
 
 
@@ -55,7 +57,7 @@ def engine_of(
 def tensors(engine: Engine) -> Iterator[Tensor]:
     """All that a step changes."""
     yield from engine.network.state_dict().values()
-    yield from engine._momentum()
+    yield from state_tensors(engine.optimizer, engine.recipe)
     yield engine.loss_sum
 
 
@@ -93,7 +95,7 @@ def test_defaults_and_choices(
         ({"precision": "tf32"}, CPU, 1, "TF32 is a precision of CUDA"),
         ({"cuda_graph": True}, CPU, 1, "CUDA graphs need CUDA"),
         ({"cuda_graph": True}, CUDA, 2, "this trains on 2 ranks"),
-        ({"cuda_graph": True, "fused": False}, CUDA, 1, "needs fused SGD"),
+        ({"cuda_graph": True, "fused": False}, CUDA, 1, "needs a fused optimiser"),
     ],
 )
 def test_what_a_device_does_not_allow(
