@@ -70,12 +70,17 @@ def _read(lines: str) -> dict[str, str]:
 _HERE = {"": _read(_FIELDS)} | {part: _read(text) for part, text in _PARTS.items()}
 
 
+def called_here(word: str, part: str = "") -> str | None:
+    """What a word of another framework is here."""
+    return _HERE[part].get(_bare(word))
+
+
 def hint_for(word: str, known: Sequence[str], part: str = "") -> str | None:
     """What to write instead of a word that is none of the `known` ones.
 
     `part` is `optimizer` or `schedule` where the word is to name one.
     """
-    here = _HERE[part].get(_bare(word))
+    here = called_here(word, part)
     if here in known and here != word:
         return f"here it is '{here}'"
     return did_you_mean(word, known)

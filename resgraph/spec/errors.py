@@ -12,7 +12,7 @@ from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
 from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import WANTED, kind_of
 from resgraph.recipe import Recipe
-from resgraph.recipe.foreign import hint_for
+from resgraph.recipe.foreign import called_here, hint_for
 from resgraph.recipe.words import keys
 from resgraph.recipe.words import place as placed
 from resgraph.spec import model
@@ -30,7 +30,10 @@ def explain(errors: Sequence[Any], tree: Mapping) -> list[Diagnostic]:
 
 
 def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
-    """The place of each unknown key that is like one which is not there, and that one."""
+    """The place of each unknown key that is like one which is not there, and that one.
+
+    A key of another framework is none of these: what stands there may be of another form.
+    """
     meant: dict[Loc, str] = {}
     for loc in (location(e) for e in errors if e["type"] == "extra_forbidden"):
         holder, taken = at(tree, loc[:-1]), {(*k[:-1], v) for k, v in meant.items()}
@@ -39,7 +42,8 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
             for key in _keys(loc[:-1])
             if key not in dict(below(holder)) and (*loc[:-1], key) not in taken
         ]
-        if key := nearest(str(loc[-1]), free):
+        foreign = loc[0] == "train" and called_here(str(loc[-1])) is not None
+        if not foreign and (key := nearest(str(loc[-1]), free)):
             meant[loc] = key
     return meant
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.diagnostics import ResgraphError, UsageError, did_you_mean
 from resgraph.recipe.precedence import Chosen, chosen
 from resgraph.train.module import Generated
 from resgraph.train.precision import AUTO, check_precision
@@ -97,16 +97,15 @@ class TrainOptions:
     def chosen_for(self, generated: Generated, data: Dataset) -> Chosen:
         """The recipe that a run with these choices follows, and what it replaces.
 
-        Raises `ResgraphError` if a choice is out of range.
+        Raises `UsageError` if a choice is out of range.
         """
         flips = {} if data.flip_ok else {"flip": False}
-        return chosen(
-            generated.recipe,
-            {**(data.recipe or {}), **flips},
-            self.words,
-            len(data.train_images),
-            self.schedule_scale,
-        )
+        words, size = {**(data.recipe or {}), **flips}, len(data.train_images)
+        scale = self.schedule_scale
+        try:
+            return chosen(generated.recipe, words, self.words, size, scale)
+        except ResgraphError as error:  # the spec's own recipe is right by itself
+            raise UsageError(error.message, error.hint) from None
 
     def folder_for(self, generated: Generated, data: Dataset) -> Path:
         """The run folder."""
