@@ -19,7 +19,7 @@ from resgraph.train.cudagraph import GraphedStep
 from resgraph.train.evaluation import Evaluation
 from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_host
-from resgraph.train.memory import Recompute, planned
+from resgraph.train.memory import Recompute, draws_anew, planned
 from resgraph.train.parallel import parallel
 from resgraph.train.precision import autocast
 from resgraph.train.recipe import Recipe
@@ -50,6 +50,9 @@ class Engine:
         # torch's annotations lack the form of `to` with a memory format alone.
         network.to(device).to(memory_format=self.format)  # type: ignore[call-overload]
         if recompute is not None:
+            if execution.cuda_graph and draws_anew(network, recompute):
+                # torch lets it be recorded, and each replay would draw other masks anew.
+                raise ValueError("a CUDA graph cannot draw dropout's masks twice")
             planned(network, recompute)
         if execution.compile:
             compile_units(
