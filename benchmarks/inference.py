@@ -6,7 +6,7 @@ import copy
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,13 @@ def images(graph: Graph, batch: int) -> Images:
     return np.random.default_rng(0).standard_normal((batch, *graph.input), np.float32)
 
 
-def written(graph: Graph, folder: Path) -> dict[str, Path]:
+def written(
+    graph: Graph, folder: Path, names: Iterable[str] = MODELS
+) -> dict[str, Path]:
+    """The models of these names, in files."""
     models = {}
-    for name, (target, form) in MODELS.items():
+    for name in names:
+        target, form = MODELS[name]
         prepared = prepare(graph, weights, target)
         exported = Exported(
             prepared.graph,

@@ -1,0 +1,64 @@
+"""Everything there is to measure on a machine with a GPU: `python -m benchmarks.gpu STEP`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+from benchmarks.gpu import surroundings
+
+STEPS = {
+    "check": "what is there, what works, and whether it computes the right thing",
+    "tests": "the suite's tests that need CUDA",
+    "bench": "speed and memory of training, each switch alone, all, and all but one",
+    "infer": "inference: torch beside onnxruntime, each form and option",
+    "train": "a training run within a time, gone on with later",
+    "profile": "where the time of a step goes: kernels by kind, and the gaps",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        epilog="Exit codes: 0 all is right, 1 something is wrong, 2 a wrong command line, "
+        "3 not everything was done in time.",
+    )
+    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
+    for name, words in STEPS.items():
+        steps.add_parser(name, help=words, add_help=False)
+    chosen, arguments = parser.parse_known_args()
+    surroundings.prepare()
+    sys.exit(called(chosen.step, arguments))
+
+
+def called(step: str, arguments: list[str]) -> int:
+    """Do a step; the exit code."""
+    from benchmarks.gpu.session import Session, common, require_device
+    from resgraph.diagnostics import ResgraphError
+
+    start = time.monotonic()
+    module = importlib.import_module(f"benchmarks.gpu.{step}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.gpu {step}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common()],
+    )
+    module.arguments(parser)
+    options = parser.parse_args(arguments)
+    try:
+        require_device(options.device)
+        end = start + 60 * options.minutes
+        return int(module.run(Session(step, arguments, options, end)))
+    except ResgraphError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    main()

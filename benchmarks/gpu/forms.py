@@ -1,0 +1,94 @@
+"""Each form of a network in onnxruntime on the device, held to torch in float64."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmarks.gpu.ledger import Finding, Part
+from benchmarks.gpu.numbers import FACTOR, rounding
+from benchmarks.inference import MODELS, images, loaded, written
+from resgraph.infer import providers
+from resgraph.infer.session import Bound, open_session, tensors
+
+NETWORK, BATCH = "resnet20", 4
+LEFT_OUT = {"cuda": ("optimised", "int8"), "cpu": ()}
+"""Forms that are made for the CPU."""
+
+
+def forms(device: str, small: bool) -> Iterator[Part]:
+    """Every form, on CUDA also in a CUDA graph."""
+    graphs = (False, True) if device == "cuda" else (False,)
+    for form, graph in itertools.product(MODELS, graphs):
+        if form not in LEFT_OUT[device]:
+            action = functools.partial(form_alike, form, device, graph)
+            yield Part(f"{form} in onnxruntime{', graph' * graph}", action)
+
+
+def form_alike(form: str, device: str, graph: bool) -> Finding:
+    """Its logits, as far from the right ones as its precision may take them."""
+    values, logits = _asked(form, device, graph)
+    right, module = _right()
+    distance = float(np.linalg.norm(logits - right) / np.linalg.norm(right))
+    values["apart"] = f"{distance:.2g}"
+    if form == "int8":  # how far quantising takes a network is not a matter of rounding
+        return Finding(values)
+    limit = FACTOR * _scale("fp16" if form == "fp16" else "fp32")
+    values["at most"] = f"{limit:.2g}"
+    return Finding(values, distance <= limit)
+
+
+def _asked(form: str, device: str, graph: bool) -> tuple[dict[str, Any], NDArray[Any]]:
+    provider = providers.CUDA if device == "cuda" else providers.CPU
+    found, _ = loaded(NETWORK)
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(found, Path(folder), [form])[form]
+        start = time.perf_counter()
+        optimised = form == "optimised"
+        session = open_session(path, provider, optimised=optimised, cuda_graph=graph)
+        bound = Bound(session, tensors(session, path), device, BATCH)
+        for _ in range(3):
+            logits = bound(images(found, BATCH))
+    seconds = round(time.perf_counter() - start, 2)
+    placed = str(providers.placement(session))
+    return {"placement": placed, "seconds of start and three runs": seconds}, logits
+
+
+@functools.cache
+def _right() -> tuple[NDArray[Any], nn.Module]:
+    _, module = loaded(NETWORK)
+    return _logits(module), module
+
+
+@functools.cache
+def _scale(precision: str) -> float:
+    """How far weights that are disturbed by a rounding take the logits: the largest of three."""
+    right, module = _right()
+    size, found = rounding(module, precision), []
+    for seed in range(3):
+        random = torch.Generator().manual_seed(seed)
+        other = copy.deepcopy(module)
+        with torch.no_grad():
+            for p in other.parameters():
+                p.mul_(1 + size * torch.randn(p.shape, generator=random))
+        found.append(float(np.linalg.norm(_logits(other) - right)))
+    return max(found) / float(np.linalg.norm(right))
+
+
+def _logits(module: nn.Module) -> NDArray[Any]:
+    graph, _ = loaded(NETWORK)
+    given = torch.from_numpy(images(graph, BATCH)).double()
+    with torch.inference_mode():
+        logits: NDArray[Any] = copy.deepcopy(module).double()(given).numpy()
+    return logits
