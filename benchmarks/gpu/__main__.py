@@ -50,7 +50,8 @@ def called(step: str, arguments: list[str]) -> int:
     module.arguments(parser)
     options = parser.parse_args(arguments)
     try:
-        require_device(options.device)
+        if not options.list:
+            require_device(options.device)
         end = start + 60 * options.minutes
         return int(module.run(Session(step, arguments, options, end)))
     except ResgraphError as error:

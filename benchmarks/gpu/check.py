@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import importlib.util
 import itertools
 import os
 import pkgutil
@@ -22,7 +23,6 @@ import torch
 
 from benchmarks.gpu import numbers
 from benchmarks.gpu.costs import costs
-from benchmarks.gpu.forms import forms
 from benchmarks.gpu.ledger import Finding, Part
 from benchmarks.gpu.numbers import Subject, change, changed, compared, engine
 from benchmarks.gpu.session import Session, take_parts
@@ -58,7 +58,7 @@ def parts(device: str, small: bool, scratch: Path) -> Iterator[Part]:
     first, *others = ["resnet20"] if small else ["resnet164", "resnet1001"]
     yield Part(f"costs of {first}", lambda: costs(first, device, small), COMPILING)
     yield from recomputing(device, small)
-    yield from forms(device, small)
+    yield from inference(device)
     for name in others:
         yield Part(
             f"costs of {name}",
@@ -202,6 +202,14 @@ def _alike(
         change(ours, our_choices), change(theirs, their_choices), least
     )
     return Finding(values, right)
+
+
+def inference(device: str) -> Iterator[Part]:
+    """What needs onnxruntime, which may come later; `provider` says if it is not here."""
+    if all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
+        from benchmarks.gpu.forms import forms
+
+        yield from forms(device)
 
 
 # --- commands -------------------------------------------------------------------------

@@ -27,7 +27,7 @@ LEFT_OUT = {"cuda": ("optimised", "int8"), "cpu": ()}
 """Forms that are made for the CPU."""
 
 
-def forms(device: str, small: bool) -> Iterator[Part]:
+def forms(device: str) -> Iterator[Part]:
     """Every form, on CUDA also in a CUDA graph."""
     graphs = (False, True) if device == "cuda" else (False,)
     for form, graph in itertools.product(MODELS, graphs):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.ledger import Ledger, Part, supervised
+from benchmarks.gpu.ledger import RIGHT, Ledger, Part, supervised
 from benchmarks.gpu.surroundings import HOME
 from resgraph.diagnostics import UsageError
 
@@ -70,16 +70,18 @@ class Session:
         """
         asked = [part for part in parts if self._asked(part.name)]
         names = [part.name for part in asked]
-        path, about = self.out / f"{name}.json", {**self.about(), **(more or {})}
-        ledger = Ledger(path, about)
+        path = self.out / f"{name}.json"
         if self.options.list:
+            ledger = Ledger(path, {})
             print(*(f"{n}: {ledger.state(n)}" for n in names), sep="\n")
-            return 0
+            return RIGHT
+        about = {**self.about(), **(more or {})}
+        ledger = Ledger(path, about)
         if self.options.worker:
             for part in asked:
                 if part.name not in ledger.parts:
                     ledger.do(part, self.end)
-            return 0
+            return RIGHT
         ledger.prepare(asked, self.options.again)
         supervised(self._worker, lambda: Ledger(path, about), self.end)
         line, code = Ledger(path, about).verdict(names)
