@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import tempfile
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.gpu.ledger import Finding, Part
-from benchmarks.gpu.numbers import FACTOR, rounding
+from benchmarks.gpu.numbers import FACTOR, disturb, rounding
 from benchmarks.inference import MODELS, images, loaded, written
 from resgraph.infer import providers
 from resgraph.infer.session import Bound, open_session, tensors
@@ -39,21 +38,17 @@ def forms(device: str) -> Iterator[Part]:
 def form_alike(form: str, device: str, graph: bool) -> Finding:
     """Its logits, as far from the right ones as its precision may take them."""
     values, logits = _asked(form, device, graph)
-    right, module = _right()
-    distance = float(np.linalg.norm(logits - right) / np.linalg.norm(right))
-    values["apart"] = f"{distance:.2g}"
     if form == "int8":  # how far quantising takes a network is not a matter of rounding
-        return Finding(values)
-    limit = FACTOR * _scale("fp16" if form == "fp16" else "fp32")
-    values["at most"] = f"{limit:.2g}"
-    return Finding(values, distance <= limit)
+        return Finding(values | {"apart": apart(logits, NETWORK)})
+    precision = "fp16" if form == "fp16" else "fp32"
+    return held(values, logits, NETWORK, precision)
 
 
 def _asked(form: str, device: str, graph: bool) -> tuple[dict[str, Any], NDArray[Any]]:
     provider = providers.CUDA if device == "cuda" else providers.CPU
     found, _ = loaded(NETWORK)
     with tempfile.TemporaryDirectory() as folder:
-        path = written(found, Path(folder), [form])[form]
+        path = written(found, Path(folder), {form: MODELS[form]})[form]
         start = time.perf_counter()
         optimised = form == "optimised"
         session = open_session(path, provider, optimised=optimised, cuda_graph=graph)
@@ -65,30 +60,44 @@ def _asked(form: str, device: str, graph: bool) -> tuple[dict[str, Any], NDArray
     return {"placement": placed, "seconds of start and three runs": seconds}, logits
 
 
-@functools.cache
-def _right() -> tuple[NDArray[Any], nn.Module]:
-    _, module = loaded(NETWORK)
-    return _logits(module), module
+# --- what is right --------------------------------------------------------------------
+
+
+def held(
+    values: dict[str, Any], logits: NDArray[Any], network: str, precision: str
+) -> Finding:
+    """Logits of `images`, held to those in float64."""
+    distance = apart(logits, network)
+    limit = FACTOR * _scale(network, len(logits), precision)
+    values |= {"apart": distance, "at most": float(f"{limit:.2g}")}
+    return Finding(values, distance <= limit)
+
+
+def apart(logits: NDArray[Any], network: str) -> float:
+    """How far from the right ones, relative to these."""
+    right = exact(network, len(logits))
+    return float(f"{np.linalg.norm(logits - right) / np.linalg.norm(right):.2g}")
 
 
 @functools.cache
-def _scale(precision: str) -> float:
+def exact(network: str, batch: int) -> NDArray[Any]:
+    """The logits in float64."""
+    return _logits(loaded(network)[1], network, batch)
+
+
+@functools.cache
+def _scale(network: str, batch: int, precision: str) -> float:
     """How far weights that are disturbed by a rounding take the logits: the largest of three."""
-    right, module = _right()
-    size, found = rounding(module, precision), []
+    right, found = exact(network, batch), []
     for seed in range(3):
-        random = torch.Generator().manual_seed(seed)
-        other = copy.deepcopy(module)
-        with torch.no_grad():
-            for p in other.parameters():
-                p.mul_(1 + size * torch.randn(p.shape, generator=random))
-        found.append(float(np.linalg.norm(_logits(other) - right)))
+        module = loaded(network)[1]
+        disturb(module, rounding(module, precision), seed)
+        found.append(float(np.linalg.norm(_logits(module, network, batch) - right)))
     return max(found) / float(np.linalg.norm(right))
 
 
-def _logits(module: nn.Module) -> NDArray[Any]:
-    graph, _ = loaded(NETWORK)
-    given = torch.from_numpy(images(graph, BATCH)).double()
+def _logits(module: nn.Module, network: str, batch: int) -> NDArray[Any]:
+    given = torch.from_numpy(images(loaded(network)[0], batch)).double()
     with torch.inference_mode():
-        logits: NDArray[Any] = copy.deepcopy(module).double()(given).numpy()
+        logits: NDArray[Any] = module.double()(given).numpy()
     return logits

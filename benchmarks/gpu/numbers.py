@@ -99,14 +99,13 @@ def strategy(subject: Subject) -> Any:
     return made
 
 
-def disturbed(made: Engine, amount: float, seed: int = 1) -> Engine:
-    """Each weight times 1 plus a random number of about that amount."""
+def disturb(network: nn.Module, amount: float, seed: int) -> None:
+    """Multiply each weight by 1 plus a random number of about that amount."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in made.network.parameters():
-            noise = torch.randn(parameter.shape, generator=random).to(parameter.device)
-            parameter.mul_(1 + amount * noise)
-    return made
+        for parameter in network.parameters():
+            noise = torch.randn(parameter.shape, generator=random)
+            parameter.mul_(1 + amount * noise.to(parameter.device))
 
 
 def changed(made: Engine, iterations: Iterable[int] = range(STEPS)) -> Change:
@@ -143,11 +142,11 @@ def change(subject: Subject, choices: Choices) -> Change:
 @functools.cache
 def scale(subject: Subject, amount: float) -> dict[str, float]:
     """How far a disturbance takes the plain way: the largest of three."""
-    plain = change(subject, PLAIN)
-    runs = [
-        distances(changed(disturbed(engine(subject, PLAIN), amount, seed)), plain)
-        for seed in (1, 2, 3)
-    ]
+    plain, runs = change(subject, PLAIN), []
+    for seed in range(3):
+        other = engine(subject, PLAIN)
+        disturb(other.network, amount, seed)
+        runs.append(distances(changed(other), plain))
     return {what: max(run[what] for run in runs) for what in runs[0]}
 
 
