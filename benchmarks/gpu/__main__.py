@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 import time
 
@@ -31,7 +32,14 @@ def main() -> None:
         steps.add_parser(name, help=words, add_help=False)
     chosen, arguments = parser.parse_known_args()
     surroundings.prepare()
+    # A request to stop is to end what was started, too: so it is an exception.
+    signal.signal(signal.SIGTERM, stop)
     sys.exit(called(chosen.step, arguments))
+
+
+def stop(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # it may be sent to the group as well
+    sys.exit(128 + number)
 
 
 def called(step: str, arguments: list[str]) -> int:

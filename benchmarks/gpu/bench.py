@@ -118,9 +118,8 @@ def _ways(
 def ours(
     network: str, name: str, choices: dict[str, Any], device: str, small: bool
 ) -> Way:
-    amount = {"steps": 1, "blocks": 2} if small else {"steps": 10, "blocks": 5}
-    batch = networks(small)[network]
-    return Way(name, network, batch, device, choices=choices, **amount)
+    batch, (steps, blocks) = networks(small)[network], (1, 2) if small else (10, 5)
+    return Way(name, network, batch, device, False, choices, steps, blocks)
 
 
 def by_hand(
@@ -156,7 +155,7 @@ def floors(device: str, small: bool) -> Finding:
         torch.cuda.empty_cache()  # the rows need it
     least = {}
     for name, batch in networks(small).items():
-        floor = floor_of(HAND_WRITTEN[name](), (3, 32, 32))
+        floor = floor_of(HAND_WRITTEN[name](), (3, 32, 32))  # type: ignore[no-untyped-call]
         seconds = {
             precision: floor.seconds(batch, element_size(precision), found)
             for precision in precisions(device)

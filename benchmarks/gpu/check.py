@@ -76,7 +76,7 @@ def machine(device: str) -> Finding:
         "python": sys.version,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "cores": os.cpu_count(),
         "memory": torch.cuda.mem_get_info() if cuda else None,
         "capability": torch.cuda.get_device_capability() if cuda else None,
@@ -178,7 +178,9 @@ def recomputing(device: str, small: bool) -> Iterator[Part]:
         if compiled and "BN-ReLU" in way:
             continue  # the planner and the compiler share these
         title = f"{name}: {way}{', compiled' * compiled}{', graph' * graph}"
-        action = functools.partial(anew, Subject(name, device, 16), way, graph, compiled)
+        action = functools.partial(
+            anew, Subject(name, device, 16), way, graph, compiled
+        )
         yield Part(title, action, COMPILING if compiled else 60.0)
 
 

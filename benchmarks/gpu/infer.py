@@ -274,5 +274,3 @@ def model(network: str, form: str) -> Path:
     if form == "traced":
         return traced(module, graph, folder / "traced.onnx")
     return written(graph, folder, {form: FORMS[form]})[form]
-
-

@@ -26,10 +26,17 @@ from benchmarks.gpu.surroundings import HOME, SITE
 
 WHEELS, SPARE, PIECES = HOME / "wheels", HOME / "spare", HOME / "pieces"
 RUNS, DATA = HOME / "runs", HOME / "data"
-LACKING = (
-    "annotated-types datasets dill multiprocess onnxruntime-gpu pydantic pydantic_core "
-    "ruamel.yaml tensorboardX"
-).split()
+LACKING = [
+    "annotated-types",
+    "datasets",
+    "dill",
+    "multiprocess",
+    "onnxruntime-gpu",
+    "pydantic",
+    "pydantic_core",
+    "ruamel.yaml",
+    "tensorboardX",
+]
 """What a machine lacks that has torch, onnx, and the usual packages of science."""
 TOO_OLD = ("typing_extensions", "typing-inspection")
 """What pydantic needs, and is there, but perhaps too old: used where importing it fails."""
@@ -43,7 +50,9 @@ PICTURES = ("train.parquet", "test.parquet")
 # --- collecting -----------------------------------------------------------------------
 
 
-def collect(packages: Sequence[str], runs: Sequence[Path], size: int, python: str) -> None:
+def collect(
+    packages: Sequence[str], runs: Sequence[Path], size: int, python: str
+) -> None:
     """Fill .gpu/."""
     for folder in (WHEELS, SPARE):
         shutil.rmtree(folder, ignore_errors=True)
@@ -171,12 +180,22 @@ def unpack(wheels: Sequence[Path]) -> None:
 def _imports(name: str) -> bool:
     program = "from benchmarks.gpu import surroundings as s; s.prepare(); import "
     command = [sys.executable, "-c", program + name]
-    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return (
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    )
 
 
 def found() -> Iterator[str]:
     """What a step will find."""
-    for name in ("torch", "onnx", "onnxruntime", "numpy", "pydantic", "datasets", "pytest"):
+    for name in (
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "numpy",
+        "pydantic",
+        "datasets",
+        "pytest",
+    ):
         yield f"{name}: {'here' if importlib.util.find_spec(name) else 'NOT here'}"
     yield f"CIFAR-10: {'here' if (DATA / 'cifar10').is_dir() else 'NOT here'}"
     for run in sorted(RUNS.glob("*/run.json")):
@@ -184,7 +203,9 @@ def found() -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.kit", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu.kit", description=__doc__
+    )
     steps = parser.add_subparsers(dest="step", required=True)
     steps.add_parser("install", help="on the machine")
     add = steps.add_parser("collect", help="where there is a network").add_argument

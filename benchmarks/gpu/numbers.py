@@ -68,9 +68,7 @@ def engine(subject: Subject, choices: Choices) -> Engine:
     torch.manual_seed(0)
     network = load_generated(ROOT / "generated" / f"{subject.network}.py").build()
     data = one_class(4 * subject.batch)
-    rule = recipe(
-        subject.batch, milestones=[STEPS // 2], weight_decay=0.1, lr=0.1
-    )
+    rule = recipe(subject.batch, milestones=[STEPS // 2], weight_decay=0.1, lr=0.1)
     execution = Execution(torch.device(subject.device), **choices)
     plan = strategy(subject) if subject.recomputed else None
     made = Engine(network, data, rule, 0, execution, recompute=plan)
@@ -117,7 +115,8 @@ def changed(made: Engine, iterations: Iterable[int] = range(STEPS)) -> Change:
             made.step(iteration)
         loss = made.mean_loss()
     after = _vectors(made)
-    return Change(*(after[part] - before[part] for part in after), loss)
+    apart = {part: after[part] - before[part] for part in after}
+    return Change(**apart, loss=loss)
 
 
 def _vectors(made: Engine) -> dict[str, Tensor]:

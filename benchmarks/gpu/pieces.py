@@ -37,7 +37,8 @@ def split(file: Path, folder: Path, size: int) -> list[Path]:
     """Put the file's pieces into the folder, in place of those of the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     remove(folder, file.name)
-    whole, made = hashlib.sha256(), []
+    made: list[Path] = []
+    whole = hashlib.sha256()
     with file.open("rb") as source:
         while source.peek(1):
             piece = folder / f"{file.name}.{len(made):03d}"
@@ -46,7 +47,11 @@ def split(file: Path, folder: Path, size: int) -> list[Path]:
                     whole.update(block)
                     target.write(block)
             made.append(piece)
-    about = {"pieces": len(made), "bytes": file.stat().st_size, "sha256": whole.hexdigest()}
+    about = {
+        "pieces": len(made),
+        "bytes": file.stat().st_size,
+        "sha256": whole.hexdigest(),
+    }
     _about(folder, file.name).write_text(json.dumps(about) + "\n")
     return made
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.ledger import RIGHT, Ledger, Part, supervised
+from benchmarks.gpu.ledger import EXIT_RIGHT, Ledger, Part, supervised
 from benchmarks.gpu.surroundings import HOME
 from resgraph.diagnostics import UsageError
+
+CALL = str(time.time_ns())
+"""Names this call, in which nothing is done twice."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,17 @@ class Session:
         path = self.out / f"{name}.json"
         if self.options.list:
             ledger = Ledger(path, {})
-            print(*(f"{n}: {ledger.state(n)}" for n in names), sep="\n")
-            return RIGHT
+            print(*(f"{n}: {ledger.state_of(n)}" for n in names), sep="\n")
+            return EXIT_RIGHT
         about = {**self.about(), **(more or {})}
         ledger = Ledger(path, about)
         if self.options.worker:
+            call, again = self.options.worker, self.options.again
             for part in asked:
-                if part.name not in ledger.parts:
-                    ledger.do(part, self.end)
-            return RIGHT
-        ledger.prepare(asked, self.options.again)
+                if ledger.wants(part, call, again):
+                    ledger.do(part, self.end, call)
+            return EXIT_RIGHT
+        ledger.begin_call()
         supervised(self._worker, lambda: Ledger(path, about), self.end)
         line, code = Ledger(path, about).verdict(names)
         print(f"{path}: {line}")
@@ -94,7 +98,14 @@ class Session:
 
     def _worker(self, left: float) -> list[str]:
         program = [sys.executable, "-m", "benchmarks.gpu", self.step]
-        return [*program, *self.arguments, "--minutes", str(left / 60), "--worker"]
+        return [
+            *program,
+            *self.arguments,
+            "--minutes",
+            str(left / 60),
+            "--worker",
+            CALL,
+        ]
 
 
 def common() -> argparse.ArgumentParser:
@@ -107,7 +118,7 @@ def common() -> argparse.ArgumentParser:
     add("--out", type=Path, default=HOME / "results", help="folder of its JSON")
     add("--again", action="store_true", help="do what is done already, too")
     add("--list", action="store_true", help="say which parts there are, do nothing")
-    add("--worker", action="store_true", help=argparse.SUPPRESS)
+    add("--worker", help=argparse.SUPPRESS)
     return parser
 
 
