@@ -27,14 +27,13 @@ def main() -> None:
         epilog="Exit codes: 0 all is right, 1 something is wrong, 2 a wrong command line, "
         "3 not everything was done in time.",
     )
-    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
-    for name, words in STEPS.items():
-        steps.add_parser(name, help=words, add_help=False)
-    chosen, arguments = parser.parse_known_args()
+    words = "; ".join(f"{name}: {text}" for name, text in STEPS.items())
+    parser.add_argument("step", choices=STEPS, metavar="STEP", help=words)
+    step = parser.parse_args(sys.argv[1:2]).step
     surroundings.prepare()
     # A request to stop is to end what was started, too: so it is an exception.
     signal.signal(signal.SIGTERM, stop)
-    sys.exit(called(chosen.step, arguments))
+    sys.exit(called(step, sys.argv[2:]))
 
 
 def stop(number: int, frame: object) -> None:
@@ -56,17 +55,25 @@ def called(step: str, arguments: list[str]) -> int:
         parents=[common()],
     )
     module.arguments(parser)
-    options = parser.parse_args(arguments)
+    options, more = taken(parser, arguments)
     try:
         if not options.list:
             require_device(options.device)
         end = start + 60 * options.minutes
-        return int(module.run(Session(step, arguments, options, end)))
+        return int(module.run(Session(step, arguments, more, options, end)))
     except ResgraphError as error:
         print(f"error: {error}", file=sys.stderr)
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
         return 2
+
+
+def taken(
+    parser: argparse.ArgumentParser, arguments: list[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what comes after `--`, which is for another program."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return parser.parse_args(arguments[:end]), arguments[end + 1 :]
 
 
 if __name__ == "__main__":

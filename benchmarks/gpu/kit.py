@@ -148,7 +148,15 @@ def install() -> None:
 
 
 def take_in(name: str) -> None:
-    """Join a file's pieces, if they are all here, and put it to its use; they are removed."""
+    """Join a file's pieces, if they are all here, and put it to its use; they are removed.
+
+    A run that is here already may be further than they are, so it stays.
+    """
+    run = RUNS / name.removeprefix("run-").removesuffix(".tar")
+    if name.startswith("run-") and run.exists():
+        raise PiecesError(
+            f"{name}: {run} is here already: remove it to take the pieces"
+        )
     with tempfile.TemporaryDirectory(dir=HOME) as folder:
         whole = Path(folder) / name
         pieces.join(PIECES, name, whole)

@@ -27,6 +27,8 @@ class Session:
     step: str
     arguments: Sequence[str]
     """As given, with which a worker is called."""
+    more: Sequence[str]
+    """What came after `--`."""
     options: argparse.Namespace
     end: float
     """By the monotonic clock."""
