@@ -10,11 +10,12 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -68,33 +69,39 @@ def within(
 ) -> Done:
     """Run a command in the project's folder, for so many seconds at most.
 
-    What it started ends with it, compilers for instance.
+    What it started ends with it, compilers for instance. It prints into files, since a pipe
+    ends only when all that have it do.
     """
-    child = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(variables or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        printed, told = child.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        _end(child)
-        printed, told = child.communicate()
-        return Done(None, printed, told)
-    finally:
-        _end(child)
-    return Done(child.returncode, printed, told)
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as told:
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=told,
+            start_new_session=True,
+        )
+        code: int | None = None
+        try:
+            code = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _end(child)
+        return Done(code, *(_text(file) for file in (printed, told)))
 
 
-def _end(child: subprocess.Popen[str]) -> None:
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
     """End a leader of a process group, and all of the group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def median(values: Sequence[float]) -> float:

@@ -83,7 +83,11 @@ def run(session: Session) -> int:
     network = options.network or ("resnet20" if session.small else "resnet164")
     sizes = options.batch or [4 if session.small else 128, 1]
     found = parts(network, sizes, session.device, session.small)
-    return session.work(f"infer-{network}", found, {"network": network})
+    return session.work(
+        f"infer-{network}",
+        found,
+        {"network": network, "onnxruntime": onnxruntime.__version__},
+    )
 
 
 def parts(network: str, sizes: list[int], device: str, small: bool) -> Iterator[Part]:

@@ -27,15 +27,16 @@ from benchmarks.gpu.surroundings import HOME, SITE
 WHEELS, SPARE, PIECES = HOME / "wheels", HOME / "spare", HOME / "pieces"
 RUNS, DATA = HOME / "runs", HOME / "data"
 LACKING = [
-    "annotated-types",
-    "datasets",
-    "dill",
-    "multiprocess",
-    "onnxruntime-gpu",
-    "pydantic",
-    "pydantic_core",
-    "ruamel.yaml",
-    "tensorboardX",
+    *("annotated-types", "datasets", "dill", "hypothesis", "iniconfig", "multiprocess"),
+    *(
+        "onnxruntime-gpu",
+        "pluggy",
+        "pydantic",
+        "pydantic_core",
+        "pytest",
+        "ruamel.yaml",
+    ),
+    *("sortedcontainers", "tensorboardX"),
 ]
 """What a machine lacks that has torch, onnx, and the usual packages of science."""
 TOO_OLD = ("typing_extensions", "typing-inspection")
