@@ -50,7 +50,11 @@ class Engine:
         network.to(device).to(memory_format=self.format)  # type: ignore[call-overload]
         if recompute is not None:
             planned(network, recompute)
-        if execution.compile:
+        if execution.fused_kernels:
+            from resgraph.train.fused import fuse  # which needs Triton
+
+            fuse(network)
+        elif execution.compile:
             compile_units(network, whole=world.size == 1)
         self.network = network
         self.world = world

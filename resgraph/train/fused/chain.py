@@ -127,7 +127,9 @@ for _name in ("sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "pow")
     setattr(Chain, f"__{_name}__", _delegated(f"__{_name}__"))
 
 
-def takes(x: Tensor | Chain, bn: nn.BatchNorm2d, weight: Tensor, *geometry: Any) -> bool:
+def takes(
+    x: Tensor | Chain, bn: nn.BatchNorm2d, weight: Tensor, *geometry: Any
+) -> bool:
     """Whether there are kernels for a BN-ReLU-convolution; `geometry` is conv2d's."""
     bias, stride, padding, dilation, groups = geometry
     square = weight.dim() == 4 and weight.shape[2] == weight.shape[3]

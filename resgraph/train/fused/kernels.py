@@ -92,9 +92,7 @@ def moments(
         y = tl.load(x + m[:, None] * CHANNELS + n[None, :], mask=inside, other=0.0)
         more = tl.minimum(rows - tile * ROWS, ROWS).to(tl.float32)
         its_mean, its_squares = moments_of(y.to(tl.float32), inside, more)
-        count, mean, squares = merged(
-            count, mean, squares, more, its_mean, its_squares
-        )
+        count, mean, squares = merged(count, mean, squares, more, its_mean, its_squares)
     store_moments(parts, program, programs, n, in_n, count, mean, squares, CHANNELS)
 
 
@@ -130,9 +128,7 @@ def normalise(
         more = tl.load(at, mask=there, other=0.0)
         its_mean = tl.load(at + CHANNELS * programs, mask=there, other=0.0)
         its_squares = tl.load(at + 2 * CHANNELS * programs, mask=there, other=0.0)
-        count, mean, squares = merged(
-            count, mean, squares, more, its_mean, its_squares
-        )
+        count, mean, squares = merged(count, mean, squares, more, its_mean, its_squares)
     middle = tl.sum(mean * count, 0) / rows
     apart = mean - middle
     total = tl.sum(squares + count * apart * apart, 0)
@@ -239,9 +235,7 @@ def convolve(
         tl.store(y + at, written, mask=inside)
         more = tl.minimum(rows - tile * ROWS, ROWS).to(tl.float32)
         new_mean, new_squares = moments_of(written.to(tl.float32), inside, more)
-        count, mean, squares = merged(
-            count, mean, squares, more, new_mean, new_squares
-        )
+        count, mean, squares = merged(count, mean, squares, more, new_mean, new_squares)
     store_moments(parts, program, programs, n, in_n, count, mean, squares, CO)
 
 

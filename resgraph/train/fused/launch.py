@@ -57,6 +57,7 @@ MOMENTS = (Way(128, 64, 64, 4),)
 
 Launch = Callable[[Way], object]
 _chosen: dict[tuple[object, ...], Way] = {}
+_SLEEP = 5_000_000  # cycles, some 3 ms
 _SMALLEST = 16  # of a side of a product on tensor cores
 
 
@@ -92,15 +93,11 @@ def _milliseconds(way: Way, launch: Launch, repeats: int = 10) -> float:
         launch(way)
     except (OutOfResources, PTXASError):
         return float("inf")
-    # Launched by a graph, so that the host's share is not measured.
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        for _ in range(repeats):
-            launch(way)
-    graph.replay()
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda._sleep(_SLEEP)  # while the host launches all of them
     start.record()
-    graph.replay()
+    for _ in range(repeats):
+        launch(way)
     end.record()
     end.synchronize()
     return start.elapsed_time(end) / repeats

@@ -99,5 +99,3 @@ def _convolved(a: _Waiting, weight: Tensor, *geometry: Any) -> Tensor | Chain:
     window = Window(weight.shape[2], stride[0], padding[0])
     link = Link(bn, weight, window, a.normed.counted)
     return x.then(link) if isinstance(x, Chain) else Chain(x, (link,))
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -369,9 +370,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
     return parts
 
 
-def _add_parts(
-    layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor
-) -> None:
+def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:
     shape, columns = layer.shape, 64
     blocks = -(-layer.weight.numel() // columns)
     constants = {k: shape.constants[k] for k in ("CI", "CO", "SIDE")}
