@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -91,7 +92,7 @@ class Bench:
             getattr(self, name)()
             self.tell("chosen", {k: str(w) for k, w in launch.chosen().items()})
 
-    def part(self, name: str, measure: Callable[[], Any]) -> None:
+    def part(self, name: str, measure: Callable[[], object]) -> None:
         """Tell what is measured, or an error, and go on."""
         try:
             if time.perf_counter() - self.begun > self.options.seconds:
@@ -129,7 +130,7 @@ class Bench:
         for name, make, shape in cases(small=not self.cuda):
             title = f"check {name} {str(dtype)[6:]}"
             if name.startswith(kinds):
-                self.part(title, lambda: held(make, shape, dtype, self.options.device))
+                self.part(title, partial(held, make, shape, dtype, self.options.device))
 
     def unit(self) -> None:
         self._units("ours", "eager")
@@ -148,15 +149,15 @@ class Bench:
     def _units(self, *ways: str) -> None:
         for width, side in STAGES:
             for way in ways:
-                self.part(f"unit {width} {way}", lambda: unit_us(width, side, way))
+                self.part(f"unit {width} {way}", partial(unit_us, width, side, way))
 
     def _steps(self, *ways: str) -> None:
         for way in ways:
-            self.part(f"step {way}", lambda: step_ms(way))
+            self.part(f"step {way}", partial(step_ms, way))
 
     def _kernels(self, *ways: str) -> None:
         for way in ways:
-            self.part(f"profile {way}", lambda: kernels_of(training(way)[0]))
+            self.part(f"profile {way}", partial(kernels_of, way))
 
 
 def unit_us(width: int, side: int, way: str) -> float:
@@ -375,10 +376,11 @@ def timed(step: Callable[[], None], repeats: int = 10, blocks: int = 7) -> float
     return statistics.median(spent[1:])
 
 
-def kernels_of(step: Callable[[], None]) -> dict[str, Any]:
-    """The kernels of a step by name: how many, and microseconds of all of them."""
+def kernels_of(way: str) -> dict[str, Any]:
+    """The kernels of a whole step by name: how many, and microseconds of all of them."""
     from torch.profiler import ProfilerActivity, profile
 
+    step, _ = training(way)
     replay = recorded(step).replay
     replay()
     torch.cuda.synchronize()

@@ -172,8 +172,10 @@ def _computed(chain: Chain, residual: Tensor | None) -> Tensor:
 
 def _moments(x: Tensor) -> Tensor:
     """A map's moments, which the step that wrote it may have left with it."""
-    version, parts = getattr(x, "resgraph_moments", (None, None))
-    return parts if version == x._version else ops.moments(x)
+    version, parts = getattr(x, "resgraph_moments", (-1, x))
+    if version == x._version:
+        return parts
+    return ops.moments(ops.channels_last(x))
 
 
 class _Chained(Function):

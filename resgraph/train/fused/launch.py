@@ -93,14 +93,16 @@ def _milliseconds(way: Way, launch: Launch, repeats: int = 10) -> float:
         launch(way)
     except (OutOfResources, PTXASError):
         return float("inf")
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda._sleep(_SLEEP)  # while the host launches all of them
+    # torch annotates neither.
+    event: Any = torch.cuda.Event
+    start, end = event(enable_timing=True), event(enable_timing=True)
+    torch.cuda._sleep(_SLEEP)  # type: ignore[no-untyped-call]  # the host launches meanwhile
     start.record()
     for _ in range(repeats):
         launch(way)
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / repeats
+    return float(start.elapsed_time(end)) / repeats
 
 
 def programs(tiles: int, way: Way, others: int, device: torch.device) -> int:
