@@ -143,7 +143,8 @@ def takes(
         and padding[0] < weight.shape[2]
         and bn.affine
         and bn.momentum is not None
-        and _float32(weight, bn.weight, bn.bias)
+        and _float32(bn.weight, bn.bias)
+        and weight.dtype in (torch.float32, x.dtype)
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
         and max(x.shape.numel(), weight.numel()) < _MOST
         and x.shape.numel() // x.shape[1] * weight.shape[0] < _MOST
