@@ -54,7 +54,11 @@ class Engine:
                 # torch lets it be recorded, and each replay would draw other masks anew.
                 raise ValueError("a CUDA graph cannot draw dropout's masks twice")
             planned(network, recompute)
-        if execution.compile:
+        if execution.fused_kernels:
+            from resgraph.train.fused import fuse  # which needs Triton
+
+            fuse(network)
+        elif execution.compile:
             compile_units(
                 network, whole=world.size == 1, combined=execution.combo_kernels
             )
