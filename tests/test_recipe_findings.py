@@ -122,7 +122,7 @@ def test_foreign_optimizers_and_schedules(
         ("  optimizer: [sgd]\n", 1, "wrong-form", "the optimizers: sgd, adamw"),
         ("  optimizer: {sgd: 3}\n", 1, "wrong-type", "a mapping"),
         ("  warmup: cosine\n", 1, "unknown-choice", "'constant' or 'linear'"),
-        ("  warmup_lr: -1\n", 1, "invalid-number", "a positive number"),
+        ("  warmup_lr: -1\n", 1, "invalid-number", "a number, 0 or more"),
     ],
 )
 def test_a_finding(train: str, line: int, code: str, part: str, tmp_path: Path) -> None:

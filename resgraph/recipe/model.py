@@ -99,7 +99,7 @@ class Recipe(BaseModel):
         default=None,
         description="The warm-up in passes, in place of warmup_iterations.",
     )
-    warmup_lr: Positive = Field(
+    warmup_lr: Time = Field(
         default=0.01, description="Learning rate that the warm-up starts with."
     )
     warmup: Literal["constant", "linear"] = Field(

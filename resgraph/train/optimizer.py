@@ -15,7 +15,7 @@ Groups = list[dict[str, Any]]
 """Parameters with options of their own, as torch's optimisers take them."""
 
 
-def groups(network: nn.Module, recipe: Recipe) -> Groups:
+def parameter_groups(network: nn.Module, recipe: Recipe) -> Groups:
     """The parameters, those without weight decay apart from the rest."""
     exempt = {id(p) for p in _exempt(network, recipe.no_weight_decay)}
     decayed = [p for p in network.parameters() if id(p) not in exempt]

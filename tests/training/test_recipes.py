@@ -18,7 +18,7 @@ from resgraph.train.averaging import Average
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
 from resgraph.train.memory import left_for_training
-from resgraph.train.optimizer import groups, optimizer_for, state_tensors
+from resgraph.train.optimizer import optimizer_for, parameter_groups, state_tensors
 from tests.training.conftest import Trained, checkpoint_of
 
 CPU = torch.device("cpu")
@@ -125,7 +125,7 @@ def test_what_decays(exempt: list[str], without: set[str]) -> None:
     recipe = recipe_of(no_weight_decay=exempt, weight_decay=0.1)
     found = {
         name
-        for group in groups(net, recipe)
+        for group in parameter_groups(net, recipe)
         for parameter in group["params"]
         for name, own in net.named_parameters()
         if own is parameter and not group["weight_decay"]
@@ -141,7 +141,7 @@ def test_state_that_is_there_before_changes_no_step(name: str) -> None:
     for before in (False, True):
         torch.manual_seed(0)
         net = Net()
-        optimizer = optimizer_for(groups(net, recipe), recipe, 0.1)
+        optimizer = optimizer_for(parameter_groups(net, recipe), recipe, 0.1)
         places = [t.data_ptr() for t in state_tensors(optimizer, recipe) if before]
         for step in range(3):
             for parameter in net.parameters():
@@ -165,7 +165,7 @@ def test_state_that_is_there_before_changes_no_step(name: str) -> None:
 )
 def test_memory_that_a_recipe_takes(words: dict[str, Any], copies: int) -> None:
     recipe, net = recipe_of(**words), nn.Linear(2**20, 64, bias=False)
-    optimizer = optimizer_for(groups(net, recipe), recipe, 0.1)
+    optimizer = optimizer_for(parameter_groups(net, recipe), recipe, 0.1)
     net.weight.grad = torch.zeros_like(net.weight)
     optimizer.step()
     average = Average(net, recipe.ema) if recipe.ema else None

@@ -4,11 +4,24 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Tiny", "INPUT_SHAPE", "RECIPE", "DIGEST"]
+__all__ = ["DIGEST", "INPUT_SHAPE", "RECIPE", "Tiny"]
 
 INPUT_SHAPE = (1, 8, 8)
 DIGEST = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-RECIPE = {'iterations': 64000, 'batch': 16, 'lr': 0.1, 'milestones': (32000, 48000), 'gamma': 0.1, 'warmup_iterations': 400, 'warmup_lr': 0.01, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0001, 'pad': 1, 'flip': True}
+RECIPE = {
+    "iterations": 64000,
+    "batch": 16,
+    "lr": 0.1,
+    "milestones": (32000, 48000),
+    "gamma": 0.1,
+    "warmup_iterations": 400,
+    "warmup_lr": 0.01,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 0.0001,
+    "pad": 1,
+    "flip": True,
+}
 
 
 class Tiny(nn.Module):
