@@ -116,6 +116,7 @@ ARROWS = {
     "study": {"diagnostics", "files", "recipe", "train"},
     "infer": {"data", "diagnostics", "reading"},
     "fsck": {
+        "recipe",
         "compiler",
         "diagnostics",
         "emit",
