@@ -147,7 +147,7 @@ ARROWS = {
         "__init__",
     },
     "notebook": {"compiler", "settings", "diagnostics", "draw", "graph", "report"},
-    "diff": {"diagnostics", "draw", "graph", "ops", "prove"},
+    "diff": {"diagnostics", "draw", "graph", "ops", "prove", "recipe"},
     "verify": {
         "diagnostics",
         "graph",
