@@ -204,3 +204,35 @@ def test_only_what_differs_is_added(
     recipe = compiled(tmp_path, train)[0].recipe
     paper = compiled(tmp_path, "  recipe: he2016\n")[0].recipe
     assert {k: v for k, v in recipe.items() if k not in paper} == more
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "wanted"),
+    [
+        ("momentum: 0.8", "optimizer: adamw", {"optimizer": "adamw", "lr": 1e-3}),
+        ("optimizer: {adamw: {eps: 1e-6}}", "optimizer: sgd", {"momentum": 0.9}),
+        (
+            "optimizer: {sgd: {momentum: 0.5}}",
+            "optimizer: {adamw: {eps: 1e-6}}",
+            {"eps": 1e-6},
+        ),
+        (
+            "optimizer: {adamw: {eps: 1e-6}}",
+            "optimizer: {adamw: {betas: [0.8, 0.9]}}",
+            {"eps": 1e-6, "betas": (0.8, 0.9)},
+        ),
+        ("iterations: 90", "epochs: 3", {"epochs": 3}),
+        ("epochs: 3", "iterations: 90", {"iterations": 90}),
+        ("milestones: [3]", "schedule: cosine", {"schedule": "cosine"}),
+        ("ema: 0.9", "ema: 0.99", {"ema": 0.99}),
+        ("lr: 0.05", "batch: 64", {"lr": 0.05, "batch": 64}),
+    ],
+)
+def test_a_recipe_that_extends_another(
+    base: str, own: str, wanted: dict[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "base.yaml").write_text(f"{TINY}train: {{{base}}}\n")
+    path = tmp_path / "spec.yaml"
+    path.write_text(f"resgraph: 1\ntitle: more\nextends: base.yaml\ntrain: {{{own}}}\n")
+    recipe = Compiler().graphs(path)[0].recipe
+    assert {word: recipe.get(word) for word in wanted} == wanted

@@ -37,6 +37,19 @@ def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
     return kept | dict(upper)
 
 
+def surviving(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> frozenset[str]:
+    """The words of a recipe that stay where another one extends it."""
+    try:
+        kept = {*merged(lower, upper)}
+    except PydanticCustomError:  # told at the part itself
+        return frozenset(lower)
+    for choice in CHOICES:
+        both = _part(choice, lower), _part(choice, upper)
+        if choice.word in upper and both[0] is not both[1]:
+            kept.discard(choice.word)
+    return frozenset(word for word in lower if word in kept)
+
+
 def keys(loc: Sequence[str | int], own: Sequence[str]) -> list[str]:
     """The words that may stand at a place: the recipe's `own` and its parts', or a part's."""
     match loc:
