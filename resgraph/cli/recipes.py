@@ -22,9 +22,9 @@ def with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     words = [word for name, word in WORDS.items() if name not in signature.parameters]
     parameters = [*own, *map(_parameter, words)]
 
-    def run(**given: Any) -> None:
-        typed = {word.name: given.pop(word.name) for word in words}
-        command(**given, **{PARAMETER: read(typed)})
+    def run(*args: Any, **given: Any) -> None:
+        typed = {word.name: given.pop(word.name, None) for word in words}
+        command(*args, **given, **{PARAMETER: read(typed)})
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__dict__["__signature__"] = signature.replace(parameters=parameters)

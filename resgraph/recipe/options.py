@@ -71,11 +71,11 @@ class Word:
             kind = Annotated[kind, condition]
         return TypeAdapter(kind)
 
-    def read(self, text: str | bool) -> Any:
+    def read(self, text: str | float | bool) -> Any:
         """The value that is typed. Raises `UsageError`."""
         if text == NONE and self.field.default is None:
             return None
-        value: Any = text if isinstance(text, bool) else _value(text)
+        value: Any = _value(text) if isinstance(text, str) else text
         if self.is_list and isinstance(text, str):
             value = [_value(part) for part in text.split(",") if part.strip()]
         try:

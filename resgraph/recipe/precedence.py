@@ -27,7 +27,7 @@ class Chosen:
         if not self.replaced:
             return None
         pairs = (
-            f"{word} {shown(after)} (not {shown(before)})"
+            f"{word} {shown(after)} instead of {shown(before)}"
             for word, (before, after) in self.replaced.items()
         )
         return fill(f"for {data}: {', '.join(pairs)}", 79, subsequent_indent="  ")
@@ -37,7 +37,7 @@ def shown(value: object) -> str:
     """A word's value, for the user."""
     match value:
         case bool():
-            return "yes" if value else "no"
+            return "true" if value else "false"
         case int():
             return f"{value:,}"
         case list() | tuple():

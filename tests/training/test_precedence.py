@@ -94,8 +94,8 @@ def test_what_was_replaced_is_told() -> None:
     }
     told = found.remark("digits")
     assert told is not None
-    assert "pad 2 (not 4)" in told
-    assert "milestones [60, 85] (not [32000, 48000])" in " ".join(told.split())
+    assert "pad 2 instead of 4" in told
+    assert "milestones [60, 85] instead of [32000, 48000]" in " ".join(told.split())
     assert chosen(HE2016, {}, {}, SIZE).remark("cifar10") is None
 
 
