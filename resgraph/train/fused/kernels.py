@@ -16,20 +16,34 @@ import triton.language as tl
 
 
 @triton.jit
-def activated(z, mean, scale, beta):
-    """ReLU of BN. NaN stays, which `maximum` would lose."""
-    y = (z.to(tl.float32) - mean) * scale + beta
-    return tl.where(y < 0, 0.0, y)
+def below(i, limit, WHOLE: tl.constexpr):
+    """Whether rows or channels are there; no question where tiles come out even."""
+    there = i < limit
+    if WHOLE:
+        there = tl.full(i.shape, 1, tl.int1)
+    return there
+
+
+@triton.jit
+def row_of(norm, row: tl.constexpr, c, there, CHANNELS: tl.constexpr):
+    """A number of each of some channels, from one row of them."""
+    return tl.load(norm + row * CHANNELS + c, mask=there, other=0.0)[None, :]
+
+
+@triton.jit
+def activated(z, scale, shift):
+    """ReLU of BN. What is not a number stays so."""
+    y = z.to(tl.float32) * scale + shift
+    return tl.maximum(y, 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
 def to_output(d, z, back, n, in_n, CHANNELS: tl.constexpr):
     """The gradient of BN's input, from that of its output and from the input itself."""
-    slope = tl.load(back + n, mask=in_n, other=0.0)[None, :]
-    tilt = tl.load(back + CHANNELS + n, mask=in_n, other=0.0)[None, :]
-    level = tl.load(back + 2 * CHANNELS + n, mask=in_n, other=0.0)[None, :]
-    mean = tl.load(back + 3 * CHANNELS + n, mask=in_n, other=0.0)[None, :]
-    return slope * d + (tilt * (z - mean) + level)
+    slope = row_of(back, 0, n, in_n, CHANNELS)
+    tilt = row_of(back, 1, n, in_n, CHANNELS)
+    level = row_of(back, 2, n, in_n, CHANNELS)
+    return slope * d + (tilt * z + level)
 
 
 @triton.jit
@@ -115,7 +129,7 @@ def normalise(
 ):
     """BN of one channel from the programs' parts, and its running statistics.
 
-    `norm` becomes mean, inverse deviation, the product of that and gamma, and beta.
+    `norm` becomes mean, inverse deviation, and scale and shift of the whole.
     """
     channel = tl.program_id(0)
     count = tl.zeros([PARTS], tl.float32)
@@ -135,8 +149,10 @@ def normalise(
     inverse = 1.0 / tl.sqrt_rn(total / rows + eps)
     tl.store(norm + channel, middle)
     tl.store(norm + CHANNELS + channel, inverse)
-    tl.store(norm + 2 * CHANNELS + channel, inverse * tl.load(gamma + channel))
-    tl.store(norm + 3 * CHANNELS + channel, tl.load(beta + channel))
+    scale = inverse * tl.load(gamma + channel)
+    tl.store(norm + 2 * CHANNELS + channel, scale)
+    shift = tl.load(beta + channel) - middle * scale
+    tl.store(norm + 3 * CHANNELS + channel, shift)
     if TRACKED:
         kept = tl.load(running_mean + channel)
         tl.store(running_mean + channel, (1 - momentum) * kept + momentum * middle)
@@ -172,34 +188,45 @@ def convolve(
     RESIDUAL: tl.constexpr,
     FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
+    EVEN: tl.constexpr,
+    LATE: tl.constexpr,
     ROWS: tl.constexpr,
     DEPTH: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
     """y = conv(relu(BN(x))), plus `residual`, and the moments of y's channels.
 
+    These are had of each tile, or LATE: then each place of a tile has sums of its own, of
+    values and squares, that are added at the end. That is less work and enough for bfloat16:
+    where a mean is so far from 0 that its square hides the deviations in float32, it has hid
+    them in bfloat16 before.
+
     Programs: (parts of the rows, parts of the output channels).
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     n = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    in_n = n < CO
+    in_n = below(n, CO, CO % COLUMNS == 0)
     deep: tl.constexpr = (CI + DEPTH - 1) // DEPTH
+    all_in: tl.constexpr = CI % DEPTH == 0
+    single: tl.constexpr = SIDE == 1 and STRIDE == 1 and PAD == 0
     count = 0.0
-    mean = tl.zeros([COLUMNS], tl.float32)
-    squares = tl.zeros([COLUMNS], tl.float32)
+    if LATE:
+        mean = tl.zeros([ROWS, COLUMNS], tl.float32)
+        squares = tl.zeros([ROWS, COLUMNS], tl.float32)
+    else:
+        mean = tl.zeros([COLUMNS], tl.float32)
+        squares = tl.zeros([COLUMNS], tl.float32)
     if deep == 1:  # then all of this is the same for every tile
         c = tl.arange(0, DEPTH)
-        in_c = c < CI
-        its_mean = tl.load(norm + c, mask=in_c, other=0.0)[None, :]
-        scale = tl.load(norm + 2 * CI + c, mask=in_c, other=0.0)[None, :]
-        beta = tl.load(norm + 3 * CI + c, mask=in_c, other=0.0)[None, :]
+        in_c = below(c, CI, all_in)
+        scale, shift = row_of(norm, 2, c, in_c, CI), row_of(norm, 3, c, in_c, CI)
         if SIDE == 1:
             its_w = weight + (c[:, None] * by_in + n[None, :] * by_out)
             w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
             w = w.to(x.dtype.element_ty)
     for tile in range(program, tl.cdiv(rows, ROWS), programs):
         m = tile * ROWS + tl.arange(0, ROWS)
-        in_m = m < rows
+        in_m = below(m, rows, EVEN)
         image = m // (out_high * out_wide)
         top = m // out_wide % out_high * STRIDE - PAD
         left = m % out_wide * STRIDE - PAD
@@ -208,16 +235,15 @@ def convolve(
             r, s = step // deep // SIDE, step // deep % SIDE
             if deep != 1:
                 c = step % deep * DEPTH + tl.arange(0, DEPTH)
-                in_c = c < CI
-                its_mean = tl.load(norm + c, mask=in_c, other=0.0)[None, :]
-                scale = tl.load(norm + 2 * CI + c, mask=in_c, other=0.0)[None, :]
-                beta = tl.load(norm + 3 * CI + c, mask=in_c, other=0.0)[None, :]
+                in_c = below(c, CI, all_in)
+                scale = row_of(norm, 2, c, in_c, CI)
+                shift = row_of(norm, 3, c, in_c, CI)
             if deep != 1 or SIDE != 1:
                 its_w = weight + (c[:, None] * by_in + n[None, :] * by_out)
                 its_w += r * by_row + s * by_column
                 w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
                 w = w.to(x.dtype.element_ty)
-            if SIDE == 1 and STRIDE == 1 and PAD == 0:
+            if single:
                 pixel, inside = m, in_m
             else:
                 i, j = top + r, left + s
@@ -225,7 +251,9 @@ def convolve(
                 pixel = (image * high + i) * wide + j
             inside = inside[:, None] & in_c[None, :]
             z = tl.load(x + pixel[:, None] * CI + c[None, :], mask=inside, other=0.0)
-            a = tl.where(inside, activated(z, its_mean, scale, beta), 0.0)
+            a = activated(z, scale, shift)
+            if not (single and all_in):
+                a = tl.where(inside, a, 0.0)
             total = product(a.to(z.dtype), w, total, FACTOR, PRECISION)
         at = m[:, None] * CO + n[None, :]
         inside = in_m[:, None] & in_n[None, :]
@@ -233,10 +261,26 @@ def convolve(
             total += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
         written = total.to(y.dtype.element_ty)
         tl.store(y + at, written, mask=inside)
+        value = written.to(tl.float32)
         more = tl.minimum(rows - tile * ROWS, ROWS).to(tl.float32)
-        new_mean, new_squares = moments_of(written.to(tl.float32), inside, more)
-        count, mean, squares = merged(count, mean, squares, more, new_mean, new_squares)
-    store_moments(parts, program, programs, n, in_n, count, mean, squares, CO)
+        if LATE:
+            if not EVEN:
+                value = tl.where(inside, value, 0.0)
+            count += more
+            mean += value
+            squares += value * value
+        else:
+            new_mean, new_squares = moments_of(value, inside, more)
+            count, mean, squares = merged(
+                count, mean, squares, more, new_mean, new_squares
+            )
+    if LATE:
+        plain = tl.sum(mean, 0)
+        middle = plain / tl.maximum(count, 1.0)
+        apart = tl.maximum(tl.sum(squares, 0) - plain * middle, 0.0)
+        store_moments(parts, program, programs, n, in_n, count, middle, apart, CO)
+    else:
+        store_moments(parts, program, programs, n, in_n, count, mean, squares, CO)
 
 
 @triton.jit
@@ -273,6 +317,8 @@ def to_input(
     RESIDUAL: tl.constexpr,
     FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
+    EVEN: tl.constexpr,
+    LATE: tl.constexpr,
     ROWS: tl.constexpr,
     DEPTH: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -282,7 +328,8 @@ def to_input(
     The first needs BN's sums of the second, which go over the whole map. So this runs first
     for the sums (and to KEEP the gradient of BN's output in d), and where the gradient was
     not kept once more to APPLY them. Where g WAITS, it is itself that of a BN's output, whose
-    input is `g_map` and whose sums, applied here as it is read, are in `g_back`.
+    input is `g_map` and whose sums, applied here as it is read, are in `g_back`. The sums are
+    had of each tile, or LATE, each place of a tile having its own until the end.
 
     The WEIGHT's gradient, too, can be had of the same tiles where each pixel is read for
     itself alone and all output channels at once: [program, input, output] in `weight_parts`.
@@ -291,30 +338,36 @@ def to_input(
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     n = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    in_n = n < CI
-    mean = tl.load(norm + n, mask=in_n, other=0.0)[None, :]
-    inverse = tl.load(norm + CI + n, mask=in_n, other=0.0)[None, :]
-    scale = tl.load(norm + 2 * CI + n, mask=in_n, other=0.0)[None, :]
-    beta = tl.load(norm + 3 * CI + n, mask=in_n, other=0.0)[None, :]
+    in_n = below(n, CI, CI % COLUMNS == 0)
+    mean = row_of(norm, 0, n, in_n, CI)
+    scale, shift = row_of(norm, 2, n, in_n, CI), row_of(norm, 3, n, in_n, CI)
     deep: tl.constexpr = (CO + DEPTH - 1) // DEPTH
-    plain = tl.zeros([COLUMNS], tl.float32)
-    along = tl.zeros([COLUMNS], tl.float32)
+    all_in: tl.constexpr = CO % DEPTH == 0
+    single: tl.constexpr = SIDE == 1 and STRIDE == 1 and PAD == 0
+    if LATE:
+        plain = tl.zeros([ROWS, COLUMNS], tl.float32)
+        along = tl.zeros([ROWS, COLUMNS], tl.float32)
+    else:
+        plain = tl.zeros([COLUMNS], tl.float32)
+        along = tl.zeros([COLUMNS], tl.float32)
     to_weight = tl.zeros([COLUMNS, DEPTH], tl.float32)
     if deep == 1:  # then all of this is the same for every tile
         c = tl.arange(0, DEPTH)
-        in_c = c < CO
+        in_c = below(c, CO, all_in)
         if SIDE == 1:
             its_w = weight + (c[:, None] * by_out + n[None, :] * by_in)
             w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
             w = w.to(x.dtype.element_ty)
     for tile in range(program, tl.cdiv(rows, ROWS), programs):
         m = tile * ROWS + tl.arange(0, ROWS)
-        in_m = m < rows
+        in_m = below(m, rows, EVEN)
         its = m[:, None] * CI + n[None, :]
         its_inside = in_m[:, None] & in_n[None, :]
         read = tl.load(x + its, mask=its_inside, other=0.0)
         z = read.to(tl.float32)
-        a = tl.where(its_inside, activated(z, mean, scale, beta), 0.0)
+        a = activated(z, scale, shift)
+        if not (EVEN and CI % COLUMNS == 0):
+            a = tl.where(its_inside, a, 0.0)
         image = m // (high * wide)
         low = m // wide % high + PAD
         right = m % wide + PAD
@@ -323,13 +376,13 @@ def to_input(
             r, s = step // deep // SIDE, step // deep % SIDE
             if deep != 1:
                 c = step % deep * DEPTH + tl.arange(0, DEPTH)
-                in_c = c < CO
+                in_c = below(c, CO, all_in)
             if deep != 1 or SIDE != 1:
                 its_w = weight + (c[:, None] * by_out + n[None, :] * by_in)
                 its_w += r * by_row + s * by_column
                 w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
                 w = w.to(x.dtype.element_ty)
-            if SIDE == 1 and STRIDE == 1 and PAD == 0:
+            if single:
                 pixel, inside = m, in_m
             else:
                 i, j = low - r, right - s
@@ -345,7 +398,9 @@ def to_input(
             if WAITS:
                 f = tl.load(g_map + there, mask=inside, other=0.0).to(tl.float32)
                 value = to_output(got.to(tl.float32), f, g_back, c, in_c, CO)
-                got = tl.where(inside, value, 0.0).to(got.dtype)
+                if not (single and EVEN and all_in):
+                    value = tl.where(inside, value, 0.0)
+                got = value.to(got.dtype)
             total = product(got, w, total, FACTOR, PRECISION)
             if WEIGHT:
                 a_turned = tl.trans(a.to(read.dtype))
@@ -362,16 +417,42 @@ def to_input(
                 kept = total.to(d.dtype.element_ty)
                 tl.store(d + its, kept, mask=its_inside)
                 total = kept.to(tl.float32)
-            plain += tl.sum(total, 0)
-            along += tl.sum(total * ((z - mean) * inverse), 0)
+            if LATE:
+                plain += total
+                along += total * (z - mean)
+            else:
+                plain += tl.sum(total, 0)
+                along += tl.sum(total * (z - mean), 0)
     if not APPLY:
-        at = parts + n * programs + program
-        tl.store(at, plain, mask=in_n)
-        tl.store(at + CI * programs, along, mask=in_n)
+        if LATE:
+            store_sums(
+                parts,
+                program,
+                programs,
+                norm,
+                n,
+                in_n,
+                tl.sum(plain, 0),
+                tl.sum(along, 0),
+                CI,
+            )
+        else:
+            store_sums(parts, program, programs, norm, n, in_n, plain, along, CI)
     if WEIGHT:
         c = tl.arange(0, DEPTH)
         at = weight_parts + (program * CI + n[:, None]) * CO + c[None, :]
         tl.store(at, to_weight, mask=in_n[:, None] & (c < CO)[None, :])
+
+
+@triton.jit
+def store_sums(
+    parts, program, programs, norm, n, in_n, plain, along, CHANNELS: tl.constexpr
+):
+    """A program's sums of a gradient, and of its products with the normalised input."""
+    inverse = tl.load(norm + CHANNELS + n, mask=in_n, other=0.0)
+    at = parts + n * programs + program
+    tl.store(at, plain, mask=in_n)
+    tl.store(at + CHANNELS * programs, along * inverse, mask=in_n)
 
 
 @triton.jit
@@ -401,10 +482,10 @@ def through_norm(
     slope = tl.load(norm + 2 * CHANNELS + channel)
     tl.store(to_beta + channel, total)
     tl.store(to_gamma + channel, turned)
+    tilt = -slope * inverse * (turned / rows)
     tl.store(back + channel, slope)
-    tl.store(back + CHANNELS + channel, -slope * inverse * (turned / rows))
-    tl.store(back + 2 * CHANNELS + channel, -slope * (total / rows))
-    tl.store(back + 3 * CHANNELS + channel, mean)
+    tl.store(back + CHANNELS + channel, tilt)
+    tl.store(back + 2 * CHANNELS + channel, -slope * (total / rows) - tilt * mean)
 
 
 @triton.jit
@@ -430,6 +511,7 @@ def to_weight(
     KEEP: tl.constexpr,
     FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
+    EVEN: tl.constexpr,
     ROWS: tl.constexpr,
     DEPTH: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -445,17 +527,18 @@ def to_weight(
     program, programs = tl.program_id(0), tl.num_programs(0)
     k = tl.program_id(1) * DEPTH + tl.arange(0, DEPTH)
     n = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
-    in_k, in_n = k < SIDE * SIDE * CI, n < CO
+    all_in: tl.constexpr = SIDE * SIDE * CI % DEPTH == 0
+    in_k = below(k, SIDE * SIDE * CI, all_in)
+    in_n = below(n, CO, CO % COLUMNS == 0)
+    single: tl.constexpr = SIDE == 1 and STRIDE == 1 and PAD == 0
     c = k % CI
     r, s = k // CI // SIDE, k // CI % SIDE
-    mean = tl.load(norm + c, mask=in_k, other=0.0)[None, :]
-    scale = tl.load(norm + 2 * CI + c, mask=in_k, other=0.0)[None, :]
-    beta = tl.load(norm + 3 * CI + c, mask=in_k, other=0.0)[None, :]
+    scale, shift = row_of(norm, 2, c, in_k, CI), row_of(norm, 3, c, in_k, CI)
     total = tl.zeros([DEPTH, COLUMNS], tl.float32)
     for tile in range(program, tl.cdiv(rows, ROWS), programs):
         m = tile * ROWS + tl.arange(0, ROWS)
-        in_m = m < rows
-        if SIDE == 1 and STRIDE == 1 and PAD == 0:
+        in_m = below(m, rows, EVEN)
+        if single:
             inside = in_m[:, None] & in_k[None, :]
             pixel = m[:, None]
         else:
@@ -466,17 +549,21 @@ def to_weight(
             pixel = (m // (out_high * out_wide) * high)[:, None] + i
             pixel = pixel * wide + j
         z = tl.load(x + pixel * CI + c[None, :], mask=inside, other=0.0)
-        a = tl.where(inside, activated(z, mean, scale, beta), 0.0).to(z.dtype)
+        a = activated(z, scale, shift)
+        if not (single and EVEN and all_in):
+            a = tl.where(inside, a, 0.0)
         at = m[:, None] * CO + n[None, :]
         inside = in_m[:, None] & in_n[None, :]
         got = tl.load(g + at, mask=inside, other=0.0)
         if WAITS:
             f = tl.load(g_map + at, mask=inside, other=0.0).to(tl.float32)
             value = to_output(got.to(tl.float32), f, g_back, n, in_n, CO)
-            got = tl.where(inside, value, 0.0).to(got.dtype)
+            if not (EVEN and CO % COLUMNS == 0):
+                value = tl.where(inside, value, 0.0)
+            got = value.to(got.dtype)
             if KEEP and tl.program_id(1) == 0:
                 tl.store(kept + at, got, mask=inside)
-        total = product(tl.trans(a), got, total, FACTOR, PRECISION)
+        total = product(tl.trans(a.to(z.dtype)), got, total, FACTOR, PRECISION)
     at = (program * (SIDE * SIDE * CI) + k[:, None]) * CO + n[None, :]
     tl.store(parts + at, total, mask=in_k[:, None] & in_n[None, :])
 
@@ -532,6 +619,7 @@ def add_parts(
     CO: tl.constexpr,
     SIDE: tl.constexpr,
     PARTS: tl.constexpr,
+    WEIGHT_PARTS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
     """All that programs left of one convolution's gradients, added: channels, then weights."""
@@ -553,6 +641,6 @@ def add_parts(
             CI,
             CO,
             SIDE,
-            32,
+            WEIGHT_PARTS,
             COLUMNS,
         )

@@ -25,6 +25,8 @@ class Way:
     """Programs for each multiprocessor, at most."""
     warps: int = 4
     stages: int = 2
+    late: bool = True
+    """Sums over rows are taken at the end, for which each place of a tile keeps its own."""
     fused: bool = False
     """The weight's gradient in the same tiles as the input's, where that is possible."""
 

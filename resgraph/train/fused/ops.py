@@ -23,7 +23,8 @@ from resgraph.train.fused.launch import (
     programs,
 )
 
-_PARTS = 128  # programs' parts that are added at once
+_PARTS = 1024  # programs' parts that are added at once, at most
+_WEIGHT_PARTS = 128
 _ALL = 2**20  # channels in a tile: as many as there are
 
 
@@ -35,7 +36,7 @@ class Gradient:
     map: Tensor | None = None
     """BN's input, if it waits."""
     back: Tensor | None = None
-    """What leads from the one to the other: [slope, tilt, level, mean] of each channel."""
+    """What leads from the one to the other: [slope, tilt, level] of each channel."""
 
     @property
     def waits(self) -> bool:
@@ -146,7 +147,7 @@ def moments(x: Tensor) -> Tensor:
 
 
 def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tensor:
-    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, beta] by channel.
+    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, shift] by channel.
 
     `count` says whether the running statistics take the batch in.
     """
@@ -167,7 +168,7 @@ def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tens
         bn.eps,
         TRACKED=tracked,
         CHANNELS=channels,
-        PARTS=_PARTS,
+        PARTS=power(parts.shape[2], _PARTS),
         num_warps=4,
     )
     return norm
@@ -201,6 +202,8 @@ def convolve(
             RESIDUAL=added,
             FACTOR=factor(x),
             PRECISION=precision(x),
+            EVEN=shape.rows_out % way.rows == 0,
+            LATE=way.late and x.dtype != torch.float32,
             ROWS=way.rows,
             DEPTH=depth,
             COLUMNS=columns,
@@ -248,7 +251,7 @@ def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
     kept, apart = (g, None) if shape.single else _to_weight(layer, g)
     to_weight = torch.empty_like(layer.weight)
     to_gamma, to_beta, back = (
-        _floats(like, *size, shape.x[1]) for size in ((), (), (4,))
+        _floats(like, *size, shape.x[1]) for size in ((), (), (3,))
     )
     found = Found(to_gamma, to_beta, to_weight, kept, back, d)
 
@@ -316,6 +319,8 @@ def _to_input(
         RESIDUAL=residual is not None,
         FACTOR=factor(x),
         PRECISION=precision(x),
+        EVEN=shape.rows_in % way.rows == 0,
+        LATE=way.late and x.dtype != torch.float32,
         ROWS=way.rows,
         DEPTH=depth,
         COLUMNS=columns,
@@ -362,6 +367,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
         KEEP=kept is not None,
         FACTOR=factor(x),
         PRECISION=precision(x),
+        EVEN=shape.rows_out % way.rows == 0,
         ROWS=way.rows,
         DEPTH=depth,
         COLUMNS=columns,
@@ -371,7 +377,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
 
 
 def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:
-    shape, columns = layer.shape, 64
+    shape, columns = layer.shape, 32
     blocks = -(-layer.weight.numel() // columns)
     constants = {k: shape.constants[k] for k in ("CI", "CO", "SIDE")}
     kernels.add_parts[(shape.x[1] + blocks,)](
@@ -387,7 +393,8 @@ def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) 
         weight_parts.shape[0],
         *found.to_weight.stride(),
         **constants,
-        PARTS=_PARTS,
+        PARTS=power(parts.shape[-1], _PARTS),
+        WEIGHT_PARTS=power(weight_parts.shape[0], _WEIGHT_PARTS),
         COLUMNS=columns,
         num_warps=4,
     )
