@@ -38,11 +38,8 @@ def activated(z, scale, shift):
 
 
 @triton.jit
-def to_output(d, z, back, n, in_n, CHANNELS: tl.constexpr):
+def to_output(d, z, slope, tilt, level):
     """The gradient of BN's input, from that of its output and from the input itself."""
-    slope = row_of(back, 0, n, in_n, CHANNELS)
-    tilt = row_of(back, 1, n, in_n, CHANNELS)
-    level = row_of(back, 2, n, in_n, CHANNELS)
     return slope * d + (tilt * z + level)
 
 
@@ -358,6 +355,15 @@ def to_input(
             its_w = weight + (c[:, None] * by_out + n[None, :] * by_in)
             w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
             w = w.to(x.dtype.element_ty)
+        if WAITS:
+            g_slope, g_tilt = (
+                row_of(g_back, 0, c, in_c, CO),
+                row_of(g_back, 1, c, in_c, CO),
+            )
+            g_level = row_of(g_back, 2, c, in_c, CO)
+    if APPLY:
+        slope, tilt = row_of(back, 0, n, in_n, CI), row_of(back, 1, n, in_n, CI)
+        level = row_of(back, 2, n, in_n, CI)
     for tile in range(program, tl.cdiv(rows, ROWS), programs):
         m = tile * ROWS + tl.arange(0, ROWS)
         in_m = below(m, rows, EVEN)
@@ -377,6 +383,10 @@ def to_input(
             if deep != 1:
                 c = step % deep * DEPTH + tl.arange(0, DEPTH)
                 in_c = below(c, CO, all_in)
+                if WAITS:
+                    g_slope = row_of(g_back, 0, c, in_c, CO)
+                    g_tilt = row_of(g_back, 1, c, in_c, CO)
+                    g_level = row_of(g_back, 2, c, in_c, CO)
             if deep != 1 or SIDE != 1:
                 its_w = weight + (c[:, None] * by_out + n[None, :] * by_in)
                 its_w += r * by_row + s * by_column
@@ -397,7 +407,7 @@ def to_input(
             got = tl.load(g + there, mask=inside, other=0.0)
             if WAITS:
                 f = tl.load(g_map + there, mask=inside, other=0.0).to(tl.float32)
-                value = to_output(got.to(tl.float32), f, g_back, c, in_c, CO)
+                value = to_output(got.to(tl.float32), f, g_slope, g_tilt, g_level)
                 if not (single and EVEN and all_in):
                     value = tl.where(inside, value, 0.0)
                 got = value.to(got.dtype)
@@ -407,7 +417,7 @@ def to_input(
                 to_weight = product(a_turned, got, to_weight, FACTOR, PRECISION)
         total = tl.where(a > 0, total, 0.0)
         if APPLY:
-            total = to_output(total, z, back, n, in_n, CI)
+            total = to_output(total, z, slope, tilt, level)
             if RESIDUAL:
                 more = tl.load(residual + its, mask=its_inside, other=0.0)
                 total += more.to(tl.float32)
@@ -534,6 +544,9 @@ def to_weight(
     c = k % CI
     r, s = k // CI // SIDE, k // CI % SIDE
     scale, shift = row_of(norm, 2, c, in_k, CI), row_of(norm, 3, c, in_k, CI)
+    if WAITS:
+        g_slope, g_tilt = row_of(g_back, 0, n, in_n, CO), row_of(g_back, 1, n, in_n, CO)
+        g_level = row_of(g_back, 2, n, in_n, CO)
     total = tl.zeros([DEPTH, COLUMNS], tl.float32)
     for tile in range(program, tl.cdiv(rows, ROWS), programs):
         m = tile * ROWS + tl.arange(0, ROWS)
@@ -557,7 +570,7 @@ def to_weight(
         got = tl.load(g + at, mask=inside, other=0.0)
         if WAITS:
             f = tl.load(g_map + at, mask=inside, other=0.0).to(tl.float32)
-            value = to_output(got.to(tl.float32), f, g_back, n, in_n, CO)
+            value = to_output(got.to(tl.float32), f, g_slope, g_tilt, g_level)
             if not (EVEN and CO % COLUMNS == 0):
                 value = tl.where(inside, value, 0.0)
             got = value.to(got.dtype)
