@@ -328,8 +328,8 @@ def to_input(
     input is `g_map` and whose sums, applied here as it is read, are in `g_back`. The sums are
     had of each tile, or LATE, each place of a tile having its own until the end.
 
-    The WEIGHT's gradient, too, can be had of the same tiles where each pixel is read for
-    itself alone and all output channels at once: [program, input, output] in `weight_parts`.
+    The WEIGHT's gradient, too, can be had of the same tiles, in `weight_parts` as `to_weight`
+    has it, where these hold all output channels of all the window's places.
 
     Programs: (parts of the input's rows, parts of its channels).
     """
@@ -338,8 +338,10 @@ def to_input(
     in_n = below(n, CI, CI % COLUMNS == 0)
     mean = row_of(norm, 0, n, in_n, CI)
     scale, shift = row_of(norm, 2, n, in_n, CI), row_of(norm, 3, n, in_n, CI)
-    deep: tl.constexpr = (CO + DEPTH - 1) // DEPTH
-    all_in: tl.constexpr = CO % DEPTH == 0
+    # Rows of the weight: a place's output channels, or with the WEIGHT's those of all places.
+    places: tl.constexpr = SIDE * SIDE if WEIGHT else 1
+    deep: tl.constexpr = (CO * places + DEPTH - 1) // DEPTH
+    all_in: tl.constexpr = CO * places % DEPTH == 0
     single: tl.constexpr = SIDE == 1 and STRIDE == 1 and PAD == 0
     if LATE:
         plain = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -347,12 +349,17 @@ def to_input(
     else:
         plain = tl.zeros([COLUMNS], tl.float32)
         along = tl.zeros([COLUMNS], tl.float32)
-    to_weight = tl.zeros([COLUMNS, DEPTH], tl.float32)
+    if DEPTH > COLUMNS:
+        to_weight = tl.zeros([DEPTH, COLUMNS], tl.float32)
+    else:
+        to_weight = tl.zeros([COLUMNS, DEPTH], tl.float32)
     if deep == 1:  # then all of this is the same for every tile
-        c = tl.arange(0, DEPTH)
-        in_c = below(c, CO, all_in)
-        if SIDE == 1:
+        k = tl.arange(0, DEPTH)
+        in_c = below(k, CO * places, all_in)
+        c, r, s = k % CO, k // CO // SIDE, k // CO % SIDE
+        if SIDE == 1 or WEIGHT:
             its_w = weight + (c[:, None] * by_out + n[None, :] * by_in)
+            its_w += r[:, None] * by_row + s[:, None] * by_column
             w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
             w = w.to(x.dtype.element_ty)
         if WAITS:
@@ -378,8 +385,7 @@ def to_input(
         low = m // wide % high + PAD
         right = m % wide + PAD
         total = tl.zeros([ROWS, COLUMNS], tl.float32)
-        for step in range(SIDE * SIDE * deep):
-            r, s = step // deep // SIDE, step // deep % SIDE
+        for step in range(SIDE * SIDE // places * deep):
             if deep != 1:
                 c = step % deep * DEPTH + tl.arange(0, DEPTH)
                 in_c = below(c, CO, all_in)
@@ -387,23 +393,28 @@ def to_input(
                     g_slope = row_of(g_back, 0, c, in_c, CO)
                     g_tilt = row_of(g_back, 1, c, in_c, CO)
                     g_level = row_of(g_back, 2, c, in_c, CO)
-            if deep != 1 or SIDE != 1:
+            if deep != 1 or not (SIDE == 1 or WEIGHT):
+                u, v = step // deep // SIDE, step // deep % SIDE
                 its_w = weight + (c[:, None] * by_out + n[None, :] * by_in)
-                its_w += r * by_row + s * by_column
+                its_w += u * by_row + v * by_column
                 w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
                 w = w.to(x.dtype.element_ty)
             if single:
-                pixel, inside = m, in_m
+                pixel, inside = m[:, None], in_m[:, None]
             else:
-                i, j = low - r, right - s
-                inside = in_m & (i >= 0) & (j >= 0)
+                if WEIGHT:
+                    i, j = low[:, None] - r[None, :], right[:, None] - s[None, :]
+                else:
+                    i = (low - step // deep // SIDE)[:, None]
+                    j = (right - step // deep % SIDE)[:, None]
+                inside = in_m[:, None] & (i >= 0) & (j >= 0)
                 if STRIDE != 1:
                     inside = inside & (i % STRIDE == 0) & (j % STRIDE == 0)
                     i, j = i // STRIDE, j // STRIDE
                 inside = inside & (i < out_high) & (j < out_wide)
-                pixel = (image * out_high + i) * out_wide + j
-            inside = inside[:, None] & in_c[None, :]
-            there = pixel[:, None] * CO + c[None, :]
+                pixel = (image[:, None] * out_high + i) * out_wide + j
+            inside = inside & in_c[None, :]
+            there = pixel * CO + c[None, :]
             got = tl.load(g + there, mask=inside, other=0.0)
             if WAITS:
                 f = tl.load(g_map + there, mask=inside, other=0.0).to(tl.float32)
@@ -413,8 +424,12 @@ def to_input(
                 got = value.to(got.dtype)
             total = product(got, w, total, FACTOR, PRECISION)
             if WEIGHT:
-                a_turned = tl.trans(a.to(read.dtype))
-                to_weight = product(a_turned, got, to_weight, FACTOR, PRECISION)
+                left, other = a.to(read.dtype), got
+                if (
+                    DEPTH > COLUMNS
+                ):  # the larger side is the one tensor cores want first
+                    left, other = got, a.to(read.dtype)
+                to_weight = product(tl.trans(left), other, to_weight, FACTOR, PRECISION)
         total = tl.where(a > 0, total, 0.0)
         if APPLY:
             total = to_output(total, z, slope, tilt, level)
@@ -449,9 +464,11 @@ def to_input(
         else:
             store_sums(parts, program, programs, norm, n, in_n, plain, along, CI)
     if WEIGHT:
-        c = tl.arange(0, DEPTH)
-        at = weight_parts + (program * CI + n[:, None]) * CO + c[None, :]
-        tl.store(at, to_weight, mask=in_n[:, None] & (c < CO)[None, :])
+        if DEPTH <= COLUMNS:
+            to_weight = tl.trans(to_weight)
+        at = ((program * SIDE + r) * SIDE + s)[:, None] * CI + n[None, :]
+        at = weight_parts + at * CO + c[:, None]
+        tl.store(at, to_weight, mask=in_c[:, None] & in_n[None, :])
 
 
 @triton.jit
@@ -496,6 +513,34 @@ def through_norm(
     tl.store(back + channel, slope)
     tl.store(back + CHANNELS + channel, tilt)
     tl.store(back + 2 * CHANNELS + channel, -slope * (total / rows) - tilt * mean)
+
+
+@triton.jit
+def settle(
+    g,
+    g_map,
+    g_back,
+    kept,
+    rows,
+    CHANNELS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """A gradient that waits, as it is when it does so no longer."""
+    m = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    n = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    in_n = below(n, CHANNELS, CHANNELS % COLUMNS == 0)
+    slope, tilt = (
+        row_of(g_back, 0, n, in_n, CHANNELS),
+        row_of(g_back, 1, n, in_n, CHANNELS),
+    )
+    level = row_of(g_back, 2, n, in_n, CHANNELS)
+    at = m[:, None] * CHANNELS + n[None, :]
+    inside = (m < rows)[:, None] & in_n[None, :]
+    got = tl.load(g + at, mask=inside, other=0.0).to(tl.float32)
+    f = tl.load(g_map + at, mask=inside, other=0.0).to(tl.float32)
+    value = to_output(got, f, slope, tilt, level)
+    tl.store(kept + at, value.to(kept.dtype.element_ty), mask=inside)
 
 
 @triton.jit

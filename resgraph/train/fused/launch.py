@@ -56,6 +56,7 @@ TO_WEIGHT = (
     Way(64, 128, 64, 2, warps=8),
 )
 MOMENTS = (Way(128, 64, 64, 4),)
+SETTLE = (Way(128, 64, 64, 0),)
 
 Launch = Callable[[Way], object]
 _times: dict[tuple[object, ...], dict[Way, float]] = {}

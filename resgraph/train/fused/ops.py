@@ -12,6 +12,7 @@ from resgraph.train.fused.launch import (
     CONVOLVE,
     GRADIENTS,
     MOMENTS,
+    SETTLE,
     TO_INPUT,
     TO_WEIGHT,
     Way,
@@ -25,6 +26,7 @@ from resgraph.train.fused.launch import (
 
 _PARTS = 1024  # programs' parts that are added at once, at most
 _WEIGHT_PARTS = 128
+_PLACES = 512  # of a window, times channels, in a tile: what shared memory has room for
 _ALL = 2**20  # channels in a tile: as many as there are
 
 
@@ -93,6 +95,12 @@ class Shape:
     def single(self) -> bool:
         """Whether each pixel of the output is of one pixel of the input."""
         return self.window == Window(1, 1, 0)
+
+    @property
+    def fusable(self) -> bool:
+        """Whether a tile may hold what the weight's gradient is made of."""
+        fits = self.window.side**2 * self.y[1] <= _PLACES
+        return self.single or (fits and self.window.stride == 1)
 
     @property
     def constants(self) -> dict[str, int]:
@@ -248,23 +256,44 @@ def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
     """A layer's gradients from that of its output; `keep` that of BN's output, too."""
     shape, like = layer.shape, layer.x
     d = torch.empty_like(like) if keep else None
-    kept, apart = (g, None) if shape.single else _to_weight(layer, g)
     to_weight = torch.empty_like(layer.weight)
     to_gamma, to_beta, back = (
         _floats(like, *size, shape.x[1]) for size in ((), (), (3,))
     )
-    found = Found(to_gamma, to_beta, to_weight, kept, back, d)
 
-    def launch(way: Way) -> None:
-        together = way.fused and apart is None
-        parts, weight_parts = _to_input(way, layer, kept, d, weight=together)
-        if not together:
-            weight_parts = _to_weight(layer, kept)[1] if apart is None else apart
+    def launch(way: Way) -> Found:
+        if way.fused and shape.fusable:
+            ready = g if shape.single else _settled(g)
+            parts, weight_parts = _to_input(way, layer, ready, d, weight=True)
+        else:
+            ready, weight_parts = _to_weight(layer, g)
+            parts, _ = _to_input(way, layer, ready, d)
+        found = Found(to_gamma, to_beta, to_weight, ready, back, d)
         _add_parts(layer, found, parts, weight_parts)
+        return found
 
-    key = ("gradients", shape, like.dtype, keep, kept.waits)
-    launch(fastest(key, GRADIENTS if shape.single else TO_INPUT, launch))
-    return found
+    key = ("gradients", shape, like.dtype, keep, g.waits)
+    return launch(fastest(key, GRADIENTS, launch))
+
+
+def _settled(g: Gradient) -> Gradient:
+    """A gradient that waits no longer, for kernels that read it for each place of a window."""
+    if not g.waits:
+        return g
+    n, c, h, w = g.value.shape
+    way, kept = SETTLE[0], torch.empty_like(g.value)
+    columns = power(c, way.columns)
+    grid = (_tiles(n * h * w, way), -(-c // columns))
+    kernels.settle[grid](
+        *g.tensors,
+        kept,
+        n * h * w,
+        c,
+        ROWS=way.rows,
+        COLUMNS=columns,
+        **arguments(way),
+    )
+    return Gradient(kept)
 
 
 def to_input(layer: Layer, found: Found, residual: Tensor | None) -> Tensor:
@@ -292,12 +321,12 @@ def _to_input(
     """The parts of BN's sums, and if asked for of the weight's gradient."""
     x, norm, shape = layer.x, layer.norm, layer.shape
     ci, co = shape.x[1], shape.y[1]
-    depth = power(co, _ALL if weight else way.depth)
+    depth = power(co * shape.window.side**2, _ALL) if weight else power(co, way.depth)
     columns = power(ci, way.columns)
     others = -(-ci // columns)
     count = programs(_tiles(shape.rows_in, way), way, others, x.device)
     parts = _floats(x, 2, ci, count)
-    weight_parts = _floats(x, count, ci, co) if weight else parts
+    weight_parts = _floats(x, count, *layer.weight.shape) if weight else parts
     kernels.to_input[(count, others)](
         *g.tensors,
         layer.weight,
