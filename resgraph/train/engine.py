@@ -87,11 +87,7 @@ class Engine:
         self._groups: list[BatchCounts | WorkingWeights] = []
         if execution.grouped_counts:
             self._groups.append(BatchCounts(network))
-        if (
-            execution.grouped_casts
-            and execution.precision == "bf16"
-            and world.size == 1
-        ):
+        if execution.groups_casts and world.size == 1:
             self._groups.append(WorkingWeights(network))
         self._graphed: GraphedStep | None = None
 

@@ -89,6 +89,12 @@ class Execution:
         )
 
     @property
+    def groups_casts(self) -> bool:
+        """Whether there are casts to group: the fused kernels cast by themselves."""
+        bf16 = self.precision == "bf16"
+        return self.grouped_casts and bf16 and not self.fused_kernels
+
+    @property
     def words(self) -> str:
         """The choices that are on, for the user."""
         flags = {
