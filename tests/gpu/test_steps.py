@@ -42,9 +42,9 @@ def found(path: Path) -> dict[str, Any]:
 
 
 def test_check(tmp_path: Path) -> None:
-    words = ("machine", "default", "from disk", "BN-ReLU anew", "portable")
+    words = ("machine", "default", "from disk", "costs", "BN-ReLU", "portable")
     line = dry("check", tmp_path, *words)
-    assert "RIGHT: of 6 parts: 5 right, 1 shown" in line
+    assert "RIGHT: of 7 parts: 5 right, 2 shown" in line
     parts = found(tmp_path / "check.json")["parts"]
     assert parts["machine"]["result"]["torch"] == torch.__version__
     held = parts["resnet20: default"]["result"]["to plain"]
