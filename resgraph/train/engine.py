@@ -23,6 +23,7 @@ from resgraph.train.memory import Recompute, draws_anew, planned
 from resgraph.train.parallel import parallel
 from resgraph.train.precision import autocast
 from resgraph.train.recipe import Recipe
+from resgraph.train.syncbn import synchronise
 from resgraph.train.world import ALONE, World
 
 
@@ -49,6 +50,8 @@ class Engine:
         )
         # torch's annotations lack the form of `to` with a memory format alone.
         network.to(device).to(memory_format=self.format)  # type: ignore[call-overload]
+        if sync_bn and world.size > 1:  # before anything takes hold of its modules
+            synchronise(network, device)
         if recompute is not None:
             if execution.cuda_graph and draws_anew(network, recompute):
                 # torch lets it be recorded, and each replay would draw other masks anew.
