@@ -121,6 +121,7 @@ def normalise(
     momentum,
     eps,
     TRACKED: tl.constexpr,
+    COUNTED: tl.constexpr,
     CHANNELS: tl.constexpr,
     PARTS: tl.constexpr,
 ):
@@ -156,6 +157,7 @@ def normalise(
         kept = tl.load(running_var + channel)
         found = total / (rows - 1)
         tl.store(running_var + channel, (1 - momentum) * kept + momentum * found)
+    if COUNTED:
         if channel == 0:
             tl.store(batches, tl.load(batches) + 1)
 

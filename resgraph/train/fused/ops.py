@@ -162,6 +162,8 @@ def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tens
     channels = parts.shape[1]
     norm = _floats(parts, 4, channels)
     tracked = count and bn.track_running_stats
+    # None where the batches of all BNs are counted at once.
+    batches = bn.num_batches_tracked if tracked else None
     kernels.normalise[(channels,)](
         parts,
         bn.weight,
@@ -169,12 +171,13 @@ def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tens
         norm,
         bn.running_mean if tracked else norm,
         bn.running_var if tracked else norm,
-        bn.num_batches_tracked if tracked else norm,
+        norm if batches is None else batches,
         parts.shape[2],
         rows,
         float(bn.momentum or 0.0),
         bn.eps,
         TRACKED=tracked,
+        COUNTED=batches is not None,
         CHANNELS=channels,
         PARTS=power(parts.shape[2], _PARTS),
         num_warps=4,
