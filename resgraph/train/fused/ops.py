@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from resgraph.train.fused import kernels
+from resgraph.train.fused import convolutions, sums
 from resgraph.train.fused.launch import (
     CONVOLVE,
     GRADIENTS,
@@ -148,7 +148,7 @@ def moments(x: Tensor) -> Tensor:
     count = programs(_tiles(rows, way), way, others, x.device)
     parts = _floats(x, 3, c, count)
     grid = (count, others)
-    kernels.moments[grid](
+    sums.moments[grid](
         x, parts, rows, c, ROWS=way.rows, COLUMNS=columns, **arguments(way)
     )
     return parts
@@ -164,7 +164,7 @@ def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tens
     tracked = count and bn.track_running_stats
     # None where the batches of all BNs are counted at once.
     batches = bn.num_batches_tracked if tracked else None
-    kernels.normalise[(channels,)](
+    sums.normalise[(channels,)](
         parts,
         bn.weight,
         bn.bias,
@@ -199,7 +199,7 @@ def convolve(
         others = -(-co // columns)
         count = programs(_tiles(shape.rows_out, way), way, others, x.device)
         parts = _floats(x, 3, co, count)
-        kernels.convolve[(count, others)](
+        convolutions.convolve[(count, others)](
             x,
             norm,
             weight,
@@ -287,7 +287,7 @@ def _settled(g: Gradient) -> Gradient:
     way, kept = SETTLE[0], torch.empty_like(g.value)
     columns = power(c, way.columns)
     grid = (_tiles(n * h * w, way), -(-c // columns))
-    kernels.settle[grid](
+    sums.settle[grid](
         *g.tensors,
         kept,
         n * h * w,
@@ -330,7 +330,7 @@ def _to_input(
     count = programs(_tiles(shape.rows_in, way), way, others, x.device)
     parts = _floats(x, 2, ci, count)
     weight_parts = _floats(x, count, *layer.weight.shape) if weight else parts
-    kernels.to_input[(count, others)](
+    convolutions.to_input[(count, others)](
         *g.tensors,
         layer.weight,
         x,
@@ -386,7 +386,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
     tiles, both = _tiles(shape.rows_out, way), others[0] * others[1]
     count = programs(tiles, way, both, x.device)
     parts = _floats(x, count, places, co)
-    kernels.to_weight[(count, *others)](
+    convolutions.to_weight[(count, *others)](
         *g.tensors,
         g.value if kept is None else kept,
         x,
@@ -412,7 +412,7 @@ def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) 
     shape, columns = layer.shape, 32
     blocks = -(-layer.weight.numel() // columns)
     constants = {k: shape.constants[k] for k in ("CI", "CO", "SIDE")}
-    kernels.add_parts[(shape.x[1] + blocks,)](
+    sums.add_parts[(shape.x[1] + blocks,)](
         parts,
         layer.norm,
         found.back,
