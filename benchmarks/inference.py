@@ -23,7 +23,7 @@ from resgraph.deploy import prepare
 from resgraph.emit.forms import Exported, export_form
 from resgraph.graph import Graph
 from resgraph.infer.machine import machine_properties
-from resgraph.infer.providers import CPU, CUDA, RECORD, preload
+from resgraph.infer.providers import CPU, CUDA, RECORD, preload, require
 from resgraph.ops import Weight
 from resgraph.origin import origin
 from resgraph.train import load_generated
@@ -135,14 +135,16 @@ def session(
     provider: Provider = Provider(),
     options: onnxruntime.SessionOptions | None = None,
 ) -> onnxruntime.InferenceSession:
-    """On that provider, or an error: onnxruntime may not take another one instead."""
+    """On that provider. Raises `ResgraphError` where onnxruntime takes another one instead."""
     preload()
-    return onnxruntime.InferenceSession(
+    opened = onnxruntime.InferenceSession(
         path,
         options or session_options(path),
         providers=[(provider.name, dict(provider.options))],
         enable_fallback=0,
     )
+    require(provider.device, provider.name, opened.get_providers())
+    return opened
 
 
 def all_ways(

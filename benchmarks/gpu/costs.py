@@ -24,9 +24,10 @@ TESTED = 10_000
 def costs(name: str, device: str, small: bool) -> Finding:
     """Of the way that `resgraph train` chooses; only shown."""
     choices = default(device)
-    made = engine(Subject(name, device, 16 if small else 128), choices)
+    batch, tested = (16, 512) if small else (128, TESTED)
+    made = engine(Subject(name, device, batch, tested=tested), choices)
     with numerics(choices["precision"]):
-        found = _steps(made, device, small) | _between(made, device, small)
+        found = _steps(made, device, small) | _between(made, device)
     if device == "cuda":
         found["reserved bytes"] = torch.cuda.max_memory_reserved()
         torch.cuda.reset_peak_memory_stats()
@@ -52,11 +53,8 @@ def _steps(made: Engine, device: str, small: bool) -> dict[str, Any]:
     }
 
 
-def _between(made: Engine, device: str, small: bool) -> dict[str, Any]:
+def _between(made: Engine, device: str) -> dict[str, Any]:
     """What is done between steps, each once, the test twice."""
-    many = 512 if small else TESTED
-    images, labels = made.test
-    made.test = images[:1].repeat(many, 1, 1, 1), labels[:1].repeat(many)
     buffer = io.BytesIO()
     actions: dict[str, Callable[[], object]] = {
         "is_finite": made.is_finite,

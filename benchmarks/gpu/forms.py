@@ -52,6 +52,7 @@ def _asked(form: str, device: str, graph: bool) -> tuple[dict[str, Any], NDArray
         start = time.perf_counter()
         optimised = form == "optimised"
         session = open_session(path, provider, optimised=optimised, cuda_graph=graph)
+        providers.require(device, provider, session.get_providers())
         bound = Bound(session, tensors(session, path), device, BATCH)
         for _ in range(3):
             logits = bound(images(found, BATCH))

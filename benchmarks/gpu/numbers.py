@@ -48,6 +48,8 @@ class Subject:
     """Which strategy of the memory planner; none by default."""
     streamed: bool = False
     """The training set is read from disk while it trains."""
+    tested: int = 0
+    """Images of the test set; by default as many as of the training set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ def engine(subject: Subject, choices: Choices) -> Engine:
     """An engine for random images of one class, its weights those of seed 0."""
     torch.manual_seed(0)
     network = load_generated(ROOT / "generated" / f"{subject.network}.py").build()
-    data = one_class(4 * subject.batch)
+    data = one_class(4 * subject.batch, subject.tested)
     rule = recipe(subject.batch, milestones=[STEPS // 2], weight_decay=0.1, lr=0.1)
     execution = Execution(torch.device(subject.device), **choices)
     plan = strategy(subject) if subject.recomputed else None
@@ -77,11 +79,16 @@ def engine(subject: Subject, choices: Choices) -> Engine:
     return made
 
 
-def one_class(count: int) -> Dataset:
-    """Random images that are all of class 0."""
+def one_class(count: int, tested: int = 0) -> Dataset:
+    """Random images that are all of class 0, and more of them to test, if so."""
     data = noise(count)
-    labels = np.zeros_like(data.train_labels)
-    return dataclasses.replace(data, train_labels=labels)
+    chosen = np.arange(tested or count) % count
+    return dataclasses.replace(
+        data,
+        train_labels=np.zeros_like(data.train_labels),
+        test_images=data.test_images[chosen],
+        test_labels=data.test_labels[chosen],
+    )
 
 
 def strategy(subject: Subject) -> Any:

@@ -27,6 +27,7 @@ from resgraph.train.memory import Recompute, draws_anew, planned
 from resgraph.train.optimizer import optimizer_for, parameter_groups, state_tensors
 from resgraph.train.parallel import parallel
 from resgraph.train.precision import autocast
+from resgraph.train.syncbn import synchronise
 from resgraph.train.world import ALONE, World
 
 
@@ -53,6 +54,8 @@ class Engine:
         )
         # torch's annotations lack the form of `to` with a memory format alone.
         network.to(device).to(memory_format=self.format)  # type: ignore[call-overload]
+        if sync_bn and world.size > 1:  # before anything takes hold of its modules
+            synchronise(network, device)
         if recompute is not None:
             if execution.cuda_graph and draws_anew(network, recompute):
                 # torch lets it be recorded, and each replay would draw other masks anew.
@@ -92,11 +95,7 @@ class Engine:
         self._groups: list[BatchCounts | WorkingWeights] = []
         if execution.grouped_counts:
             self._groups.append(BatchCounts(network))
-        if (
-            execution.grouped_casts
-            and execution.precision == "bf16"
-            and world.size == 1
-        ):
+        if execution.groups_casts and world.size == 1:
             self._groups.append(WorkingWeights(network))
         self._graphed: GraphedStep | None = None
 

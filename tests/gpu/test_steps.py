@@ -42,9 +42,9 @@ def found(path: Path) -> dict[str, Any]:
 
 
 def test_check(tmp_path: Path) -> None:
-    words = ("machine", "default", "from disk", "BN-ReLU anew", "portable")
+    words = ("machine", "default", "from disk", "costs", "BN-ReLU", "portable")
     line = dry("check", tmp_path, *words)
-    assert "RIGHT: of 6 parts: 5 right, 1 shown" in line
+    assert "RIGHT: of 7 parts: 5 right, 2 shown" in line
     parts = found(tmp_path / "check.json")["parts"]
     assert parts["machine"]["result"]["torch"] == torch.__version__
     held = parts["resnet20: default"]["result"]["to plain"]
@@ -133,6 +133,12 @@ def test_train(tmp_path: Path) -> None:
 def test_a_run_that_cannot_begin_is_wrong(tmp_path: Path) -> None:
     line = dry("train", tmp_path, "no_such", "--runs", tmp_path / "runs", code=1)
     assert "WRONG: not begun" in line
+
+
+def test_no_time_begins_no_run(tmp_path: Path) -> None:
+    more = ("--runs", tmp_path / "runs", "--minutes", 0.4, "--saving", 30)
+    assert "UNFINISHED" in dry("train", tmp_path, *more, code=3)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_is_interrupted_in_time(tmp_path: Path) -> None:
