@@ -116,9 +116,7 @@ class Engine:
         Raises `ResgraphError` at the first step if the network cannot be compiled, or the
         step not be recorded, as was chosen.
         """
-        self._set_lr(self.recipe.lr_at(iteration))
-        if self.average is not None and iteration == self.recipe.ema_start:
-            self.average.restart()
+        self._set_out(iteration)
         torch.manual_seed(seed_of(self.seed, f"dropout{self.world.suffix}", iteration))
         indices, draws = self.batches.prepare(iteration)
         inputs = [indices, draws.top, draws.left, draws.mirrored]
@@ -174,6 +172,12 @@ class Engine:
             ]
             self._graphed = GraphedStep(self._advance, changed, self.device)
         self._graphed(inputs)
+
+    def _set_out(self, iteration: int) -> None:
+        """What of a step's own is not recorded with it."""
+        self._set_lr(self.recipe.lr_at(iteration))
+        if self.average is not None and iteration == self.recipe.ema_start:
+            self.average.restart()
 
     def _set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
