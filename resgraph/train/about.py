@@ -35,7 +35,6 @@ INTERRUPTED = "interrupted"
 DIVERGED = "diverged"
 FAILED = "failed"
 
-_MILESTONES = 1000
 _TOLD = 5  # findings in a message at most
 _STRICT = ConfigDict(strict=True, extra="allow")
 _Count = Annotated[int, Strict(), Field(ge=0, le=2**53)]
@@ -60,8 +59,6 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(error.message) from None
     if recipe.epochs or recipe.warmup_epochs is not None:
         raise ValueError("counts epochs, and a run's counts iterations")
-    if len(recipe.schedule.drops) > _MILESTONES:
-        raise ValueError(f"has more than {_MILESTONES} milestones")
     return value
 
 
