@@ -67,6 +67,13 @@ Fused = Annotated[
     bool | None,
     typer.Option("--fused/--no-fused", help="SGD as one kernel; by default yes."),
 ]
+FusedKernels = Annotated[
+    bool | None,
+    typer.Option(
+        "--fused-kernels/--no-fused-kernels",
+        help="BN-ReLU-convolutions by kernels of our own, on a GPU; by default no.",
+    ),
+]
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]
 CheckpointEvery = Annotated[
     int | None,
