@@ -71,7 +71,7 @@ FusedKernels = Annotated[
     bool | None,
     typer.Option(
         "--fused-kernels/--no-fused-kernels",
-        help="BN-ReLU-convolutions by kernels of our own, on a GPU; by default no.",
+        help="BN-ReLU-convolutions by resgraph's own kernels; by default no.",
     ),
 ]
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]

@@ -43,7 +43,7 @@ class Execution:
     combo_kernels: bool = True
     """Compiled units run kernels that do not wait for each other as one."""
     fused_kernels: bool = False
-    """BN-ReLU-convolutions run by kernels of our own, and nothing is compiled."""
+    """BN-ReLU-convolutions run by kernels of our own, on CUDA, and not compiled."""
 
     def __post_init__(self) -> None:
         if self.cuda_graph and self.device.type != "cuda":
@@ -51,27 +51,15 @@ class Execution:
                 f"CUDA graphs need CUDA, and this trains on the {self.device.type}",
                 "leave out --cuda-graph",
             )
-        if self.fused_kernels:
-            self._check_kernels()
+        if self.fused_kernels and self.device.type != "cuda":
+            raise UsageError(
+                f"the fused kernels need CUDA, and this trains on the {self.device.type}",
+                "train on CUDA",
+            )
         if self.cuda_graph and not self.fused:
             raise UsageError(
                 "a CUDA graph needs fused SGD, which reads the learning rate on the device",
                 "give --no-fused with --no-cuda-graph",
-            )
-
-    def _check_kernels(self) -> None:
-        out = "leave out --fused-kernels"
-        if self.device.type != "cuda":
-            what = f"the fused kernels need CUDA, and this trains on the {self.device.type}"
-            raise UsageError(what, out)
-        if find_spec("triton") is None:
-            raise UsageError(
-                "the fused kernels need Triton, which is not installed", out
-            )
-        if self.compile:
-            raise UsageError(
-                "the fused kernels are in the place of compiled units",
-                "give --no-compile",
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,26 +135,35 @@ def execution_for(
             f"a CUDA graph records one process's step, and this trains on {ranks} ranks",
             "leave out --cuda-graph",
         )
-    if options.fused_kernels and ranks > 1:
-        raise UsageError(
-            f"the fused kernels take BN's sums of one process, and this trains on {ranks} ranks",
-            "leave out --fused-kernels",
-        )
-    kernels = choose("fused_kernels", False)
-    kernels = kernels if options.fused_kernels is not None else kernels and alone
+    if options.fused_kernels:
+        _check_fused_kernels(options, alone)
     precision = options.precision
     if precision == AUTO:
         precision = kept.get("precision", AUTO)
     fused = choose("fused", True)
     graph = choose("cuda_graph", alone and fused)
+    fused_kernels = alone and not options.compile and choose("fused_kernels", False)
     precision = pick_precision(precision, device)
     return Execution(
         device,
         precision=precision,
         channels_last=choose("channels_last", True),
-        compile=choose("compile", alone and not kernels),
+        compile=not fused_kernels and choose("compile", alone),
+        fused_kernels=fused_kernels,
         **{name: bool(kept.get(name, True)) for name in _GROUPED},
         cuda_graph=graph if options.cuda_graph is not None else graph and alone,
         fused=fused,
-        fused_kernels=kernels,
     )
+
+
+def _check_fused_kernels(options: TrainOptions, alone: bool) -> None:
+    """Raise `UsageError` where the fused kernels that were asked for cannot be had."""
+    if options.compile:
+        what = "compiled units would not run the fused kernels"
+        raise UsageError(what, "leave out --compile or --fused-kernels")
+    if not alone:
+        what = "the fused kernels are for training on a single CUDA device"
+        raise UsageError(what, "leave out --fused-kernels")
+    if find_spec("triton") is None:
+        what = "the fused kernels are written in Triton, which is not installed"
+        raise UsageError(what, "install torch for CUDA, which brings it")

@@ -51,7 +51,8 @@ class TrainOptions:
     fused: bool | None = None
     """SGD as one kernel over many parameters; by default yes."""
     fused_kernels: bool | None = None
-    """Train BN-ReLU-convolutions by kernels of our own, on one CUDA device; by default no."""
+    """BN-ReLU-convolutions by kernels of resgraph's own, on a single CUDA device, in place of
+    compilation; by default no."""
     sync_bn: bool | None = None
     """With several ranks: whether BN's statistics are those of all; by default they are."""
     log_every: int = 50

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import UsageError
-from resgraph.train import Generated, Recipe, TrainOptions, execution, open_run
+from resgraph.train import Generated, Recipe, TrainOptions, open_run
 from resgraph.train.batches import seed_of
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution, execution_for
@@ -96,8 +95,9 @@ def test_defaults_and_choices(
         ({"cuda_graph": True}, CPU, 1, "CUDA graphs need CUDA"),
         ({"cuda_graph": True}, CUDA, 2, "this trains on 2 ranks"),
         ({"cuda_graph": True, "fused": False}, CUDA, 1, "needs fused SGD"),
-        ({"fused_kernels": True}, CPU, 1, "kernels need CUDA"),
-        ({"fused_kernels": True}, CUDA, 2, "this trains on 2 ranks"),
+        ({"fused_kernels": True}, CPU, 1, "single CUDA device"),
+        ({"fused_kernels": True}, CUDA, 2, "single CUDA device"),
+        ({"fused_kernels": True, "compile": True}, CUDA, 1, "leave out --compile"),
     ],
 )
 def test_what_a_device_does_not_allow(
@@ -105,27 +105,6 @@ def test_what_a_device_does_not_allow(
 ) -> None:
     told = refused(lambda: execution_for(TrainOptions(**options), device, ranks))
     assert message in told
-
-
-@pytest.mark.parametrize(
-    ("installed", "told"), [(True, "--no-compile"), (False, "Triton")]
-)
-def test_what_the_fused_kernels_need(
-    installed: bool, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(execution, "find_spec", lambda _: installed or None)
-    options = TrainOptions(fused_kernels=True)
-    if installed:
-        chosen = execution_for(options, CUDA)
-        assert chosen.fused_kernels
-        assert not chosen.compile
-        assert "fused kernels" in chosen.words
-        moved = execution_for(TrainOptions(), CPU, kept=chosen.as_dict())
-        assert not moved.fused_kernels
-        options = TrainOptions(fused_kernels=True, compile=True)
-    with pytest.raises(UsageError) as error:
-        execution_for(options, CUDA)
-    assert told in f"{error.value.message} {error.value.hint}"
 
 
 def test_an_unknown_precision_is_told() -> None:
