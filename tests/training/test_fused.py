@@ -335,7 +335,7 @@ def test_other_convolutions_run_as_they_did(change: dict[str, object]) -> None:
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of kernels as they are launched."""
     names: list[str] = []
-    for name in ("moments", "normalise", "convolve"):
+    for name in ("moments", "prepare", "convolve"):
         own = getattr(ops, name)
         monkeypatch.setattr(
             ops,
@@ -350,7 +350,7 @@ def test_a_sum_is_taken_where_it_is_written(launched: list[str]) -> None:
     module, x = fuse(made(nn.Sequential(Unit(24, 8), Unit(24, 8)))), a_map(2, 24, 4, 4)
     y = module(x)
     assert isinstance(y, Tensor)
-    assert launched == ["moments", *["normalise", "convolve"] * 6]
+    assert launched == ["moments", *["prepare", "convolve"] * 6]
 
 
 def test_batches_that_are_counted_elsewhere() -> None:

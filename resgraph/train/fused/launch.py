@@ -32,35 +32,37 @@ class Way:
 
 
 CONVOLVE = (
-    Way(64, 64, 64, 4),
+    Way(64, 64, 64, 8),
     Way(64, 64, 64, 4, stages=4),
-    Way(128, 64, 64, 2, warps=8),
     Way(64, 64, 128, 2, warps=8, stages=3),
+    Way(32, 64, 64, 16, warps=2),
+    Way(16, 64, 64, 16, warps=1),
 )
 TO_INPUT = (
     Way(64, 64, 64, 4),
     Way(64, 64, 64, 4, warps=8, stages=3),
-    Way(32, 64, 64, 8),
+    Way(32, 64, 64, 8, warps=2),
     Way(64, 64, 64, 4, late=False),
 )
 GRADIENTS = (
     Way(64, 64, 64, 2, warps=8, fused=True),
-    Way(32, 64, 64, 4, fused=True),
     Way(64, 64, 64, 2, fused=True, late=False),
-    Way(64, 64, 64, 4),
+    Way(32, 64, 64, 4, warps=2, fused=True, late=False),
+    Way(64, 64, 64, 8),
+    Way(32, 64, 64, 16, warps=2),
 )
 TO_WEIGHT = (
     Way(64, 64, 64, 4),
     Way(128, 64, 64, 2, warps=8),
     Way(64, 64, 64, 2, stages=4),
-    Way(64, 128, 64, 2, warps=8),
+    Way(32, 64, 64, 4, warps=2),
 )
 MOMENTS = (Way(128, 64, 64, 4),)
 SETTLE = (Way(128, 64, 64, 0),)
 
 Launch = Callable[[Way], object]
 _times: dict[tuple[object, ...], dict[Way, float]] = {}
-_SLEEP = 5_000_000  # cycles, some 3 ms
+_SLEEP = 20_000_000  # cycles, some 11 ms
 _SMALLEST = 16  # of a side of a product on tensor cores
 
 
@@ -92,7 +94,7 @@ def _measures() -> bool:
     return torch.cuda.is_available() and not torch.cuda.is_current_stream_capturing()
 
 
-def _milliseconds(way: Way, launch: Launch, repeats: int = 10) -> float:
+def _milliseconds(way: Way, launch: Launch, repeats: int = 8) -> float:
     """A launch's time on the GPU; infinite for one that the GPU has no room for."""
     from triton.runtime.errors import OutOfResources, PTXASError
 

@@ -26,6 +26,7 @@ from resgraph.train.fused.launch import (
 
 _PARTS = 1024  # programs' parts that are added at once, at most
 _WEIGHT_PARTS = 128
+_PACKED = 512  # weights that a program packs
 _PLACES = 512  # of a window, times channels, in a tile: what shared memory has room for
 _ALL = 2**20  # channels in a tile: as many as there are
 
@@ -154,17 +155,26 @@ def moments(x: Tensor) -> Tensor:
     return parts
 
 
-def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tensor:
-    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, shift] by channel.
+def prepare(
+    parts: Tensor,
+    bn: nn.BatchNorm2d,
+    weight: Tensor,
+    x: Tensor,
+    count: bool,
+) -> tuple[Tensor, Tensor]:
+    """BN of a map whose moments are `parts`, and the weight of the convolution behind it.
 
-    `count` says whether the running statistics take the batch in.
+    The first is [mean, inverse deviation, scale, shift] by channel; the second the weight in
+    the map's type, which tensor cores want. `count` says whether the running statistics take
+    the batch in.
     """
-    channels = parts.shape[1]
-    norm = _floats(parts, 4, channels)
+    norm, packed = _floats(parts, 4, bn.num_features), _packed(weight, x.dtype)
     tracked = count and bn.track_running_stats
     # None where the batches of all BNs are counted at once.
     batches = bn.num_batches_tracked if tracked else None
-    sums.normalise[(channels,)](
+    out, into, side, _ = weight.shape
+    blocks = 0 if packed is weight else -(-weight.numel() // _PACKED)
+    sums.prepare[(into + blocks,)](
         parts,
         bn.weight,
         bn.bias,
@@ -173,16 +183,30 @@ def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tens
         bn.running_var if tracked else norm,
         norm if batches is None else batches,
         parts.shape[2],
-        rows,
+        x.numel() // into,
         float(bn.momentum or 0.0),
         bn.eps,
+        weight,
+        packed,
+        *weight.stride(),
         TRACKED=tracked,
         COUNTED=batches is not None,
-        CHANNELS=channels,
+        CI=into,
+        CO=out,
+        SIDE=side,
         PARTS=power(parts.shape[2], _PARTS),
+        COLUMNS=_PACKED,
         num_warps=4,
     )
-    return norm
+    return norm, packed
+
+
+def _packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room for the weight in another type, its output channels innermost."""
+    if weight.dtype == dtype:
+        return weight
+    out, into, high, wide = weight.shape
+    return weight.new_empty((high, wide, into, out), dtype=dtype).permute(3, 2, 0, 1)
 
 
 def convolve(
@@ -233,6 +257,8 @@ class Layer:
     x: Tensor
     norm: Tensor
     weight: Tensor
+    packed: Tensor
+    """The weight as `prepare` gives it."""
     window: Window
 
     @property
@@ -332,7 +358,7 @@ def _to_input(
     weight_parts = _floats(x, count, *layer.weight.shape) if weight else parts
     convolutions.to_input[(count, others)](
         *g.tensors,
-        layer.weight,
+        layer.packed,
         x,
         norm,
         norm if back is None else back,
@@ -342,7 +368,7 @@ def _to_input(
         weight_parts,
         shape.rows_in,
         *shape.sides,
-        *layer.weight.stride(),
+        *layer.packed.stride(),
         **shape.constants,
         WAITS=g.waits,
         KEEP=back is None and d is not None,
