@@ -28,7 +28,8 @@ class Way:
     late: bool = True
     """Sums over rows are taken at the end, for which each place of a tile keeps its own."""
     fused: bool = False
-    """The weight's gradient in the same tiles as the input's, where that is possible."""
+    """All the window's places at once; backward with the weight's gradient of the same tiles.
+    Where a tile has room for it."""
 
 
 CONVOLVE = (
@@ -36,7 +37,7 @@ CONVOLVE = (
     Way(64, 64, 64, 4, stages=4),
     Way(64, 64, 128, 2, warps=8, stages=3),
     Way(32, 64, 64, 16, warps=2),
-    Way(16, 64, 64, 16, warps=1),
+    Way(64, 64, 64, 4, fused=True),
 )
 TO_INPUT = (
     Way(64, 64, 64, 4),

@@ -219,7 +219,9 @@ def convolve(
 
     def launch(way: Way) -> Tensor:
         ci, co = shape.x[1], shape.y[1]
-        depth, columns = power(ci, way.depth), power(co, way.columns)
+        flat = way.fused and window.side > 1 and window.side**2 * ci <= _PLACES
+        depth = power(ci * window.side**2, _ALL) if flat else power(ci, way.depth)
+        columns = power(co, way.columns)
         others = -(-co // columns)
         count = programs(_tiles(shape.rows_out, way), way, others, x.device)
         parts = _floats(x, 3, co, count)
@@ -239,6 +241,7 @@ def convolve(
             PRECISION=precision(x),
             EVEN=shape.rows_out % way.rows == 0,
             LATE=way.late and x.dtype != torch.float32,
+            FLAT=flat,
             ROWS=way.rows,
             DEPTH=depth,
             COLUMNS=columns,
