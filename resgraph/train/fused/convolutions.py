@@ -354,7 +354,6 @@ def to_weight(
     g,
     g_map,
     g_back,
-    kept,
     x,
     norm,
     parts,
@@ -369,7 +368,6 @@ def to_weight(
     STRIDE: tl.constexpr,
     PAD: tl.constexpr,
     WAITS: tl.constexpr,
-    KEEP: tl.constexpr,
     FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
     EVEN: tl.constexpr,
@@ -378,9 +376,6 @@ def to_weight(
     COLUMNS: tl.constexpr,
 ):
     """The weight's gradient, of each program's rows: [program, window and input, output].
-
-    A gradient that WAITS can be KEPT as it becomes when it does so no longer, for a kernel
-    that reads it once for each place of the window.
 
     Programs: (parts of the output's rows, of the window's places with the input's channels,
     of the output's channels).
@@ -425,8 +420,6 @@ def to_weight(
             if not (EVEN and CO % COLUMNS == 0):
                 value = tl.where(inside, value, 0.0)
             got = value.to(got.dtype)
-            if KEEP and tl.program_id(1) == 0:
-                tl.store(kept + at, got, mask=inside)
         total = product(tl.trans(a.to(z.dtype)), got, total, FACTOR, PRECISION)
     at = (program * (SIDE * SIDE * CI) + k[:, None]) * CO + n[None, :]
     tl.store(parts + at, total, mask=in_k[:, None] & in_n[None, :])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from resgraph.train.fused.launch import (
     TO_WEIGHT,
     Way,
     arguments,
+    beside,
     factor,
     fastest,
     power,
@@ -294,12 +297,13 @@ def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
     )
 
     def launch(way: Way) -> Found:
+        ready = g if shape.single else _settled(g)
         if way.fused and shape.fusable:
-            ready = g if shape.single else _settled(g)
             parts, weight_parts = _to_input(way, layer, ready, d, weight=True)
         else:
-            ready, weight_parts = _to_weight(layer, g)
+            weight_parts, wait = _to_weight(layer, ready)
             parts, _ = _to_input(way, layer, ready, d)
+            wait()
         found = Found(to_gamma, to_beta, to_weight, ready, back, d)
         _add_parts(layer, found, parts, weight_parts)
         return found
@@ -390,34 +394,41 @@ def _to_input(
     return parts, weight_parts
 
 
-def _to_weight(layer: Layer, g: Gradient) -> tuple[Gradient, Tensor]:
-    """The parts of the weight's gradient; and the output's, no longer waiting.
+def _to_weight(layer: Layer, g: Gradient) -> tuple[Tensor, Callable[[], None]]:
+    """The parts of the weight's gradient, on a stream beside; what waits for that."""
+    room = partial(_weight_room, layer)
 
-    Where each pixel of it is read once only it may wait: nothing would be saved.
-    """
-    shape = layer.shape
-    kept = torch.empty_like(g.value) if g.waits and not shape.single else None
+    def launch(way: Way, parts: Tensor | None = None) -> None:
+        _weight_parts(way, layer, g, room(way) if parts is None else parts)
 
-    def launch(way: Way) -> Tensor:
-        return _weight_parts(way, layer, g, kept)
-
-    key = ("to_weight", shape, layer.x.dtype, g.waits)
-    parts = launch(fastest(key, TO_WEIGHT, launch))
-    return g if kept is None else Gradient(kept), parts
+    key = ("to_weight", layer.shape, layer.x.dtype, g.waits)
+    way = fastest(key, TO_WEIGHT, launch)
+    parts = room(way)
+    with beside(layer.x.device) as wait:
+        launch(way, parts)
+    return parts, wait
 
 
-def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> Tensor:
-    x, shape = layer.x, layer.shape
-    ci, co = shape.x[1], shape.y[1]
-    places = shape.window.side**2 * ci
+def _weight_tile(layer: Layer, way: Way) -> tuple[int, int, tuple[int, int]]:
+    """Sides of a tile of the weight's gradient, and how many of them there are."""
+    places, co = layer.shape.window.side**2 * layer.shape.x[1], layer.shape.y[1]
     depth, columns = power(places, way.depth), power(co, way.columns)
-    others = -(-places // depth), -(-co // columns)
-    tiles, both = _tiles(shape.rows_out, way), others[0] * others[1]
-    count = programs(tiles, way, both, x.device)
-    parts = _floats(x, count, places, co)
-    convolutions.to_weight[(count, *others)](
+    return depth, columns, (-(-places // depth), -(-co // columns))
+
+
+def _weight_room(layer: Layer, way: Way) -> Tensor:
+    """For a tile's sums of each program: [program, window's place and input, output]."""
+    shape, (*_, (down, across)) = layer.shape, _weight_tile(layer, way)
+    tiles = _tiles(shape.rows_out, way)
+    count = programs(tiles, way, down * across, layer.x.device)
+    return _floats(layer.x, count, shape.window.side**2 * shape.x[1], shape.y[1])
+
+
+def _weight_parts(way: Way, layer: Layer, g: Gradient, parts: Tensor) -> None:
+    x, shape = layer.x, layer.shape
+    depth, columns, others = _weight_tile(layer, way)
+    convolutions.to_weight[(parts.shape[0], *others)](
         *g.tensors,
-        g.value if kept is None else kept,
         x,
         layer.norm,
         parts,
@@ -425,7 +436,6 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
         *shape.sides,
         **shape.constants,
         WAITS=g.waits,
-        KEEP=kept is not None,
         FACTOR=factor(x),
         PRECISION=precision(x),
         EVEN=shape.rows_out % way.rows == 0,
@@ -434,7 +444,6 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
         COLUMNS=columns,
         **arguments(way),
     )
-    return parts
 
 
 def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:
