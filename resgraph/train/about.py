@@ -88,6 +88,7 @@ class Choices(BaseModel):
     compile: bool = False
     cuda_graph: bool = False
     fused: bool = True
+    fused_kernels: bool = False
 
 
 class About(BaseModel):
