@@ -23,6 +23,8 @@ from resgraph.graph import Graph
 from resgraph.limits import JSON_BYTES
 from resgraph.origin import same
 from resgraph.provenance import SPEC
+from resgraph.recipe.options import as_options
+from resgraph.recipe.words import PLACES
 from resgraph.seal import ENTRY, unsealed
 from resgraph.train.about import DIVERGED, FINISHED, RUNNING, fingerprint
 from resgraph.train.checkpoint import inspected
@@ -165,6 +167,8 @@ def _checkpoints(
         state = inspected(run, path)
         if graph is not None:
             _fits(state["network"], graph)
+            if run.recipe.ema is not None:
+                _fits(state["ema"]["tensors"], graph)
         reached.append(state["standing"])
         return f"checkpoint of iteration {state['standing']['iteration']:,}"
 
@@ -256,13 +260,15 @@ def _weights(
         if graph is not None:
             stored(path, graph)
         iteration = str(about.get("iteration"))
-        ends = run.status == FINISHED and path == run.last
+        ends = run.status == FINISHED and path != run.best
         if ends and iteration != str(run.recipe.iterations):
             raise ValueError(f"of iteration {plain(iteration)}, not of the run's end")
         return f"weights of iteration {plain(iteration)}"
 
     if run.last.exists() or reached:
         found.tried(run.last, check)
+    if run.recipe.ema is not None and (run.last_average.exists() or reached):
+        found.tried(run.last_average, check)
     if run.best.exists() or (reached and reached["best_iteration"] is not None):
         found.tried(run.best, check)
 
@@ -270,7 +276,7 @@ def _weights(
 def _models(found: Checkup, run: Run) -> None:
     """Exported models: of this network, and made of the weights that are here."""
     seals = {}
-    for path in (run.last, run.best):
+    for path in (run.last, run.best, run.last_average):
         if found.is_whole(path):
             seals[unsealed(path).get(ENTRY)] = path
 
@@ -360,7 +366,14 @@ def _anew(found: Checkup, run: Run, lr: float) -> str:
     """The run from its start, in its own place."""
     recipe = run.recipe
     length = f"--iterations {recipe.iterations} --batch {recipe.batch} --lr {lr:g}"
-    return f"{_train(found, run)} {length} --overwrite"
+    said = {*_FOLLOWS, *run.about["replaced"]}
+    more = {word: v for word, v in recipe.explicit.items() if word not in said}
+    options = " ".join([length, *as_options(more)])
+    return f"{_train(found, run)} {options} --overwrite"
+
+
+_FOLLOWS = ("iterations", "batch", "lr", "warmup_lr", *PLACES)
+"""Words that are given anyway, or follow from those in proportion."""
 
 
 def _elsewhere(folder: Path) -> str:

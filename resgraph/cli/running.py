@@ -5,26 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from resgraph.cli.behind import behind
 from resgraph.cli.choices import (
-    Batch,
     ChannelsLast,
     CheckpointEvery,
     Compile,
     CudaGraph,
     Data,
-    Epochs,
     EvalEvery,
     Fused,
     FusedKernels,
     Generated,
-    Iterations,
     LogEvery,
-    Lr,
     Monitored,
     Out,
     Overwrite,
@@ -46,6 +42,7 @@ from resgraph.cli.common import (
     telling_compiler,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
+from resgraph.cli.recipes import with_recipe
 from resgraph.diagnostics import ResgraphError
 
 if TYPE_CHECKING:
@@ -53,14 +50,11 @@ if TYPE_CHECKING:
     from resgraph.train import Result, TrainOptions
 
 
+@with_recipe
 def train_command(
     generated: Generated,
     data: Data = "cifar10",
     device: TrainDevice = "auto",
-    iterations: Iterations = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    lr: Lr = None,
     schedule_scale: ScheduleScale = 1.0,
     seed: Seed = 0,
     out: Out = None,
@@ -80,6 +74,7 @@ def train_command(
     monitor: Monitored = False,
     memory_budget: MemoryBudget = AUTO,
     json: Json = False,
+    recipe: dict[str, Any] = {},  # noqa: B006 (from options of its own)
 ) -> None:
     """Train a generated network by its recipe; everything goes into a run folder.
 
@@ -91,11 +86,8 @@ def train_command(
     options = TrainOptions(
         data=data,
         device=device,
-        iterations=iterations,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
         schedule_scale=schedule_scale,
+        recipe=recipe,
         seed=seed,
         out=out,
         resume=resume,

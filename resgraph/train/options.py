@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.diagnostics import ResgraphError, UsageError, did_you_mean
+from resgraph.recipe.precedence import Chosen, chosen
 from resgraph.train.module import Generated
 from resgraph.train.precision import AUTO, check_precision
-from resgraph.train.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -32,6 +34,8 @@ class TrainOptions:
     lr: float | None = None
     schedule_scale: float = 1.0
     """A factor on the schedule's length."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Any other words of the recipe, in place of the spec's and the data set's."""
     seed: int = 0
     """Decides the initial weights, the order of images, crops, flips and dropout."""
     out: Path | None = None
@@ -49,7 +53,7 @@ class TrainOptions:
     cuda_graph: bool | None = None
     """Record the step as a CUDA graph and replay it; by default on a single CUDA device."""
     fused: bool | None = None
-    """SGD as one kernel over many parameters; by default yes."""
+    """The optimiser as one kernel over many parameters; by default yes."""
     fused_kernels: bool | None = None
     """BN-ReLU-convolutions by kernels of resgraph's own, on a single CUDA device, in place of
     compilation; by default no."""
@@ -83,25 +87,28 @@ class TrainOptions:
             raise ResgraphError("resume and overwrite exclude each other", "give one")
 
     @property
+    def words(self) -> dict[str, Any]:
+        """The words of the recipe that were chosen."""
+        named = {w: getattr(self, w) for w in ("iterations", "epochs", "batch", "lr")}
+        return {w: v for w, v in named.items() if v is not None} | dict(self.recipe)
+
+    @property
     def changes_recipe(self) -> bool:
         """Whether any choice departs from the network's or the data's own recipe."""
-        chosen = (self.iterations, self.epochs, self.batch, self.lr)
-        return self.schedule_scale != 1 or any(value is not None for value in chosen)
+        return self.schedule_scale != 1 or bool(self.words)
 
-    def recipe_for(self, generated: Generated, data: Dataset) -> Recipe:
-        """The recipe that a run with these choices follows.
+    def chosen_for(self, generated: Generated, data: Dataset) -> Chosen:
+        """The recipe that a run with these choices follows, and what it replaces.
 
-        Raises `ResgraphError` if a choice is out of range.
+        Raises `UsageError` if a choice is out of range.
         """
-        base = replace(generated.recipe, **(data.recipe or {}))
-        return base.scaled(self.schedule_scale).with_overrides(
-            train_size=len(data.train_images),
-            iterations=self.iterations,
-            epochs=self.epochs,
-            batch=self.batch,
-            lr=self.lr,
-            flip=base.flip and data.flip_ok,
-        )
+        flips = {} if data.flip_ok else {"flip": False}
+        words, size = {**(data.recipe or {}), **flips}, len(data.train_images)
+        scale = self.schedule_scale
+        try:
+            return chosen(generated.recipe, words, self.words, size, scale)
+        except ResgraphError as error:  # the spec's own recipe is right by itself
+            raise UsageError(error.message, error.hint) from None
 
     def folder_for(self, generated: Generated, data: Dataset) -> Path:
         """The run folder."""

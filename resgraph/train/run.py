@@ -8,6 +8,7 @@
 | `units.jsonl` | with `--monitor`, a look into each unit a line |
 | `events.out.tfevents.*` | the same for TensorBoard |
 | `last.safetensors`, `best.safetensors` | the state_dict at the last test, at the best one |
+| `last.ema.safetensors` | with `ema` in the recipe, the average of the weights at the last test |
 | `state.pt` | what `--resume` needs: weights, momentum, generators, where the run stands |
 | `state.previous.pt` | the checkpoint before, for when that one is damaged |
 """
@@ -31,6 +32,7 @@ from resgraph.files import (
 )
 from resgraph.limits import JSON_BYTES
 from resgraph.provenance import SPEC
+from resgraph.recipe import Recipe
 from resgraph.train.about import (
     DIVERGED,
     FINISHED,
@@ -42,7 +44,6 @@ from resgraph.train.about import (
     read_records,
 )
 from resgraph.train.monitor import UNITS
-from resgraph.train.recipe import Recipe
 
 _STANDS = {RUNNING: "unfinished, or being trained,"}
 """Where the status alone does not say it."""
@@ -101,6 +102,11 @@ class Run:
         return self.folder / "best.safetensors"
 
     @property
+    def last_average(self) -> Path:
+        """The average of the weights at the last test, where the recipe has one."""
+        return self.folder / "last.ema.safetensors"
+
+    @property
     def metrics(self) -> Path:
         """The file of records."""
         return self.folder / "metrics.jsonl"
@@ -145,6 +151,7 @@ class Run:
             *self.event_files,
             self.last,
             self.best,
+            self.last_average,
             self.state,
             self.previous_state,
             self.next_state,

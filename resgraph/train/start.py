@@ -11,6 +11,7 @@ from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError, plain
+from resgraph.recipe import Recipe
 from resgraph.train.about import RUNNING, fingerprint
 from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
@@ -25,7 +26,6 @@ from resgraph.train.memory import (
 from resgraph.train.module import Generated
 from resgraph.train.options import TrainOptions
 from resgraph.train.precision import element_size
-from resgraph.train.recipe import Recipe
 from resgraph.train.run import Run, create_run, open_run
 from resgraph.train.world import World
 from resgraph.train.writing import writing
@@ -40,6 +40,8 @@ class Plan:
     execution: Execution
     sync_bn: bool
     resumes: bool
+    remark: str | None
+    """What the data set replaced of the spec's recipe."""
     recompute: Recompute | None
     """What the backward pass computes anew; None where nothing plans that."""
 
@@ -62,7 +64,8 @@ def begin(
     written.
     """
     data.check_fits(generated.input_shape, generated.classes(network))
-    recipe = options.recipe_for(generated, data)
+    chosen = options.chosen_for(generated, data)
+    recipe = chosen.recipe
     sync_bn = True if options.sync_bn is None else options.sync_bn
     folder = options.folder_for(generated, data)
     facts = _facts(generated, data, options.seed)
@@ -77,21 +80,20 @@ def begin(
         if options.sync_bn is None:
             sync_bn = bool(run.about["sync_bn"])
         moved = _moved(run, device, world)
-        recompute = _recompute(
-            planner, network, run.recipe.batch, execution, world, sync_bn
-        )
+        recompute = _recompute(planner, network, run.recipe, execution, world, sync_bn)
         execution = execution.recording(not draws_anew(network, recompute))
         with writing(run.folder):
             moved = moved.complete(kept)
-        return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
+        return Plan(moved, run.recipe, execution, sync_bn, True, None, recompute)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
-    recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
+    recompute = _recompute(planner, network, recipe, execution, world, sync_bn)
     execution = execution.recording(not draws_anew(network, recompute))
     about = {
         **facts,
         "status": RUNNING,
         "recipe": recipe.as_dict(),
+        "replaced": {word: [*both] for word, both in chosen.replaced.items()},
         "execution": execution.as_dict(),
         "sync_bn": sync_bn,
         "ranks": world.size,
@@ -103,13 +105,14 @@ def begin(
         "results": asdict(Standing()),
     }
     run = create_run(folder, about, kept, options.overwrite)
-    return Plan(run, recipe, execution, sync_bn, False, recompute)
+    remark = chosen.remark(plain(data.name))
+    return Plan(run, recipe, execution, sync_bn, False, remark, recompute)
 
 
 def _recompute(
     planner: MemoryPlanner | None,
     network: nn.Module,
-    batch: int,
+    recipe: Recipe,
     execution: Execution,
     world: World,
     sync_bn: bool,
@@ -122,9 +125,9 @@ def _recompute(
     if planner is None:
         return None
     return planner(
-        batch=batch // world.size,
+        batch=recipe.batch // world.size,
         element=element_size(execution.precision),
-        free=left_for_training(network, execution.device, world.size),
+        free=left_for_training(network, execution.device, world.size, recipe.copies),
         bn_relu=not execution.compile and not (world.size > 1 and sync_bn),
     )
 
@@ -178,7 +181,9 @@ def _check_same(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
             )
     before, now = run.recipe.as_dict(), recipe.as_dict()
     if changed := [
-        f"{k} {before[k]}, now {now[k]}" for k in now if now[k] != before[k]
+        f"{word} {before.get(word)}, now {now.get(word)}"
+        for word in {**before, **now}
+        if before.get(word) != now.get(word)
     ]:
         raise ResgraphError(
             f"cannot resume {run.folder} by another recipe: {'; '.join(changed)}",
