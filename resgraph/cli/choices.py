@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
-Generated = Annotated[
-    Path, typer.Argument(help="A generated file.", metavar="generated/NAME.py")
+Targets = Annotated[
+    list[Path],
+    typer.Argument(
+        help="A generated file, a spec, or a run folder to go on with.",
+        metavar="NAME.py|SPEC|RUN",
+        show_default=False,
+    ),
 ]
 Data = Annotated[
     str,
@@ -36,7 +41,13 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="RUN", help="Run folder; runs/NAME-DATA-sSEED."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a run: --resume RUN restores all of it; beside a file, its run.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")]
 Precision = Annotated[
     str,

@@ -26,6 +26,7 @@ from pydantic import (
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import finite, parse_json, read_bytes
 from resgraph.limits import RECORDS_BYTES
+from resgraph.train.options import TrainOptions
 from resgraph.train.recipe import Recipe
 
 FINISHED = "finished"
@@ -60,6 +61,14 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(error.message) from None
     if len(recipe.milestones) > _MILESTONES:
         raise ValueError(f"has more than {_MILESTONES} milestones")
+    return value
+
+
+def _options(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        TrainOptions.from_mapping(value)
+    except ResgraphError as error:
+        raise ValueError(f"has a wrong choice: {error.message}") from None
     return value
 
 
@@ -113,6 +122,10 @@ class About(BaseModel):
     ]
     recipe: Annotated[dict[str, Any], AfterValidator(_recipe)]
     execution: Choices
+    options: Annotated[dict[str, Any], AfterValidator(_options)] | None = None
+    """As `TrainOptions` has them; None in run folders of before."""
+    data_at: str | None = None
+    """The data's path from the folder, where it was given from elsewhere."""
     sync_bn: bool
     parameters: _Count
     results: Results

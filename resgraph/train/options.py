@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.diagnostics import OptionError, ResgraphError, did_you_mean
 from resgraph.train.module import Generated
 from resgraph.train.precision import AUTO, check_precision
 from resgraph.train.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda")
+OF_ONE_SESSION = ("out", "resume", "overwrite", "stop_at")
+"""What is chosen anew each time that a run is gone on with; it keeps all else."""
+OF_THE_RECIPE = ("iterations", "epochs", "schedule_scale", "batch", "lr")
+_LENGTHS = ("iterations", "epochs", "schedule_scale")
+"""Each says how long; one that is chosen later stands in the place of the others."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +72,64 @@ class TrainOptions:
     """Look into the units at each record (`resgraph.train.monitor`)."""
     stop_at: int | None = None
     """Stop before the end, after so many iterations, to be resumed."""
+    memory_budget: str = AUTO
+    """What the planner that `train` is given was made with: an amount, or `auto`."""
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
-            raise ResgraphError(
-                f"unknown device '{self.device}'", did_you_mean(self.device, DEVICES)
+            raise OptionError(
+                "device",
+                f"{self.device!r} is none of {', '.join(DEVICES)}",
+                did_you_mean(self.device, DEVICES),
             )
         check_precision(self.precision)
         for name in ("log_every", "eval_every", "checkpoint_every", "stop_at"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
-                raise ResgraphError(f"{name} must be a whole number of at least 1")
+                what = f"must be a whole number of at least 1, not {value!r}"
+                raise OptionError(name, what)
         if type(self.seed) is not int or self.seed < 0:
-            raise ResgraphError(f"the seed must be a whole number, not {self.seed!r}")
+            what = f"must be a whole number of at least 0, not {self.seed!r}"
+            raise OptionError("seed", what)
         if self.resume and self.overwrite:
-            raise ResgraphError("resume and overwrite exclude each other", "give one")
+            both = ("resume", "overwrite")
+            raise OptionError(both, "exclude each other", "give one")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> TrainOptions:
+        """The options of a run.json, or others that came as JSON; all else is at its default.
+
+        Raises `ResgraphError` for a value of a wrong type or out of range.
+        """
+        try:
+            return _OPTIONS.validate_json(json.dumps(dict(values)), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name, what = str(first["loc"][0]), str(first["msg"]).removeprefix("Input ")
+            raise OptionError(name, f"{what}, not {first['input']!r:.40}") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of them as JSON has them."""
+        return asdict(self) | {"out": None if self.out is None else str(self.out)}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Those that a run keeps, for run.json."""
+        return {k: v for k, v in self.as_dict().items() if k not in OF_ONE_SESSION}
+
+    def with_chosen(self, chosen: Mapping[str, Any]) -> TrainOptions:
+        """These with others in their places; of what says how long, the later alone holds."""
+        anew = _defaults(_LENGTHS) if {*_LENGTHS} & chosen.keys() else {}
+        return replace(self, **(anew | dict(chosen)))
+
+    def without_recipe(self) -> TrainOptions:
+        """These, and the recipe as it is."""
+        return replace(self, **_defaults(OF_THE_RECIPE))
 
     @property
     def changes_recipe(self) -> bool:
         """Whether any choice departs from the network's or the data's own recipe."""
-        chosen = (self.iterations, self.epochs, self.batch, self.lr)
-        return self.schedule_scale != 1 or any(value is not None for value in chosen)
+        return self != self.without_recipe()
 
     def recipe_for(self, generated: Generated, data: Dataset) -> Recipe:
         """The recipe that a run with these choices follows.
@@ -105,6 +151,13 @@ class TrainOptions:
         if self.out is not None:
             return Path(self.out)
         return Path("runs") / f"{generated.name}-{data.name}-s{self.seed}"
+
+
+_OPTIONS = TypeAdapter(TrainOptions)
+
+
+def _defaults(names: tuple[str, ...]) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(TrainOptions) if f.name in names}
 
 
 def pick_device(name: str) -> torch.device:

@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| `run.json` | network, digest, data, seed, recipe, environment, status, results |
+| `run.json` | network, digest, data, seed, recipe, options, environment, status, results |
 | `NAME.py`, `spec.yaml` | the generated file as it was, and the spec behind it |
 | `metrics.jsonl` | a `Record` a line |
 | `units.jsonl` | with `--monitor`, a look into each unit a line |
@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from resgraph.train.about import (
     read_records,
 )
 from resgraph.train.monitor import UNITS
+from resgraph.train.options import TrainOptions
 from resgraph.train.recipe import Recipe
 
 _STANDS = {RUNNING: "unfinished, or being trained,"}
@@ -89,6 +90,17 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe that the run followed."""
         return Recipe.from_mapping(self.about["recipe"])
+
+    @property
+    def options(self) -> TrainOptions:
+        """What the run is gone on with, as far as it kept that."""
+        kept = self.about["options"]
+        if kept is None:  # a folder of before
+            recipe = self.about["recipe"]
+            same = {name: recipe.get(name) for name in ("iterations", "batch", "lr")}
+            kept = {"data": self.about["data"], "seed": self.about["seed"], **same}
+            kept["monitor"] = (self.folder / UNITS).exists()
+        return replace(TrainOptions.from_mapping(kept), out=self.folder)
 
     @property
     def last(self) -> Path:

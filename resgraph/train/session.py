@@ -13,7 +13,7 @@ from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
-from resgraph.train.about import FINISHED
+from resgraph.train.again import saying_how_to_go_on
 from resgraph.train.batches import seed_of
 from resgraph.train.checkpoint import load_checkpoint
 from resgraph.train.engine import Engine
@@ -74,7 +74,7 @@ def train(
         facts = (generated, data, options, network, device, files or {}, world, planner)
         folder = options.folder_for(generated, data)
         plan = world.from_writer(lambda: _alone(partial(begin, *facts), folder, stack))
-        if plan.run.status == FINISHED:
+        if plan.done:
             return result_of(plan.run)
         found = None
         if plan.resumes:
@@ -89,6 +89,7 @@ def train(
         if options.monitor:
             written = plan.run.folder if world.is_writer else None
             monitor = Monitor(network, cuts or {}, written)
+        stack.enter_context(saying_how_to_go_on(journal, world.is_writer))
         stack.enter_context(_memory_explained(plan.recipe.batch))
         stack.enter_context(numerics(plan.execution.precision))
         engine = _engine(plan, network, data, options.seed, world)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from resgraph.data import Dataset
+from resgraph.data.places import NAMES
 from resgraph.diagnostics import ResgraphError, plain
-from resgraph.train.about import RUNNING, fingerprint
+from resgraph.train.about import FINISHED, RUNNING, fingerprint
+from resgraph.train.again import longer
 from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
 from resgraph.train.execution import Execution, execution_for
 from resgraph.train.memory import MemoryPlanner, Recompute, left_for_training
 from resgraph.train.module import Generated
-from resgraph.train.options import TrainOptions
+from resgraph.train.options import OF_THE_RECIPE, TrainOptions
 from resgraph.train.precision import element_size
 from resgraph.train.recipe import Recipe
 from resgraph.train.run import Run, create_run, open_run
@@ -37,6 +41,12 @@ class Plan:
     resumes: bool
     recompute: Recompute | None
     """What the backward pass computes anew; None where nothing plans that."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its end, and was not given more."""
+        reached = self.run.about["results"]["iteration"]
+        return self.run.status == FINISHED and reached >= self.recipe.iterations
 
 
 def begin(
@@ -64,7 +74,9 @@ def begin(
     kept = {f"{generated.name}.py": generated.source, **files}
     if options.resume:
         run = open_run(folder)
-        _check_same(run, facts, recipe if options.changes_recipe else run.recipe)
+        _check_same(run, facts)
+        if options.changes_recipe:
+            run = longer(run, recipe, options)
         check_batch(run.recipe.batch, data, world.size)
         execution = execution_for(
             options, device, world.size, kept=run.about["execution"]
@@ -72,6 +84,7 @@ def begin(
         if options.sync_bn is None:
             sync_bn = bool(run.about["sync_bn"])
         moved = _moved(run, device, world)
+        moved = Run(folder, {**moved.about, **_chosen_now(moved, options, data)})
         recompute = _recompute(
             planner, network, run.recipe.batch, execution, world, sync_bn
         )
@@ -83,6 +96,7 @@ def begin(
     recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
     about = {
         **facts,
+        **_chosen(options, data, folder),
         "status": RUNNING,
         "recipe": recipe.as_dict(),
         "execution": execution.as_dict(),
@@ -132,6 +146,28 @@ def _moved(run: Run, device: torch.device, world: World) -> Run:
     return Run(run.folder, {**run.about, **about})
 
 
+def _chosen(options: TrainOptions, data: Dataset, folder: Path) -> dict[str, Any]:
+    """The options that a run is gone on with, and where its data lie from its folder."""
+    path = Path(options.data)
+    if options.data in NAMES or not path.exists():
+        return {"options": options.kept | {"data": data.name}, "data_at": None}
+    at = None if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
+    return {"options": options.kept, "data_at": at}
+
+
+def _chosen_now(run: Run, options: TrainOptions, data: Dataset) -> dict[str, Any]:
+    """The same as they are once a run is gone on with; its recipe is its own."""
+    before = run.about["options"]
+    if before is None:  # a folder of before, which the recipe is not known of
+        return {}
+    own = {name: before.get(name) for name in OF_THE_RECIPE}
+    chosen = _chosen(options, data, run.folder)
+    if options.data == data.name or Path(options.data).exists():
+        return chosen | {"options": chosen["options"] | own}
+    own["data"] = before.get("data")
+    return {"options": chosen["options"] | own}
+
+
 def _facts(generated: Generated, data: Dataset, seed: int) -> dict[str, Any]:
     """What makes a run the run it is, and what an exported model has to know of it."""
     return {
@@ -160,7 +196,7 @@ _FIXED = {
 }
 
 
-def _check_same(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
+def _check_same(run: Run, facts: dict[str, Any]) -> None:
     """Raise `ResgraphError` if a run is to be resumed as what it was not."""
     for key, what in _FIXED.items():
         if run.about.get(key) != facts[key]:
@@ -169,11 +205,3 @@ def _check_same(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
                 f"({key} {run.about.get(key)}, now {facts[key]})",
                 "give the same as then, or start anew with another --out",
             )
-    before, now = run.recipe.as_dict(), recipe.as_dict()
-    if changed := [
-        f"{k} {before[k]}, now {now[k]}" for k in now if now[k] != before[k]
-    ]:
-        raise ResgraphError(
-            f"cannot resume {run.folder} by another recipe: {'; '.join(changed)}",
-            "--resume alone goes on by the run's own recipe",
-        )
