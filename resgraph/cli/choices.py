@@ -81,7 +81,7 @@ Fused = Annotated[
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]
 CheckpointEvery = Annotated[
     int | None,
-    typer.Option("--checkpoint-every", help="Steps between checkpoints; each test."),
+    typer.Option("--checkpoint-every", help="Steps between checkpoints; one a minute."),
 ]
 SyncBn = Annotated[
     bool | None,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+_BETWEEN_CHECKPOINTS = 60.0
+"""Seconds. Saving ResNet-1001 takes one, and what is lost to a kill is trained anew."""
+
 
 class Clock:
     """Wall time of a run over all its sessions, and the speed of its steps alone."""
@@ -12,6 +15,7 @@ class Clock:
         """`seconds` is what earlier sessions took."""
         self._began = time.perf_counter() - seconds
         self.restart()
+        self.saved()
 
     @property
     def seconds(self) -> float:
@@ -22,6 +26,15 @@ class Clock:
         """Measure the speed from here on."""
         self._steps = 0
         self._mark = time.perf_counter()
+
+    def saved(self) -> None:
+        """A checkpoint is made now."""
+        self._saved = time.perf_counter()
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether the last checkpoint is so old that another is worth its time."""
+        return time.perf_counter() - self._saved >= _BETWEEN_CHECKPOINTS
 
     def step(self) -> None:
         """Count a step."""

@@ -1,9 +1,9 @@
 """torch.compile of each distinct unit: a network of any depth compiles as one of a few.
 
-Whole, a network's graph and the time to compile it grow with its depth. Here what is
-compiled is the forward function of a unit's class. torch keeps one compilation for each
-combination of types, attributes and shapes that the function meets, and all units that are
-alike in these share it, since weights are its inputs.
+Whole, a network's graph and the time to compile it grow with its depth. Here each unit is
+compiled by itself. torch keeps one compilation for each combination of types, attributes
+and shapes that it meets, and all units that are alike in these share it, since weights are
+its inputs.
 """
 
 from __future__ import annotations
@@ -20,25 +20,30 @@ from torch import nn
 from resgraph.diagnostics import ResgraphError
 
 Backend = str | Callable[..., Any]
-# By the class of a unit, so that the next network of the same file compiles nothing.
-_COMPILED: dict[tuple[type[nn.Module], Backend, bool], type[nn.Module]] = {}
 # A unit compiles once; in a segment that is computed anew twice, first without gradients
 # and then without a second look at BN's statistics. A monitor's forward may be a third.
 _MODES = 4
 
 
 def compile_units(
-    network: nn.Module, *, backend: Backend = "inductor", whole: bool = True
+    network: nn.Module,
+    *,
+    backend: Backend = "inductor",
+    whole: bool = True,
+    combined: bool = False,
 ) -> nn.Module:
     """Let the units in the network's stages run compiled; it is changed in place, returned.
 
-    The class of each unit becomes a subclass of its own, so names in the state_dict and
-    hooks on units stay. What lies outside of stages runs as it did. `whole` refuses units
-    that torch can compile in parts only.
+    What lies outside of stages runs as it did. `whole` refuses units that torch can
+    compile in parts only. `combined` lets inductor run kernels that do not
+    wait for each other as one.
     """
     units = list(_units(network))
+    how: dict[str, Any] = {"backend": backend, "fullgraph": whole, "dynamic": False}
+    if combined:
+        how["options"] = {"combo_kernels": True}
     for unit in units:
-        unit.__class__ = _compiled(type(unit), backend, whole)
+        unit.compile(**how)
     _allow(_MODES * len(units))
     return network
 
@@ -79,20 +84,11 @@ def _units(network: nn.Module) -> Iterator[nn.Module]:
             yield from own
 
 
-def _compiled(kind: type[nn.Module], backend: Backend, whole: bool) -> type[nn.Module]:
-    key = (kind, backend, whole)
-    if key not in _COMPILED:
-        forward = torch.compile(
-            kind.forward, backend=backend, fullgraph=whole, dynamic=False
-        )
-        _COMPILED[key] = type(kind.__name__, (kind,), {"forward": forward})
-    return _COMPILED[key]
-
-
 def _allow(compilations: int) -> None:
-    """Let torch keep so many for one function; beyond its limit it would give up."""
+    """Let torch keep so many more; beyond its limit it would give up.
+
+    It counts them by function, and all units' are of one: `nn.Module.__call__`.
+    """
     config: Any = torch._dynamo.config
-    config.recompile_limit = max(config.recompile_limit, compilations)
-    config.accumulated_recompile_limit = max(
-        config.accumulated_recompile_limit, compilations
-    )
+    config.recompile_limit += compilations
+    config.accumulated_recompile_limit += compilations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,16 +14,16 @@ from torch.nn import functional
 from resgraph.data import Dataset
 from resgraph.train.augment import Draws, sent
 from resgraph.train.batches import Batches, Normalise, seed_of
-from resgraph.train.compiled import compile_units, failures_explained, uncompiled
+from resgraph.train.compiled import compile_units, failures_explained
 from resgraph.train.cudagraph import GraphedStep
+from resgraph.train.evaluation import Evaluation
 from resgraph.train.execution import Execution
+from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_host
 from resgraph.train.memory import Recompute, planned
 from resgraph.train.parallel import parallel
 from resgraph.train.precision import autocast
 from resgraph.train.recipe import Recipe
 from resgraph.train.world import ALONE, World
-
-_TEST_BATCH = 500
 
 
 class Engine:
@@ -51,7 +52,9 @@ class Engine:
         if recompute is not None:
             planned(network, recompute)
         if execution.compile:
-            compile_units(network, whole=world.size == 1)
+            compile_units(
+                network, whole=world.size == 1, combined=execution.combo_kernels
+            )
         self.network = network
         self.world = world
         self.sync_bn = sync_bn
@@ -63,14 +66,26 @@ class Engine:
         self.batches = Batches(
             data, recipe, seed, device, rank=world.rank, ranks=world.size
         )
-        self.test = (
-            torch.from_numpy(data.test_images),
-            torch.from_numpy(data.test_labels),
+        self.test_images = len(data.test_images)
+        self._evaluation = Evaluation(
+            network,
+            data,
+            Normalise(data, device),
+            execution,
+            world.share(self.test_images),
         )
-        self.normalise = Normalise(data, device)
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0
         self.optimizer = self._optimizer()
+        self._groups: list[BatchCounts | WorkingWeights] = []
+        if execution.grouped_counts:
+            self._groups.append(BatchCounts(network))
+        if (
+            execution.grouped_casts
+            and execution.precision == "bf16"
+            and world.size == 1
+        ):
+            self._groups.append(WorkingWeights(network))
         self._graphed: GraphedStep | None = None
 
     def _optimizer(self) -> torch.optim.SGD:
@@ -96,7 +111,8 @@ class Engine:
         torch.manual_seed(seed_of(self.seed, f"dropout{self.world.suffix}", iteration))
         indices, draws = self.batches.prepare(iteration)
         inputs = [indices, draws.top, draws.left, draws.mirrored]
-        self.network.train()
+        if not self.network.training:  # which walks all modules
+            self.network.train()
         compiles = self.execution.compile
         with failures_explained() if compiles else contextlib.nullcontext():
             if self.execution.cuda_graph:
@@ -110,12 +126,22 @@ class Engine:
         indices, *drawn = inputs
         images, labels = self.batches.build(indices, Draws(*drawn))
         images = images.contiguous(memory_format=self.format)
-        with autocast(self.device, self.execution.precision):
-            loss = functional.cross_entropy(self.parallel(images), labels)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        with contextlib.ExitStack() as groups:
+            for group in self._groups:
+                groups.enter_context(group.grouped())
+            with autocast(self.device, self.execution.precision):
+                loss = functional.cross_entropy(self.parallel(images), labels)
+            torch.autograd.backward(loss)
+        self._align_gradients()
         self.optimizer.step()
         self.loss_sum += loss.detach()
+
+    def _align_gradients(self) -> None:
+        """Give each gradient its weight's strides, which fused optimisers ask for."""
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = like(parameter.grad, parameter)
 
     def _replay(self, inputs: Sequence[Tensor]) -> None:
         """The same by a CUDA graph."""
@@ -163,37 +189,28 @@ class Engine:
         self.loss_count = 0
 
     def test_error(self, stop: Callable[[], bool] = lambda: False) -> float | None:
-        """Percent of the test set that is classified wrongly, single view, in float32.
+        """Percent of the test set that is classified wrongly.
 
         Each rank tests its share. None if `stop` told any of them to leave off.
         """
-        self.network.eval()
         if not self.sync_bn:  # then each rank has statistics of its own
             self.world.equalise(self.network.buffers())
-        wrong = torch.zeros((), dtype=torch.int64, device=self.device)
-        share, stopped = self.world.share(len(self.test[0])), False
-        with torch.inference_mode(), uncompiled():
-            for start in range(share.start, share.stop, _TEST_BATCH):
-                if stopped := stop():
-                    break
-                chosen = slice(start, min(start + _TEST_BATCH, share.stop))
-                images, labels = (part[chosen].to(self.device) for part in self.test)
-                images = self.normalise(images).contiguous(memory_format=self.format)
-                logits = self.network(images)
-                wrong += (logits.argmax(1) != labels).sum()
-        if self.world.any(stopped):
+        wrong = self._evaluation(stop)
+        if self.world.any(wrong is None):
             return None
-        return 100 * self.world.total(wrong).item() / len(self.test[0])
+        assert wrong is not None
+        return 100 * self.world.total(wrong).item() / self.test_images
 
     def is_finite(self) -> bool:
         """Whether every weight and running statistic is a number."""
         tensors = [*self.network.parameters(), *self.network.buffers()]
-        return bool(torch.stack([t.isfinite().all() for t in tensors]).all())
+        floats = [t.detach() for t in tensors if t.is_floating_point()]
+        largest = torch._foreach_norm(floats, math.inf)
+        return bool(torch.stack(list(largest)).isfinite().all())
 
     def weights(self) -> dict[str, Tensor]:
         """The state_dict on the CPU, in plain row-major layout."""
-        state = self.network.state_dict()
-        return {name: t.detach().cpu().contiguous() for name, t in state.items()}
+        return on_the_host(self.network.state_dict())
 
     def state(self) -> dict[str, Any]:
         """All that a later process needs to go on as if there had been no break."""
@@ -209,6 +226,10 @@ class Engine:
         self.network.load_state_dict(state["network"])
         ours = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**ours, "state": state["optimizer"]})
+        for parameter, kept in self.optimizer.state.items():
+            for name, value in kept.items():  # perhaps of another memory layout
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    kept[name] = torch.zeros_like(parameter).copy_(value)
         self._graphed = None  # it has the addresses of the momentum that was
         self.loss_sum.copy_(state["loss_sum"])
         count = state["loss_count"]

@@ -13,6 +13,9 @@ from resgraph.diagnostics import UsageError
 from resgraph.train.options import TrainOptions
 from resgraph.train.precision import AUTO, WORDS, pick_precision
 
+_GROUPED = ("grouped_counts", "grouped_casts", "combo_kernels")
+"""Choices for benchmarks alone: no option turns them off."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -32,6 +35,12 @@ class Execution:
     """The whole step is recorded once, as a CUDA graph, and replayed."""
     fused: bool = True
     """SGD is one kernel over many parameters."""
+    grouped_counts: bool = True
+    """All BNs count their batches by one operation a step."""
+    grouped_casts: bool = True
+    """In bf16 and on a single rank, all weights are cast by one operation a step, and all their gradients."""
+    combo_kernels: bool = True
+    """Compiled units run kernels that do not wait for each other as one."""
 
     def __post_init__(self) -> None:
         if self.cuda_graph and self.device.type != "cuda":
@@ -58,6 +67,10 @@ class Execution:
         return replace(
             self, channels_last=self.channels_last and not self._breaks(network)
         )
+
+    def recording(self, possible: bool) -> Execution:
+        """The same, without a CUDA graph where the step cannot be recorded."""
+        return replace(self, cuda_graph=self.cuda_graph and possible)
 
     def _breaks(self, network: nn.Module) -> bool:
         return self.device.type == "cpu" and any(
@@ -112,11 +125,13 @@ def execution_for(
         precision = kept.get("precision", AUTO)
     fused = choose("fused", True)
     graph = choose("cuda_graph", alone and fused)
+    precision = pick_precision(precision, device)
     return Execution(
         device,
-        precision=pick_precision(precision, device),
+        precision=precision,
         channels_last=choose("channels_last", True),
         compile=choose("compile", alone),
+        **{name: bool(kept.get(name, True)) for name in _GROUPED},
         cuda_graph=graph if options.cuda_graph is not None else graph and alone,
         fused=fused,
     )

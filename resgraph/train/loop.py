@@ -259,7 +259,9 @@ class Loop:
         if iteration == self.saved:
             return False
         if every is None:
-            return iteration == self.at.tested
+            return iteration == self.at.tested and self.world.any(
+                self.clock.checkpoint_is_due
+            )
         return iteration % every == 0 or iteration == self.recipe.iterations
 
     def _checkpoint(self) -> None:
@@ -272,6 +274,7 @@ class Loop:
         }
         self._write(lambda: self.journal.checkpoint(state))
         self.saved = self.at.iteration
+        self.clock.saved()
 
     def _conclude(self, status: str) -> None:
         self._write(lambda: self.journal.conclude(status, self._standing()))

@@ -67,6 +67,25 @@ def planned(network: nn.Module, recompute: Recompute) -> nn.Module:
     return network
 
 
+def draws_anew(network: nn.Module, recompute: Recompute | None) -> bool:
+    """Whether dropout is among what is computed anew.
+
+    Its random numbers are then drawn twice from one state of the generator, which torch
+    lets nobody read or set while a CUDA graph records.
+    """
+    spans = {} if recompute is None else recompute.segments
+    return any(
+        _draws(unit)
+        for name, parts in spans.items()
+        for start, stop in parts
+        for unit in list(network.get_submodule(name).children())[start:stop]
+    )
+
+
+def _draws(module: nn.Module) -> bool:
+    return any(isinstance(m, nn.Dropout) and m.p > 0 for m in module.modules())
+
+
 def left_for_training(
     network: nn.Module, device: torch.device, ranks: int
 ) -> int | None:
@@ -108,7 +127,7 @@ class _Segment:
         modules = [module for unit in units for module in unit.modules()]
         self.units = units
         self.norms = [m for m in modules if isinstance(m, _BatchNorm)]
-        self.draws = any(isinstance(m, nn.Dropout) and m.p > 0 for m in modules)
+        self.draws = any(_draws(unit) for unit in units)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The units' output, of which nothing is kept but x."""

@@ -66,8 +66,8 @@ class TrainOptions:
     eval_every: int | None = None
     """Iterations between tests, by default an epoch; the end is always tested."""
     checkpoint_every: int | None = None
-    """Iterations between checkpoints, from which a run is resumed; by default each test
-    makes one. The end, and where the run is stopped, always make one."""
+    """Iterations between checkpoints, from which a run is resumed; by default a test
+    makes one if the last is a minute old. The end, and where the run is stopped, always make one."""
     monitor: bool = False
     """Look into the units at each record (`resgraph.train.monitor`)."""
     stop_at: int | None = None

@@ -20,7 +20,12 @@ from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
 from resgraph.train.execution import Execution, execution_for
-from resgraph.train.memory import MemoryPlanner, Recompute, left_for_training
+from resgraph.train.memory import (
+    MemoryPlanner,
+    Recompute,
+    draws_anew,
+    left_for_training,
+)
 from resgraph.train.module import Generated
 from resgraph.train.options import OF_THE_RECIPE, TrainOptions
 from resgraph.train.precision import element_size
@@ -88,12 +93,14 @@ def begin(
         recompute = _recompute(
             planner, network, run.recipe.batch, execution, world, sync_bn
         )
+        execution = execution.recording(not draws_anew(network, recompute))
         with writing(run.folder):
             moved = moved.complete(kept)
         return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
     recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
+    execution = execution.recording(not draws_anew(network, recompute))
     about = {
         **facts,
         **_chosen(options, data, folder),
