@@ -78,6 +78,30 @@ Fused = Annotated[
     bool | None,
     typer.Option("--fused/--no-fused", help="SGD as one kernel; by default yes."),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE|RUN|PATH:CALLABLE",
+        help="Start from these; with other classes, all but the last layer.",
+    ),
+]
+Freeze = Annotated[
+    list[str],
+    typer.Option(
+        "--freeze",
+        metavar="PATTERN",
+        help="Do not train what is so called: 'stem*', 'stage1', '*.bn1'.",
+    ),
+]
+LrOf = Annotated[
+    list[str],
+    typer.Option(
+        "--lr-of",
+        metavar="PATTERN=FACTOR",
+        help="A factor on the learning rate of what is so called.",
+    ),
+]
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]
 CheckpointEvery = Annotated[
     int | None,

@@ -17,10 +17,12 @@ from resgraph.cli.choices import (
     Data,
     Epochs,
     EvalEvery,
+    Freeze,
     Fused,
     Iterations,
     LogEvery,
     Lr,
+    LrOf,
     Monitored,
     Out,
     Overwrite,
@@ -32,6 +34,7 @@ from resgraph.cli.choices import (
     SyncBn,
     Targets,
     TrainDevice,
+    Weights,
 )
 from resgraph.cli.common import (
     Json,
@@ -44,6 +47,7 @@ from resgraph.cli.common import (
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
 from resgraph.cli.tasks import Task, asked, task, typed
+from resgraph.cli.tuning import factors, pretraining
 
 if TYPE_CHECKING:
     from resgraph.train import Result
@@ -61,6 +65,9 @@ def train_command(
     batch: Batch = None,
     lr: Lr = None,
     schedule_scale: ScheduleScale = 1.0,
+    weights: Weights = None,
+    freeze: Freeze = [],  # noqa: B006
+    lr_of: LrOf = [],  # noqa: B006
     seed: Seed = 0,
     out: Out = None,
     resume: Resume = False,
@@ -84,6 +91,10 @@ def train_command(
     Example: resgraph train generated/resnet20.py --data digits
     """
     chosen = typed(context)
+    if "lr_of" in chosen:
+        chosen["lr_of"] = factors(lr_of)
+    if "freeze" in chosen:
+        chosen["freeze"] = tuple(freeze)
     what = asked(targets, network, settings, chosen)
     run_training(task(what), json)
 
@@ -126,6 +137,7 @@ def train_here(todo: Task, json: bool) -> Result:
                 world=world,
                 planner=planner,
                 cuts=spec.cuts if options.monitor else None,
+                pretraining=pretraining(options.weights, spec),
             )
     except OtherRankError:  # which tells it
         raise typer.Exit(1) from None

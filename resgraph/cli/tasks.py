@@ -226,6 +226,9 @@ def _copy_of(run: Run) -> tuple[Source | None, str]:
         source = read_source(run.generated, run.folder / SPEC)
     except ResgraphError as error:
         return None, error.message
+    spec = SPEC in run.about["files"] and not (run.folder / SPEC).is_file()
+    if spec and Path(run.about["generated"]).is_file():
+        return None, f"its {SPEC} is not there"
     wanted = run.about["files"].get(run.generated.name)
     if wanted not in (None, fingerprint(source.text)):
         return None, "it was changed since it was put there"
@@ -246,7 +249,8 @@ def _changed(original: Path, mine: Source) -> str | None:
         elif read_source(original).text != mine.text:
             return f"{plain(original)} has changed since the run was begun"
     except ResgraphError as error:
-        return error.message
+        named = str(original) in error.message
+        return error.message if named else f"{plain(original)}: {error.message}"
     return None
 
 

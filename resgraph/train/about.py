@@ -99,6 +99,19 @@ class Choices(BaseModel):
     fused: bool = True
 
 
+class Start(BaseModel):
+    """The weights that the run starts from; see `pretrained.Pretrained`."""
+
+    model_config = _STRICT
+
+    source: str
+    how: str
+    sha256: str
+    taken: _Count
+    new: list[str]
+    classes: _Count | None
+
+
 class About(BaseModel):
     """run.json; what a later resgraph may add is kept as it is."""
 
@@ -134,6 +147,7 @@ class About(BaseModel):
     environment: dict[str, Any] | None = None
     earlier_environments: list[dict[str, Any] | None] = []
     memory: dict[str, Any] | None = None
+    weights: Start | None = None
     failure: str | None = None
     files: dict[str, str] = {}
     """Of the files that were put into the folder as they were: SHA-256 by name."""

@@ -28,10 +28,19 @@ _SCHEDULE = (
 def word(value: object) -> str:
     """A word of a command for the shell, which is no option."""
     text = value.as_posix() if isinstance(value, Path) else str(value)
-    if not text.isprintable():  # as bash and zsh have it
-        escaped = text.encode("unicode_escape").decode("ascii").replace("'", "\\'")
-        return f"$'{escaped}'"
+    if not text.isprintable():
+        return f"$'{''.join(map(_escaped, text))}'"
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def _escaped(character: str) -> str:
+    """As bash and zsh have it between $' and '."""
+    if character in "'\\":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    octets = character.encode("utf-8", "surrogateescape")
+    return "".join(f"\\x{octet:02x}" for octet in octets)
 
 
 def resuming(run: Run) -> str:

@@ -21,6 +21,7 @@ from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_host
 from resgraph.train.memory import Recompute, planned
 from resgraph.train.parallel import parallel
+from resgraph.train.parts import WHOLE, Parts
 from resgraph.train.precision import autocast
 from resgraph.train.recipe import Recipe
 from resgraph.train.world import ALONE, World
@@ -42,6 +43,7 @@ class Engine:
         world: World = ALONE,
         sync_bn: bool = True,
         recompute: Recompute | None = None,
+        parts: Parts = WHOLE,
     ) -> None:
         device = execution.device
         self.format = (
@@ -60,6 +62,7 @@ class Engine:
         self.sync_bn = sync_bn
         self.parallel = parallel(network, world, sync_bn)
         self.recipe = recipe
+        self.parts = parts
         self.seed = seed
         self.device = device
         self.execution = execution
@@ -93,7 +96,7 @@ class Engine:
         if self.execution.cuda_graph:  # a number would be recorded as it was then
             lr = torch.tensor(lr, device=self.device)
         return torch.optim.SGD(
-            self.network.parameters(),
+            self.parts.groups(self.network, lr),
             lr=lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.weight_decay,
@@ -163,17 +166,19 @@ class Engine:
         if not self.recipe.momentum:
             return []
         state = self.optimizer.state
-        for parameter in self.network.parameters():
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        for parameter in trained:
             if state[parameter].get("momentum_buffer") is None:
                 state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        return [state[p]["momentum_buffer"] for p in self.network.parameters()]
+        return [state[p]["momentum_buffer"] for p in trained]
 
     def _set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
+            own = lr * group["lr_factor"]
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
+                group["lr"].fill_(own)
             else:
-                group["lr"] = lr
+                group["lr"] = own
 
     def mean_loss(self) -> float:
         """The mean training loss since `forget_loss`; waits for the device."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from resgraph.data import Dataset
 from resgraph.diagnostics import OptionError, ResgraphError, did_you_mean
 from resgraph.train.module import Generated
+from resgraph.train.parts import check_factors
 from resgraph.train.precision import AUTO, check_precision
 from resgraph.train.recipe import Recipe
 
@@ -21,6 +22,8 @@ DEVICES = ("auto", "cpu", "cuda")
 OF_ONE_SESSION = ("out", "resume", "overwrite", "stop_at")
 """What is chosen anew each time that a run is gone on with; it keeps all else."""
 OF_THE_RECIPE = ("iterations", "epochs", "schedule_scale", "batch", "lr")
+OF_THE_START = ("weights", "freeze", "lr_of")
+"""What makes a run as its recipe does, and is never another one."""
 _LENGTHS = ("iterations", "epochs", "schedule_scale")
 """Each says how long; one that is chosen later stands in the place of the others."""
 
@@ -72,6 +75,12 @@ class TrainOptions:
     """Look into the units at each record (`resgraph.train.monitor`)."""
     stop_at: int | None = None
     """Stop before the end, after so many iterations, to be resumed."""
+    weights: str | None = None
+    """What a new run starts from, as the command line names it; `train` is given them."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of names: what is not trained (`resgraph.train.parts`)."""
+    lr_of: Mapping[str, float] = field(default_factory=dict)
+    """By such a pattern, a factor on the learning rate; the last that fits counts."""
     memory_budget: str = AUTO
     """What the planner that `train` is given was made with: an amount, or `auto`."""
 
@@ -94,6 +103,7 @@ class TrainOptions:
         if self.resume and self.overwrite:
             both = ("resume", "overwrite")
             raise OptionError(both, "exclude each other", "give one")
+        check_factors(self.lr_of)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainOptions:

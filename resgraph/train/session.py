@@ -27,6 +27,7 @@ from resgraph.train.module import Generated
 from resgraph.train.monitor import Monitor
 from resgraph.train.options import TrainOptions, pick_device
 from resgraph.train.precision import numerics
+from resgraph.train.pretrained import Pretraining, filled_again
 from resgraph.train.start import Plan, begin
 from resgraph.train.world import ALONE, World
 
@@ -45,6 +46,7 @@ def train(
     world: World = ALONE,
     planner: MemoryPlanner | None = None,
     cuts: Mapping[str, bool] | None = None,
+    pretraining: Pretraining | None = None,
 ) -> Result:
     """Train a network on a data set and keep all about it in a run folder.
 
@@ -54,7 +56,8 @@ def train(
     generators are left as they are. Of several ranks in a `world`, the writer alone shows
     and writes anything; all return the result. `planner` decides what is computed anew so
     that training fits the memory; `cuts`, which with `options.monitor` is needed, says of
-    each unit whether its f ends in a cut at zero.
+    each unit whether its f ends in a cut at zero. `pretraining` reads the weights that a new
+    run starts from.
 
     Raises `ResgraphError` if network and data do not fit together, if the device is not
     there, if the folder holds another run or cannot be written, or if the loss stops being
@@ -71,14 +74,21 @@ def train(
         stack.enter_context(forked(device))
         torch.manual_seed(seed_of(options.seed, "weights"))
         network = generated.build()
-        facts = (generated, data, options, network, device, files or {}, world, planner)
+        facts = (generated, data, options, network, device, files or {}, world)
+        more = (planner, pretraining)
         folder = options.folder_for(generated, data)
-        plan = world.from_writer(lambda: _alone(partial(begin, *facts), folder, stack))
+        plan = world.from_writer(
+            lambda: _alone(partial(begin, *facts, *more), folder, stack)
+        )
         if plan.done:
             return result_of(plan.run)
         found = None
         if plan.resumes:
             found = world.from_writer(lambda: load_checkpoint(plan.run))
+        weights = plan.run.about["weights"]
+        if plan.resumes and found is None:  # it ended before it had a checkpoint
+            world.from_writer(lambda: filled_again(network, weights, pretraining))
+        plan.parts.freeze(network)
         listeners = [on_event] if on_event else []
         if console is not None and world.is_writer:
             from resgraph.train.progress import Display
@@ -93,6 +103,8 @@ def train(
         stack.enter_context(_memory_explained(plan.recipe.batch))
         stack.enter_context(numerics(plan.execution.precision))
         engine = _engine(plan, network, data, options.seed, world)
+        if weights is not None:  # which the writer has
+            world.equalise([*network.parameters(), *network.buffers()])
         Loop(plan, engine, options, journal, world, monitor).run(found)
         return world.from_writer(lambda: result_of(journal.run))
 
@@ -123,6 +135,7 @@ def _engine(
         world,
         plan.sync_bn,
         plan.recompute,
+        plan.parts,
     )
 
 

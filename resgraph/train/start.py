@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.data.places import NAMES
-from resgraph.diagnostics import ResgraphError, plain
+from resgraph.diagnostics import ResgraphError, option, plain
 from resgraph.train.about import FINISHED, RUNNING, fingerprint
 from resgraph.train.again import longer
 from resgraph.train.batches import check_batch
@@ -27,8 +27,10 @@ from resgraph.train.memory import (
     left_for_training,
 )
 from resgraph.train.module import Generated
-from resgraph.train.options import OF_THE_RECIPE, TrainOptions
+from resgraph.train.options import OF_THE_RECIPE, OF_THE_START, TrainOptions
+from resgraph.train.parts import Parts, parts_of
 from resgraph.train.precision import element_size
+from resgraph.train.pretrained import Pretraining
 from resgraph.train.recipe import Recipe
 from resgraph.train.run import Run, create_run, open_run
 from resgraph.train.world import World
@@ -46,6 +48,8 @@ class Plan:
     resumes: bool
     recompute: Recompute | None
     """What the backward pass computes anew; None where nothing plans that."""
+    parts: Parts
+    """What of the network is frozen, or trained at another rate."""
 
     @property
     def done(self) -> bool:
@@ -63,10 +67,11 @@ def begin(
     files: Mapping[str, str],
     world: World,
     planner: MemoryPlanner | None = None,
+    pretraining: Pretraining | None = None,
 ) -> Plan:
     """Make the run folder, or open the one that is resumed.
 
-    Raises `ResgraphError` if network and data do not fit together, if the batch is larger
+    A new run's network is filled with what it starts from. Raises `ResgraphError` if network and data do not fit together, if the batch is larger
     than the training set or cannot be split evenly, if no plan fits the memory, or if the
     folder holds another run than the one asked for; in all these cases nothing has been
     written.
@@ -82,6 +87,8 @@ def begin(
         _check_same(run, facts)
         if options.changes_recipe:
             run = longer(run, recipe, options)
+        options = _as_begun(run, options)
+        parts = parts_of(network, options.freeze, options.lr_of)
         check_batch(run.recipe.batch, data, world.size)
         execution = execution_for(
             options, device, world.size, kept=run.about["execution"]
@@ -96,13 +103,20 @@ def begin(
         execution = execution.recording(not draws_anew(network, recompute))
         with writing(run.folder):
             moved = moved.complete(kept)
-        return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
+        return Plan(moved, run.recipe, execution, sync_bn, True, recompute, parts)
+    parts = parts_of(network, options.freeze, options.lr_of)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
     recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
     execution = execution.recording(not draws_anew(network, recompute))
+    weights = None
+    if pretraining is not None:
+        found = pretraining()
+        found.fill(network)
+        weights = found.about(network)
     about = {
         **facts,
+        "weights": weights,
         **_chosen(options, data, folder),
         "status": RUNNING,
         "recipe": recipe.as_dict(),
@@ -117,7 +131,7 @@ def begin(
         "results": asdict(Standing()),
     }
     run = create_run(folder, about, kept, options.overwrite)
-    return Plan(run, recipe, execution, sync_bn, False, recompute)
+    return Plan(run, recipe, execution, sync_bn, False, recompute, parts)
 
 
 def _recompute(
@@ -151,6 +165,23 @@ def _moved(run: Run, device: torch.device, world: World) -> Run:
         earlier = [*run.about.get("earlier_environments", []), before]
         about |= {"environment": now, "earlier_environments": earlier}
     return Run(run.folder, {**run.about, **about})
+
+
+def _as_begun(run: Run, options: TrainOptions) -> TrainOptions:
+    """The options with what the run starts from and trains, which are never others.
+
+    Raises `ResgraphError` where others are chosen.
+    """
+    before, now = run.options, options.as_dict()
+    own = {name: getattr(before, name) for name in OF_THE_START}
+    for name, value in own.items():
+        if now[name] and getattr(options, name) != value:
+            raise ResgraphError(
+                f"cannot resume {run.folder} with another {option(name)}: it was begun with "
+                f"{plain(value or 'none')}, not {plain(now[name])}",
+                "leave it out, or start anew with another --out",
+            )
+    return replace(options, **own)
 
 
 def _chosen(options: TrainOptions, data: Dataset, folder: Path) -> dict[str, Any]:

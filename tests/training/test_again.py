@@ -404,7 +404,7 @@ def test_a_file_that_ends_the_process(project: Path) -> None:
     at = text.rindex("def forward")
     at = text.index("\n", at) + 1
     path.write_text(text[:at] + once + text[at:])
-    told = here(f"resgraph train generated/tiny.py {QUICK} --out run", 1)
+    told = shell(f"resgraph train generated/tiny.py {QUICK} --out run", 1)
     shell(line_of(told))
     assert open_run("run").status == "finished"
 
