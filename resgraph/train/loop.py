@@ -245,7 +245,7 @@ class Loop:
     def _of_the_start(self) -> str:
         """Lines on the weights that it started from, and on parts trained otherwise."""
         weights, parts = self.plan.run.about["weights"], self.plan.parts.words
-        lines = [words(weights)] if weights else []
+        lines = words(weights) if weights else []
         return "".join(f"\n{line}" for line in (*lines, *([parts] if parts else [])))
 
     # --- the folder -------------------------------------------------------------------

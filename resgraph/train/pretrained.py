@@ -58,14 +58,14 @@ Pretraining = Callable[[], Pretrained]
 """Reads them, once it is known that they are needed."""
 
 
-def words(about: Mapping[str, Any]) -> str:
-    """The same for the user, of what run.json keeps."""
-    new = ""
+def words(about: Mapping[str, Any]) -> list[str]:
+    """Lines for the user, of what run.json keeps."""
+    lines = [f"weights: {about['taken']} tensors {about['how']}"]
     if about["new"]:
-        head = "a new head, " if about["classes"] is not None else "new: "
+        what = "new" if about["classes"] is None else "a new head"
         had = f" (it had {about['classes']} classes)" if about["classes"] else ""
-        new = f"; {head}{', '.join(about['new'])}{had}"
-    return f"weights of {about['source']}: {about['taken']} tensors {about['how']}{new}"
+        lines.append(f"{what}: {', '.join(about['new'])}{had}")
+    return lines
 
 
 def filled_again(

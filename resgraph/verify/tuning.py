@@ -11,7 +11,7 @@ from torch import Tensor
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.verify import declared
-from resgraph.verify.carry import carry
+from resgraph.verify.carry import Carried, carry
 from resgraph.verify.witness import Module
 
 
@@ -46,7 +46,7 @@ def taken(
     mine = declared.tensors(graph)
     if classes is None or (head.names and mine[head.names[0]].shape[0] == classes):
         carried = carry(graph, source, {}, where)
-        return Taken(carried.tensors, carried.how)
+        return Taken(carried.tensors, _how(carried, source, where))
     if (
         isinstance(source, Mapping) and not classes
     ):  # whatever stands there is not taken
@@ -60,7 +60,14 @@ def taken(
         )
     carried = carry(other, source, {}, where)
     kept = {n: t for n, t in carried.tensors.items() if n not in head.names}
-    return Taken(kept, carried.how, classes)
+    return Taken(kept, _how(carried, source, where), classes)
+
+
+def _how(
+    carried: Carried, source: Module | Mapping[str, Tensor], where: str
+) -> str:
+    by_name = isinstance(source, Mapping)
+    return f"of {where}, {carried.how}" if by_name else carried.how
 
 
 def _classes(
