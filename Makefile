@@ -34,7 +34,8 @@ bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks.bench_report
 
 bench-gpu: $(VENV)/ready
-	$(BIN)/python -m benchmarks.bench_gpu
+	$(BIN)/python -m benchmarks.gpu bench --out benchmarks/results/gpu
+	$(BIN)/python -m benchmarks.report
 
 browser:
 	command -v chromium || apt-get install -y chromium

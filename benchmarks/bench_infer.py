@@ -110,7 +110,7 @@ def network(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def floor(graph: Graph, batch: int) -> float:
     """Seconds of the network's multiply-adds at the speed of a product of matrices."""
-    factor = torch.ones(_SIDE, _SIDE)
+    factor = torch.randn(_SIDE, _SIDE)
     per_operation = seconds_of(lambda: factor @ factor, factor.device) / (2 * _SIDE**3)
     each = sum(instance.multiply_adds for _, instance in graph.parts())
     return round(2 * batch * each * per_operation, 5)

@@ -28,6 +28,7 @@ from resgraph.origin import origin
 from resgraph.plan import plan, strategies
 from resgraph.train import load_generated
 from resgraph.train.memory import planned
+from resgraph.train.precision import numerics
 from resgraph.train.saved import SavedBytes
 
 
@@ -120,11 +121,12 @@ def measured(
     images = torch.randn(batch, *graph.input, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.arange(batch, device=device) % 10
-    for way in ways:
-        way.count(images)
-    for _ in range(rounds):
+    with numerics("fp32"):
         for way in ways:
-            way.step(images, labels)
+            way.count(images)
+        for _ in range(rounds):
+            for way in ways:
+                way.step(images, labels)
     return graph, ways
 
 

@@ -73,7 +73,7 @@ def side_by_side(ways: list[Way], rounds: int) -> dict[str, float]:
         times: list[list[float]] = [[] for _ in ways]
         for _ in range(rounds):
             for way, step, seconds in zip(ways, steps, times, strict=True):
-                seconds.append(block(step, way))
+                seconds.append(block(step, way.steps, way.device).seconds)
     return {way.name: median(s) for way, s in zip(ways, times, strict=True)}
 
 

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from resgraph.deploy import prepare
 from resgraph.emit.forms import Exported, export_form
 from resgraph.graph import Graph
 from resgraph.infer.machine import machine_properties
+from resgraph.infer.providers import CPU, CUDA, RECORD, preload, require
 from resgraph.ops import Weight
 from resgraph.origin import origin
 from resgraph.train import load_generated
@@ -74,9 +76,12 @@ def images(graph: Graph, batch: int) -> Images:
     return np.random.default_rng(0).standard_normal((batch, *graph.input), np.float32)
 
 
-def written(graph: Graph, folder: Path) -> dict[str, Path]:
+def written(
+    graph: Graph, folder: Path, wanted: Mapping[str, tuple[str, str]] = MODELS
+) -> dict[str, Path]:
+    """Models in files, each of its target and form."""
     models = {}
-    for name, (target, form) in MODELS.items():
+    for name, (target, form) in wanted.items():
         prepared = prepare(graph, weights, target)
         exported = Exported(
             prepared.graph,
@@ -101,28 +106,55 @@ def traced(module: nn.Module, graph: Graph, path: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Provider:
+    """Where onnxruntime runs a model, and how."""
+
+    name: str = CPU
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The provider's own, as onnxruntime's documentation has them."""
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.name == CUDA else "cpu"
+
+
 def session_options(path: Path) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.log_severity_level = 3
+    options.add_session_config_entry(RECORD, "1")
     if path.name.endswith(".optimised.onnx"):
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
     return options
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(
-        path, session_options(path), providers=["CPUExecutionProvider"]
+def session(
+    path: Path,
+    provider: Provider = Provider(),
+    options: onnxruntime.SessionOptions | None = None,
+) -> onnxruntime.InferenceSession:
+    """On that provider. Raises `ResgraphError` where onnxruntime takes another one instead."""
+    preload()
+    opened = onnxruntime.InferenceSession(
+        path,
+        options or session_options(path),
+        providers=[(provider.name, dict(provider.options))],
+        enable_fallback=0,
     )
+    require(provider.device, provider.name, opened.get_providers())
+    return opened
 
 
-def all_ways(module: nn.Module, models: Mapping[str, Path]) -> dict[str, Way]:
+def all_ways(
+    module: nn.Module, models: Mapping[str, Path], provider: Provider = Provider()
+) -> dict[str, Way]:
     ways: dict[str, Way] = {
         "eager": by_torch(module, torch.contiguous_format),
         "channels_last": by_torch(laid_out(module), torch.channels_last),
     }
-    return ways | {name: by_onnxruntime(path) for name, path in models.items()}
+    return ways | {name: by_onnxruntime(p, provider) for name, p in models.items()}
 
 
 def by_torch(module: Callable[[Tensor], Tensor], layout: torch.memory_format) -> Way:
@@ -143,19 +175,19 @@ def laid_out(module: nn.Module) -> nn.Module:
     return made
 
 
-def by_onnxruntime(path: Path) -> Way:
-    opened = session(path)
+def by_onnxruntime(path: Path, provider: Provider = Provider()) -> Way:
+    opened = session(path, provider)
     return lambda batch: opened.run(None, {"input": batch})[0]
 
 
-def where(path: Path, batch: Images, runs: int = 5) -> dict[str, float]:
+def where(
+    path: Path, batch: Images, runs: int = 5, provider: Provider = Provider()
+) -> dict[str, float]:
     """Milliseconds of one run by kind of node, by onnxruntime's own profile, most first."""
     options = session_options(path)
     options.enable_profiling = True
     options.profile_file_prefix = str(path.with_suffix(".profile"))
-    opened = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
-    )
+    opened = session(path, provider, options)
     for _ in range(runs):
         opened.run(None, {"input": batch})
     spent: Counter[str] = Counter()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -49,6 +52,56 @@ def process(arguments: Sequence[object]) -> Cost:
     if child.returncode:
         raise RuntimeError(f"{arguments} exited with {child.returncode}")
     return Cost(seconds, usage.ru_maxrss / 1024, printed)
+
+
+class Done(NamedTuple):
+    """How a process ended, and what it said."""
+
+    code: int | None
+    """None: it took too long, and was ended."""
+    printed: str
+    told: str
+    """On standard error."""
+
+
+def within(
+    seconds: float, command: Sequence[str], variables: Mapping[str, str] | None = None
+) -> Done:
+    """Run a command in the project's folder, for so many seconds at most.
+
+    What it started ends with it, compilers for instance. It prints into files, since a pipe
+    ends only when all that have it do.
+    """
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as told:
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=told,
+            start_new_session=True,
+        )
+        code: int | None = None
+        try:
+            code = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _end(child)
+        return Done(code, *(_text(file) for file in (printed, told)))
+
+
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a leader of a process group, and all of the group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def median(values: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.gpu import report as gpu
 from benchmarks.measure import RESULTS, ROOT, table
 from benchmarks.report_inference import inference, server
 from resgraph.plan import words
@@ -32,7 +33,7 @@ def write_tables() -> None:
     above = README.read_text().split(MARK)[0]
     lines = [f"{above}{MARK}"]
     for name, section in SECTIONS.items():
-        if (path := RESULTS / f"{name}.json").is_file():
+        for path in sorted(RESULTS.glob(f"{name}.json")):
             lines += ["", *section(json.loads(path.read_text()))]
     README.write_text("\n".join(lines) + "\n")
 
@@ -175,39 +176,6 @@ def _first(start: dict[str, Any] | None) -> str:
     return start.get("error") or f"{start['first_step_seconds']:.1f} s"
 
 
-def _gpu(data: dict[str, Any]) -> Iterator[str]:
-    found = data["hardware"]
-    yield f"### Training on {data['device']}"
-    yield (
-        f"torch {data['torch']}, CUDA {data['cuda']}; measured in the same run: a copy moves "
-        f"{found['bytes_per_s'] / 1e9:,.0f} GB/s, a product of matrices "
-        f"does {found['operations_per_s'] / 1e12:,.1f} TFLOP/s."
-    )
-    yield ""
-    rows = [
-        [f"{r['network']}: {r['name']}", *_measured(r, data["floors"][r["network"]])]
-        for r in data["rows"]
-    ]
-    head = ["", "images/s", "step", "to the floor", "to the first step", "peak memory"]
-    yield from table(head, rows)
-
-
-def _measured(row: dict[str, Any], floor: dict[str, Any]) -> list[str]:
-    if "error" in row:
-        return [row["error"], "", "", "", ""]
-    step = row["step_seconds"]
-    least = floor["seconds"][
-        "bf16" if row["choices"]["precision"] == "bf16" else "fp32"
-    ]
-    return [
-        f"{row['images_per_s']:,.0f}",
-        f"{1000 * step:.1f} ms",
-        f"{step / least:.1f}x",
-        _first(row),
-        "" if row["peak_bytes"] is None else words(row["peak_bytes"]),
-    ]
-
-
 def _report(data: dict[str, Any]) -> Iterator[str]:
     yield (
         f"### `resgraph report`: the page in headless Chromium {data['chromium']} "
@@ -232,9 +200,15 @@ SECTIONS = {
     "verify": _verify,
     "memory": _memory,
     "train": _train,
-    "gpu": _gpu,
+    "gpu/bench": gpu.training,
+    "gpu/profile": gpu.profiles,
+    "gpu/infer-*": gpu.inference,
     "infer": inference,
     "serve": server,
     "report": _report,
 }
 """What stands below the mark, by file of results, in this order."""
+
+
+if __name__ == "__main__":
+    write_tables()

@@ -9,22 +9,22 @@ Needs torch and numpy alone.
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
-import signal
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.measure import ROOT, median
+from benchmarks.measure import ROOT, within
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
 from resgraph.reference import REFERENCES, full_preact_basic
@@ -35,13 +35,9 @@ from resgraph.train.precision import autocast, numerics
 from resgraph.train.recipe import Recipe
 
 HAND_WRITTEN = {**REFERENCES, "resnet20": lambda: full_preact_basic(depth=20)}
-PLAIN = {
-    "precision": "fp32",
-    "channels_last": False,
-    "compile": False,
-    "cuda_graph": False,
-    "fused": False,
-}
+SWITCHES = tuple(f.name for f in fields(Execution) if f.type == "bool")
+"""What can be on or off in an execution."""
+PLAIN: dict[str, Any] = {"precision": "fp32", **dict.fromkeys(SWITCHES, False)}
 """Execution with everything off."""
 
 
@@ -70,12 +66,9 @@ class Way:
     def _ours(self) -> Callable[[], None]:
         generated = load_generated(ROOT / "generated" / f"{self.network}.py")
         execution = Execution(torch.device(self.device), **self.choices)
-        recipe = Recipe(
-            64_000, self.batch, 0.1, (32_000,), 0.1, 0, 0, 0.9, False, 1e-4, 4, True
-        )
         data = noise(4 * self.batch)
-        engine = Engine(generated.build(), data, recipe, 0, execution)
-        done = iter(range(recipe.iterations))
+        engine = Engine(generated.build(), data, recipe(self.batch), 0, execution)
+        done = itertools.count()
         return lambda: engine.step(next(done))
 
     def _hand_written(self) -> Callable[[], None]:
@@ -101,6 +94,25 @@ class Way:
         return step
 
 
+def recipe(batch: int, **changes: object) -> Recipe:
+    """He et al. (2016) for CIFAR without the warm-up, with some fields changed."""
+    usual = {
+        "iterations": 64_000,
+        "batch": batch,
+        "lr": 0.1,
+        "milestones": [32_000],
+        "gamma": 0.1,
+        "warmup_iterations": 0,
+        "warmup_lr": 0.0,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 1e-4,
+        "pad": 4,
+        "flip": True,
+    }
+    return Recipe.from_mapping({**usual, **changes})
+
+
 def noise(count: int) -> Dataset:
     """Random images of CIFAR's form."""
     random = np.random.default_rng(0)
@@ -117,13 +129,23 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def block(step: Callable[[], None], way: Way) -> float:
-    """Seconds a step, over one block of steps."""
+class Block(NamedTuple):
+    """Seconds a step."""
+
+    seconds: float
+    host: float
+    """Until the host was free again, the device perhaps still at work."""
+
+
+def block(step: Callable[[], object], steps: int, device: str) -> Block:
+    """Time some steps as one."""
+    wait(device)
     start = time.perf_counter()
-    for _ in range(way.steps):
+    for _ in range(steps):
         step()
-    wait(way.device)
-    return (time.perf_counter() - start) / way.steps
+    told = time.perf_counter()
+    wait(device)
+    return Block((time.perf_counter() - start) / steps, (told - start) / steps)
 
 
 def measured(way: Way) -> dict[str, Any]:
@@ -135,13 +157,15 @@ def measured(way: Way) -> dict[str, Any]:
         step()
         wait(way.device)
         first = time.perf_counter() - begun
-        block(step, way)
-        seconds = median([block(step, way) for _ in range(way.blocks)])
+        block(step, way.steps, way.device)
+        blocks = [block(step, way.steps, way.device) for _ in range(way.blocks)]
+    seconds = statistics.median(b.seconds for b in blocks)
     # Reserved, not allocated: a CUDA graph's pool stays reserved between its replays.
     peak = torch.cuda.max_memory_reserved() if way.device == "cuda" else None
     return {
         "first_step_seconds": round(first, 3),
-        "step_seconds": seconds,
+        "step_seconds": round(seconds, 7),
+        "host_seconds": round(statistics.median(b.host for b in blocks), 7),
         "images_per_s": round(way.batch / seconds, 1),
         "peak_bytes": peak,
     }
@@ -153,27 +177,21 @@ def in_process(way: Way, limit: float) -> dict[str, Any]:
     Where it fails, or is not done in so many seconds, the result is an `error`.
     """
     command = [sys.executable, "-m", "benchmarks.training", json.dumps(asdict(way))]
-    with tempfile.TemporaryDirectory() as cache:
-        child = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # so that compilers it starts end with it
-        )
-        try:
-            printed, told = child.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
-            return {"error": f"not done in {limit:.0f} s"}
-    if child.returncode:
-        lines = told.strip().splitlines() or [f"exit code {child.returncode}"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = within(limit, command, caches(Path(folder)))
+    if done.code is None:
+        return {"error": f"not done in {limit:.0f} s"}
+    if done.code:
+        lines = done.told.strip().splitlines() or [f"exit code {done.code}"]
         return {"error": lines[-1]}
-    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.printed.splitlines()[-1])
     return result
+
+
+def caches(folder: Path) -> dict[str, str]:
+    """Variables by which torch's compilers and the driver keep what they made there."""
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
+    return {name: str(folder / name.partition("_")[0].lower()) for name in names}
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/gpu/README.md": "benchmarks-gpu.md",
     "results/README.md": "results.md",
     "results/robustness.md": "robustness.md",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-_BETWEEN_CHECKPOINTS = 60.0
+BETWEEN_CHECKPOINTS = 60.0
 """Seconds. Saving ResNet-1001 takes one, and what is lost to a kill is trained anew."""
 
 
@@ -34,7 +34,7 @@ class Clock:
     @property
     def checkpoint_is_due(self) -> bool:
         """Whether the last checkpoint is so old that another is worth its time."""
-        return time.perf_counter() - self._saved >= _BETWEEN_CHECKPOINTS
+        return time.perf_counter() - self._saved >= BETWEEN_CHECKPOINTS
 
     def step(self) -> None:
         """Count a step."""

@@ -19,11 +19,12 @@ from resgraph.train.cudagraph import GraphedStep
 from resgraph.train.evaluation import Evaluation
 from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_host
-from resgraph.train.memory import Recompute, planned
+from resgraph.train.memory import Recompute, draws_anew, planned
 from resgraph.train.parallel import parallel
 from resgraph.train.parts import WHOLE, Parts
 from resgraph.train.precision import autocast
 from resgraph.train.recipe import Recipe
+from resgraph.train.syncbn import synchronise
 from resgraph.train.world import ALONE, World
 
 
@@ -51,9 +52,18 @@ class Engine:
         )
         # torch's annotations lack the form of `to` with a memory format alone.
         network.to(device).to(memory_format=self.format)  # type: ignore[call-overload]
+        if sync_bn and world.size > 1:  # before anything takes hold of its modules
+            synchronise(network, device)
         if recompute is not None:
+            if execution.cuda_graph and draws_anew(network, recompute):
+                # torch lets it be recorded, and each replay would draw other masks anew.
+                raise ValueError("a CUDA graph cannot draw dropout's masks twice")
             planned(network, recompute)
-        if execution.compile:
+        if execution.fused_kernels:
+            from resgraph.train.fused import fuse  # which needs Triton
+
+            fuse(network)
+        elif execution.compile:
             compile_units(
                 network, whole=world.size == 1, combined=execution.combo_kernels
             )
@@ -83,11 +93,7 @@ class Engine:
         self._groups: list[BatchCounts | WorkingWeights] = []
         if execution.grouped_counts:
             self._groups.append(BatchCounts(network))
-        if (
-            execution.grouped_casts
-            and execution.precision == "bf16"
-            and world.size == 1
-        ):
+        if execution.groups_casts and world.size == 1:
             self._groups.append(WorkingWeights(network))
         self._graphed: GraphedStep | None = None
 

@@ -41,12 +41,19 @@ class Execution:
     """In bf16 and on a single rank, all weights are cast by one operation a step, and all their gradients."""
     combo_kernels: bool = True
     """Compiled units run kernels that do not wait for each other as one."""
+    fused_kernels: bool = False
+    """BN-ReLU-convolutions run by kernels of our own, on CUDA, and not compiled."""
 
     def __post_init__(self) -> None:
         if self.cuda_graph and self.device.type != "cuda":
             raise UsageError(
                 f"CUDA graphs need CUDA, and this trains on the {self.device.type}",
                 "leave out --cuda-graph",
+            )
+        if self.fused_kernels and self.device.type != "cuda":
+            raise UsageError(
+                f"the fused kernels need CUDA, and this trains on the {self.device.type}",
+                "train on CUDA",
             )
         if self.cuda_graph and not self.fused:
             raise UsageError(
@@ -82,12 +89,19 @@ class Execution:
         )
 
     @property
+    def groups_casts(self) -> bool:
+        """Whether there are casts to group: the fused kernels cast by themselves."""
+        bf16 = self.precision == "bf16"
+        return self.grouped_casts and bf16 and not self.fused_kernels
+
+    @property
     def words(self) -> str:
         """The choices that are on, for the user."""
         flags = {
             "channels last": self.channels_last,
             "compiled": self.compile,
             "CUDA graph": self.cuda_graph,
+            "fused kernels": self.fused_kernels,
             "fused SGD": self.fused,
         }
         return ", ".join([WORDS[self.precision], *(k for k, on in flags.items() if on)])

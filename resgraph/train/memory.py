@@ -70,8 +70,8 @@ def planned(network: nn.Module, recompute: Recompute) -> nn.Module:
 def draws_anew(network: nn.Module, recompute: Recompute | None) -> bool:
     """Whether dropout is among what is computed anew.
 
-    Its random numbers are then drawn twice from one state of the generator, which torch
-    lets nobody read or set while a CUDA graph records.
+    Its random numbers are then drawn twice from one state of the generator, and a CUDA
+    graph does not record that a generator's state is set.
     """
     spans = {} if recompute is None else recompute.segments
     return any(

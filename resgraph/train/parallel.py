@@ -7,7 +7,6 @@ import warnings
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from resgraph.train.syncbn import synchronise
 from resgraph.train.world import World
 
 
@@ -15,14 +14,12 @@ def parallel(network: nn.Module, world: World, sync_bn: bool) -> nn.Module:
     """What to train in the network's place: itself, if this rank is alone.
 
     Else its gradients become the mean over all ranks, and all ranks start from the
-    writer's weights. With `sync_bn` BN's statistics are those of all ranks' images, and
-    the network is changed in place; without, each rank's own, and the writer's are kept.
+    writer's weights. With `sync_bn` BN's statistics are those of all ranks' images, which
+    `synchronise` has seen to; without, each rank's own, and the writer's are kept.
     The network must be on its device.
     """
     if world.size == 1:
         return network
-    if sync_bn:
-        synchronise(network, next(network.parameters()).device)
     with warnings.catch_warnings():
         # The newest torch has another name for it, which the oldest that serves lacks.
         warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)

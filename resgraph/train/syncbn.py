@@ -20,15 +20,15 @@ _OVER = (0, 2, 3)  # images, rows and columns: all but the channels
 def synchronise(network: nn.Module, device: torch.device) -> None:
     """Let every BatchNorm2d of a network take its statistics over all ranks.
 
-    Modules change their class alone, so names, weights and running statistics stay.
+    Weights and running statistics stay the tensors they are, by the same names. On CUDA the
+    modules become torch's, new ones in the places of the old.
     """
-    changed: type[nn.Module] = SyncBatchNorm
     if device.type == "cuda":
-        changed = nn.SyncBatchNorm
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
-            vars(module)["process_group"] = None  # for torch's: the one of all ranks
-            module.__class__ = changed  # type: ignore[assignment]  # both are BN modules
+            module.__class__ = SyncBatchNorm
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
@@ -49,8 +49,6 @@ class SyncBatchNorm(nn.BatchNorm2d):
     def _track(self, mean: Tensor, variance: Tensor) -> None:
         """Bring the running statistics on, as BatchNorm2d does: an unbiased variance."""
         if self.running_mean is None or self.running_var is None:
-            return
-        if not self.track_running_stats:  # not now: a forward that is done once more
             return
         if not self.track_running_stats:  # a forward done anew: they have this batch
             return

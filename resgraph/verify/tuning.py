@@ -63,9 +63,7 @@ def taken(
     return Taken(kept, _how(carried, source, where), classes)
 
 
-def _how(
-    carried: Carried, source: Module | Mapping[str, Tensor], where: str
-) -> str:
+def _how(carried: Carried, source: Module | Mapping[str, Tensor], where: str) -> str:
     by_name = isinstance(source, Mapping)
     return f"of {where}, {carried.how}" if by_name else carried.how
 

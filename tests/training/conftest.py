@@ -107,7 +107,12 @@ def digits() -> Dataset:
 @pytest.fixture
 def options(tmp_path: Path) -> TrainOptions:
     return TrainOptions(
-        device="cpu", iterations=24, eval_every=10, log_every=4, out=tmp_path / "run"
+        device="cpu",
+        iterations=24,
+        eval_every=10,
+        checkpoint_every=10,
+        log_every=4,
+        out=tmp_path / "run",
     )
 
 

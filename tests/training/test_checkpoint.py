@@ -18,10 +18,12 @@ from resgraph.train import (
     Event,
     Generated,
     TrainOptions,
+    clock,
     load_generated,
     open_run,
     train,
 )
+from resgraph.train.journal import Journal
 from tests.helpers import refused
 from tests.training.conftest import Trained, at_step, checkpoint_of, written
 from tests.training.test_resume import comparable
@@ -212,3 +214,21 @@ def test_best_weights_of_a_step_that_no_checkpoint_covers(trained: Trained) -> N
     run.state.write_bytes(state)
     result = trained(stop_at=12, resume=True)
     assert (result.best_error, result.best_iteration) == (later.best_error, 20)
+
+
+def test_by_default_a_test_makes_a_checkpoint_once_a_minute(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the first, that of the end, and none where no time has passed."""
+    kept: list[int] = []
+    monkeypatch.setattr(
+        Journal,
+        "checkpoint",
+        lambda _, state: kept.append(state["standing"]["iteration"]),
+    )
+    trained(checkpoint_every=None)
+    assert kept == [0, 24]
+    kept.clear()
+    monkeypatch.setattr(clock, "BETWEEN_CHECKPOINTS", 0.0)
+    trained(checkpoint_every=None, overwrite=True)
+    assert kept == [0, 10, 20, 24]

@@ -16,6 +16,7 @@ from resgraph.train import Generated, Recipe, TrainOptions, open_run
 from resgraph.train.batches import seed_of
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution, execution_for
+from resgraph.train.memory import draws_anew
 from resgraph.train.precision import autocast, element_size, numerics
 from tests.helpers import refused
 from tests.training.conftest import RECIPE, Trained
@@ -248,3 +249,23 @@ def test_a_replayed_step_is_the_step(
             torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
         for one, two in zip(tensors(replayed), tensors(resumed), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Segments:
+    """A part of the network computed anew."""
+
+    segments: dict[str, list[tuple[int, int]]]
+    bn_relu: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(("first", "graph"), [(0, True), (1, False)])
+def test_no_graph_where_dropout_is_computed_anew(first: int, graph: bool) -> None:
+    dropping = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Dropout(0.5)), nn.Dropout(0.0))
+    network = nn.Sequential(dropping)
+    spans = Segments({"0": [(first, first + 1), (2, 3)]})
+    recorded = Execution(CUDA, cuda_graph=True).recording(
+        not draws_anew(network, spans)
+    )
+    assert recorded.cuda_graph is graph
+    assert not draws_anew(network, None)

@@ -35,6 +35,8 @@ def network(momentum: float | None) -> nn.Module:
 def trained(world: World, momentum: float | None) -> dict[str, Tensor]:
     """The state_dict after a few steps, each rank on its part of every batch."""
     net = network(momentum)
+    if world.size > 1:
+        synchronise(net, torch.device("cpu"))
     model = parallel(net, world, sync_bn=True)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     generator = torch.Generator().manual_seed(1)
@@ -77,7 +79,14 @@ def test_conversion_changes_the_class_alone() -> None:
     assert list(net.state_dict()) == list(before)
     images = torch.randn(3, 2, 6, 6).double()
     assert torch.equal(net.eval()(images), network(0.1).eval()(images))
+
+
+def test_on_cuda_the_modules_are_torchs() -> None:
+    """By the same names, with the same weights and running statistics."""
+    net = network(0.1)
+    before = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     synchronise(net, torch.device("cuda"))
-    other = network(0.1)
-    synchronise(other, torch.device("cuda"))
-    assert [type(m) for m in other].count(nn.SyncBatchNorm) == 2
+    assert [type(m) for m in net].count(nn.SyncBatchNorm) == 2
+    after = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    assert list(after) == list(before)
+    assert all(after[name] is tensor for name, tensor in before.items())

@@ -1,0 +1,1 @@
+"""What there is to find out on a machine with a GPU: `python -m benchmarks.gpu STEP`."""

@@ -1,0 +1,393 @@
+"""The kernels as functions of tensors. Maps are [N, C, H, W] with their channels innermost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from resgraph.train.fused import kernels
+from resgraph.train.fused.launch import (
+    CONVOLVE,
+    GRADIENTS,
+    MOMENTS,
+    TO_INPUT,
+    TO_WEIGHT,
+    Way,
+    arguments,
+    factor,
+    fastest,
+    power,
+    precision,
+    programs,
+)
+
+_PARTS = 128  # programs' parts that are added at once
+_ALL = 2**20  # channels in a tile: as many as there are
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Of a convolution's output; or, where it waits, of the output of BN of it."""
+
+    value: Tensor
+    map: Tensor | None = None
+    """BN's input, if it waits."""
+    back: Tensor | None = None
+    """What leads from the one to the other: [slope, tilt, level, mean] of each channel."""
+
+    @property
+    def waits(self) -> bool:
+        return self.map is not None
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For a kernel, which wants a tensor in each place."""
+        value = self.value
+        return value, *(value if t is None else t for t in (self.map, self.back))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A convolution's geometry."""
+
+    side: int
+    stride: int
+    pad: int
+
+    def over(self, size: int) -> int:
+        """The output's side for an input's."""
+        return (size + 2 * self.pad - self.side) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that a kernel is compiled and chosen for."""
+
+    x: tuple[int, int, int, int]
+    y: tuple[int, int, int, int]
+    window: Window
+
+    @classmethod
+    def of(cls, x: Tensor, weight: Tensor, window: Window) -> Shape:
+        images, channels, high, wide = x.shape
+        out = (images, weight.shape[0], window.over(high), window.over(wide))
+        return cls((images, channels, high, wide), out, window)
+
+    @property
+    def rows_in(self) -> int:
+        return self.x[0] * self.x[2] * self.x[3]
+
+    @property
+    def rows_out(self) -> int:
+        return self.y[0] * self.y[2] * self.y[3]
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Height and width, of input and output."""
+        return *self.x[2:], *self.y[2:]
+
+    @property
+    def single(self) -> bool:
+        """Whether each pixel of the output is of one pixel of the input."""
+        return self.window == Window(1, 1, 0)
+
+    @property
+    def constants(self) -> dict[str, int]:
+        window = self.window
+        return {
+            "CI": self.x[1],
+            "CO": self.y[1],
+            "SIDE": window.side,
+            "STRIDE": window.stride,
+            "PAD": window.pad,
+        }
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """x, laid out as the kernels want it."""
+    # is_contiguous(channels_last) also holds for layouts that differ where a side is 1.
+    n, c, h, w = x.shape
+    if x.stride() == (c * h * w, 1, w * c, c):
+        return x
+    flat = x.permute(0, 2, 3, 1).contiguous(memory_format=torch.contiguous_format)
+    if flat.stride() != (c * h * w, w * c, c, 1):
+        flat = flat.clone(memory_format=torch.contiguous_format).view(n, h, w, c)
+    return flat.as_strided((n, c, h, w), (c * h * w, 1, w * c, c))
+
+
+def _empty(shape: tuple[int, int, int, int], like: Tensor) -> Tensor:
+    n, c, h, w = shape
+    return like.new_empty((n, h, w, c)).permute(0, 3, 1, 2)
+
+
+def _floats(like: Tensor, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=torch.float32, device=like.device)
+
+
+def _tiles(rows: int, way: Way) -> int:
+    return -(-rows // way.rows)
+
+
+def moments(x: Tensor) -> Tensor:
+    """Count, mean and squared deviations of the channels of parts of x: [3, C, parts]."""
+    n, c, h, w = x.shape
+    rows, way = n * h * w, MOMENTS[0]
+    columns = power(c, way.columns)
+    others = -(-c // columns)
+    count = programs(_tiles(rows, way), way, others, x.device)
+    parts = _floats(x, 3, c, count)
+    grid = (count, others)
+    kernels.moments[grid](
+        x, parts, rows, c, ROWS=way.rows, COLUMNS=columns, **arguments(way)
+    )
+    return parts
+
+
+def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tensor:
+    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, beta] by channel.
+
+    `count` says whether the running statistics take the batch in.
+    """
+    channels = parts.shape[1]
+    norm = _floats(parts, 4, channels)
+    tracked = count and bn.track_running_stats
+    kernels.normalise[(channels,)](
+        parts,
+        bn.weight,
+        bn.bias,
+        norm,
+        bn.running_mean if tracked else norm,
+        bn.running_var if tracked else norm,
+        bn.num_batches_tracked if tracked else norm,
+        parts.shape[2],
+        rows,
+        float(bn.momentum or 0.0),
+        bn.eps,
+        TRACKED=tracked,
+        CHANNELS=channels,
+        PARTS=_PARTS,
+        num_warps=4,
+    )
+    return norm
+
+
+def convolve(
+    x: Tensor, norm: Tensor, weight: Tensor, window: Window, residual: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """conv(relu(BN(x))) + residual, and its moments."""
+    shape = Shape.of(x, weight, window)
+    y = _empty(shape.y, x)
+    added = residual is not None
+
+    def launch(way: Way) -> Tensor:
+        ci, co = shape.x[1], shape.y[1]
+        depth, columns = power(ci, way.depth), power(co, way.columns)
+        others = -(-co // columns)
+        count = programs(_tiles(shape.rows_out, way), way, others, x.device)
+        parts = _floats(x, 3, co, count)
+        kernels.convolve[(count, others)](
+            x,
+            norm,
+            weight,
+            residual if added else x,
+            y,
+            parts,
+            shape.rows_out,
+            *shape.sides,
+            *weight.stride(),
+            **shape.constants,
+            RESIDUAL=added,
+            FACTOR=factor(x),
+            PRECISION=precision(x),
+            ROWS=way.rows,
+            DEPTH=depth,
+            COLUMNS=columns,
+            **arguments(way),
+        )
+        return parts
+
+    key = ("convolve", shape, x.dtype, added)
+    return y, launch(fastest(key, CONVOLVE, launch))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A BN-ReLU-convolution going backward."""
+
+    x: Tensor
+    norm: Tensor
+    weight: Tensor
+    window: Window
+
+    @property
+    def shape(self) -> Shape:
+        return Shape.of(self.x, self.weight, self.window)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A layer's gradients, all but its input's."""
+
+    to_gamma: Tensor
+    to_beta: Tensor
+    to_weight: Tensor
+    g: Gradient
+    """Of the output, as it was or no longer waiting."""
+    back: Tensor
+    """What leads from BN's output to its input: see `Gradient`."""
+    d: Tensor | None
+    """The gradient of BN's output, if it was to be kept."""
+
+
+def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
+    """A layer's gradients from that of its output; `keep` that of BN's output, too."""
+    shape, like = layer.shape, layer.x
+    d = torch.empty_like(like) if keep else None
+    kept, apart = (g, None) if shape.single else _to_weight(layer, g)
+    to_weight = torch.empty_like(layer.weight)
+    to_gamma, to_beta, back = (
+        _floats(like, *size, shape.x[1]) for size in ((), (), (4,))
+    )
+    found = Found(to_gamma, to_beta, to_weight, kept, back, d)
+
+    def launch(way: Way) -> None:
+        together = way.fused and apart is None
+        parts, weight_parts = _to_input(way, layer, kept, d, weight=together)
+        if not together:
+            weight_parts = _to_weight(layer, kept)[1] if apart is None else apart
+        _add_parts(layer, found, parts, weight_parts)
+
+    key = ("gradients", shape, like.dtype, keep, kept.waits)
+    launch(fastest(key, GRADIENTS if shape.single else TO_INPUT, launch))
+    return found
+
+
+def to_input(layer: Layer, found: Found, residual: Tensor | None) -> Tensor:
+    """The gradient of the layer's input, plus `residual`."""
+    d = torch.empty_like(layer.x)
+
+    def launch(way: Way) -> None:
+        _to_input(way, layer, found.g, d, found.back, residual)
+
+    waits, added = found.g.waits, residual is not None
+    key = ("to_input", layer.shape, d.dtype, added, waits)
+    launch(fastest(key, TO_INPUT, launch))
+    return d
+
+
+def _to_input(
+    way: Way,
+    layer: Layer,
+    g: Gradient,
+    d: Tensor | None,
+    back: Tensor | None = None,
+    residual: Tensor | None = None,
+    weight: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The parts of BN's sums, and if asked for of the weight's gradient."""
+    x, norm, shape = layer.x, layer.norm, layer.shape
+    ci, co = shape.x[1], shape.y[1]
+    depth = power(co, _ALL if weight else way.depth)
+    columns = power(ci, way.columns)
+    others = -(-ci // columns)
+    count = programs(_tiles(shape.rows_in, way), way, others, x.device)
+    parts = _floats(x, 2, ci, count)
+    weight_parts = _floats(x, count, ci, co) if weight else parts
+    kernels.to_input[(count, others)](
+        *g.tensors,
+        layer.weight,
+        x,
+        norm,
+        norm if back is None else back,
+        x if residual is None else residual,
+        x if d is None else d,
+        parts,
+        weight_parts,
+        shape.rows_in,
+        *shape.sides,
+        *layer.weight.stride(),
+        **shape.constants,
+        WAITS=g.waits,
+        KEEP=back is None and d is not None,
+        APPLY=back is not None,
+        WEIGHT=weight,
+        RESIDUAL=residual is not None,
+        FACTOR=factor(x),
+        PRECISION=precision(x),
+        ROWS=way.rows,
+        DEPTH=depth,
+        COLUMNS=columns,
+        **arguments(way),
+    )
+    return parts, weight_parts
+
+
+def _to_weight(layer: Layer, g: Gradient) -> tuple[Gradient, Tensor]:
+    """The parts of the weight's gradient; and the output's, no longer waiting.
+
+    Where each pixel of it is read once only it may wait: nothing would be saved.
+    """
+    shape = layer.shape
+    kept = torch.empty_like(g.value) if g.waits and not shape.single else None
+
+    def launch(way: Way) -> Tensor:
+        return _weight_parts(way, layer, g, kept)
+
+    key = ("to_weight", shape, layer.x.dtype, g.waits)
+    parts = launch(fastest(key, TO_WEIGHT, launch))
+    return g if kept is None else Gradient(kept), parts
+
+
+def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> Tensor:
+    x, shape = layer.x, layer.shape
+    ci, co = shape.x[1], shape.y[1]
+    places = shape.window.side**2 * ci
+    depth, columns = power(places, way.depth), power(co, way.columns)
+    others = -(-places // depth), -(-co // columns)
+    tiles, both = _tiles(shape.rows_out, way), others[0] * others[1]
+    count = programs(tiles, way, both, x.device)
+    parts = _floats(x, count, places, co)
+    kernels.to_weight[(count, *others)](
+        *g.tensors,
+        g.value if kept is None else kept,
+        x,
+        layer.norm,
+        parts,
+        shape.rows_out,
+        *shape.sides,
+        **shape.constants,
+        WAITS=g.waits,
+        KEEP=kept is not None,
+        FACTOR=factor(x),
+        PRECISION=precision(x),
+        ROWS=way.rows,
+        DEPTH=depth,
+        COLUMNS=columns,
+        **arguments(way),
+    )
+    return parts
+
+
+def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:
+    shape, columns = layer.shape, 64
+    blocks = -(-layer.weight.numel() // columns)
+    constants = {k: shape.constants[k] for k in ("CI", "CO", "SIDE")}
+    kernels.add_parts[(shape.x[1] + blocks,)](
+        parts,
+        layer.norm,
+        found.back,
+        found.to_gamma,
+        found.to_beta,
+        parts.shape[-1],
+        shape.rows_in,
+        weight_parts,
+        found.to_weight,
+        weight_parts.shape[0],
+        *found.to_weight.stride(),
+        **constants,
+        PARTS=_PARTS,
+        COLUMNS=columns,
+        num_warps=4,
+    )
