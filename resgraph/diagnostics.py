@@ -121,6 +121,14 @@ class UsageError(ResgraphError):
     exit_code = 2
 
 
+class RetryError(ResgraphError):
+    """What does not go as it was chosen, and goes with these options of the command."""
+
+    def __init__(self, message: str, hint: str, options: str) -> None:
+        super().__init__(message, hint)
+        self.options = options
+
+
 class OptionError(UsageError):
     """A wrong choice of a command's: it begins with the options that it is about.
 

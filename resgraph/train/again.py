@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, RetryError
 from resgraph.train.about import DIVERGED
 from resgraph.train.checkpoint import load_checkpoint, standing_in
 from resgraph.train.journal import Journal
@@ -81,7 +81,8 @@ def saying_how_to_go_on(journal: Journal, is_writer: bool) -> Iterator[None]:
         yield
     except BaseException as error:
         if journal.begun and is_writer:
-            error.add_note(next_line(journal.run))
+            more = f" {error.options}" if isinstance(error, RetryError) else ""
+            error.add_note(f"{next_line(journal.run)}{more}".rstrip())
         raise
 
 

@@ -86,6 +86,6 @@ def filled_again(
     if found.fingerprint() != kept["sha256"]:
         raise ResgraphError(
             f"{plain(found.source)} has other weights than when the run was begun",
-            "start anew with --overwrite",
+            "put those back, or start anew with --overwrite",
         )
     found.fill(network)

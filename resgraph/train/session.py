@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, RetryError
 from resgraph.train.again import saying_how_to_go_on
 from resgraph.train.batches import seed_of
 from resgraph.train.checkpoint import load_checkpoint
@@ -100,7 +100,7 @@ def train(
             written = plan.run.folder if world.is_writer else None
             monitor = Monitor(network, cuts or {}, written)
         stack.enter_context(saying_how_to_go_on(journal, world.is_writer))
-        stack.enter_context(_memory_explained(plan.recipe.batch))
+        stack.enter_context(_memory_explained(plan))
         stack.enter_context(numerics(plan.execution.precision))
         engine = _engine(plan, network, data, options.seed, world)
         if weights is not None:  # which the writer has
@@ -140,12 +140,14 @@ def _engine(
 
 
 @contextlib.contextmanager
-def _memory_explained(batch: int) -> Iterator[None]:
+def _memory_explained(plan: Plan) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise ResgraphError(
-            f"the device's memory is too small for batches of {batch} images",
+        peak = 0 if plan.recompute is None else plan.recompute.as_dict().get("peak", 0)
+        raise RetryError(
+            f"the device's memory is too small for batches of {plan.recipe.batch} images",
             "go on with --resume and a --memory-budget, or start anew with --overwrite and "
             "a smaller --batch",
+            f"--memory-budget {peak // 2**21}MiB" if peak >= 2**21 else "",
         ) from None

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,12 +25,15 @@ from safetensors.torch import load_file
 from resgraph.cli import main
 from resgraph.cli.tasks import asked, task
 from resgraph.data import load_data
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, RetryError
 from resgraph.train import TrainOptions, open_run
 from resgraph.train.again import word
+from resgraph.train.engine import Engine
 from resgraph.train.options import OF_ONE_SESSION, OF_THE_RECIPE
+from resgraph.train.session import _memory_explained
 from tests.conftest import ROOT
 from tests.helpers import refused
+from tests.training.conftest import Trained
 from tests.training.test_resume import comparable
 
 TINY = (ROOT / "tests" / "specs" / "tiny.yaml").read_text()
@@ -161,6 +165,9 @@ OTHERS: dict[str, Any] = {
     "checkpoint_every": 2,
     "monitor": True,
     "memory_budget": "1GiB",
+    "weights": "theirs.pth",
+    "freeze": ("stem*",),
+    "lr_of": {"head*": 2.0},
 }
 
 
@@ -215,9 +222,7 @@ def test_every_option_is_restored_and_can_be_chosen_anew(
 
 
 def test_no_option_is_forgotten() -> None:
-    assert set(OTHERS) >= {
-        n for n in kept_options() if n not in ("weights", "freeze", "lr_of")
-    }
+    assert {*OTHERS} == {*kept_options()}
 
 
 def test_a_later_length_stands_in_the_place_of_the_earlier(begun: Path) -> None:
@@ -439,6 +444,40 @@ def test_json_has_the_line(begun: Path) -> None:
     told = json.loads(here(told["next"] + " --json"))
     assert told["next"] == "resgraph export run"
     here(told["next"])
+
+
+FAILURES = {
+    "memory": (torch.OutOfMemoryError("CUDA out of memory"), ""),
+    "compile": (RetryError("no", "go on otherwise", "--no-compile"), " --no-compile"),
+    "any": (RuntimeError("odd"), ""),
+    "Ctrl-C": (KeyboardInterrupt(), ""),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_what_ends_a_run_has_the_line_in_its_notes(
+    case: str, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the options by which it goes on, where these are known."""
+    raised, options = FAILURES[case]
+
+    def step(engine: Engine, iteration: int) -> None:
+        raise raised
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "step", step)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011
+            trained()
+    assert caught.value.__notes__ == [f"go on: resgraph train {tmp_path}/run{options}"]
+    assert trained(resume=True).status == "finished"
+
+
+def test_half_of_what_was_planned_is_too_little_memory() -> None:
+    memory = SimpleNamespace(as_dict=lambda: {"peak": 2**30})
+    plan: Any = SimpleNamespace(recipe=SimpleNamespace(batch=128), recompute=memory)
+    with pytest.raises(RetryError) as caught, _memory_explained(plan):
+        raise torch.OutOfMemoryError
+    assert caught.value.options == "--memory-budget 512MiB"
 
 
 @pytest.mark.parametrize("name", ["a b", "-x", "$HOME;", "it's", "ä\nb", "t\tb", "#"])

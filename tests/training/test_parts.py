@@ -226,6 +226,8 @@ def test_killed_before_its_first_checkpoint(
     assert "seed 6 has other weights than when the run was begun" in told
     train(tiny, digits, chosen, pretraining=given())
     assert_same(run, tmp_path / "whole")
+    anew = dataclasses.replace(options, overwrite=True)
+    assert train(tiny, digits, anew, pretraining=given(6)).status == "finished"
 
 
 def session_of(source: Path, options: TrainOptions) -> None:
