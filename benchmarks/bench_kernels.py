@@ -14,6 +14,7 @@ import copy
 import importlib.util
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -90,7 +91,7 @@ class Bench:
             self.part("build", lambda: built(self.options.ways))
         for name in self.options.parts.split(","):
             getattr(self, name)()
-            self.tell("chosen", {k: str(w) for k, w in launch.chosen().items()})
+            self.tell("ways", compact(launch.measured()))
 
     def part(self, name: str, measure: Callable[[], object]) -> None:
         """Tell what is measured, or an error, and go on."""
@@ -110,7 +111,7 @@ class Bench:
         self.options.out.parent.mkdir(parents=True, exist_ok=True)
         self.options.out.write_text(json.dumps(self.found, indent=1) + "\n")
         print(
-            f"[{self.found['seconds']}] {name}: {json.dumps(result)[:1500]}", flush=True
+            f"[{self.found['seconds']}] {name}: {json.dumps(result)[:900]}", flush=True
         )
 
     # What each part is.
@@ -158,6 +159,17 @@ class Bench:
     def _kernels(self, *ways: str) -> None:
         for way in ways:
             self.part(f"profile {way}", partial(kernels_of, way))
+
+
+def compact(ways: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Microseconds of each way, in fewer words."""
+    return {
+        re.sub(r"Shape|window=Window|torch.", "", key): {
+            re.sub(r"Way|[a-z]+=", "", way): round(1e3 * ms, 1)
+            for way, ms in row.items()
+        }
+        for key, row in ways.items()
+    }
 
 
 def unit_us(width: int, side: int, way: str) -> float:

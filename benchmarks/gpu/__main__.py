@@ -55,12 +55,13 @@ def called(step: str, arguments: list[str]) -> int:
         parents=[common()],
     )
     module.arguments(parser)
-    options, more = taken(parser, arguments)
+    own, more = divided(arguments)
+    options = parser.parse_args(own)
     try:
         if not options.list:
             require_device(options.device)
         end = start + 60 * options.minutes
-        return int(module.run(Session(step, arguments, more, options, end)))
+        return int(module.run(Session(step, own, more, options, end)))
     except ResgraphError as error:
         print(f"error: {error}", file=sys.stderr)
         if error.hint:
@@ -68,12 +69,10 @@ def called(step: str, arguments: list[str]) -> int:
         return 2
 
 
-def taken(
-    parser: argparse.ArgumentParser, arguments: list[str]
-) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and what comes after `--`, which is for another program."""
+def divided(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """A step's own arguments, and what comes after `--`, which is for another program."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return parser.parse_args(arguments[:end]), arguments[end + 1 :]
+    return arguments[:end], arguments[end + 1 :]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HOME = Path(".gpu")
 """In the project's folder, ignored by git: packages, data, caches, results."""
-SITE = HOME / "site"
+SITE = HOME / f"site-{sys.version_info.major}.{sys.version_info.minor}"
+"""Packages for this Python."""
 
 
 def prepare() -> None:

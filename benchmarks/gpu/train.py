@@ -47,12 +47,23 @@ def run(session: Session) -> int:
     options, small = session.options, session.small
     network = options.network or ("resnet20" if small else "resnet164")
     folder = options.runs / (options.run or network)
-    size = pieces.size_of(options.piece)
+    size, seconds = pieces.size_of(options.piece), session.left - options.saving
+    if seconds < 1:
+        print(
+            f"{folder.name}: UNFINISHED: no time beside the {options.saving:.0f} s of --saving"
+        )
+        return EXIT_UNFINISHED
     line = command(session, network, folder)
     print(*line, flush=True)
-    code = until(line, session.left - options.saving)
-    about = {**session.about(), "command": line[1:], "exit": code}
-    return report(folder, about, session.out, size)
+    about = {**session.about(), "command": line[1:]}
+    write(session.out, folder, {**about, "status": "begun"})
+    code = until(line, seconds)
+    return report(folder, {**about, "exit": code}, session.out, size)
+
+
+def write(out: Path, run: Path, about: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / f"train-{run.name}.json", about)
 
 
 def command(session: Session, network: str, folder: Path) -> list[str]:
@@ -97,7 +108,7 @@ def report(folder: Path, about: dict[str, Any], out: Path, size: int) -> int:
     """Write down how the run stands, and pack it; the exit code."""
     name = folder.name
     if not (folder / "run.json").exists():
-        write_json(out / f"train-{name}.json", {**about, "status": "not begun"})
+        write(out, folder, {**about, "status": "not begun"})
         print(f"{name}: WRONG: not begun (exit code {about['exit']})")
         return EXIT_WRONG
     found = read_json(folder / "run.json")
@@ -105,9 +116,7 @@ def report(folder: Path, about: dict[str, Any], out: Path, size: int) -> int:
         k: found.get(k) for k in ("network", "status", "results", "failure", "recipe")
     }
     made = packed(folder, out / "pieces", size)
-    write_json(
-        out / f"train-{name}.json", {**about, **kept, "pieces": [p.name for p in made]}
-    )
+    write(out, folder, {**about, **kept, "pieces": [p.name for p in made]})
     for file in ("run.json", "metrics.jsonl"):
         if (folder / file).exists():
             shutil.copyfile(folder / file, out / f"{name}.{file}")

@@ -102,6 +102,13 @@ LrOf = Annotated[
         help="A factor on the learning rate of what is so called.",
     ),
 ]
+FusedKernels = Annotated[
+    bool | None,
+    typer.Option(
+        "--fused-kernels/--no-fused-kernels",
+        help="BN-ReLU-convolutions by resgraph's own kernels; by default no.",
+    ),
+]
 LogEvery = Annotated[int, typer.Option("--log-every", help="Steps between records.")]
 CheckpointEvery = Annotated[
     int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -134,18 +135,35 @@ def execution_for(
             f"a CUDA graph records one process's step, and this trains on {ranks} ranks",
             "leave out --cuda-graph",
         )
+    if options.fused_kernels:
+        _check_fused_kernels(options, alone)
     precision = options.precision
     if precision == AUTO:
         precision = kept.get("precision", AUTO)
     fused = choose("fused", True)
     graph = choose("cuda_graph", alone and fused)
+    fused_kernels = alone and not options.compile and choose("fused_kernels", False)
     precision = pick_precision(precision, device)
     return Execution(
         device,
         precision=precision,
         channels_last=choose("channels_last", True),
-        compile=choose("compile", alone),
+        compile=not fused_kernels and choose("compile", alone),
+        fused_kernels=fused_kernels,
         **{name: bool(kept.get(name, True)) for name in _GROUPED},
         cuda_graph=graph if options.cuda_graph is not None else graph and alone,
         fused=fused,
     )
+
+
+def _check_fused_kernels(options: TrainOptions, alone: bool) -> None:
+    """Raise `UsageError` where the fused kernels that were asked for cannot be had."""
+    if options.compile:
+        what = "compiled units would not run the fused kernels"
+        raise UsageError(what, "leave out --compile or --fused-kernels")
+    if not alone:
+        what = "the fused kernels are for training on a single CUDA device"
+        raise UsageError(what, "leave out --fused-kernels")
+    if find_spec("triton") is None:
+        what = "the fused kernels are written in Triton, which is not installed"
+        raise UsageError(what, "install torch for CUDA, which brings it")

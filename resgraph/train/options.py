@@ -62,6 +62,9 @@ class TrainOptions:
     """Record the step as a CUDA graph and replay it; by default on a single CUDA device."""
     fused: bool | None = None
     """SGD as one kernel over many parameters; by default yes."""
+    fused_kernels: bool | None = None
+    """BN-ReLU-convolutions by kernels of resgraph's own, on a single CUDA device, in place of
+    compilation; by default no."""
     sync_bn: bool | None = None
     """With several ranks: whether BN's statistics are those of all; by default they are."""
     log_every: int = 50

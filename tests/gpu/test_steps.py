@@ -135,6 +135,12 @@ def test_a_run_that_cannot_begin_is_wrong(tmp_path: Path) -> None:
     assert "WRONG: not begun" in line
 
 
+def test_no_time_begins_no_run(tmp_path: Path) -> None:
+    more = ("--runs", tmp_path / "runs", "--minutes", 0.4, "--saving", 30)
+    assert "UNFINISHED" in dry("train", tmp_path, *more, code=3)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_is_interrupted_in_time(tmp_path: Path) -> None:
     """By SIGINT, so that it saves itself; its own exit code comes back."""
     program = (

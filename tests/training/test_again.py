@@ -159,6 +159,7 @@ OTHERS: dict[str, Any] = {
     "compile": False,
     "cuda_graph": False,
     "fused": False,
+    "fused_kernels": False,
     "sync_bn": False,
     "log_every": 3,
     "eval_every": 4,

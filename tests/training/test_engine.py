@@ -95,6 +95,9 @@ def test_defaults_and_choices(
         ({"cuda_graph": True}, CPU, 1, "CUDA graphs need CUDA"),
         ({"cuda_graph": True}, CUDA, 2, "this trains on 2 ranks"),
         ({"cuda_graph": True, "fused": False}, CUDA, 1, "needs fused SGD"),
+        ({"fused_kernels": True}, CPU, 1, "single CUDA device"),
+        ({"fused_kernels": True}, CUDA, 2, "single CUDA device"),
+        ({"fused_kernels": True, "compile": True}, CUDA, 1, "leave out --compile"),
     ],
 )
 def test_what_a_device_does_not_allow(

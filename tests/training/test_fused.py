@@ -34,6 +34,7 @@ if not CUDA:
 
 from resgraph.train.fused import fuse, ops  # noqa: E402
 from resgraph.train.fused.chain import Chain  # noqa: E402
+from resgraph.train.grouped import BatchCounts  # noqa: E402
 
 # The interpreter cuts bfloat16 off where a GPU rounds it.
 ROUNDOFF = {torch.float32: 2.0**-24, torch.bfloat16: 2.0 ** (-8 if CUDA else -7)}
@@ -348,6 +349,16 @@ def test_a_sum_is_taken_where_it_is_written(launched: list[str]) -> None:
     y = module(x)
     assert isinstance(y, Tensor)
     assert launched == ["moments", *["normalise", "convolve"] * 6]
+
+
+def test_batches_that_are_counted_elsewhere() -> None:
+    module, x = fuse(made(Unit(16, 8))), a_map(2, 16, 4, 4)
+    with BatchCounts(module).grouped():
+        module(x)
+    assert [
+        module.get_buffer(f"{n}.bn.num_batches_tracked") for n in ("one", "two")
+    ] == [1, 1]
+    assert module.one.bn.running_mean.abs().sum() > 0
 
 
 def test_a_map_that_was_changed_is_read_again(launched: list[str]) -> None:

@@ -25,45 +25,53 @@ class Way:
     """Programs for each multiprocessor, at most."""
     warps: int = 4
     stages: int = 2
+    late: bool = True
+    """Sums over rows are taken at the end, for which each place of a tile keeps its own."""
     fused: bool = False
     """The weight's gradient in the same tiles as the input's, where that is possible."""
 
 
 CONVOLVE = (
-    Way(64, 64, 64, 8),
-    Way(128, 64, 64, 4, warps=8),
-    Way(64, 64, 128, 4, warps=8, stages=3),
-    Way(32, 64, 64, 16),
+    Way(64, 64, 64, 4),
+    Way(64, 64, 64, 4, stages=4),
+    Way(128, 64, 64, 2, warps=8),
+    Way(64, 64, 128, 2, warps=8, stages=3),
 )
 TO_INPUT = (
-    Way(64, 64, 64, 8),
-    Way(64, 64, 64, 4, warps=8),
-    Way(32, 64, 64, 16),
-    Way(64, 128, 128, 4, warps=8),
+    Way(64, 64, 64, 4),
+    Way(64, 64, 64, 4, warps=8, stages=3),
+    Way(32, 64, 64, 8),
+    Way(64, 64, 64, 4, late=False),
 )
 GRADIENTS = (
     Way(64, 64, 64, 2, warps=8, fused=True),
     Way(32, 64, 64, 4, fused=True),
-    Way(32, 64, 64, 2, warps=8, fused=True, stages=3),
-    Way(64, 64, 64, 8),
+    Way(64, 64, 64, 2, fused=True, late=False),
+    Way(64, 64, 64, 4),
 )
 TO_WEIGHT = (
     Way(64, 64, 64, 4),
     Way(128, 64, 64, 2, warps=8),
-    Way(32, 256, 64, 4, warps=8),
+    Way(64, 64, 64, 2, stages=4),
     Way(64, 128, 64, 2, warps=8),
 )
 MOMENTS = (Way(128, 64, 64, 4),)
+SETTLE = (Way(128, 64, 64, 0),)
 
 Launch = Callable[[Way], object]
-_chosen: dict[tuple[object, ...], Way] = {}
+_times: dict[tuple[object, ...], dict[Way, float]] = {}
 _SLEEP = 5_000_000  # cycles, some 3 ms
 _SMALLEST = 16  # of a side of a product on tensor cores
 
 
-def chosen() -> dict[str, Way]:
-    """What was measured to be the fastest so far, by kernel and shape."""
-    return {" ".join(map(str, key)): way for key, way in _chosen.items()}
+def measured() -> dict[str, dict[str, float]]:
+    """Milliseconds of each way so far, by kernel and shape, the fastest first."""
+    return {
+        " ".join(map(str, key)): {
+            str(way): found[way] for way in sorted(found, key=found.__getitem__)
+        }
+        for key, found in _times.items()
+    }
 
 
 def fastest(key: tuple[object, ...], ways: Sequence[Way], launch: Launch) -> Way:
@@ -72,13 +80,12 @@ def fastest(key: tuple[object, ...], ways: Sequence[Way], launch: Launch) -> Way
     It is measured the first time that the shape is met on a GPU. While a graph is recorded
     nothing can be, and the first way has to do.
     """
-    way = _chosen.get(key)
-    if way is None:
+    if key not in _times:
         if not _measures():
             return ways[0]
-        way = min(ways, key=lambda way: _milliseconds(way, launch))
-        _chosen[key] = way
-    return way
+        _times[key] = {way: _milliseconds(way, launch) for way in ways}
+    found = _times[key]
+    return min(found, key=found.__getitem__)
 
 
 def _measures() -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from resgraph.train.fused import kernels
+from resgraph.train.fused import convolutions, sums
 from resgraph.train.fused.launch import (
     CONVOLVE,
     GRADIENTS,
     MOMENTS,
+    SETTLE,
     TO_INPUT,
     TO_WEIGHT,
     Way,
@@ -23,7 +24,9 @@ from resgraph.train.fused.launch import (
     programs,
 )
 
-_PARTS = 128  # programs' parts that are added at once
+_PARTS = 1024  # programs' parts that are added at once, at most
+_WEIGHT_PARTS = 128
+_PLACES = 512  # of a window, times channels, in a tile: what shared memory has room for
 _ALL = 2**20  # channels in a tile: as many as there are
 
 
@@ -35,7 +38,7 @@ class Gradient:
     map: Tensor | None = None
     """BN's input, if it waits."""
     back: Tensor | None = None
-    """What leads from the one to the other: [slope, tilt, level, mean] of each channel."""
+    """What leads from the one to the other: [slope, tilt, level] of each channel."""
 
     @property
     def waits(self) -> bool:
@@ -94,6 +97,12 @@ class Shape:
         return self.window == Window(1, 1, 0)
 
     @property
+    def fusable(self) -> bool:
+        """Whether a tile may hold what the weight's gradient is made of."""
+        fits = self.window.side**2 * self.y[1] <= _PLACES
+        return self.single or (fits and self.window.stride == 1)
+
+    @property
     def constants(self) -> dict[str, int]:
         window = self.window
         return {
@@ -139,35 +148,38 @@ def moments(x: Tensor) -> Tensor:
     count = programs(_tiles(rows, way), way, others, x.device)
     parts = _floats(x, 3, c, count)
     grid = (count, others)
-    kernels.moments[grid](
+    sums.moments[grid](
         x, parts, rows, c, ROWS=way.rows, COLUMNS=columns, **arguments(way)
     )
     return parts
 
 
 def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tensor:
-    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, beta] by channel.
+    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, shift] by channel.
 
     `count` says whether the running statistics take the batch in.
     """
     channels = parts.shape[1]
     norm = _floats(parts, 4, channels)
     tracked = count and bn.track_running_stats
-    kernels.normalise[(channels,)](
+    # None where the batches of all BNs are counted at once.
+    batches = bn.num_batches_tracked if tracked else None
+    sums.normalise[(channels,)](
         parts,
         bn.weight,
         bn.bias,
         norm,
         bn.running_mean if tracked else norm,
         bn.running_var if tracked else norm,
-        bn.num_batches_tracked if tracked else norm,
+        norm if batches is None else batches,
         parts.shape[2],
         rows,
         float(bn.momentum or 0.0),
         bn.eps,
         TRACKED=tracked,
+        COUNTED=batches is not None,
         CHANNELS=channels,
-        PARTS=_PARTS,
+        PARTS=power(parts.shape[2], _PARTS),
         num_warps=4,
     )
     return norm
@@ -187,7 +199,7 @@ def convolve(
         others = -(-co // columns)
         count = programs(_tiles(shape.rows_out, way), way, others, x.device)
         parts = _floats(x, 3, co, count)
-        kernels.convolve[(count, others)](
+        convolutions.convolve[(count, others)](
             x,
             norm,
             weight,
@@ -201,6 +213,8 @@ def convolve(
             RESIDUAL=added,
             FACTOR=factor(x),
             PRECISION=precision(x),
+            EVEN=shape.rows_out % way.rows == 0,
+            LATE=way.late and x.dtype != torch.float32,
             ROWS=way.rows,
             DEPTH=depth,
             COLUMNS=columns,
@@ -245,23 +259,44 @@ def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
     """A layer's gradients from that of its output; `keep` that of BN's output, too."""
     shape, like = layer.shape, layer.x
     d = torch.empty_like(like) if keep else None
-    kept, apart = (g, None) if shape.single else _to_weight(layer, g)
     to_weight = torch.empty_like(layer.weight)
     to_gamma, to_beta, back = (
-        _floats(like, *size, shape.x[1]) for size in ((), (), (4,))
+        _floats(like, *size, shape.x[1]) for size in ((), (), (3,))
     )
-    found = Found(to_gamma, to_beta, to_weight, kept, back, d)
 
-    def launch(way: Way) -> None:
-        together = way.fused and apart is None
-        parts, weight_parts = _to_input(way, layer, kept, d, weight=together)
-        if not together:
-            weight_parts = _to_weight(layer, kept)[1] if apart is None else apart
+    def launch(way: Way) -> Found:
+        if way.fused and shape.fusable:
+            ready = g if shape.single else _settled(g)
+            parts, weight_parts = _to_input(way, layer, ready, d, weight=True)
+        else:
+            ready, weight_parts = _to_weight(layer, g)
+            parts, _ = _to_input(way, layer, ready, d)
+        found = Found(to_gamma, to_beta, to_weight, ready, back, d)
         _add_parts(layer, found, parts, weight_parts)
+        return found
 
-    key = ("gradients", shape, like.dtype, keep, kept.waits)
-    launch(fastest(key, GRADIENTS if shape.single else TO_INPUT, launch))
-    return found
+    key = ("gradients", shape, like.dtype, keep, g.waits)
+    return launch(fastest(key, GRADIENTS, launch))
+
+
+def _settled(g: Gradient) -> Gradient:
+    """A gradient that waits no longer, for kernels that read it for each place of a window."""
+    if not g.waits:
+        return g
+    n, c, h, w = g.value.shape
+    way, kept = SETTLE[0], torch.empty_like(g.value)
+    columns = power(c, way.columns)
+    grid = (_tiles(n * h * w, way), -(-c // columns))
+    sums.settle[grid](
+        *g.tensors,
+        kept,
+        n * h * w,
+        c,
+        ROWS=way.rows,
+        COLUMNS=columns,
+        **arguments(way),
+    )
+    return Gradient(kept)
 
 
 def to_input(layer: Layer, found: Found, residual: Tensor | None) -> Tensor:
@@ -289,13 +324,13 @@ def _to_input(
     """The parts of BN's sums, and if asked for of the weight's gradient."""
     x, norm, shape = layer.x, layer.norm, layer.shape
     ci, co = shape.x[1], shape.y[1]
-    depth = power(co, _ALL if weight else way.depth)
+    depth = power(co * shape.window.side**2, _ALL) if weight else power(co, way.depth)
     columns = power(ci, way.columns)
     others = -(-ci // columns)
     count = programs(_tiles(shape.rows_in, way), way, others, x.device)
     parts = _floats(x, 2, ci, count)
-    weight_parts = _floats(x, count, ci, co) if weight else parts
-    kernels.to_input[(count, others)](
+    weight_parts = _floats(x, count, *layer.weight.shape) if weight else parts
+    convolutions.to_input[(count, others)](
         *g.tensors,
         layer.weight,
         x,
@@ -316,6 +351,8 @@ def _to_input(
         RESIDUAL=residual is not None,
         FACTOR=factor(x),
         PRECISION=precision(x),
+        EVEN=shape.rows_in % way.rows == 0,
+        LATE=way.late and x.dtype != torch.float32,
         ROWS=way.rows,
         DEPTH=depth,
         COLUMNS=columns,
@@ -349,7 +386,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
     tiles, both = _tiles(shape.rows_out, way), others[0] * others[1]
     count = programs(tiles, way, both, x.device)
     parts = _floats(x, count, places, co)
-    kernels.to_weight[(count, *others)](
+    convolutions.to_weight[(count, *others)](
         *g.tensors,
         g.value if kept is None else kept,
         x,
@@ -362,6 +399,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
         KEEP=kept is not None,
         FACTOR=factor(x),
         PRECISION=precision(x),
+        EVEN=shape.rows_out % way.rows == 0,
         ROWS=way.rows,
         DEPTH=depth,
         COLUMNS=columns,
@@ -371,10 +409,10 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
 
 
 def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:
-    shape, columns = layer.shape, 64
+    shape, columns = layer.shape, 32
     blocks = -(-layer.weight.numel() // columns)
     constants = {k: shape.constants[k] for k in ("CI", "CO", "SIDE")}
-    kernels.add_parts[(shape.x[1] + blocks,)](
+    sums.add_parts[(shape.x[1] + blocks,)](
         parts,
         layer.norm,
         found.back,
@@ -387,7 +425,8 @@ def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) 
         weight_parts.shape[0],
         *found.to_weight.stride(),
         **constants,
-        PARTS=_PARTS,
+        PARTS=power(parts.shape[-1], _PARTS),
+        WEIGHT_PARTS=power(weight_parts.shape[0], _WEIGHT_PARTS),
         COLUMNS=columns,
         num_warps=4,
     )
