@@ -165,6 +165,8 @@ def _checkpoints(
         state = inspected(run, path)
         if graph is not None:
             _fits(state["network"], graph)
+            if run.recipe.ema is not None:
+                _fits(state["ema"]["tensors"], graph)
         reached.append(state["standing"])
         return f"checkpoint of iteration {state['standing']['iteration']:,}"
 
@@ -256,13 +258,15 @@ def _weights(
         if graph is not None:
             stored(path, graph)
         iteration = str(about.get("iteration"))
-        ends = run.status == FINISHED and path == run.last
+        ends = run.status == FINISHED and path != run.best
         if ends and iteration != str(run.recipe.iterations):
             raise ValueError(f"of iteration {plain(iteration)}, not of the run's end")
         return f"weights of iteration {plain(iteration)}"
 
     if run.last.exists() or reached:
         found.tried(run.last, check)
+    if run.recipe.ema is not None and (run.last_average.exists() or reached):
+        found.tried(run.last_average, check)
     if run.best.exists() or (reached and reached["best_iteration"] is not None):
         found.tried(run.best, check)
 
@@ -270,7 +274,7 @@ def _weights(
 def _models(found: Checkup, run: Run) -> None:
     """Exported models: of this network, and made of the weights that are here."""
     seals = {}
-    for path in (run.last, run.best):
+    for path in (run.last, run.best, run.last_average):
         if found.is_whole(path):
             seals[unsealed(path).get(ENTRY)] = path
 

@@ -25,14 +25,6 @@ Data = Annotated[
 TrainDevice = Annotated[
     str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda.")
 ]
-Iterations = Annotated[
-    int | None, typer.Option("--iterations", help="Length of the schedule, in steps.")
-]
-Epochs = Annotated[
-    float | None, typer.Option("--epochs", help="The same, in passes over the data.")
-]
-Batch = Annotated[int | None, typer.Option("--batch", help="Images per step.")]
-Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
 ScheduleScale = Annotated[
     float, typer.Option("--schedule-scale", help="Factor on the schedule's length.")
 ]
@@ -76,7 +68,9 @@ CudaGraph = Annotated[
 ]
 Fused = Annotated[
     bool | None,
-    typer.Option("--fused/--no-fused", help="SGD as one kernel; by default yes."),
+    typer.Option(
+        "--fused/--no-fused", help="The optimiser as one kernel; by default yes."
+    ),
 ]
 Weights = Annotated[
     str | None,

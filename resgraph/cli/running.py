@@ -9,20 +9,16 @@ import typer
 
 from resgraph.cli.behind import behind
 from resgraph.cli.choices import (
-    Batch,
     ChannelsLast,
     CheckpointEvery,
     Compile,
     CudaGraph,
     Data,
-    Epochs,
     EvalEvery,
     Freeze,
     Fused,
     FusedKernels,
-    Iterations,
     LogEvery,
-    Lr,
     LrOf,
     Monitored,
     Out,
@@ -47,6 +43,7 @@ from resgraph.cli.common import (
     say_json,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
+from resgraph.cli.recipes import with_recipe
 from resgraph.cli.tasks import Task, asked, task, typed
 from resgraph.cli.tuning import factors, pretraining
 
@@ -54,6 +51,7 @@ if TYPE_CHECKING:
     from resgraph.train import Result
 
 
+@with_recipe
 def train_command(
     context: typer.Context,
     targets: Targets = [],  # noqa: B006 (typer reads the default)
@@ -61,10 +59,6 @@ def train_command(
     settings: Set = [],  # noqa: B006
     data: Data = "cifar10",
     device: TrainDevice = "auto",
-    iterations: Iterations = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    lr: Lr = None,
     schedule_scale: ScheduleScale = 1.0,
     weights: Weights = None,
     freeze: Freeze = [],  # noqa: B006
@@ -87,12 +81,15 @@ def train_command(
     monitor: Monitored = False,
     memory_budget: MemoryBudget = AUTO,
     json: Json = False,
+    recipe: dict[str, Any] = {},  # noqa: B006 (from options of its own)
 ) -> None:
     """Train a network by its recipe, or go on with a run; everything is in a run folder.
 
     Example: resgraph train generated/resnet20.py --data digits
     """
     chosen = typed(context)
+    if recipe:
+        chosen["recipe"] = recipe
     if "lr_of" in chosen:
         chosen["lr_of"] = factors(lr_of)
     if "freeze" in chosen:

@@ -12,14 +12,10 @@ import typer
 
 from resgraph.cli.behind import Behind, behind
 from resgraph.cli.choices import (
-    Batch,
     CheckpointEvery,
     Data,
-    Epochs,
     EvalEvery,
-    Iterations,
     LogEvery,
-    Lr,
     Monitored,
     Precision,
     ScheduleScale,
@@ -37,6 +33,7 @@ from resgraph.cli.common import (
     warn,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
+from resgraph.cli.recipes import with_recipe
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.settings import parse_settings
 
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
 GO_ON = "the same command again goes on from here"
 
 
+@with_recipe
 def sweep_command(
     targets: Annotated[
         list[Path],
@@ -74,10 +72,6 @@ def sweep_command(
     ] = Path("generated"),
     data: Data = "cifar10",
     device: TrainDevice = "auto",
-    iterations: Iterations = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    lr: Lr = None,
     schedule_scale: ScheduleScale = 1.0,
     precision: Precision = "auto",
     log_every: LogEvery = 50,
@@ -86,6 +80,7 @@ def sweep_command(
     monitor: Monitored = False,
     memory_budget: MemoryBudget = AUTO,
     json: Json = False,
+    recipe: dict[str, Any] = {},  # noqa: B006 (from options of its own)
 ) -> None:
     """Train networks with several seeds, one run after the other, into DIR/NAME-sSEED.
 
@@ -101,11 +96,8 @@ def sweep_command(
     options = TrainOptions(
         data=data,
         device=device,
-        iterations=iterations,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
         schedule_scale=schedule_scale,
+        recipe=recipe,
         precision=precision,
         log_every=log_every,
         eval_every=eval_every,

@@ -13,6 +13,7 @@ import typer
 from resgraph.cli.common import require_file, telling_compiler, warn
 from resgraph.diagnostics import ResgraphError, UsageError, plain
 from resgraph.provenance import SPEC
+from resgraph.recipe.options import WORDS
 from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class Asked:
 
 
 def typed(context: typer.Context) -> dict[str, Any]:
-    """The options of training that are on the command line, and their values."""
+    """The options of training that are on the command line, and their values; not those of
+    the recipe, which are read by it."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {
         name: context.params[name]
         for name, source in sources.items()
-        if name not in _NOT_OF_TRAINING
+        if name not in (*_NOT_OF_TRAINING, *WORDS)
         and source is not None
         and source.name == "COMMANDLINE"
     }

@@ -19,6 +19,7 @@ from resgraph.diff.properties import (
 )
 from resgraph.diff.units import HEAD, STEM, Units, end, joined, side_by_side, stages
 from resgraph.graph import Graph
+from resgraph.recipe.words import EXPLICIT
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Difference:
     def recipe(self) -> dict[str, tuple[Any, Any]]:
         """The fields of `train` that differ, before and after."""
         old, new = self.before.recipe, self.after.recipe
-        names = dict.fromkeys((*old, *new))
+        names = [name for name in {**old, **new} if name != EXPLICIT]
         both = {name: (old.get(name), new.get(name)) for name in names}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 

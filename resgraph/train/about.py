@@ -26,8 +26,8 @@ from pydantic import (
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import finite, parse_json, read_bytes
 from resgraph.limits import RECORDS_BYTES
+from resgraph.recipe import Recipe
 from resgraph.train.options import TrainOptions
-from resgraph.train.recipe import Recipe
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -59,7 +59,9 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
         recipe = Recipe.from_mapping(value)
     except ResgraphError as error:
         raise ValueError(error.message) from None
-    if len(recipe.milestones) > _MILESTONES:
+    if recipe.epochs or recipe.warmup_epochs is not None:
+        raise ValueError("counts epochs, and a run's counts iterations")
+    if len(recipe.schedule.drops) > _MILESTONES:
         raise ValueError(f"has more than {_MILESTONES} milestones")
     return value
 
@@ -82,6 +84,7 @@ class Results(BaseModel):
     recorded: _Count = 0
     train_loss: _Number | None = None
     test_error: _Percent | None = None
+    test_error_ema: _Percent | None = None
     best_error: _Percent | None = None
     best_iteration: _Count | None = None
     seconds: _Seconds = 0.0
@@ -134,6 +137,8 @@ class About(BaseModel):
         "finished", "running", "stopped", "interrupted", "diverged", "failed"
     ]
     recipe: Annotated[dict[str, Any], AfterValidator(_recipe)]
+    replaced: dict[str, list[Any]] = {}
+    """What the data set replaced of the spec's recipe: by word, its value and the run's."""
     execution: Choices
     options: Annotated[dict[str, Any], AfterValidator(_options)] | None = None
     """As `TrainOptions` has them; None in run folders of before."""
@@ -227,10 +232,15 @@ class Record:
     """Wall time of the run so far, tests included."""
     images_per_s: _Seconds
     """Training speed since the record before, tests excluded."""
+    test_error_ema: _Percent | None = None
+    """Of the average of the weights; None where there is none, or nothing was tested."""
 
     def line(self) -> str:
-        """The record as the file has it."""
-        return json.dumps(finite(asdict(self)), allow_nan=False) + "\n"
+        """The record as the file has it, without what only some recipes have."""
+        fields = finite(asdict(self))
+        if fields["test_error_ema"] is None:
+            del fields["test_error_ema"]
+        return json.dumps(fields, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True)

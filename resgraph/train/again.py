@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError, RetryError
+from resgraph.recipe import Recipe
+from resgraph.recipe.parts import SCHEDULE
+from resgraph.recipe.words import EXPLICIT
 from resgraph.train.about import DIVERGED
 from resgraph.train.checkpoint import load_checkpoint, standing_in
 from resgraph.train.journal import Journal
 from resgraph.train.options import OF_THE_RECIPE, TrainOptions
-from resgraph.train.recipe import Recipe
 from resgraph.train.run import Run
 
-_SCHEDULE = (
-    *("iterations", "lr", "milestones", "gamma", "warmup_iterations", "warmup_lr"),
+_SCHEDULE = frozenset(
+    (
+        *("iterations", "epochs", "lr", "warmup", "warmup_lr", "schedule", EXPLICIT),
+        *("warmup_iterations", "warmup_epochs", *SCHEDULE.words),
+    )
 )
-"""Fields of the recipe that say nothing of a step but its learning rate."""
+"""Words of a recipe that say nothing of a step but its learning rate."""
 
 # --- the line ---------------------------------------------------------------------------
 
@@ -96,11 +101,11 @@ def longer(run: Run, recipe: Recipe, options: TrainOptions) -> Run:
     have been others, and says which.
     """
     before, now = run.recipe.as_dict(), recipe.as_dict()
-    changed = [name for name in now if now[name] != before.get(name)]
+    changed = [k for k in {**before, **now} if now.get(k) != before.get(k)]
     if not changed:
         return run
-    shown = "; ".join(f"{k} {before.get(k)}, now {now[k]}" for k in changed)
-    if (why := _parted(run, recipe)) or not {*changed} <= {*_SCHEDULE}:
+    shown = "; ".join(f"{k} {before.get(k)}, now {now.get(k)}" for k in changed)
+    if (why := _parted(run, recipe)) or not {*changed} <= _SCHEDULE:
         raise ResgraphError(
             f"cannot resume {run.folder} by another recipe: {shown}{why}", _hint(run)
         )

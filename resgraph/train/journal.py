@@ -55,6 +55,11 @@ class Journal:
             with writing(path):
                 save_weights(self.run, path, state, tested)
 
+    def average(self, state: Mapping[str, Tensor], tested: Tested) -> None:
+        """Keep the average of the weights beside the last ones."""
+        with writing(self.run.last_average):
+            save_weights(self.run, self.run.last_average, state, tested)
+
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep what the run is resumed from, beside the checkpoint before."""
         with writing(self.run.state):

@@ -15,7 +15,7 @@ from torch import nn
 
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.provenance import read_generated
-from resgraph.train.recipe import Recipe
+from resgraph.recipe import Recipe
 
 
 @dataclass(frozen=True)

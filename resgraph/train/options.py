@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,27 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import OptionError, ResgraphError, did_you_mean
+from resgraph.diagnostics import (
+    OptionError,
+    ResgraphError,
+    UsageError,
+    did_you_mean,
+)
+from resgraph.recipe.precedence import Chosen, chosen
+from resgraph.recipe.words import merged
 from resgraph.train.module import Generated
 from resgraph.train.parts import check_factors
 from resgraph.train.precision import AUTO, check_precision
-from resgraph.train.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda")
 OF_ONE_SESSION = ("out", "resume", "overwrite", "stop_at")
 """What is chosen anew each time that a run is gone on with; it keeps all else."""
-OF_THE_RECIPE = ("iterations", "epochs", "schedule_scale", "batch", "lr")
+OF_THE_RECIPE = ("iterations", "epochs", "schedule_scale", "batch", "lr", "recipe")
 OF_THE_START = ("weights", "freeze", "lr_of")
 """What makes a run as its recipe does, and is never another one."""
-_LENGTHS = ("iterations", "epochs", "schedule_scale")
-"""Each says how long; one that is chosen later stands in the place of the others."""
+_NAMED = ("iterations", "epochs", "batch", "lr")
+"""Words of the recipe that have a field of their own."""
+_LENGTHS = ("iterations", "epochs")
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class TrainOptions:
     lr: float | None = None
     schedule_scale: float = 1.0
     """A factor on the schedule's length."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Any other words of the recipe, in place of the spec's and the data set's."""
     seed: int = 0
     """Decides the initial weights, the order of images, crops, flips and dropout."""
     out: Path | None = None
@@ -61,7 +70,7 @@ class TrainOptions:
     cuda_graph: bool | None = None
     """Record the step as a CUDA graph and replay it; by default on a single CUDA device."""
     fused: bool | None = None
-    """SGD as one kernel over many parameters; by default yes."""
+    """The optimiser as one kernel over many parameters; by default yes."""
     fused_kernels: bool | None = None
     """BN-ReLU-convolutions by kernels of resgraph's own, on a single CUDA device, in place of
     compilation; by default no."""
@@ -123,7 +132,8 @@ class TrainOptions:
 
     def as_dict(self) -> dict[str, Any]:
         """All of them as JSON has them."""
-        return asdict(self) | {"out": None if self.out is None else str(self.out)}
+        out = None if self.out is None else str(self.out)
+        return asdict(self) | {"out": out, "freeze": [*self.freeze]}
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -132,32 +142,48 @@ class TrainOptions:
 
     def with_chosen(self, chosen: Mapping[str, Any]) -> TrainOptions:
         """These with others in their places; of what says how long, the later alone holds."""
-        anew = _defaults(_LENGTHS) if {*_LENGTHS} & chosen.keys() else {}
-        return replace(self, **(anew | dict(chosen)))
+        given = {w: chosen[w] for w in _NAMED if chosen.get(w) is not None}
+        given |= chosen.get("recipe", {})
+        others = {k: v for k, v in chosen.items() if k not in (*_NAMED, "recipe")}
+        made = replace(self, **others)
+        before = self.words
+        if "schedule_scale" in chosen:
+            before = {w: v for w, v in before.items() if w not in _LENGTHS}
+        elif {*_LENGTHS} & given.keys():
+            made = replace(made, schedule_scale=1.0)
+        if not given and before == self.words:
+            return made
+        return replace(made, **_defaults(_NAMED), recipe=merged(before, given))
 
     def without_recipe(self) -> TrainOptions:
         """These, and the recipe as it is."""
         return replace(self, **_defaults(OF_THE_RECIPE))
 
     @property
+    def words(self) -> dict[str, Any]:
+        """The words of the recipe that were chosen."""
+        named = {w: getattr(self, w) for w in _NAMED}
+        return {w: v for w, v in named.items() if v is not None} | dict(self.recipe)
+
+    @property
     def changes_recipe(self) -> bool:
         """Whether any choice departs from the network's or the data's own recipe."""
-        return self != self.without_recipe()
+        return self.schedule_scale != 1 or bool(self.words)
 
-    def recipe_for(self, generated: Generated, data: Dataset) -> Recipe:
-        """The recipe that a run with these choices follows.
+    def chosen_for(self, generated: Generated, data: Dataset) -> Chosen:
+        """The recipe that a run with these choices follows, and what it replaces.
 
-        Raises `ResgraphError` if a choice is out of range.
+        Raises `UsageError` if a choice is out of range.
         """
-        base = replace(generated.recipe, **(data.recipe or {}))
-        return base.scaled(self.schedule_scale).with_overrides(
-            train_size=len(data.train_images),
-            iterations=self.iterations,
-            epochs=self.epochs,
-            batch=self.batch,
-            lr=self.lr,
-            flip=base.flip and data.flip_ok,
-        )
+        flips = {} if data.flip_ok else {"flip": False}
+        words, size = {**(data.recipe or {}), **flips}, len(data.train_images)
+        scale = self.schedule_scale
+        try:
+            return chosen(generated.recipe, words, self.words, size, scale)
+        except OptionError:
+            raise
+        except ResgraphError as error:  # the spec's own recipe is right by itself
+            raise UsageError(error.message, error.hint) from None
 
     def folder_for(self, generated: Generated, data: Dataset) -> Path:
         """The run folder."""
@@ -170,7 +196,11 @@ _OPTIONS = TypeAdapter(TrainOptions)
 
 
 def _defaults(names: tuple[str, ...]) -> dict[str, Any]:
-    return {f.name: f.default for f in fields(TrainOptions) if f.name in names}
+    return {
+        f.name: f.default if f.default is not MISSING else {}
+        for f in fields(TrainOptions)
+        if f.name in names
+    }
 
 
 def pick_device(name: str) -> torch.device:

@@ -38,19 +38,28 @@ class Parts:
         for name in self.norms:
             _keep_at_inference(network.get_submodule(name))
 
-    def groups(self, network: nn.Module, lr: float | Tensor) -> list[dict[str, Any]]:
-        """An optimiser's groups: what is trained, one for each factor, in the network's order.
+    def of(
+        self,
+        groups: Iterable[Mapping[str, Any]],
+        network: nn.Module,
+        lr: float | Tensor,
+    ) -> list[dict[str, Any]]:
+        """An optimiser's groups of what is trained: those given, apart for each factor.
 
         Each has its `lr_factor` on the recipe's rate `lr`, and a rate of its own.
         """
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in network.named_parameters():
-            if name not in self.frozen:
-                groups.setdefault(self.factors.get(name, 1.0), []).append(parameter)
-        return [
-            {"params": parameters, "lr": lr * factor, "lr_factor": factor}
-            for factor, parameters in groups.items()
-        ]
+        names = {id(p): name for name, p in network.named_parameters()}
+        made = []
+        for group in groups:
+            apart: dict[float, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                if (name := names[id(parameter)]) not in self.frozen:
+                    factor = self.factors.get(name, 1.0)
+                    apart.setdefault(factor, []).append(parameter)
+            for factor, parameters in apart.items():
+                own = {"params": parameters, "lr": lr * factor, "lr_factor": factor}
+                made.append({**group, **own})
+        return made
 
 
 WHOLE = Parts()

@@ -68,6 +68,13 @@ def words(about: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def filled(network: nn.Module, read: Pretraining) -> dict[str, Any]:
+    """Start a new run; what run.json keeps of it."""
+    found = read()
+    found.fill(network)
+    return found.about(network)
+
+
 def filled_again(
     network: nn.Module, kept: Mapping[str, Any] | None, read: Pretraining | None
 ) -> None:

@@ -8,6 +8,7 @@
 | `units.jsonl` | with `--monitor`, a look into each unit a line |
 | `events.out.tfevents.*` | the same for TensorBoard |
 | `last.safetensors`, `best.safetensors` | the state_dict at the last test, at the best one |
+| `last.ema.safetensors` | with `ema` in the recipe, the average of the weights at the last test |
 | `state.pt` | what `--resume` needs: weights, momentum, generators, where the run stands |
 | `state.previous.pt` | the checkpoint before, for when that one is damaged |
 """
@@ -31,6 +32,7 @@ from resgraph.files import (
 )
 from resgraph.limits import JSON_BYTES
 from resgraph.provenance import SPEC
+from resgraph.recipe import Recipe
 from resgraph.train.about import (
     DIVERGED,
     FINISHED,
@@ -43,7 +45,6 @@ from resgraph.train.about import (
 )
 from resgraph.train.monitor import UNITS
 from resgraph.train.options import TrainOptions
-from resgraph.train.recipe import Recipe
 
 _STANDS = {RUNNING: "unfinished, or being trained,"}
 """Where the status alone does not say it."""
@@ -96,10 +97,10 @@ class Run:
         """What the run is gone on with, as far as it kept that."""
         kept = self.about["options"]
         if kept is None:  # a folder of before
-            recipe = self.about["recipe"]
-            same = {name: recipe.get(name) for name in ("iterations", "batch", "lr")}
-            kept = {"data": self.about["data"], "seed": self.about["seed"], **same}
-            kept["monitor"] = (self.folder / UNITS).exists()
+            words, recipe = self.recipe.explicit, self.recipe.as_dict()
+            words |= {word: recipe.get(word) for word in ("iterations", "batch", "lr")}
+            kept = {"data": self.about["data"], "seed": self.about["seed"]}
+            kept |= {"recipe": words, "monitor": (self.folder / UNITS).exists()}
         return replace(TrainOptions.from_mapping(kept), out=self.folder)
 
     @property
@@ -111,6 +112,11 @@ class Run:
     def best(self) -> Path:
         """Weights at the lowest test error; being chosen by it, that error flatters."""
         return self.folder / "best.safetensors"
+
+    @property
+    def last_average(self) -> Path:
+        """The average of the weights at the last test, where the recipe has one."""
+        return self.folder / "last.ema.safetensors"
 
     @property
     def metrics(self) -> Path:
@@ -157,6 +163,7 @@ class Run:
             *self.event_files,
             self.last,
             self.best,
+            self.last_average,
             self.state,
             self.previous_state,
             self.next_state,

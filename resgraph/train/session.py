@@ -15,7 +15,7 @@ from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError, RetryError
 from resgraph.train.again import saying_how_to_go_on
 from resgraph.train.batches import seed_of
-from resgraph.train.checkpoint import load_checkpoint
+from resgraph.train.checkpoint import Found, load_checkpoint
 from resgraph.train.engine import Engine
 from resgraph.train.events import OnEvent, Result, result_of
 from resgraph.train.generators import forked
@@ -82,12 +82,7 @@ def train(
         )
         if plan.done:
             return result_of(plan.run)
-        found = None
-        if plan.resumes:
-            found = world.from_writer(lambda: load_checkpoint(plan.run))
-        weights = plan.run.about["weights"]
-        if plan.resumes and found is None:  # it ended before it had a checkpoint
-            world.from_writer(lambda: filled_again(network, weights, pretraining))
+        found = world.from_writer(lambda: _checkpoint(plan, network, pretraining))
         plan.parts.freeze(network)
         listeners = [on_event] if on_event else []
         if console is not None and world.is_writer:
@@ -95,18 +90,26 @@ def train(
 
             listeners.append(stack.enter_context(Display(console)))
         journal = stack.enter_context(contextlib.closing(Journal(plan.run, listeners)))
-        monitor = None
-        if options.monitor:
-            written = plan.run.folder if world.is_writer else None
-            monitor = Monitor(network, cuts or {}, written)
+        written = plan.run.folder if world.is_writer else None
+        monitor = Monitor(network, cuts or {}, written) if options.monitor else None
         stack.enter_context(saying_how_to_go_on(journal, world.is_writer))
         stack.enter_context(_memory_explained(plan))
         stack.enter_context(numerics(plan.execution.precision))
         engine = _engine(plan, network, data, options.seed, world)
-        if weights is not None:  # which the writer has
+        if plan.run.about["weights"] is not None:  # which the writer has
             world.equalise([*network.parameters(), *network.buffers()])
         Loop(plan, engine, options, journal, world, monitor).run(found)
         return world.from_writer(lambda: result_of(journal.run))
+
+
+def _checkpoint(
+    plan: Plan, network: nn.Module, pretraining: Pretraining | None
+) -> Found | None:
+    """What a run is resumed from. One that ended before it had that is begun once more."""
+    found = load_checkpoint(plan.run) if plan.resumes else None
+    if plan.resumes and found is None:
+        filled_again(network, plan.run.about["weights"], pretraining)
+    return found
 
 
 def _alone(

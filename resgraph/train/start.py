@@ -14,6 +14,7 @@ from torch import nn
 from resgraph.data import Dataset
 from resgraph.data.places import NAMES
 from resgraph.diagnostics import ResgraphError, option, plain
+from resgraph.recipe import Recipe
 from resgraph.train.about import FINISHED, RUNNING, fingerprint
 from resgraph.train.again import longer
 from resgraph.train.batches import check_batch
@@ -30,8 +31,7 @@ from resgraph.train.module import Generated
 from resgraph.train.options import OF_THE_RECIPE, OF_THE_START, TrainOptions
 from resgraph.train.parts import Parts, parts_of
 from resgraph.train.precision import element_size
-from resgraph.train.pretrained import Pretraining
-from resgraph.train.recipe import Recipe
+from resgraph.train.pretrained import Pretraining, filled
 from resgraph.train.run import Run, create_run, open_run
 from resgraph.train.world import World
 from resgraph.train.writing import writing
@@ -46,6 +46,8 @@ class Plan:
     execution: Execution
     sync_bn: bool
     resumes: bool
+    remark: str | None
+    """What the data set replaced of the spec's recipe."""
     recompute: Recompute | None
     """What the backward pass computes anew; None where nothing plans that."""
     parts: Parts
@@ -71,14 +73,14 @@ def begin(
 ) -> Plan:
     """Make the run folder, or open the one that is resumed.
 
-    A new run's network is filled with what it starts from. Raises `ResgraphError` if network and data do not fit together, if the batch is larger
-    than the training set or cannot be split evenly, if no plan fits the memory, or if the
-    folder holds another run than the one asked for; in all these cases nothing has been
-    written.
+    A new run's network is filled with what it starts from. Raises `ResgraphError` if network
+    and data do not fit together, if the batch is larger than the training set or cannot be
+    split evenly, if no plan fits the memory, or if the folder holds another run than the one
+    asked for; in all these cases nothing has been written.
     """
     data.check_fits(generated.input_shape, generated.classes(network))
-    recipe = options.recipe_for(generated, data)
-    sync_bn = True if options.sync_bn is None else options.sync_bn
+    chosen = options.chosen_for(generated, data)
+    recipe = chosen.recipe
     folder = options.folder_for(generated, data)
     facts = _facts(generated, data, options.seed)
     kept = {f"{generated.name}.py": generated.source, **files}
@@ -87,39 +89,20 @@ def begin(
         _check_same(run, facts)
         if options.changes_recipe:
             run = longer(run, recipe, options)
-        options = _as_begun(run, options)
-        parts = parts_of(network, options.freeze, options.lr_of)
-        check_batch(run.recipe.batch, data, world.size)
-        execution = execution_for(
-            options, device, world.size, kept=run.about["execution"]
-        ).spared(network)
-        if options.sync_bn is None:
-            sync_bn = bool(run.about["sync_bn"])
-        moved = _moved(run, device, world)
-        moved = Run(folder, {**moved.about, **_chosen_now(moved, options, data)})
-        recompute = _recompute(
-            planner, network, run.recipe.batch, execution, world, sync_bn
-        )
-        execution = execution.recording(not draws_anew(network, recompute))
-        with writing(run.folder):
-            moved = moved.complete(kept)
-        return Plan(moved, run.recipe, execution, sync_bn, True, recompute, parts)
+        return _gone_on(run, data, options, network, device, kept, world, planner)
+    sync_bn = True if options.sync_bn is None else options.sync_bn
     parts = parts_of(network, options.freeze, options.lr_of)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
-    recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
+    recompute = _recompute(planner, network, recipe, execution, world, sync_bn)
     execution = execution.recording(not draws_anew(network, recompute))
-    weights = None
-    if pretraining is not None:
-        found = pretraining()
-        found.fill(network)
-        weights = found.about(network)
     about = {
         **facts,
-        "weights": weights,
+        "weights": None if pretraining is None else filled(network, pretraining),
         **_chosen(options, data, folder),
         "status": RUNNING,
         "recipe": recipe.as_dict(),
+        "replaced": {word: [*both] for word, both in chosen.replaced.items()},
         "execution": execution.as_dict(),
         "sync_bn": sync_bn,
         "ranks": world.size,
@@ -131,13 +114,40 @@ def begin(
         "results": asdict(Standing()),
     }
     run = create_run(folder, about, kept, options.overwrite)
-    return Plan(run, recipe, execution, sync_bn, False, recompute, parts)
+    remark = chosen.remark(plain(data.name))
+    return Plan(run, recipe, execution, sync_bn, False, remark, recompute, parts)
+
+
+def _gone_on(
+    run: Run,
+    data: Dataset,
+    options: TrainOptions,
+    network: nn.Module,
+    device: torch.device,
+    kept: Mapping[str, str],
+    world: World,
+    planner: MemoryPlanner | None,
+) -> Plan:
+    """The run as it is resumed, as it was unless it is asked for otherwise."""
+    options = _as_begun(run, options)
+    parts = parts_of(network, options.freeze, options.lr_of)
+    check_batch(run.recipe.batch, data, world.size)
+    before = run.about["execution"]
+    execution = execution_for(options, device, world.size, before).spared(network)
+    sync_bn = bool(run.about["sync_bn"]) if options.sync_bn is None else options.sync_bn
+    moved = _moved(run, device, world)
+    moved = Run(run.folder, {**moved.about, **_chosen_now(moved, options, data)})
+    recompute = _recompute(planner, network, run.recipe, execution, world, sync_bn)
+    execution = execution.recording(not draws_anew(network, recompute))
+    with writing(run.folder):
+        moved = moved.complete(kept)
+    return Plan(moved, run.recipe, execution, sync_bn, True, None, recompute, parts)
 
 
 def _recompute(
     planner: MemoryPlanner | None,
     network: nn.Module,
-    batch: int,
+    recipe: Recipe,
     execution: Execution,
     world: World,
     sync_bn: bool,
@@ -150,9 +160,9 @@ def _recompute(
     if planner is None:
         return None
     return planner(
-        batch=batch // world.size,
+        batch=recipe.batch // world.size,
         element=element_size(execution.precision),
-        free=left_for_training(network, execution.device, world.size),
+        free=left_for_training(network, execution.device, world.size, recipe.copies),
         bn_relu=not execution.compile and not (world.size > 1 and sync_bn),
     )
 

@@ -153,6 +153,7 @@ OTHERS: dict[str, Any] = {
     "schedule_scale": 0.5,
     "batch": 48,
     "lr": 0.05,
+    "recipe": {"optimizer": "adamw", "ema": 0.9, "epochs": 3.0},
     "seed": 7,
     "precision": "bf16",
     "channels_last": False,
@@ -207,19 +208,25 @@ def test_every_option_is_restored_and_can_be_chosen_anew(
     begun: Path, name: str
 ) -> None:
     """All that are not of the recipe, which is restored itself."""
-    value = OTHERS[name]
-    about = open_run(begun).about
-    kept = {**about["options"], name: value}
-    if name != "data":  # which has one name here
-        assert about["options"][name] != value or name in ("device",)
-    open_run(begun).update(options=kept)
+    value, about = OTHERS[name], open_run(begun).about["options"]
+    assert about[name] != value or name in ("data", "device")
+    open_run(begun).update(options={**about, name: value})
     found = getattr(restored(begun), name)
-    assert found == (
-        value if name not in OF_THE_RECIPE else getattr(TrainOptions(), name)
-    )
-    open_run(begun).update(options=about["options"])
-    assert getattr(restored(begun, **{name: value}), name) == value
-    assert getattr(restored(begun, overwrite=True), name) == about["options"][name]
+    own = name in OF_THE_RECIPE
+    assert found == (getattr(TrainOptions(), name) if own else value)
+    open_run(begun).update(options=about)
+    assert chosen_in(restored(begun, **{name: value}), name) == value
+    anew = restored(begun, overwrite=True)
+    assert anew.kept[name] == about[name]
+
+
+def chosen_in(options: TrainOptions, name: str) -> Any:
+    """An option, wherever it stands; of the words of a recipe, those that are asked for."""
+    if name == "recipe":
+        return {word: options.words[word] for word in OTHERS["recipe"]}
+    if name in options.words:
+        return options.words[name]
+    return getattr(options, name)
 
 
 def test_no_option_is_forgotten() -> None:
@@ -227,15 +234,22 @@ def test_no_option_is_forgotten() -> None:
 
 
 def test_a_later_length_stands_in_the_place_of_the_earlier(begun: Path) -> None:
-    assert restored(begun, epochs=2.0).iterations is None
-    assert restored(begun, iterations=20, overwrite=True).batch == 32
-    assert restored(begun, schedule_scale=0.1).iterations is None
+    kept = {"batch": 32}
+    assert restored(begun, overwrite=True).words == {**kept, "iterations": 12}
+    assert restored(begun, epochs=2.0).words == {**kept, "epochs": 2.0}
+    assert restored(begun, recipe={"epochs": 2.0}).words == {**kept, "epochs": 2.0}
+    assert restored(begun, iterations=20).words == {**kept, "iterations": 20}
+    assert restored(begun, schedule_scale=0.1).words == kept
+    open_run(begun).update(
+        options={**open_run(begun).about["options"], "schedule_scale": 0.5}
+    )
+    assert restored(begun, iterations=20).schedule_scale == 1
 
 
 def test_what_is_typed_later_is_kept(begun: Path) -> None:
     here("resgraph train run --stop-at 6 --log-every 1 --seed 0")
     assert open_run(begun).about["options"]["log_every"] == 1
-    assert open_run(begun).about["options"]["iterations"] == 12
+    assert open_run(begun).about["options"]["recipe"]["iterations"] == 12
     assert "(seed 0, now 1)" in here("resgraph train run --seed 1", 1)
 
 
@@ -530,11 +544,14 @@ def test_every_option_is_typed_as_its_field() -> None:
 
     from resgraph.cli import app
     from resgraph.diagnostics import option
+    from resgraph.recipe.options import WORDS
 
     group: Any = typer.main.get_command(app)
     typed = {p.name: p.opts for p in group.commands["train"].params}
     for field in dataclasses.fields(TrainOptions):
-        assert option(field.name) in typed[field.name]
+        if field.name != "recipe":  # an option for each of its words
+            assert option(field.name) in typed[field.name]
+    assert typed.keys() >= {*WORDS}
 
 
 def test_python_names_its_own() -> None:

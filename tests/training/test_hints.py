@@ -112,7 +112,7 @@ ELSEWHERE: dict[str, Any] = {"out": None}
 LOWER = {**OVERWRITE, "lr": 0.01}
 CASES = {
     "no run.json": Case("give the same command again", full(100), ({},)),
-    "no weights": Case("go on with --resume", full(2_500), (RESUME,)),
+    "no weights": Case("go on with --resume", full(5_000), (RESUME,)),
     "no checkpoint": Case("go on with --resume", full(10_000), (RESUME,)),
     "a run is there": Case(
         "replace it with --overwrite, or choose another --out",

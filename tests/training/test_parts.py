@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from resgraph.data import Dataset
+from resgraph.recipe import Recipe
 from resgraph.train import Generated, TrainOptions, open_run, train
+from resgraph.train.optimizer import parameter_groups
 from resgraph.train.parts import WHOLE, parts_of
 from resgraph.train.pretrained import Pretrained, Pretraining
 from tests.helpers import refused
@@ -91,9 +93,52 @@ def test_factors_that_are_wrong(factor: float) -> None:
 
 def test_the_whole_network_is_one_group_as_ever() -> None:
     network = Net()
-    (group,) = WHOLE.groups(network, 0.1)
+    groups = parameter_groups(network, Recipe())
+    (group,) = WHOLE.of(groups, network, 0.1)
     assert [*map(id, group["params"])] == [*map(id, network.parameters())]
     assert (group["lr"], group["lr_factor"]) == (0.1, 1.0)
+
+
+def test_parts_of_what_has_no_weight_decay() -> None:
+    """Each factor within each group; what is frozen in none."""
+    network = Net()
+    recipe = Recipe.of({"no_weight_decay": ["bn", "bias"]})
+    parts = parts_of(network, ["stem_conv"], {"head": 2.0})
+    names = {id(p): name for name, p in network.named_parameters()}
+    found = {
+        (group["weight_decay"], group["lr"]): [names[id(p)] for p in group["params"]]
+        for group in parts.of(parameter_groups(network, recipe), network, 0.5)
+    }
+    assert found == {
+        (1e-4, 0.5): ["stage1.0.weight"],
+        (1e-4, 1.0): ["head.weight"],
+        (0.0, 0.5): ["stem_bn.weight", "stem_bn.bias", "stage1.0.bias"],
+        (0.0, 1.0): ["head.bias"],
+    }
+
+
+ADAM = {
+    "optimizer": "adamw",
+    "ema": 0.9,
+    "clip_grad_norm": 1.0,
+    "no_weight_decay": ("bn",),
+    "schedule": "cosine",
+}
+
+
+def test_with_all_of_a_recipe_it_is_resumed_bitwise(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """AdamW, averages and clipping, with parts of their own."""
+    chosen = {**OPTIONS, "freeze": ("conv",), "recipe": ADAM, "lr": 0.01}
+    whole = trained(out=tmp_path / "whole", **chosen).folder
+    for stop in (4, 13):
+        trained(stop_at=stop, resume=stop > 4, **chosen)
+    run = trained(resume=True, iterations=None).folder
+    for name in ("last.safetensors", "last.ema.safetensors"):
+        one, two = load_file(whole / name), load_file(run / name)
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    assert comparable(whole) == comparable(run)
 
 
 def test_frozen_parts_stay_bitwise(
