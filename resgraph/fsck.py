@@ -5,7 +5,6 @@ Nothing is changed, and nothing of the generated file runs.
 
 from __future__ import annotations
 
-import shlex
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,10 +22,9 @@ from resgraph.graph import Graph
 from resgraph.limits import JSON_BYTES
 from resgraph.origin import same
 from resgraph.provenance import SPEC
-from resgraph.recipe.options import as_options
-from resgraph.recipe.words import PLACES
 from resgraph.seal import ENTRY, unsealed
 from resgraph.train.about import DIVERGED, FINISHED, RUNNING, fingerprint
+from resgraph.train.again import anew, lower, resuming, word
 from resgraph.train.checkpoint import inspected
 from resgraph.train.lock import is_held
 from resgraph.train.monitor import UNITS, UnitRecords
@@ -122,7 +120,7 @@ def fsck(folder: Path) -> Checkup:
     _weights(found, run, graph, reached)
     _models(found, run)
     _left(found, run)
-    found.next = f"resgraph fsck {_word(folder)}" if held else _next(found, run)
+    found.next = f"resgraph fsck {word(folder)}" if held else _next(found, run)
     return found
 
 
@@ -325,21 +323,21 @@ def _left(found: Checkup, run: Run) -> None:
 
 def _next(found: Checkup, run: Run) -> str:
     """The command that goes on with what is whole."""
-    folder = _word(run.folder)
+    folder = word(run.folder)
     if run.status == DIVERGED:
-        return _anew(found, run, run.recipe.lr / 10)
+        return lower(run)
     if run.status != FINISHED and found.resumable:
-        return f"{_train(found, run)} --resume"
+        return resuming(run)
     weights = next((p for p in (run.last, run.best) if found.is_whole(p)), None)
     if run.status != FINISHED or weights is None:
-        return _anew(found, run, run.recipe.lr)
+        return anew(run)
     model = run.folder / f"{run.network}.onnx"
     damaged = [p for p in sorted(run.folder.glob("*.onnx")) if not found.is_whole(p)]
     if weights == run.last and found.is_whole(model) and not damaged:
-        return f"resgraph infer {_word(model)} --data {_word(run.about['data'])}"
+        return f"resgraph infer {word(model)} --data {word(run.about['data'])}"
     spec = run.folder / SPEC
     kept = spec.exists() and found.is_whole(spec)
-    given = "" if kept else f" --spec {_word(run.about['spec'])}"
+    given = "" if kept else f" --spec {word(run.about['spec'])}"
     best = " --best" if weights == run.best else ""
     form = _form(run.network, damaged[0].name) if damaged else ""
     return f"resgraph export {folder}{form}{best}{given}"
@@ -349,31 +347,7 @@ def _form(network: str, file: str) -> str:
     """The options that `export` makes a file of this name by."""
     marks = file.removeprefix(network).removesuffix(".onnx").split(".")[1:]
     named = {("form" if mark in FORMS else "target"): mark for mark in marks}
-    return "".join(f" --{option} {_word(mark)}" for option, mark in named.items())
-
-
-def _train(found: Checkup, run: Run) -> str:
-    """Training by the folder's own file; by the first one, where that is damaged."""
-    kept = found.is_whole(run.generated) and found.is_whole(run.folder / SPEC)
-    source = run.generated if kept else Path(run.about["generated"])
-    given = {"data": run.about["data"], "seed": run.about["seed"], "out": run.folder}
-    options = " ".join(f"--{key} {_word(value)}" for key, value in given.items())
-    monitor = " --monitor" if (run.folder / UNITS).exists() else ""
-    return f"resgraph train {_word(source)} {options}{monitor}"
-
-
-def _anew(found: Checkup, run: Run, lr: float) -> str:
-    """The run from its start, in its own place."""
-    recipe = run.recipe
-    length = f"--iterations {recipe.iterations} --batch {recipe.batch} --lr {lr:g}"
-    said = {*_FOLLOWS, *run.about["replaced"]}
-    more = {word: v for word, v in recipe.explicit.items() if word not in said}
-    options = " ".join([length, *as_options(more)])
-    return f"{_train(found, run)} {options} --overwrite"
-
-
-_FOLLOWS = ("iterations", "batch", "lr", "warmup_lr", *PLACES)
-"""Words that are given anyway, or follow from those in proportion."""
+    return "".join(f" --{option} {word(mark)}" for option, mark in named.items())
 
 
 def _elsewhere(folder: Path) -> str:
@@ -383,17 +357,11 @@ def _elsewhere(folder: Path) -> str:
     except (OSError, ValueError, TypeError):
         about = {}
     options = [
-        f" --{key} {_word(about[key])}"
+        f" --{key} {word(about[key])}"
         for key in ("data", "seed")
         if type(about.get(key)) in (str, int)
     ]
     files = sorted(folder.glob("*.py"))
     source = files[0] if files else Path("generated") / "NAME.py"
-    out = _word(folder.with_name(f"{folder.name}-anew"))
-    return f"resgraph train {_word(source)}{''.join(options)} --out {out}"
-
-
-def _word(value: object) -> str:
-    """A word of a command."""
-    text = value.as_posix() if isinstance(value, Path) else str(value)
-    return plain(shlex.quote(text), 1000)
+    out = word(folder.with_name(f"{folder.name}-anew"))
+    return f"resgraph train {word(source)}{''.join(options)} --out {out}"

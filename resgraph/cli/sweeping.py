@@ -103,8 +103,9 @@ def sweep_command(
         eval_every=eval_every,
         checkpoint_every=checkpoint_every,
         monitor=monitor,
+        memory_budget=memory_budget,
     )
-    run_sweep(files, seeds, options, out, memory_budget, json)
+    run_sweep(files, seeds, options, out, json)
 
 
 def run_sweep(
@@ -112,7 +113,6 @@ def run_sweep(
     seeds: int,
     options: TrainOptions,
     out: Path,
-    memory_budget: str,
     json: bool,
 ) -> None:
     """Train the networks of the generated files with so many seeds, and report."""
@@ -122,7 +122,7 @@ def run_sweep(
     read = [own(file) for file in files]
     networks = [load_generated(source.path, source.text) for source in read]
     specs = {source.path: behind(source) for source in read}
-    train_one = trainer(networks, specs, options, memory_budget, quiet=json)
+    train_one = trainer(networks, specs, options, quiet=json)
     sweep = Sweep(out, networks, seeds, options)
     try:
         ended = sweep.run(train_one, warn if json else say)
@@ -190,7 +190,6 @@ def trainer(
     networks: Sequence[Generated],
     specs: Mapping[Path, Behind],
     options: TrainOptions,
-    memory_budget: str,
     quiet: bool,
 ) -> TrainOne:
     """What trains one run of a sweep. Data are loaded now, so that what is wrong with them
@@ -200,7 +199,9 @@ def trainer(
 
     shapes = {generated.input_shape for generated in networks}
     data = {shape: load_data(options.data, shape) for shape in sorted(shapes)}
-    planners = {path: spec.planner(memory_budget) for path, spec in specs.items()}
+    planners = {
+        path: spec.planner(options.memory_budget) for path, spec in specs.items()
+    }
 
     def train_one(generated: Generated, chosen: TrainOptions) -> Result:
         spec = specs[generated.path]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import OptionError
 from resgraph.recipe.model import Recipe
 from resgraph.recipe.words import PLACES, RIVALS, merged, suited
 
@@ -56,7 +56,7 @@ def chosen(
     """
     for one, other in RIVALS:
         if one in options and other in options:
-            raise ResgraphError(f"{one} and {other} both say how long", "give one")
+            raise OptionError((one, other), "both say how long", "give one")
     direct = {w: v for w, v in options.items() if w not in (*PLACES, *_RELATIVE)}
     fitting = dict(_fitting(data, merged(spec.explicit, direct)))
     base = Recipe.of(merged(merged(fitting, spec.explicit), direct))

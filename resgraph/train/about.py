@@ -27,6 +27,7 @@ from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import finite, parse_json, read_bytes
 from resgraph.limits import RECORDS_BYTES
 from resgraph.recipe import Recipe
+from resgraph.train.options import TrainOptions
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -62,6 +63,14 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _options(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        TrainOptions.from_mapping(value)
+    except ResgraphError as error:
+        raise ValueError(f"has a wrong choice: {error.message}") from None
+    return value
+
+
 class Results(BaseModel):
     """How far the run had come when it last ended; see `events.Standing`."""
 
@@ -88,6 +97,20 @@ class Choices(BaseModel):
     compile: bool = False
     cuda_graph: bool = False
     fused: bool = True
+    fused_kernels: bool = False
+
+
+class Start(BaseModel):
+    """The weights that the run starts from; see `pretrained.Pretrained`."""
+
+    model_config = _STRICT
+
+    source: str
+    how: str
+    sha256: str
+    taken: _Count
+    new: list[str]
+    classes: _Count | None
 
 
 class About(BaseModel):
@@ -115,6 +138,10 @@ class About(BaseModel):
     replaced: dict[str, list[Any]] = {}
     """What the data set replaced of the spec's recipe: by word, its value and the run's."""
     execution: Choices
+    options: Annotated[dict[str, Any], AfterValidator(_options)] | None = None
+    """As `TrainOptions` has them; None in run folders of before."""
+    data_at: str | None = None
+    """The data's path from the folder, where it was given from elsewhere."""
     sync_bn: bool
     parameters: _Count
     results: Results
@@ -123,6 +150,7 @@ class About(BaseModel):
     environment: dict[str, Any] | None = None
     earlier_environments: list[dict[str, Any] | None] = []
     memory: dict[str, Any] | None = None
+    weights: Start | None = None
     failure: str | None = None
     files: dict[str, str] = {}
     """Of the files that were put into the folder as they were: SHA-256 by name."""

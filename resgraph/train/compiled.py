@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import RetryError
 
 Backend = str | Callable[..., Any]
 # A unit compiles once; in a segment that is computed anew twice, first without gradients
@@ -38,13 +38,13 @@ def compile_units(
     compile in parts only. `combined` lets inductor run kernels that do not
     wait for each other as one.
     """
-    units = list(_units(network))
+    found = list(units(network))
     how: dict[str, Any] = {"backend": backend, "fullgraph": whole, "dynamic": False}
     if combined:
         how["options"] = {"combo_kernels": True}
-    for unit in units:
+    for unit in found:
         unit.compile(**how)
-    _allow(_MODES * len(units))
+    _allow(_MODES * len(found))
     return network
 
 
@@ -63,20 +63,21 @@ def uncompiled() -> AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def failures_explained() -> Iterator[None]:
-    """Tell a unit that does not compile as a `ResgraphError`."""
+    """Tell a unit that does not compile as a `RetryError`."""
     from torch._dynamo.exc import TorchDynamoException
 
     try:
         yield
     except TorchDynamoException as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ResgraphError(
+        raise RetryError(
             f"torch.compile fails on a unit: {' '.join(lines[:2])}",
             "go on with --resume --no-compile",
+            "--no-compile",
         ) from error
 
 
-def _units(network: nn.Module) -> Iterator[nn.Module]:
+def units(network: nn.Module) -> Iterator[nn.Module]:
     """The modules in the network's stages that the generated file defines."""
     for stage in network.children():
         if isinstance(stage, nn.Sequential):

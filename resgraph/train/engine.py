@@ -26,6 +26,7 @@ from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_hos
 from resgraph.train.memory import Recompute, draws_anew, planned
 from resgraph.train.optimizer import optimizer_for, parameter_groups, state_tensors
 from resgraph.train.parallel import parallel
+from resgraph.train.parts import WHOLE, Parts
 from resgraph.train.precision import autocast
 from resgraph.train.syncbn import synchronise
 from resgraph.train.world import ALONE, World
@@ -47,6 +48,7 @@ class Engine:
         world: World = ALONE,
         sync_bn: bool = True,
         recompute: Recompute | None = None,
+        parts: Parts = WHOLE,
     ) -> None:
         device = execution.device
         self.format = (
@@ -74,6 +76,7 @@ class Engine:
         self.sync_bn = sync_bn
         self.parallel = parallel(network, world, sync_bn)
         self.recipe = recipe
+        self.parts = parts
         self.seed = seed
         self.device = device
         self.execution = execution
@@ -100,12 +103,15 @@ class Engine:
         self._graphed: GraphedStep | None = None
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        graphed, lr = self.execution.cuda_graph, float(self.recipe.lr)
+        graphed = self.execution.cuda_graph
+        lr: float | Tensor = float(self.recipe.lr)
+        if graphed:  # a number would be recorded as it was then
+            lr = torch.tensor(lr, device=self.device)
+        groups = parameter_groups(self.network, self.recipe)
         return optimizer_for(
-            parameter_groups(self.network, self.recipe),
+            self.parts.of(groups, self.network, lr),
             self.recipe,
-            # A number would be recorded as it was then.
-            torch.tensor(lr, device=self.device) if graphed else lr,
+            lr,
             self.execution.fused or None,
             graphed,
         )
@@ -181,10 +187,11 @@ class Engine:
 
     def _set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
+            own = lr * group["lr_factor"]
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
+                group["lr"].fill_(own)
             else:
-                group["lr"] = lr
+                group["lr"] = own
 
     def mean_loss(self) -> float:
         """The mean training loss since `forget_loss`; waits for the device."""

@@ -28,10 +28,13 @@ class Journal:
     def __init__(self, run: Run, listeners: Sequence[OnEvent]) -> None:
         self.run = run
         self.listeners = listeners
+        self.begun = False
+        """Whether what is in the folder is this session's."""
         self._tensorboard: TensorBoard | None = None
 
     def begin(self, at: Standing) -> None:
         """Bring the folder to where the run stands: later records will come again."""
+        self.begun = True
         with writing(self.run.folder):
             self.run.tidy()
             self.run.forget_after(at.recorded)

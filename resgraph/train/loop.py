@@ -26,6 +26,7 @@ from resgraph.train.generators import generators, set_generators
 from resgraph.train.interrupt import Interrupt
 from resgraph.train.journal import Journal
 from resgraph.train.options import TrainOptions
+from resgraph.train.pretrained import words
 from resgraph.train.start import Plan
 from resgraph.train.weights import Tested, best_of
 from resgraph.train.world import OtherRankError, World
@@ -250,11 +251,18 @@ class Loop:
             f"{about['network']} ({about['parameters']:,} parameters) on {about['data']} "
             f"({self.images:,} images)\n{self.recipe.iterations:,} iterations of "
             f"{self.recipe.batch} images, {self._how()}{anew}, {about['device']}{ranks}"
+            f"{self._of_the_start()}"
         )
 
     def _how(self) -> str:
         chosen = self.plan.execution.words(self.recipe.optimizer.title)
         return ", ".join([chosen, *self.recipe.extras])
+
+    def _of_the_start(self) -> str:
+        """Lines on the weights that it started from, and on parts trained otherwise."""
+        weights, parts = self.plan.run.about["weights"], self.plan.parts.words
+        lines = words(weights) if weights else []
+        return "".join(f"\n{line}" for line in (*lines, *([parts] if parts else [])))
 
     # --- the folder -------------------------------------------------------------------
 

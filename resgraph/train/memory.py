@@ -193,7 +193,8 @@ class _Anew(torch.autograd.Function):
             _statistics_as_they_are(ctx.segment.norms),
         ):
             y = _run(ctx.segment.units, x)
-        torch.autograd.backward(y, gradient)
+        if y.requires_grad:  # else all in front of the next segment is frozen
+            torch.autograd.backward(y, gradient)
         return x.grad, None, None
 
 

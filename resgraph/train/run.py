@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| `run.json` | network, digest, data, seed, recipe, environment, status, results |
+| `run.json` | network, digest, data, seed, recipe, options, environment, status, results |
 | `NAME.py`, `spec.yaml` | the generated file as it was, and the spec behind it |
 | `metrics.jsonl` | a `Record` a line |
 | `units.jsonl` | with `--monitor`, a look into each unit a line |
@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from resgraph.train.about import (
     read_records,
 )
 from resgraph.train.monitor import UNITS
+from resgraph.train.options import TrainOptions
 
 _STANDS = {RUNNING: "unfinished, or being trained,"}
 """Where the status alone does not say it."""
@@ -90,6 +91,17 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe that the run followed."""
         return Recipe.from_mapping(self.about["recipe"])
+
+    @property
+    def options(self) -> TrainOptions:
+        """What the run is gone on with, as far as it kept that."""
+        kept = self.about["options"]
+        if kept is None:  # a folder of before
+            words, recipe = self.recipe.explicit, self.recipe.as_dict()
+            words |= {word: recipe.get(word) for word in ("iterations", "batch", "lr")}
+            kept = {"data": self.about["data"], "seed": self.about["seed"]}
+            kept |= {"recipe": words, "monitor": (self.folder / UNITS).exists()}
+        return replace(TrainOptions.from_mapping(kept), out=self.folder)
 
     @property
     def last(self) -> Path:

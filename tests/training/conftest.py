@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from resgraph.cli.running import run_training
+from resgraph.cli.tasks import Task
 from resgraph.compiler import Compiler
 from resgraph.data import Dataset, load_data
 from resgraph.emit import write
+from resgraph.origin import read_source
 from resgraph.train import (
     Generated,
     Result,
@@ -167,4 +169,5 @@ def real_run(whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def resume(folder: Path, **chosen: Any) -> None:
     options = dataclasses.replace(QUICK, out=folder, **{"resume": True} | chosen)
-    run_training(Path("generated/tiny.py"), options, "auto", json=True)
+    source = read_source(Path("generated/tiny.py"))
+    run_training(Task(source, options), json=True)
