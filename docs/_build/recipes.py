@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from inspect import getdoc
 
 from resgraph.recipe import Recipe
@@ -27,7 +27,7 @@ def _parts() -> Iterator[str]:
                 yield f"\nWith it by default: {', '.join(pairs)}.\n"
 
 
-def _table(names: Iterator[str] | dict[str, object]) -> Iterator[str]:
+def _table(names: Iterable[str]) -> Iterator[str]:
     yield from ("| word | default | | option |", "|---|---|---|---|")
     for name in names:
         if (word := WORDS.get(name)) is not None:
