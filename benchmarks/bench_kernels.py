@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, default=RESULTS / "kernels.json")
-    parser.add_argument("--ways", type=int, default=4, help="Of each kernel to try.")
+    parser.add_argument("--ways", type=int, default=5, help="Of each kernel to try.")
     parser.add_argument("--seconds", type=float, default=100.0)
     parser.add_argument("--build", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()

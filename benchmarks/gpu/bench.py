@@ -1,4 +1,4 @@
-"""Speed and memory of training: each switch alone, all together, all but one; plain torch.
+"""Speed and memory of training: the default, each switch turned, each alone; plain torch.
 
 Each row is a process of its own with compilers' caches of its own, so that times to the
 first step are those of a cold start. Rows are in the order of what they tell; a row that has
@@ -72,7 +72,7 @@ def networks(small: bool) -> dict[str, int]:
 
 
 def together(device: str, small: bool) -> Iterator[Way]:
-    """All switches, and all but one; by hand; the other networks."""
+    """The default, and with each switch turned; by hand; the other networks."""
     first, *others = networks(small)
     for name, choices in _ways(device, small, alone=False):
         yield ours(first, name, choices, device, small)

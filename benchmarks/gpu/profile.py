@@ -19,11 +19,13 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.gpu.ledger import Finding, Part
 from benchmarks.gpu.numbers import Subject, engine
 from benchmarks.gpu.session import Session
-from benchmarks.gpu.ways import Choices, default, precisions, with_needs, without
+from benchmarks.gpu.ways import Choices, default, precisions, turned_on, without
 from benchmarks.training import SWITCHES, block, wait
 from resgraph.train.precision import numerics
 
 KINDS = {
+    "fused: convolutions and their gradients": r"^(convolve|to_input|to_weight)",
+    "fused: BN's sums and gradients": r"^(add_parts|moments|settle|normalise)",
     "layout changes": r"nchwTo|nhwcTo|transpose",
     "optimiser": r"sgd|adam",
     "several at once": r"multi_tensor|foreach|triton_for",
@@ -77,8 +79,7 @@ def chosen(options: argparse.Namespace, device: str) -> tuple[str, Choices]:
         choices["precision"] = options.precision
         title.append(f"in {options.precision}")
     for name in options.on:
-        more = {k: v for k, v in with_needs(name).items() if v is True}
-        choices |= more
+        choices = turned_on(choices, name)
         title.append(f"with {name}")
     for name in options.without:
         choices = without(choices, name)

@@ -1,10 +1,11 @@
-"""The ways to compute a step: all switches of `Execution`, alone, together and all but one.
+"""The ways to compute a step: as by default, with each switch turned, each switch alone.
 
 A switch that is added to `Execution` gets its rows by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -60,12 +61,6 @@ def without(choices: Choices, name: str) -> Choices:
     return made
 
 
-def everything(device: str) -> Choices:
-    """All switches on, in the device's usual precision."""
-    made = with_needs(*switches(device))
-    return {**made, "precision": pick_precision("auto", torch.device(device))}
-
-
 def default(device: str) -> Choices:
     """What `resgraph train` chooses if it is told nothing."""
     chosen = execution_for(TrainOptions(), torch.device(device)).as_dict()
@@ -73,21 +68,37 @@ def default(device: str) -> Choices:
 
 
 def ways(device: str, small: bool = False) -> dict[str, Choices]:
-    """By name, those that tell most first; equal ones once; if small, none that compile."""
-    every, plain = everything(device), PLAIN["precision"]
-    found = {"all": every, "default": default(device)}
-    for name in switches(device):
-        found[f"all but {name}"] = without(every, name)
+    """By name, those that tell most first; equal ones once; if small, none that compile.
+
+    `all` is the default, in which all is on that has proven good: `all but` a switch of it,
+    and `all with` one that is off there.
+    """
+    usual = default(device)
+    found = {"all": usual} | {
+        n: c for s in switches(device) for n, c in _turned(usual, s)
+    }
     for precision in precisions(device):
-        found[f"all in {precision}"] = {**every, "precision": precision}
+        found[f"all in {precision}"] = {**usual, "precision": precision}
     found["none"] = dict(PLAIN)
     for name in switches(device):
         more = "".join(f" with {needed}" for needed in NEEDS.get(name, ()))
         found[f"{name} alone{more}"] = with_needs(name)
     for precision in precisions(device):
-        if precision != plain:
-            found[f"{precision} alone"] = {**PLAIN, "precision": precision}
+        found[f"{precision} alone"] = {**PLAIN, "precision": precision}
     return _once({k: v for k, v in found.items() if not (small and v["compile"])})
+
+
+def _turned(usual: Choices, name: str) -> Iterator[tuple[str, Choices]]:
+    """The usual way with one switch the other way round."""
+    if usual[name]:
+        yield f"all but {name}", without(usual, name)
+    else:
+        yield f"all with {name}", turned_on(usual, name)
+
+
+def turned_on(choices: Choices, name: str) -> Choices:
+    """The same with this on, and all that it needs."""
+    return choices | {k: v for k, v in with_needs(name).items() if v != PLAIN[k]}
 
 
 def eager_twin(choices: Choices) -> Choices | None:

@@ -19,6 +19,7 @@ from resgraph.diff.properties import (
 )
 from resgraph.diff.units import HEAD, STEM, Units, end, joined, side_by_side, stages
 from resgraph.graph import Graph
+from resgraph.recipe.parts import CHOICES
 from resgraph.recipe.words import EXPLICIT
 
 
@@ -72,7 +73,8 @@ class Difference:
         """The fields of `train` that differ, before and after."""
         old, new = self.before.recipe, self.after.recipe
         names = [name for name in {**old, **new} if name != EXPLICIT]
-        both = {name: (old.get(name), new.get(name)) for name in names}
+        usual = {choice.word: choice.kinds[0].kind for choice in CHOICES}
+        both = {n: tuple(r.get(n, usual.get(n)) for r in (old, new)) for n in names}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 
     @cached_property

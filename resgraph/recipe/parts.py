@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from resgraph.limits import MILESTONES
 from resgraph.recipe.fields import Choice, Part, Positive, Share, Time
 
 
@@ -198,6 +199,9 @@ class Steps(Schedule):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if (count := len(self.milestones)) > MILESTONES:
+            why = f"{count:,} milestones, and up to {MILESTONES:,} are taken"
+            raise refused("milestones", "too-large", why, self.milestones)
         if list(self.milestones) != sorted(self.milestones):
             shown = ", ".join(f"{m:g}" for m in self.milestones)
             why = f"the milestones {shown} are not in order"

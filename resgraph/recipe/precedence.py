@@ -58,7 +58,7 @@ def chosen(
         if one in options and other in options:
             raise OptionError((one, other), "both say how long", "give one")
     direct = {w: v for w, v in options.items() if w not in (*PLACES, *_RELATIVE)}
-    fitting = dict(_fitting(data, spec, merged(spec.explicit, direct)))
+    fitting = dict(_fitting(data, merged(spec.explicit, direct)))
     base = Recipe.of(merged(merged(fitting, spec.explicit), direct))
     run = base.settled(train_size).scaled(scale)
     if "lr" in options:
@@ -76,18 +76,18 @@ _RELATIVE = (*_LENGTHS, "lr")
 """Words that change others with them, as options."""
 
 
-def _fitting(data: Words, spec: Recipe, upper: Words) -> Iterator[tuple[str, Any]]:
+def _fitting(data: Words, upper: Words) -> Iterator[tuple[str, Any]]:
     """What of a data set's words goes with those above it.
 
     They are meant for the optimiser and the schedule of the paper. Where another length is
-    written, what they count in steps is stretched to it.
+    written, what they count in steps is stretched to it; a length that something written lies
+    beyond is left out.
     """
     taken = {*upper, *suited(upper)}
     for one, other in RIVALS:
         taken |= {one} if other in upper else set()
-    drops = upper.get("milestones", ())
     length, written = data.get("iterations"), upper.get("iterations")
-    if length and drops and max(drops) >= length:
+    if length and _furthest(upper) >= length:
         taken.add("iterations")
     factor = written / length if length and written else 1
     for word, value in data.items():
@@ -98,6 +98,12 @@ def _fitting(data: Words, spec: Recipe, upper: Words) -> Iterator[tuple[str, Any
         elif word == "warmup_iterations":
             value = round(value * factor)
         yield word, value
+
+
+def _furthest(words: Words) -> float:
+    """The last step that is written."""
+    steps = [words.get(word, 0) for word in ("ema_start", "warmup_iterations")]
+    return float(max([*steps, *words.get("milestones", ())]))
 
 
 def _at_rate(run: Recipe, options: Words) -> Recipe:

@@ -29,6 +29,8 @@ def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
         for word, rival in ((one, other), (other, one)):
             if word in upper:
                 kept.pop(rival, None)
+    if upper.get("ema", ...) is None:
+        kept.pop("ema_start", None)
     for choice in CHOICES:
         if choice.word in upper:
             name, _ = choice.opened(upper[choice.word])
@@ -125,12 +127,9 @@ def suited(words: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_defaults(words: dict[str, Any]) -> dict[str, Any]:
     """The words, with those that are by default otherwise with what is chosen."""
-    found, written = suited(words), {*words}
+    found = suited(words)
     if epochs := _number(words.get("epochs")):
-        if (
-            not written | {*found} >= {"warmup_iterations"}
-            and "warmup_epochs" not in words
-        ):
+        if not {"warmup_iterations", "warmup_epochs"} & {*found, *words}:
             found["warmup_epochs"] = _WARM * epochs
         if _part(SCHEDULE, words) is Steps:
             drops = {"milestones": [share * epochs for share in _DROPS]}

@@ -36,7 +36,6 @@ INTERRUPTED = "interrupted"
 DIVERGED = "diverged"
 FAILED = "failed"
 
-_MILESTONES = 1000
 _TOLD = 5  # findings in a message at most
 _STRICT = ConfigDict(strict=True, extra="allow")
 _Count = Annotated[int, Strict(), Field(ge=0, le=2**53)]
@@ -61,8 +60,6 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(error.message) from None
     if recipe.epochs or recipe.warmup_epochs is not None:
         raise ValueError("counts epochs, and a run's counts iterations")
-    if len(recipe.schedule.drops) > _MILESTONES:
-        raise ValueError(f"has more than {_MILESTONES} milestones")
     return value
 
 
@@ -100,6 +97,7 @@ class Choices(BaseModel):
     compile: bool = False
     cuda_graph: bool = False
     fused: bool = True
+    fused_kernels: bool = False
 
 
 class Start(BaseModel):

@@ -38,13 +38,13 @@ def compile_units(
     compile in parts only. `combined` lets inductor run kernels that do not
     wait for each other as one.
     """
-    units = list(_units(network))
+    found = list(units(network))
     how: dict[str, Any] = {"backend": backend, "fullgraph": whole, "dynamic": False}
     if combined:
         how["options"] = {"combo_kernels": True}
-    for unit in units:
+    for unit in found:
         unit.compile(**how)
-    _allow(_MODES * len(units))
+    _allow(_MODES * len(found))
     return network
 
 
@@ -77,7 +77,7 @@ def failures_explained() -> Iterator[None]:
         ) from error
 
 
-def _units(network: nn.Module) -> Iterator[nn.Module]:
+def units(network: nn.Module) -> Iterator[nn.Module]:
     """The modules in the network's stages that the generated file defines."""
     for stage in network.children():
         if isinstance(stage, nn.Sequential):

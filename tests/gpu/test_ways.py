@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import bench, ways
-from benchmarks.gpu.ways import NEEDS, eager_twin, everything, switches, with_needs
+from benchmarks.gpu.ways import NEEDS, default, eager_twin, switches, with_needs
 from benchmarks.training import PLAIN, SWITCHES
 from resgraph.train.execution import Execution
 
@@ -24,13 +24,15 @@ def test_every_switch_is_known() -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_every_switch_is_turned_alone_and_off(device: str) -> None:
     found = ways.ways(device)
-    every = everything(device)
-    assert every in found.values()
+    usual = found["all"]
+    assert usual == default(device)
     for name in switches(device):
-        assert every[name] is True
-        off = ways.without(every, name)
-        assert off[name] is False
-        assert off in found.values()
+        (other,) = (
+            c for n, c in found.items() if n in (f"all but {name}", f"all with {name}")
+        )
+        assert other[name] is not usual[name]
+        changed = {n for n in PLAIN if other[n] != usual[n]}
+        assert all(n == name or n in NEEDS or n in NEEDS.get(name, ()) for n in changed)
         on = with_needs(name)
         assert on in found.values()
         turned = {n for n in SWITCHES if on[n] != PLAIN[n]}
@@ -71,4 +73,4 @@ def test_rows_are_named_once_and_slow_ones_are_last(small: bool) -> None:
     assert {p.limit for p in whole} == {400}
     assert all(p.limit < 400 for p in parts[: -len(whole)])
     first = next(p for p in parts if p.timed)
-    assert small or first.of["choices"] == everything("cuda")
+    assert small or first.of["choices"] == default("cuda")

@@ -39,6 +39,8 @@ WAYS = {
     "graph": Execution(CUDA, cuda_graph=True),
     "compiled": Execution(CUDA, compile=True),
     "compiled, graph": Execution(CUDA, compile=True, cuda_graph=True),
+    "fused kernels": Execution(CUDA, fused_kernels=True),
+    "fused kernels, graph": Execution(CUDA, fused_kernels=True, cuda_graph=True),
 }
 BF16_WAYS = {
     "graph": {"cuda_graph": True},
@@ -46,6 +48,12 @@ BF16_WAYS = {
     "grouped casts, graph": {"grouped_casts": True, "cuda_graph": True},
     "combined kernels": {"combo_kernels": True},
     "eager": {"compile": False},
+    "fused kernels": {"compile": False, "fused_kernels": True},
+    "fused kernels, graph": {
+        "compile": False,
+        "fused_kernels": True,
+        "cuda_graph": True,
+    },
     "eager, grouped casts, graph": {
         "compile": False,
         "grouped_casts": True,
@@ -121,6 +129,16 @@ def test_a_step_in_float32(way: str, plain: Tensor, rounding: float) -> None:
 def test_a_step_in_bfloat16(way: str, plain: Tensor, compiled: Tensor) -> None:
     made = change(engine_of(dataclasses.replace(BF16, **BF16_WAYS[way])))
     assert apart(made, compiled) <= apart(compiled, plain) < 1
+
+
+def test_bottleneck_units_by_the_fused_kernels() -> None:
+    ways = (
+        Execution(CUDA),
+        Execution(CUDA, "bf16"),
+        Execution(CUDA, "bf16", fused_kernels=True, cuda_graph=True),
+    )
+    plain, eager, fused = (change(engine_of(way, "resnet164"), 3) for way in ways)
+    assert apart(fused, eager) <= apart(eager, plain) < 1
 
 
 @pytest.mark.parametrize("compile", [False, True])

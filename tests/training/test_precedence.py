@@ -77,6 +77,16 @@ def test_milestones_that_are_written_keep_a_length_that_has_them() -> None:
     assert run_of(spec(milestones=[1000, 2000]))["iterations"] == 64_000
 
 
+def test_what_lies_beyond_the_datas_length_keeps_the_specs() -> None:
+    assert run_of(spec(ema=0.9, ema_start=400))["iterations"] == 500
+    assert run_of(spec(ema=0.9, ema_start=1000))["iterations"] == 64_000
+    assert run_of(spec(warmup_iterations=800))["iterations"] == 64_000
+
+
+def test_what_is_taken_back_takes_what_hangs_on_it() -> None:
+    assert "ema_start" not in run_of(spec(ema=0.9, ema_start=9), ema=None)
+
+
 def test_epochs_that_are_written() -> None:
     found = run_of(spec(epochs=10, batch=64))
     assert found["iterations"] == -(-10 * SIZE // 64)

@@ -190,15 +190,18 @@ class _Chained(Function):
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         parts = _moments(x)
-        maps, norms = [ops.channels_last(x)], list[Tensor]()
+        maps, norms, packed = [ops.channels_last(x)], list[Tensor](), list[Tensor]()
         added = maps[0] if own else residual
         for index, link in enumerate(links):
             last = index == len(links) - 1
-            norms.append(_normalised(maps[-1], parts, link))
+            count = not link.counted()
+            norm, weight = ops.prepare(parts, link.bn, link.weight, maps[-1], count)
+            norms.append(norm)
+            packed.append(weight)
             y, parts = ops.convolve(
                 maps[-1],
-                norms[-1],
-                link.weight,
+                norm,
+                weight,
                 link.window,
                 ops.channels_last(added) if last and added is not None else None,
             )
@@ -208,7 +211,7 @@ class _Chained(Function):
             own,
             residual is not None,
         )
-        ctx.save_for_backward(*maps[:-1], *norms, *parameters[2::3])
+        ctx.save_for_backward(*maps[:-1], *norms, *parameters[2::3], *packed)
         ctx.mark_non_differentiable(parts)
         ctx.set_materialize_grads(False)
         return maps[-1], parts
@@ -218,8 +221,8 @@ class _Chained(Function):
     def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         count = len(ctx.windows)
         saved = ctx.saved_tensors
-        maps, norms, weights = (saved[i * count : (i + 1) * count] for i in range(3))
-        layers = list(map(Layer, maps, norms, weights, ctx.windows))
+        kinds = (saved[i * count : (i + 1) * count] for i in range(4))
+        layers = list(map(Layer, *kinds, ctx.windows))
         gradient = ops.channels_last(gradient)
         g, results = Gradient(gradient), list[Tensor]()
         for index, layer in reversed(list(enumerate(layers))):
@@ -233,8 +236,3 @@ class _Chained(Function):
             to_x = ops.to_input(layers[0], found, own)
         to_residual = gradient if ctx.residual else None
         return None, None, to_x, to_residual, *results
-
-
-def _normalised(x: Tensor, parts: Tensor, link: Link) -> Tensor:
-    rows = x.numel() // x.shape[1]
-    return ops.normalise(parts, link.bn, rows, count=not link.counted())

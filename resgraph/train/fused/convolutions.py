@@ -54,6 +54,7 @@ def convolve(
     PRECISION: tl.constexpr,
     EVEN: tl.constexpr,
     LATE: tl.constexpr,
+    FLAT: tl.constexpr,
     ROWS: tl.constexpr,
     DEPTH: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -65,13 +66,17 @@ def convolve(
     where a mean is so far from 0 that its square hides the deviations in float32, it has hid
     them in bfloat16 before.
 
+    A product is with a place's input channels, one after the other; or FLAT: with those of
+    all the window's places at once.
+
     Programs: (parts of the rows, parts of the output channels).
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     n = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     in_n = below(n, CO, CO % COLUMNS == 0)
-    deep: tl.constexpr = (CI + DEPTH - 1) // DEPTH
-    all_in: tl.constexpr = CI % DEPTH == 0
+    places: tl.constexpr = SIDE * SIDE if FLAT else 1
+    deep: tl.constexpr = (CI * places + DEPTH - 1) // DEPTH
+    all_in: tl.constexpr = CI * places % DEPTH == 0
     single: tl.constexpr = SIDE == 1 and STRIDE == 1 and PAD == 0
     count = 0.0
     if LATE:
@@ -81,11 +86,13 @@ def convolve(
         mean = tl.zeros([COLUMNS], tl.float32)
         squares = tl.zeros([COLUMNS], tl.float32)
     if deep == 1:  # then all of this is the same for every tile
-        c = tl.arange(0, DEPTH)
-        in_c = below(c, CI, all_in)
+        k = tl.arange(0, DEPTH)
+        in_c = below(k, CI * places, all_in)
+        c, r, s = k % CI, k // CI // SIDE, k // CI % SIDE
         scale, shift = row_of(norm, 2, c, in_c, CI), row_of(norm, 3, c, in_c, CI)
-        if SIDE == 1:
+        if SIDE == 1 or FLAT:
             its_w = weight + (c[:, None] * by_in + n[None, :] * by_out)
+            its_w += r[:, None] * by_row + s[:, None] * by_column
             w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
             w = w.to(x.dtype.element_ty)
     for tile in range(program, tl.cdiv(rows, ROWS), programs):
@@ -95,26 +102,30 @@ def convolve(
         top = m // out_wide % out_high * STRIDE - PAD
         left = m % out_wide * STRIDE - PAD
         total = tl.zeros([ROWS, COLUMNS], tl.float32)
-        for step in range(SIDE * SIDE * deep):
-            r, s = step // deep // SIDE, step // deep % SIDE
+        for step in range(SIDE * SIDE // places * deep):
             if deep != 1:
                 c = step % deep * DEPTH + tl.arange(0, DEPTH)
                 in_c = below(c, CI, all_in)
                 scale = row_of(norm, 2, c, in_c, CI)
                 shift = row_of(norm, 3, c, in_c, CI)
-            if deep != 1 or SIDE != 1:
+            if deep != 1 or not (SIDE == 1 or FLAT):
+                u, v = step // deep // SIDE, step // deep % SIDE
                 its_w = weight + (c[:, None] * by_in + n[None, :] * by_out)
-                its_w += r * by_row + s * by_column
+                its_w += u * by_row + v * by_column
                 w = tl.load(its_w, mask=in_c[:, None] & in_n[None, :], other=0.0)
                 w = w.to(x.dtype.element_ty)
             if single:
-                pixel, inside = m, in_m
+                pixel, inside = m[:, None], in_m[:, None]
             else:
-                i, j = top + r, left + s
-                inside = in_m & (i >= 0) & (i < high) & (j >= 0) & (j < wide)
-                pixel = (image * high + i) * wide + j
-            inside = inside[:, None] & in_c[None, :]
-            z = tl.load(x + pixel[:, None] * CI + c[None, :], mask=inside, other=0.0)
+                if FLAT:
+                    i, j = top[:, None] + r[None, :], left[:, None] + s[None, :]
+                else:
+                    i = (top + step // deep // SIDE)[:, None]
+                    j = (left + step // deep % SIDE)[:, None]
+                inside = in_m[:, None] & (i >= 0) & (i < high) & (j >= 0) & (j < wide)
+                pixel = (image[:, None] * high + i) * wide + j
+            inside = inside & in_c[None, :]
+            z = tl.load(x + pixel * CI + c[None, :], mask=inside, other=0.0)
             a = activated(z, scale, shift)
             if not (single and all_in):
                 a = tl.where(inside, a, 0.0)
@@ -343,7 +354,6 @@ def to_weight(
     g,
     g_map,
     g_back,
-    kept,
     x,
     norm,
     parts,
@@ -358,7 +368,6 @@ def to_weight(
     STRIDE: tl.constexpr,
     PAD: tl.constexpr,
     WAITS: tl.constexpr,
-    KEEP: tl.constexpr,
     FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
     EVEN: tl.constexpr,
@@ -367,9 +376,6 @@ def to_weight(
     COLUMNS: tl.constexpr,
 ):
     """The weight's gradient, of each program's rows: [program, window and input, output].
-
-    A gradient that WAITS can be KEPT as it becomes when it does so no longer, for a kernel
-    that reads it once for each place of the window.
 
     Programs: (parts of the output's rows, of the window's places with the input's channels,
     of the output's channels).
@@ -414,8 +420,6 @@ def to_weight(
             if not (EVEN and CO % COLUMNS == 0):
                 value = tl.where(inside, value, 0.0)
             got = value.to(got.dtype)
-            if KEEP and tl.program_id(1) == 0:
-                tl.store(kept + at, got, mask=inside)
         total = product(tl.trans(a.to(z.dtype)), got, total, FACTOR, PRECISION)
     at = (program * (SIDE * SIDE * CI) + k[:, None]) * CO + n[None, :]
     tl.store(parts + at, total, mask=in_k[:, None] & in_n[None, :])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,39 +29,42 @@ class Way:
     late: bool = True
     """Sums over rows are taken at the end, for which each place of a tile keeps its own."""
     fused: bool = False
-    """The weight's gradient in the same tiles as the input's, where that is possible."""
+    """All the window's places at once; backward with the weight's gradient of the same tiles.
+    Where a tile has room for it."""
 
 
 CONVOLVE = (
-    Way(64, 64, 64, 4),
+    Way(64, 64, 64, 8),
     Way(64, 64, 64, 4, stages=4),
-    Way(128, 64, 64, 2, warps=8),
     Way(64, 64, 128, 2, warps=8, stages=3),
+    Way(32, 64, 64, 16, warps=2),
+    Way(64, 64, 64, 4, fused=True),
 )
 TO_INPUT = (
     Way(64, 64, 64, 4),
     Way(64, 64, 64, 4, warps=8, stages=3),
-    Way(32, 64, 64, 8),
+    Way(32, 64, 64, 8, warps=2),
     Way(64, 64, 64, 4, late=False),
 )
 GRADIENTS = (
     Way(64, 64, 64, 2, warps=8, fused=True),
-    Way(32, 64, 64, 4, fused=True),
     Way(64, 64, 64, 2, fused=True, late=False),
-    Way(64, 64, 64, 4),
+    Way(32, 64, 64, 4, warps=2, fused=True, late=False),
+    Way(64, 64, 64, 8),
+    Way(32, 64, 64, 16, warps=2),
 )
 TO_WEIGHT = (
     Way(64, 64, 64, 4),
     Way(128, 64, 64, 2, warps=8),
     Way(64, 64, 64, 2, stages=4),
-    Way(64, 128, 64, 2, warps=8),
+    Way(32, 64, 64, 4, warps=2),
 )
 MOMENTS = (Way(128, 64, 64, 4),)
 SETTLE = (Way(128, 64, 64, 0),)
 
 Launch = Callable[[Way], object]
 _times: dict[tuple[object, ...], dict[Way, float]] = {}
-_SLEEP = 5_000_000  # cycles, some 3 ms
+_SLEEP = 20_000_000  # cycles, some 11 ms
 _SMALLEST = 16  # of a side of a product on tensor cores
 
 
@@ -92,7 +96,7 @@ def _measures() -> bool:
     return torch.cuda.is_available() and not torch.cuda.is_current_stream_capturing()
 
 
-def _milliseconds(way: Way, launch: Launch, repeats: int = 10) -> float:
+def _milliseconds(way: Way, launch: Launch, repeats: int = 8) -> float:
     """A launch's time on the GPU; infinite for one that the GPU has no room for."""
     from triton.runtime.errors import OutOfResources, PTXASError
 
@@ -110,6 +114,26 @@ def _milliseconds(way: Way, launch: Launch, repeats: int = 10) -> float:
     end.record()
     end.synchronize()
     return float(start.elapsed_time(end)) / repeats
+
+
+@contextmanager
+def beside(device: torch.device) -> Iterator[Callable[[], None]]:
+    """Launch on a stream beside, in a graph as a branch of it; what is given waits for it.
+
+    What is launched there may use nothing that is allocated there.
+    """
+    if device.type != "cuda":
+        yield lambda: None
+        return
+    here, other = torch.cuda.current_stream(device), _other_stream(device)
+    other.wait_stream(here)
+    with torch.cuda.stream(other):
+        yield lambda: here.wait_stream(other)
+
+
+@cache
+def _other_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def programs(tiles: int, way: Way, others: int, device: torch.device) -> int:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resgraph.train.bnrelu import PendingBatchNorm2d
+from resgraph.train.compiled import units
 from resgraph.train.fused.chain import Chain, Link, takes
 from resgraph.train.fused.ops import Window
 
@@ -15,19 +17,26 @@ from resgraph.train.fused.ops import Window
 def fuse(network: nn.Module) -> nn.Module:
     """Let a network on a GPU train by these kernels where they fit; changed in place, returned.
 
-    Names in the state_dict stay. Inference, and forwards without gradients, stay as they are.
+    Names in the state_dict stay. Inference stays as it is.
     """
     for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
+        if type(module) in (nn.BatchNorm2d, PendingBatchNorm2d):
             module.__class__ = FusedBatchNorm2d
+    # Whoever looks at a unit's output from outside sees a tensor.
+    for part in (network, *units(network)):
+        part.register_forward_hook(_settled)
     return network
+
+
+def _settled(_module: nn.Module, _inputs: object, output: Any) -> Any:
+    return output.value() if isinstance(output, (_Waiting, Chain)) else output
 
 
 class FusedBatchNorm2d(nn.BatchNorm2d):
     """A BN that, in training, waits for what reads it."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (self.training and torch.is_grad_enabled()):
+        if not self.training:
             return super().forward(input.value() if isinstance(input, Chain) else input)
         # What generated code does with it next goes through __torch_function__.
         return _Waiting(_Normed(self, input))  # type: ignore[return-value]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from resgraph.train.fused.launch import (
     TO_WEIGHT,
     Way,
     arguments,
+    beside,
     factor,
     fastest,
     power,
@@ -26,6 +29,7 @@ from resgraph.train.fused.launch import (
 
 _PARTS = 1024  # programs' parts that are added at once, at most
 _WEIGHT_PARTS = 128
+_PACKED = 512  # weights that a program packs
 _PLACES = 512  # of a window, times channels, in a tile: what shared memory has room for
 _ALL = 2**20  # channels in a tile: as many as there are
 
@@ -154,17 +158,26 @@ def moments(x: Tensor) -> Tensor:
     return parts
 
 
-def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tensor:
-    """BN of a map whose moments are `parts`: [mean, inverse deviation, scale, shift] by channel.
+def prepare(
+    parts: Tensor,
+    bn: nn.BatchNorm2d,
+    weight: Tensor,
+    x: Tensor,
+    count: bool,
+) -> tuple[Tensor, Tensor]:
+    """BN of a map whose moments are `parts`, and the weight of the convolution behind it.
 
-    `count` says whether the running statistics take the batch in.
+    The first is [mean, inverse deviation, scale, shift] by channel; the second the weight in
+    the map's type, which tensor cores want. `count` says whether the running statistics take
+    the batch in.
     """
-    channels = parts.shape[1]
-    norm = _floats(parts, 4, channels)
+    norm, packed = _floats(parts, 4, bn.num_features), _packed(weight, x.dtype)
     tracked = count and bn.track_running_stats
     # None where the batches of all BNs are counted at once.
     batches = bn.num_batches_tracked if tracked else None
-    sums.normalise[(channels,)](
+    out, into, side, _ = weight.shape
+    blocks = 0 if packed is weight else -(-weight.numel() // _PACKED)
+    sums.prepare[(into + blocks,)](
         parts,
         bn.weight,
         bn.bias,
@@ -173,16 +186,30 @@ def normalise(parts: Tensor, bn: nn.BatchNorm2d, rows: int, count: bool) -> Tens
         bn.running_var if tracked else norm,
         norm if batches is None else batches,
         parts.shape[2],
-        rows,
+        x.numel() // into,
         float(bn.momentum or 0.0),
         bn.eps,
+        weight,
+        packed,
+        *weight.stride(),
         TRACKED=tracked,
         COUNTED=batches is not None,
-        CHANNELS=channels,
+        CI=into,
+        CO=out,
+        SIDE=side,
         PARTS=power(parts.shape[2], _PARTS),
+        COLUMNS=_PACKED,
         num_warps=4,
     )
-    return norm
+    return norm, packed
+
+
+def _packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room for the weight in another type, its output channels innermost."""
+    if weight.dtype == dtype:
+        return weight
+    out, into, high, wide = weight.shape
+    return weight.new_empty((high, wide, into, out), dtype=dtype).permute(3, 2, 0, 1)
 
 
 def convolve(
@@ -195,7 +222,9 @@ def convolve(
 
     def launch(way: Way) -> Tensor:
         ci, co = shape.x[1], shape.y[1]
-        depth, columns = power(ci, way.depth), power(co, way.columns)
+        flat = way.fused and window.side > 1 and window.side**2 * ci <= _PLACES
+        depth = power(ci * window.side**2, _ALL) if flat else power(ci, way.depth)
+        columns = power(co, way.columns)
         others = -(-co // columns)
         count = programs(_tiles(shape.rows_out, way), way, others, x.device)
         parts = _floats(x, 3, co, count)
@@ -215,6 +244,7 @@ def convolve(
             PRECISION=precision(x),
             EVEN=shape.rows_out % way.rows == 0,
             LATE=way.late and x.dtype != torch.float32,
+            FLAT=flat,
             ROWS=way.rows,
             DEPTH=depth,
             COLUMNS=columns,
@@ -233,6 +263,8 @@ class Layer:
     x: Tensor
     norm: Tensor
     weight: Tensor
+    packed: Tensor
+    """The weight as `prepare` gives it."""
     window: Window
 
     @property
@@ -265,12 +297,13 @@ def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
     )
 
     def launch(way: Way) -> Found:
+        ready = g if shape.single else _settled(g)
         if way.fused and shape.fusable:
-            ready = g if shape.single else _settled(g)
             parts, weight_parts = _to_input(way, layer, ready, d, weight=True)
         else:
-            ready, weight_parts = _to_weight(layer, g)
+            weight_parts, wait = _to_weight(layer, ready)
             parts, _ = _to_input(way, layer, ready, d)
+            wait()
         found = Found(to_gamma, to_beta, to_weight, ready, back, d)
         _add_parts(layer, found, parts, weight_parts)
         return found
@@ -332,7 +365,7 @@ def _to_input(
     weight_parts = _floats(x, count, *layer.weight.shape) if weight else parts
     convolutions.to_input[(count, others)](
         *g.tensors,
-        layer.weight,
+        layer.packed,
         x,
         norm,
         norm if back is None else back,
@@ -342,7 +375,7 @@ def _to_input(
         weight_parts,
         shape.rows_in,
         *shape.sides,
-        *layer.weight.stride(),
+        *layer.packed.stride(),
         **shape.constants,
         WAITS=g.waits,
         KEEP=back is None and d is not None,
@@ -361,34 +394,41 @@ def _to_input(
     return parts, weight_parts
 
 
-def _to_weight(layer: Layer, g: Gradient) -> tuple[Gradient, Tensor]:
-    """The parts of the weight's gradient; and the output's, no longer waiting.
+def _to_weight(layer: Layer, g: Gradient) -> tuple[Tensor, Callable[[], None]]:
+    """The parts of the weight's gradient, on a stream beside; what waits for that."""
+    room = partial(_weight_room, layer)
 
-    Where each pixel of it is read once only it may wait: nothing would be saved.
-    """
-    shape = layer.shape
-    kept = torch.empty_like(g.value) if g.waits and not shape.single else None
+    def launch(way: Way, parts: Tensor | None = None) -> None:
+        _weight_parts(way, layer, g, room(way) if parts is None else parts)
 
-    def launch(way: Way) -> Tensor:
-        return _weight_parts(way, layer, g, kept)
-
-    key = ("to_weight", shape, layer.x.dtype, g.waits)
-    parts = launch(fastest(key, TO_WEIGHT, launch))
-    return g if kept is None else Gradient(kept), parts
+    key = ("to_weight", layer.shape, layer.x.dtype, g.waits)
+    way = fastest(key, TO_WEIGHT, launch)
+    parts = room(way)
+    with beside(layer.x.device) as wait:
+        launch(way, parts)
+    return parts, wait
 
 
-def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> Tensor:
-    x, shape = layer.x, layer.shape
-    ci, co = shape.x[1], shape.y[1]
-    places = shape.window.side**2 * ci
+def _weight_tile(layer: Layer, way: Way) -> tuple[int, int, tuple[int, int]]:
+    """Sides of a tile of the weight's gradient, and how many of them there are."""
+    places, co = layer.shape.window.side**2 * layer.shape.x[1], layer.shape.y[1]
     depth, columns = power(places, way.depth), power(co, way.columns)
-    others = -(-places // depth), -(-co // columns)
-    tiles, both = _tiles(shape.rows_out, way), others[0] * others[1]
-    count = programs(tiles, way, both, x.device)
-    parts = _floats(x, count, places, co)
-    convolutions.to_weight[(count, *others)](
+    return depth, columns, (-(-places // depth), -(-co // columns))
+
+
+def _weight_room(layer: Layer, way: Way) -> Tensor:
+    """For a tile's sums of each program: [program, window's place and input, output]."""
+    shape, (*_, (down, across)) = layer.shape, _weight_tile(layer, way)
+    tiles = _tiles(shape.rows_out, way)
+    count = programs(tiles, way, down * across, layer.x.device)
+    return _floats(layer.x, count, shape.window.side**2 * shape.x[1], shape.y[1])
+
+
+def _weight_parts(way: Way, layer: Layer, g: Gradient, parts: Tensor) -> None:
+    x, shape = layer.x, layer.shape
+    depth, columns, others = _weight_tile(layer, way)
+    convolutions.to_weight[(parts.shape[0], *others)](
         *g.tensors,
-        g.value if kept is None else kept,
         x,
         layer.norm,
         parts,
@@ -396,7 +436,6 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
         *shape.sides,
         **shape.constants,
         WAITS=g.waits,
-        KEEP=kept is not None,
         FACTOR=factor(x),
         PRECISION=precision(x),
         EVEN=shape.rows_out % way.rows == 0,
@@ -405,7 +444,6 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, kept: Tensor | None) -> T
         COLUMNS=columns,
         **arguments(way),
     )
-    return parts
 
 
 def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:

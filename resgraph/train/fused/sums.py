@@ -43,6 +43,7 @@ def moments(
 
 @triton.jit
 def normalise(
+    channel,
     parts,
     gamma,
     beta,
@@ -63,7 +64,6 @@ def normalise(
 
     `norm` becomes mean, inverse deviation, and scale and shift of the whole.
     """
-    channel = tl.program_id(0)
     count = tl.zeros([PARTS], tl.float32)
     mean = tl.zeros([PARTS], tl.float32)
     squares = tl.zeros([PARTS], tl.float32)
@@ -93,6 +93,94 @@ def normalise(
         tl.store(running_var + channel, (1 - momentum) * kept + momentum * found)
     if COUNTED:
         tl.store(batches, tl.load(batches) + 1, mask=channel == 0)
+
+
+@triton.jit
+def pack(
+    block,
+    weight,
+    packed,
+    by_out,
+    by_in,
+    by_row,
+    by_column,
+    CI: tl.constexpr,
+    CO: tl.constexpr,
+    SIDE: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """Some of a weight, in the type of maps: [window's place, input, output]."""
+    e = block * COLUMNS + tl.arange(0, COLUMNS)
+    there = e < SIDE * SIDE * CI * CO
+    n, k = e % CO, e // CO
+    c, r, s = k % CI, k // CI // SIDE, k // CI % SIDE
+    at = n * by_out + c * by_in + r * by_row + s * by_column
+    w = tl.load(weight + at, mask=there, other=0.0)
+    tl.store(packed + e, w.to(packed.dtype.element_ty), mask=there)
+
+
+@triton.jit
+def prepare(
+    parts,
+    gamma,
+    beta,
+    norm,
+    running_mean,
+    running_var,
+    batches,
+    programs,
+    rows,
+    momentum,
+    eps,
+    weight,
+    packed,
+    by_out,
+    by_in,
+    by_row,
+    by_column,
+    TRACKED: tl.constexpr,
+    COUNTED: tl.constexpr,
+    CI: tl.constexpr,
+    CO: tl.constexpr,
+    SIDE: tl.constexpr,
+    PARTS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """What a convolution needs before it: BN of its input, by channel, and its weight."""
+    program = tl.program_id(0)
+    if program < CI:
+        normalise(
+            program,
+            parts,
+            gamma,
+            beta,
+            norm,
+            running_mean,
+            running_var,
+            batches,
+            programs,
+            rows,
+            momentum,
+            eps,
+            TRACKED,
+            COUNTED,
+            CI,
+            PARTS,
+        )
+    else:
+        pack(
+            program - CI,
+            weight,
+            packed,
+            by_out,
+            by_in,
+            by_row,
+            by_column,
+            CI,
+            CO,
+            SIDE,
+            COLUMNS,
+        )
 
 
 @triton.jit
