@@ -201,6 +201,8 @@ SECTIONS = {
     "memory": _memory,
     "train": _train,
     "gpu/bench": gpu.training,
+    "gpu/steps": gpu.steps,
+    "gpu/kernels": gpu.kernels,
     "gpu/profile": gpu.profiles,
     "gpu/infer-*": gpu.inference,
     "infer": inference,

@@ -27,12 +27,12 @@ from torch.nn import functional
 from benchmarks.measure import ROOT, within
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
+from resgraph.recipe import Recipe
 from resgraph.reference import REFERENCES, full_preact_basic
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
 from resgraph.train.module import load_generated
 from resgraph.train.precision import autocast, numerics
-from resgraph.train.recipe import Recipe
 
 HAND_WRITTEN = {**REFERENCES, "resnet20": lambda: full_preact_basic(depth=20)}
 SWITCHES = tuple(f.name for f in fields(Execution) if f.type == "bool")

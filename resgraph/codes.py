@@ -140,7 +140,7 @@ UNKNOWN_CHOICE = Code(
     "unknown-choice",
     _ERROR,
     "The value is none of those that one can choose from here.",
-    "So far the language has one version, 1, and one recipe, he2016.",
+    "There is one version, 1, and one recipe, he2016; docs/recipes.md has optimisers and schedules.",
     Example("resgraph: 2", "resgraph: 1"),
 )
 INVALID_TITLE = Code(

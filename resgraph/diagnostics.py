@@ -105,9 +105,10 @@ class ResgraphError(Exception):
         self.hint = hint
 
     def lines(self) -> list[str]:
-        """The error and its hint, as they are told."""
+        """The error, its hint, and what was noted of it later, as they are told."""
         hint = f"\n  hint: {self.hint}" if self.hint else ""
-        return [visible(line) for line in f"error: {self.message}{hint}".split("\n")]
+        told = f"error: {self.message}{hint}".split("\n")
+        return [visible(line) for line in (*told, *getattr(self, "__notes__", ()))]
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in the place of a traceback."""
@@ -118,6 +119,38 @@ class UsageError(ResgraphError):
     """A mistake in what was asked for, before any work: no such file, no such network."""
 
     exit_code = 2
+
+
+class RetryError(ResgraphError):
+    """What does not go as it was chosen, and goes with these options of the command."""
+
+    def __init__(self, message: str, hint: str, options: str) -> None:
+        super().__init__(message, hint)
+        self.options = options
+
+
+class OptionError(UsageError):
+    """A wrong choice of a command's: it begins with the options that it is about.
+
+    Python has them by their names, `log_every`; the command line as they are typed there.
+    """
+
+    def __init__(
+        self, options: str | tuple[str, ...], what: str, hint: str | None = None
+    ) -> None:
+        self.options = (options,) if isinstance(options, str) else options
+        self.what = what
+        super().__init__(f"{' and '.join(self.options)} {what}", hint)
+
+    def typed(self) -> UsageError:
+        """The same with the options as they are typed: `--log-every`."""
+        names = " and ".join(map(option, self.options))
+        return UsageError(f"{names} {self.what}", self.hint)
+
+
+def option(field: str) -> str:
+    """How a field of Python's is typed on the command line."""
+    return f"--{field.replace('_', '-')}"
 
 
 class SpecError(ResgraphError):

@@ -5,7 +5,6 @@ Nothing is changed, and nothing of the generated file runs.
 
 from __future__ import annotations
 
-import shlex
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from resgraph.origin import same
 from resgraph.provenance import SPEC
 from resgraph.seal import ENTRY, unsealed
 from resgraph.train.about import DIVERGED, FINISHED, RUNNING, fingerprint
+from resgraph.train.again import anew, lower, resuming, word
 from resgraph.train.checkpoint import inspected
 from resgraph.train.lock import is_held
 from resgraph.train.monitor import UNITS, UnitRecords
@@ -120,7 +120,7 @@ def fsck(folder: Path) -> Checkup:
     _weights(found, run, graph, reached)
     _models(found, run)
     _left(found, run)
-    found.next = f"resgraph fsck {_word(folder)}" if held else _next(found, run)
+    found.next = f"resgraph fsck {word(folder)}" if held else _next(found, run)
     return found
 
 
@@ -165,6 +165,8 @@ def _checkpoints(
         state = inspected(run, path)
         if graph is not None:
             _fits(state["network"], graph)
+            if run.recipe.ema is not None:
+                _fits(state["ema"]["tensors"], graph)
         reached.append(state["standing"])
         return f"checkpoint of iteration {state['standing']['iteration']:,}"
 
@@ -256,13 +258,15 @@ def _weights(
         if graph is not None:
             stored(path, graph)
         iteration = str(about.get("iteration"))
-        ends = run.status == FINISHED and path == run.last
+        ends = run.status == FINISHED and path != run.best
         if ends and iteration != str(run.recipe.iterations):
             raise ValueError(f"of iteration {plain(iteration)}, not of the run's end")
         return f"weights of iteration {plain(iteration)}"
 
     if run.last.exists() or reached:
         found.tried(run.last, check)
+    if run.recipe.ema is not None and (run.last_average.exists() or reached):
+        found.tried(run.last_average, check)
     if run.best.exists() or (reached and reached["best_iteration"] is not None):
         found.tried(run.best, check)
 
@@ -270,7 +274,7 @@ def _weights(
 def _models(found: Checkup, run: Run) -> None:
     """Exported models: of this network, and made of the weights that are here."""
     seals = {}
-    for path in (run.last, run.best):
+    for path in (run.last, run.best, run.last_average):
         if found.is_whole(path):
             seals[unsealed(path).get(ENTRY)] = path
 
@@ -319,21 +323,21 @@ def _left(found: Checkup, run: Run) -> None:
 
 def _next(found: Checkup, run: Run) -> str:
     """The command that goes on with what is whole."""
-    folder = _word(run.folder)
+    folder = word(run.folder)
     if run.status == DIVERGED:
-        return _anew(found, run, run.recipe.lr / 10)
+        return lower(run)
     if run.status != FINISHED and found.resumable:
-        return f"{_train(found, run)} --resume"
+        return resuming(run)
     weights = next((p for p in (run.last, run.best) if found.is_whole(p)), None)
     if run.status != FINISHED or weights is None:
-        return _anew(found, run, run.recipe.lr)
+        return anew(run)
     model = run.folder / f"{run.network}.onnx"
     damaged = [p for p in sorted(run.folder.glob("*.onnx")) if not found.is_whole(p)]
     if weights == run.last and found.is_whole(model) and not damaged:
-        return f"resgraph infer {_word(model)} --data {_word(run.about['data'])}"
+        return f"resgraph infer {word(model)} --data {word(run.about['data'])}"
     spec = run.folder / SPEC
     kept = spec.exists() and found.is_whole(spec)
-    given = "" if kept else f" --spec {_word(run.about['spec'])}"
+    given = "" if kept else f" --spec {word(run.about['spec'])}"
     best = " --best" if weights == run.best else ""
     form = _form(run.network, damaged[0].name) if damaged else ""
     return f"resgraph export {folder}{form}{best}{given}"
@@ -343,24 +347,7 @@ def _form(network: str, file: str) -> str:
     """The options that `export` makes a file of this name by."""
     marks = file.removeprefix(network).removesuffix(".onnx").split(".")[1:]
     named = {("form" if mark in FORMS else "target"): mark for mark in marks}
-    return "".join(f" --{option} {_word(mark)}" for option, mark in named.items())
-
-
-def _train(found: Checkup, run: Run) -> str:
-    """Training by the folder's own file; by the first one, where that is damaged."""
-    kept = found.is_whole(run.generated) and found.is_whole(run.folder / SPEC)
-    source = run.generated if kept else Path(run.about["generated"])
-    given = {"data": run.about["data"], "seed": run.about["seed"], "out": run.folder}
-    options = " ".join(f"--{key} {_word(value)}" for key, value in given.items())
-    monitor = " --monitor" if (run.folder / UNITS).exists() else ""
-    return f"resgraph train {_word(source)} {options}{monitor}"
-
-
-def _anew(found: Checkup, run: Run, lr: float) -> str:
-    """The run from its start, in its own place."""
-    recipe = run.recipe
-    length = f"--iterations {recipe.iterations} --batch {recipe.batch} --lr {lr:g}"
-    return f"{_train(found, run)} {length} --overwrite"
+    return "".join(f" --{option} {word(mark)}" for option, mark in named.items())
 
 
 def _elsewhere(folder: Path) -> str:
@@ -370,17 +357,11 @@ def _elsewhere(folder: Path) -> str:
     except (OSError, ValueError, TypeError):
         about = {}
     options = [
-        f" --{key} {_word(about[key])}"
+        f" --{key} {word(about[key])}"
         for key in ("data", "seed")
         if type(about.get(key)) in (str, int)
     ]
     files = sorted(folder.glob("*.py"))
     source = files[0] if files else Path("generated") / "NAME.py"
-    out = _word(folder.with_name(f"{folder.name}-anew"))
-    return f"resgraph train {_word(source)}{''.join(options)} --out {out}"
-
-
-def _word(value: object) -> str:
-    """A word of a command."""
-    text = value.as_posix() if isinstance(value, Path) else str(value)
-    return plain(shlex.quote(text), 1000)
+    out = word(folder.with_name(f"{folder.name}-anew"))
+    return f"resgraph train {word(source)}{''.join(options)} --out {out}"

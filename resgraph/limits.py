@@ -164,6 +164,10 @@ SERVE_CHUNKS = 1000
 """Of a chunked body, whatever their size;"""
 SERVE_CHUNK_BYTES = 256
 """if there are more of them, each must have so many bytes on average."""
+# --- recipes ----------------------------------------------------------------------------
+
+MILESTONES = 1000
+"""Of a schedule: each is looked at in every step."""
 # --- run folders ------------------------------------------------------------------------
 
 JSON_BYTES = 4 * 2**20

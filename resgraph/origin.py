@@ -12,7 +12,7 @@ from pathlib import Path
 from resgraph import __version__
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError, plain, visible
-from resgraph.emit import source_under
+from resgraph.emit import source_under, torch_source
 from resgraph.graph import Graph, digest
 from resgraph.provenance import SPEC, Header, header_of, read_generated
 from resgraph.settings import parse_settings
@@ -110,6 +110,22 @@ class Source:
     graph: Graph | None
     foreign: str | None
     """What makes it foreign code, in words; None where every character is resgraph's."""
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.path.stem if self.origin is None else self.origin.name
+
+
+def compiled_source(
+    spec: Path, network: str | None, settings: dict[str, Fraction], graph: Graph
+) -> Source:
+    """The text that `resgraph compile` would write for a graph of the spec, of no file yet."""
+    text = torch_source(graph, Path("generated"))
+    header = header_of(text)
+    assert header is not None
+    origin = Origin(graph.name, spec, header.digest, network, settings)
+    return Source(spec, text, header, origin, graph, None)
 
 
 def read_source(

@@ -558,6 +558,12 @@ def wrong_training(spec: Spec) -> Mistakes:
         ("milestones", 3, "wrong-type"),
         ("recipe", "he2015", "unknown-choice"),
         ("itrations", 1, "unknown-key"),
+        ("learning_rate", 0.1, "unknown-key"),
+        ("eps", 1e-8, "unknown-key"),
+        ("optimizer", "lamb", "unknown-choice"),
+        ("schedule", {"cyclic": {}}, "unknown-choice"),
+        ("ema", 1, "invalid-number"),
+        ("ema_start", 5, "invalid-number"),
     ):
         change = put("train", train | {key: value})
         told = Told(code, ("train", key), at_key=code == "unknown-key")

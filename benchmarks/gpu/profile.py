@@ -24,6 +24,8 @@ from benchmarks.training import SWITCHES, block, wait
 from resgraph.train.precision import numerics
 
 KINDS = {
+    "fused: convolutions and their gradients": r"^(convolve|to_input|to_weight)",
+    "fused: BN's sums and gradients": r"^(add_parts|moments|settle|normalise)",
     "layout changes": r"nchwTo|nhwcTo|transpose",
     "optimiser": r"sgd|adam",
     "several at once": r"multi_tensor|foreach|triton_for",

@@ -20,7 +20,8 @@ def training(data: dict[str, Any]) -> Iterator[str]:
     memory = {k: p for k, p in found.items() if k.endswith(": memory")}
     head = ["", "images/s", "step", "host", "to the floor", "to the first step"]
     rows = [_row(k, p, floors) for k, p in found.items() if k not in memory]
-    yield from table([*head, "peak memory"], rows)
+    if rows:
+        yield from table([*head, "peak memory"], rows)
     for name, part in memory.items():
         yield ""
         yield f"{name} of training in float32, batch {part['of']['batch']}:"
@@ -108,6 +109,42 @@ def _answer(name: str, part: dict[str, Any]) -> list[str]:
         f"{found['at most']:.0e}",
         "" if start is None else f"{start:.2f} s",
     ]
+
+
+def steps(data: dict[str, Any]) -> Iterator[str]:
+    """A step of training by some ways, one after the other in one process."""
+    yield f"### A step of {data['network']} on {data['device']}"
+    yield ""
+    about = f"{data['precision']}, batch {data['batch']}, torch {data['torch']}"
+    yield f"{about}: {data['how']}."
+    yield ""
+    rows = [
+        [
+            name,
+            f"{way['step_ms']:.2f} ms",
+            f"{way['kernel_ms']:.2f} ms",
+            f"{way['kernels']:,.0f}",
+            f"{way['first_step_s']:.1f} s",
+        ]
+        for name, way in data["ways"].items()
+    ]
+    yield from table(["", "step", "in kernels", "kernels", "first step"], rows)
+
+
+def kernels(data: dict[str, Any]) -> Iterator[str]:
+    """`bench_kernels`: the fused kernels beside eager bfloat16."""
+    yield f"### Fused kernels on {data['device']}"
+    yield ""
+    yield f"torch {data['torch']}, bf16, batch 128, CUDA graphs; `{data['command']}`."
+    yield ""
+    parts = data["parts"]
+    found = {what: parts[f"step {what}"]["ms"] for what in ("eager", "ours")}
+    rows = [["a step of ResNet-164", *(f"{ms:.2f} ms" for ms in found.values())]]
+    for width in (16, 32, 64):
+        times = (parts[f"unit {width} {what}"] for what in ("eager", "ours"))
+        name = f"a bottleneck unit of width {width}, forward and backward"
+        rows.append([name, *(f"{us:.0f} µs" for us in times)])
+    yield from table(["", "eager", "fused"], rows)
 
 
 def profiles(data: dict[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ import commands
 import findings
 import gallery
 import ops
+import recipes
 import repository
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -28,6 +29,7 @@ MADE: dict[str, Callable[[], str]] = {
     "findings": findings.page,
     "gallery": gallery.page,
     "ops": ops.page,
+    "recipes": recipes.page,
 }
 LINE = re.compile(r'id="(__codelineno-\d+-\d+)"')
 CELL = re.compile(r"<td.*?</td>", re.DOTALL)

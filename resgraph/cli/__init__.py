@@ -31,7 +31,7 @@ from resgraph.cli import (
     sweeping,
     verifying,
 )
-from resgraph.cli.common import tell
+from resgraph.cli.common import tell, tell_interrupted
 from resgraph.cli.terminal import guarded, trusted
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.spec.files import OUTSIDE
@@ -140,8 +140,8 @@ def main() -> None:
         except ResgraphError as error:
             tell(error, json="--json" in sys.argv)
             sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+        except KeyboardInterrupt as error:
+            tell_interrupted(error)
             sys.exit(130)
         except BrokenPipeError:
             trusted(sys.stderr).close()

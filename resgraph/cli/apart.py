@@ -16,25 +16,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from resgraph.cli.common import tell, warn_of
+from resgraph.cli.common import tell, tell_interrupted, warn_of
+from resgraph.cli.tasks import Task
 from resgraph.cli.terminal import guarded
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.files import read_json, write_json
 
-if TYPE_CHECKING:
-    from resgraph.origin import Source
-    from resgraph.train import TrainOptions
-
 INTERRUPTED = 130
 
 
-def train_apart(
-    source: Source, options: TrainOptions, memory_budget: str, json: bool
-) -> None:
+def train_apart(todo: Task, json: bool) -> None:
     """Try the file, train it in a child, and check that it was.
 
     Raises `ResgraphError` if the training did not come to its end, and ends as the child did
@@ -43,14 +38,15 @@ def train_apart(
     from resgraph.isolation import command
     from resgraph.train.trial import tried
 
+    source = todo.source
     if os.environ.get("RANK", "0") == "0":
         warn_of(source)
         tried(source.path, source.text)
     with tempfile.TemporaryDirectory(prefix="resgraph-") as folder:
         order, report = Path(folder) / "order.json", Path(folder) / "report.json"
-        chosen = dataclasses.asdict(options) | {"out": options.out and str(options.out)}
-        given = {"memory_budget": memory_budget, "json": json, "options": chosen}
-        write_json(order, {"path": str(source.path), "text": source.text, **given})
+        spec = None if source.origin is None else str(source.origin.spec)
+        what = {"path": str(source.path), "text": source.text, "spec": spec}
+        write_json(order, {**what, "options": todo.options.as_dict(), "json": json})
         arguments = command(__name__, str(order), str(report))
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, process_group=0)
         with _signals_to(process) as signals:
@@ -117,20 +113,18 @@ def _trained(order: dict[str, Any]) -> dict[str, Any]:
     from resgraph.origin import read_source
     from resgraph.train import TrainOptions
 
-    given = order["options"]
-    out = given["out"] and Path(given["out"])
-    options = TrainOptions(**given | {"out": out})
-    path = order["path"]
+    path, spec = order["path"], order["spec"] and Path(order["spec"])
     try:
-        source = dataclasses.replace(read_source(Path(path)), text=order["text"])
-        result = train_here(source, options, order["memory_budget"], order["json"])
+        options = TrainOptions.from_mapping(order["options"])
+        source = dataclasses.replace(read_source(Path(path), spec), text=order["text"])
+        result = train_here(Task(source, options), order["json"])
     except typer.Exit as error:
         return {"code": error.exit_code}
     except ResgraphError as error:
         tell(error, json=order["json"])
         return {"code": error.exit_code}
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        tell_interrupted(error)
         return {"code": INTERRUPTED}
     except BaseException as error:
         tell(ResgraphError(f"{path} is not trained to the end: {raised(error, path)}"))

@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
-Generated = Annotated[
-    Path, typer.Argument(help="A generated file.", metavar="generated/NAME.py")
+Targets = Annotated[
+    list[Path],
+    typer.Argument(
+        help="A generated file, a spec, or a run folder to go on with.",
+        metavar="NAME.py|SPEC|RUN",
+        show_default=False,
+    ),
 ]
 Data = Annotated[
     str,
@@ -20,14 +25,6 @@ Data = Annotated[
 TrainDevice = Annotated[
     str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda.")
 ]
-Iterations = Annotated[
-    int | None, typer.Option("--iterations", help="Length of the schedule, in steps.")
-]
-Epochs = Annotated[
-    float | None, typer.Option("--epochs", help="The same, in passes over the data.")
-]
-Batch = Annotated[int | None, typer.Option("--batch", help="Images per step.")]
-Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
 ScheduleScale = Annotated[
     float, typer.Option("--schedule-scale", help="Factor on the schedule's length.")
 ]
@@ -36,7 +33,13 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="RUN", help="Run folder; runs/NAME-DATA-sSEED."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a run: --resume RUN restores all of it; beside a file, its run.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")]
 Precision = Annotated[
     str,
@@ -65,7 +68,33 @@ CudaGraph = Annotated[
 ]
 Fused = Annotated[
     bool | None,
-    typer.Option("--fused/--no-fused", help="SGD as one kernel; by default yes."),
+    typer.Option(
+        "--fused/--no-fused", help="The optimiser as one kernel; by default yes."
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE|RUN|PATH:CALLABLE",
+        help="Start from these; with other classes, all but the last layer.",
+    ),
+]
+Freeze = Annotated[
+    list[str],
+    typer.Option(
+        "--freeze",
+        metavar="PATTERN",
+        help="Do not train what is so called: 'stem*', 'stage1', '*.bn1'.",
+    ),
+]
+LrOf = Annotated[
+    list[str],
+    typer.Option(
+        "--lr-of",
+        metavar="PATTERN=FACTOR",
+        help="A factor on the learning rate of what is so called.",
+    ),
 ]
 FusedKernels = Annotated[
     bool | None,

@@ -20,6 +20,7 @@ from resgraph.cli.terminal import trusted
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import (
     Diagnostic,
+    OptionError,
     ResgraphError,
     SpecError,
     UsageError,
@@ -134,11 +135,19 @@ def tell(error: ResgraphError, json: bool = False) -> None:
         tell_findings(error.diagnostics, error.sources)
         print(counted(error.diagnostics), file=sys.stderr)
         return
+    if isinstance(error, OptionError):
+        error = error.typed()
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     rank = f"rank {os.environ.get('RANK')}: " if ranks > 1 else ""
     first, *others = error.lines()
     for line in (f"{rank}{first}", *others):
         paint(line, sys.stderr)
+
+
+def tell_interrupted(error: KeyboardInterrupt) -> None:
+    """That a second Ctrl-C ended the command, and the line that goes on, on stderr."""
+    for line in ("interrupted", *getattr(error, "__notes__", ())):
+        print(line, file=sys.stderr)
 
 
 _COLOURS = {

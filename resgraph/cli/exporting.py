@@ -50,6 +50,10 @@ Best = Annotated[
     bool,
     typer.Option("--best", help="The weights of the best test, not of the last."),
 ]
+Average = Annotated[
+    bool,
+    typer.Option("--ema", help="The average of the weights, where the recipe has one."),
+]
 Diverged = Annotated[
     bool,
     typer.Option("--diverged", help="The last good weights of a run that diverged."),
@@ -78,6 +82,7 @@ def export_command(
     form: Form = None,
     target: Target = "portable",
     best: Best = False,
+    ema: Average = False,
     diverged: Diverged = False,
     data: Data = None,
     report: Report = False,
@@ -96,7 +101,9 @@ def export_command(
     forms = list(dict.fromkeys(form or ["portable"]))
     for name in forms:
         check_form(name)
-    trained = open_trained(run, best, spec, data)
+    if best and ema:
+        raise UsageError("--best and --ema are different weights", "give one")
+    trained = open_trained(run, best, ema, spec, data)
     tell_unfinished(trained, diverged)
     lines = what_became(trained, forms, target) if report else {}
     written = {name: trained.write(name, target, out or run) for name in forms}
@@ -111,7 +118,9 @@ def export_command(
         say_all(trained, written, agreements, lines)
 
 
-def open_trained(run: Path, best: bool, spec: Path | None, data: str | None) -> Trained:
+def open_trained(
+    run: Path, best: bool, ema: bool, spec: Path | None, data: str | None
+) -> Trained:
     """The run's network, compiled from the copy of its spec, or from one that is given."""
     from resgraph.origin import same
     from resgraph.train import open_run
@@ -123,7 +132,11 @@ def open_trained(run: Path, best: bool, spec: Path | None, data: str | None) -> 
     digest = str(opened.about["digest"])
     graphs = telling_compiler().graphs(source)
     graph = same(graphs, opened.network, digest, source)
-    weights = opened.best if best else opened.last
+    weights = opened.best if best else opened.last_average if ema else opened.last
+    if ema and opened.recipe.ema is None:
+        raise UsageError(
+            f"{run}: its recipe averages no weights", "train with --ema 0.999"
+        )
     return Trained(opened, graph, weights, data or str(opened.about.get("data")))
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from resgraph.cli.behind import behind
 from resgraph.cli.choices import (
-    Batch,
     ChannelsLast,
     CheckpointEvery,
     Compile,
     CudaGraph,
     Data,
-    Epochs,
     EvalEvery,
+    Freeze,
     Fused,
     FusedKernels,
-    Generated,
-    Iterations,
     LogEvery,
-    Lr,
+    LrOf,
     Monitored,
     Out,
     Overwrite,
@@ -34,34 +29,40 @@ from resgraph.cli.choices import (
     Seed,
     StopAt,
     SyncBn,
+    Targets,
     TrainDevice,
+    Weights,
 )
 from resgraph.cli.common import (
     Json,
+    Network,
+    Set,
     console,
     leave_closed_terminal,
-    require_file,
     say,
     say_json,
-    telling_compiler,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
-from resgraph.diagnostics import ResgraphError
+from resgraph.cli.recipes import with_recipe
+from resgraph.cli.tasks import Task, asked, task, typed
+from resgraph.cli.tuning import factors, pretraining
 
 if TYPE_CHECKING:
-    from resgraph.origin import Source
-    from resgraph.train import Result, TrainOptions
+    from resgraph.train import Result
 
 
+@with_recipe
 def train_command(
-    generated: Generated,
+    context: typer.Context,
+    targets: Targets = [],  # noqa: B006 (typer reads the default)
+    network: Network = None,
+    settings: Set = [],  # noqa: B006
     data: Data = "cifar10",
     device: TrainDevice = "auto",
-    iterations: Iterations = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    lr: Lr = None,
     schedule_scale: ScheduleScale = 1.0,
+    weights: Weights = None,
+    freeze: Freeze = [],  # noqa: B006
+    lr_of: LrOf = [],  # noqa: B006
     seed: Seed = 0,
     out: Out = None,
     resume: Resume = False,
@@ -80,84 +81,49 @@ def train_command(
     monitor: Monitored = False,
     memory_budget: MemoryBudget = AUTO,
     json: Json = False,
+    recipe: dict[str, Any] = {},  # noqa: B006 (from options of its own)
 ) -> None:
-    """Train a generated network by its recipe; everything goes into a run folder.
+    """Train a network by its recipe, or go on with a run; everything is in a run folder.
 
     Example: resgraph train generated/resnet20.py --data digits
     """
-    require_file(generated)
-    from resgraph.train import TrainOptions
-
-    options = TrainOptions(
-        data=data,
-        device=device,
-        iterations=iterations,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
-        schedule_scale=schedule_scale,
-        seed=seed,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        precision=precision,
-        channels_last=channels_last,
-        compile=compile,
-        cuda_graph=cuda_graph,
-        fused=fused,
-        fused_kernels=fused_kernels,
-        sync_bn=sync_bn,
-        checkpoint_every=checkpoint_every,
-        log_every=log_every,
-        eval_every=eval_every,
-        stop_at=stop_at,
-        monitor=monitor,
-    )
-    run_training(generated, options, memory_budget, json)
+    chosen = typed(context)
+    if recipe:
+        chosen["recipe"] = recipe
+    if "lr_of" in chosen:
+        chosen["lr_of"] = factors(lr_of)
+    if "freeze" in chosen:
+        chosen["freeze"] = tuple(freeze)
+    what = asked(targets, network, settings, chosen)
+    run_training(task(what), json)
 
 
-def run_training(
-    generated: Path, options: TrainOptions, memory_budget: str, json: bool
-) -> None:
+def run_training(todo: Task, json: bool) -> None:
     """Train what resgraph wrote in this process, and what it did not in another one."""
     from resgraph.cli.apart import train_apart
 
-    source = compared(generated)
-    if source.foreign is None:
-        train_here(source, options, memory_budget, json)
+    if todo.source.foreign is None:
+        train_here(todo, json)
     else:
-        train_apart(source, options, memory_budget, json)
+        train_apart(todo, json)
 
 
-def compared(generated: Path) -> Source:
-    """The file's text beside its spec's; of several ranks, the first alone tells errors."""
-    from resgraph.origin import read_source
-
-    try:
-        return read_source(generated, compiler=telling_compiler())
-    except ResgraphError:
-        if os.environ.get("RANK", "0") == "0":
-            raise
-        raise typer.Exit(1) from None
-
-
-def train_here(
-    source: Source, options: TrainOptions, memory_budget: str, json: bool
-) -> Result:
+def train_here(todo: Task, json: bool) -> Result:
     """Train in this process, perhaps one of several that torchrun started."""
     from resgraph.data import load_data
     from resgraph.train import load_generated, train
     from resgraph.train.options import pick_device
     from resgraph.train.world import OtherRankError, joined
 
+    source, options = todo.source, todo.options
     shown = None if json else console()
     try:
         with joined(cuda=pick_device(options.device).type == "cuda") as world:
             module = world.after_writer(
-                lambda: load_generated(source.path, source.text)
+                lambda: load_generated(source.path, source.text, source.name)
             )
             spec = behind(source)
-            planner = spec.planner(memory_budget)
+            planner = spec.planner(options.memory_budget)
             data = world.after_writer(
                 lambda: load_data(options.data, module.input_shape)
             )
@@ -170,17 +136,34 @@ def train_here(
                 world=world,
                 planner=planner,
                 cuts=spec.cuts if options.monitor else None,
+                pretraining=pretraining(options.weights, spec),
             )
     except OtherRankError:  # which tells it
         raise typer.Exit(1) from None
     leave_closed_terminal()
     if world.is_writer and json:
-        say_json(dataclasses.asdict(result) | {"folder": result.folder.as_posix()})
+        say_json(as_json(result))
     elif world.is_writer:
         say_result(result)
     if result.status == "interrupted":
         raise typer.Exit(130)
     return result
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """The result for a program, with the line that goes on from it."""
+    about = dataclasses.asdict(result) | {"folder": result.folder.as_posix()}
+    return about | {"next": next_of(result)[1]}
+
+
+def next_of(result: Result) -> tuple[str, str]:
+    """What comes next, and its line."""
+    from resgraph.train import open_run
+    from resgraph.train.again import resuming, word
+
+    if result.status == "finished":
+        return "next", f"resgraph export {word(result.folder)}"
+    return "go on", resuming(open_run(result.folder))
 
 
 def say_result(result: Result) -> None:
@@ -189,8 +172,7 @@ def say_result(result: Result) -> None:
         best = f"best {result.best_error:.2f} % at iteration {result.best_iteration:,}"
         say(f"test error {result.test_error:.2f} % ({best}) in {result.seconds:.0f} s")
     say(f"run folder: {result.folder.as_posix()}")
-    if result.status == "finished":
-        say(f"next: resgraph export {result.folder.as_posix()}")
+    say(": ".join(next_of(result)))
 
 
 COMMANDS = {"train": train_command}

@@ -12,14 +12,10 @@ import typer
 
 from resgraph.cli.behind import Behind, behind
 from resgraph.cli.choices import (
-    Batch,
     CheckpointEvery,
     Data,
-    Epochs,
     EvalEvery,
-    Iterations,
     LogEvery,
-    Lr,
     Monitored,
     Precision,
     ScheduleScale,
@@ -37,6 +33,7 @@ from resgraph.cli.common import (
     warn,
 )
 from resgraph.cli.planning import AUTO, MemoryBudget
+from resgraph.cli.recipes import with_recipe
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.settings import parse_settings
 
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
 GO_ON = "the same command again goes on from here"
 
 
+@with_recipe
 def sweep_command(
     targets: Annotated[
         list[Path],
@@ -74,10 +72,6 @@ def sweep_command(
     ] = Path("generated"),
     data: Data = "cifar10",
     device: TrainDevice = "auto",
-    iterations: Iterations = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    lr: Lr = None,
     schedule_scale: ScheduleScale = 1.0,
     precision: Precision = "auto",
     log_every: LogEvery = 50,
@@ -86,6 +80,7 @@ def sweep_command(
     monitor: Monitored = False,
     memory_budget: MemoryBudget = AUTO,
     json: Json = False,
+    recipe: dict[str, Any] = {},  # noqa: B006 (from options of its own)
 ) -> None:
     """Train networks with several seeds, one run after the other, into DIR/NAME-sSEED.
 
@@ -101,18 +96,16 @@ def sweep_command(
     options = TrainOptions(
         data=data,
         device=device,
-        iterations=iterations,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
         schedule_scale=schedule_scale,
+        recipe=recipe,
         precision=precision,
         log_every=log_every,
         eval_every=eval_every,
         checkpoint_every=checkpoint_every,
         monitor=monitor,
+        memory_budget=memory_budget,
     )
-    run_sweep(files, seeds, options, out, memory_budget, json)
+    run_sweep(files, seeds, options, out, json)
 
 
 def run_sweep(
@@ -120,7 +113,6 @@ def run_sweep(
     seeds: int,
     options: TrainOptions,
     out: Path,
-    memory_budget: str,
     json: bool,
 ) -> None:
     """Train the networks of the generated files with so many seeds, and report."""
@@ -130,7 +122,7 @@ def run_sweep(
     read = [own(file) for file in files]
     networks = [load_generated(source.path, source.text) for source in read]
     specs = {source.path: behind(source) for source in read}
-    train_one = trainer(networks, specs, options, memory_budget, quiet=json)
+    train_one = trainer(networks, specs, options, quiet=json)
     sweep = Sweep(out, networks, seeds, options)
     try:
         ended = sweep.run(train_one, warn if json else say)
@@ -198,7 +190,6 @@ def trainer(
     networks: Sequence[Generated],
     specs: Mapping[Path, Behind],
     options: TrainOptions,
-    memory_budget: str,
     quiet: bool,
 ) -> TrainOne:
     """What trains one run of a sweep. Data are loaded now, so that what is wrong with them
@@ -208,7 +199,9 @@ def trainer(
 
     shapes = {generated.input_shape for generated in networks}
     data = {shape: load_data(options.data, shape) for shape in sorted(shapes)}
-    planners = {path: spec.planner(memory_budget) for path, spec in specs.items()}
+    planners = {
+        path: spec.planner(options.memory_budget) for path, spec in specs.items()
+    }
 
     def train_one(generated: Generated, chosen: TrainOptions) -> Result:
         spec = specs[generated.path]

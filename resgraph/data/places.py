@@ -18,6 +18,9 @@ from resgraph.diagnostics import ResgraphError, first_line
 HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 """Krizhevsky (2009), by name, and where on the hub."""
 
+NAMES = ("digits", *HUB)
+"""All that need no path."""
+
 
 def find(name: str) -> Path:
     """Where the data set is, in any of the forms; downloads it if it is nowhere.

@@ -19,6 +19,8 @@ from resgraph.diff.properties import (
 )
 from resgraph.diff.units import HEAD, STEM, Units, end, joined, side_by_side, stages
 from resgraph.graph import Graph
+from resgraph.recipe.parts import CHOICES
+from resgraph.recipe.words import EXPLICIT
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class Difference:
     def recipe(self) -> dict[str, tuple[Any, Any]]:
         """The fields of `train` that differ, before and after."""
         old, new = self.before.recipe, self.after.recipe
-        names = dict.fromkeys((*old, *new))
-        both = {name: (old.get(name), new.get(name)) for name in names}
+        names = [name for name in {**old, **new} if name != EXPLICIT]
+        usual = {choice.word: choice.kinds[0].kind for choice in CHOICES}
+        both = {n: tuple(r.get(n, usual.get(n)) for r in (old, new)) for n in names}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 
     @cached_property

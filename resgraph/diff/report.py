@@ -169,4 +169,6 @@ def _millions(number: int) -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -80,7 +80,7 @@ def _helpers(graph: Graph) -> list[str]:
 
 
 def _constants(graph: Graph) -> list[str]:
-    recipe = [f'{INDENT}"{key}": {value!r},' for key, value in graph.recipe.items()]
+    recipe = [line for pair in graph.recipe.items() for line in _entry(*pair)]
     return [
         f"INPUT_SHAPE = {graph.input}",
         f'DIGEST = "{digest(graph)}"',
@@ -88,6 +88,19 @@ def _constants(graph: Graph) -> list[str]:
         *recipe,
         "}",
     ]
+
+
+def _entry(key: str, value: Any) -> list[str]:
+    """The lines of an entry of RECIPE."""
+    if not isinstance(value, tuple):
+        return [f'{INDENT}"{key}": {Literal(value)},']
+    items = [str(Literal(item)) for item in value]
+    comma = "," if len(items) == 1 else ""
+    flat = f'{INDENT}"{key}": ({", ".join(items)}{comma}),'
+    if len(flat) <= WIDTH:
+        return [flat]
+    inner = [f"{2 * INDENT}{item}," for item in items]
+    return [f'{INDENT}"{key}": (', *inner, f"{INDENT}),"]
 
 
 # --- how weights start --------------------------------------------------------------------

@@ -34,9 +34,10 @@ from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import NumberField
 from resgraph.ops.unknown import NAMELESS, doubted, unknown
+from resgraph.recipe.words import where
 from resgraph.spec import Loaded
 from resgraph.spec.model import StageItem
-from resgraph.spec.tree import Loc, at, key_span
+from resgraph.spec.tree import Loc, at, key_span, plain
 
 _REPEAT = NumberField(minimum=1, whole=True)
 _PARAMS = ("network", "params")
@@ -100,8 +101,9 @@ class Builder:
         return None if classes is None else int(classes)
 
     def _recipe(self) -> dict[str, object]:
-        recipe = self.spec.train.model_dump(exclude={"recipe"})
-        return recipe | {"milestones": tuple(recipe["milestones"])}
+        """The recipe as it is printed, with what the spec writes out."""
+        recipe, written = self.spec.train, plain(at(self.loaded.tree, ("train",)))
+        return recipe.marked(w for w in recipe.as_dict() if where(w, written)).as_dict()
 
     def _input(self) -> tuple[int, ...]:
         """The input's shape; empty where it is not known."""

@@ -22,6 +22,17 @@ NUMBER_SCHEMA = {
 }
 """Any number of the language, for JSON Schema. Bounds bind numbers alone."""
 
+WANTED = {
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "string_type": "text",
+    "bool_type": "true or false",
+}
+"""The kinds of values by pydantic's word for what is none."""
+
 
 @dataclass(frozen=True)
 class NumberField:
@@ -33,6 +44,11 @@ class NumberField:
     minimum: float | None = None
     maximum: float | None = None
     whole: bool = False
+
+    @property
+    def magnitude(self) -> float:
+        """The largest number that is taken."""
+        return EXPRESSION_MAGNITUDE
 
     def parse(self, value: object) -> int | float | Expr:
         """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
@@ -67,10 +83,9 @@ class NumberField:
 
     def check(self, value: int | float) -> int | float:
         """`value` if it is finite, in range and whole where asked. Raises `ExprError`."""
-        if abs(value) > EXPRESSION_MAGNITUDE and math.isfinite(value):
-            raise ExprError(
-                f"expected a number up to {EXPRESSION_MAGNITUDE:.0e}, got {value:.3g}"
-            )
+        if abs(value) > self.magnitude and value not in (math.inf, -math.inf):
+            got = f"{value:.3g}" if abs(value) < 1e300 else "a larger one"
+            raise ExprError(f"expected a number up to {self.magnitude:.0e}, got {got}")
         if not math.isfinite(value):
             raise ExprError(f"expected {self.wanted}, got {value}")
         number = literal(value)

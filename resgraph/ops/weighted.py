@@ -185,6 +185,10 @@ class Bn(Op):
     momentum: Fractional = Field(
         default=0.1, description="Share of a batch in the running statistics."
     )
+    gamma_init: Real = Field(
+        default=1,
+        description="Start of the scale; at 0 a unit begins as its shortcut.",
+    )
 
     def label(self) -> str:
         return "BN"
@@ -209,7 +213,7 @@ class Bn(Op):
         return POINT
 
     def starts(self) -> Mapping[str, Start]:
-        return self.torch_starts
+        return {**self.torch_starts, "weight": Constant(self.gamma_init)}
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         shape = (inputs[0][0],)

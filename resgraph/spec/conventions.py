@@ -12,9 +12,11 @@ from resgraph import codes
 from resgraph.diagnostics import Diagnostic
 from resgraph.expr import Expr
 from resgraph.ops import Op
+from resgraph.recipe import Recipe, Steps
+from resgraph.recipe.words import where
 from resgraph.spec.gaps import Gaps
 from resgraph.spec.model import Spec
-from resgraph.spec.tree import Loc, Mapping, at
+from resgraph.spec.tree import Loc, Mapping, at, plain
 
 COLOURS = (1, 3, 4)
 """Channels of pictures: grey, colour, colour with transparency."""
@@ -24,7 +26,11 @@ STEPS_PER_EPOCH = 100
 
 def conventions(spec: Spec, tree: Mapping, gaps: Gaps) -> Iterator[Diagnostic]:
     """A warning for each such value, at its place; none where a gap is."""
-    for loc, message, hint in (*_input(spec), *_schedule(spec), *_attributes(spec)):
+    for loc, message, hint in (
+        *_input(spec),
+        *_schedule(spec, tree),
+        *_attributes(spec),
+    ):
         if not any(gaps.at(*loc[:depth]) for depth in range(len(loc) + 1)):
             span = at(tree, loc).span
             yield Diagnostic(codes.FOREIGN_CONVENTION, message, span, hint)
@@ -46,25 +52,36 @@ def _input(spec: Spec) -> Iterator[_Found]:
         )
 
 
-def _schedule(spec: Spec) -> Iterator[_Found]:
-    train, written = spec.train, spec.train.model_fields_set
-    last = max(train.milestones, default=0)
-    at_milestones: Loc = ("train", "milestones")
-    if "milestones" in written and last >= train.iterations:
-        message = (
-            f"training ends at step {train.iterations}, before the milestone {last}"
-        )
-        yield at_milestones, message, "milestones are steps below 'iterations'"
-    elif "milestones" in written and 0 < last * STEPS_PER_EPOCH <= train.iterations:
+def _schedule(spec: Spec, tree: Mapping) -> Iterator[_Found]:
+    train, schedule = spec.train, spec.train.schedule
+    if not isinstance(schedule, Steps):
+        return
+    unit, end = ("epoch", train.epochs) if train.epochs else ("step", train.iterations)
+    last = max(schedule.milestones, default=0)
+    at_milestones = _written(tree, "milestones")
+    if at_milestones and last >= end:
+        message = f"training ends at {unit} {end}, before the milestone {last}"
+        yield at_milestones, message, f"milestones are {unit}s below '{_length(train)}'"
+    elif at_milestones and not train.epochs and 0 < last * STEPS_PER_EPOCH <= end:
         yield (
             at_milestones,
-            f"lr has its last value from step {last} of {train.iterations} on",
+            f"lr has its last value from step {last} of {end} on",
             "milestones are steps: an epoch of 50,000 images has 391 at a batch of 128",
         )
-    if train.gamma > 1:
-        message = f"lr grows at each milestone: it is multiplied by {train.gamma}"
-        hint = f"where it was to be divided: {1 / train.gamma:.4g}"
-        yield ("train", "gamma"), message, hint
+    if schedule.gamma > 1:
+        message = f"lr grows at each milestone: it is multiplied by {schedule.gamma}"
+        hint = f"where it was to be divided: {1 / schedule.gamma:.4g}"
+        yield _written(tree, "gamma"), message, hint
+
+
+def _length(train: Recipe) -> str:
+    return "epochs" if train.epochs else "iterations"
+
+
+def _written(tree: Mapping, word: str) -> Loc:
+    """Where the spec writes a word of its recipe; nothing where it does not."""
+    found = where(word, plain(at(tree, ("train",))))
+    return ("train", *found) if found else ()
 
 
 def _attributes(spec: Spec) -> Iterator[_Found]:

@@ -10,18 +10,13 @@ from pydantic import BaseModel
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
 from resgraph.ops import OPS, elsewhere
-from resgraph.ops.fields import kind_of
+from resgraph.ops.fields import WANTED, kind_of
+from resgraph.recipe import Recipe
+from resgraph.recipe.foreign import called_here, hint_for
+from resgraph.recipe.words import keys
+from resgraph.recipe.words import place as placed
 from resgraph.spec import model
 from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
-
-_WANTED = {
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "string_type": "text",
-    "bool_type": "true or false",
-}
 
 
 def explain(errors: Sequence[Any], tree: Mapping) -> list[Diagnostic]:
@@ -35,7 +30,10 @@ def explain(errors: Sequence[Any], tree: Mapping) -> list[Diagnostic]:
 
 
 def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
-    """The place of each unknown key that is like one which is not there, and that one."""
+    """The place of each unknown key that is like one which is not there, and that one.
+
+    A key of another framework is none of these: what stands there may be of another form.
+    """
     meant: dict[Loc, str] = {}
     for loc in (location(e) for e in errors if e["type"] == "extra_forbidden"):
         holder, taken = at(tree, loc[:-1]), {(*k[:-1], v) for k, v in meant.items()}
@@ -44,7 +42,8 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
             for key in _keys(loc[:-1])
             if key not in dict(below(holder)) and (*loc[:-1], key) not in taken
         ]
-        if key := nearest(str(loc[-1]), free):
+        foreign = loc[0] == "train" and called_here(str(loc[-1])) is not None
+        if not foreign and (key := nearest(str(loc[-1]), free)):
             meant[loc] = key
     return meant
 
@@ -57,20 +56,21 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         known = _keys(loc[:-1])
         span = key_span(tree, loc)
         message = f"unknown key '{name}'"
-        return Diagnostic(codes.UNKNOWN_KEY, message, span, did_you_mean(name, known))
+        hint = hint_for if loc[0] == "train" else did_you_mean
+        return Diagnostic(codes.UNKNOWN_KEY, message, span, hint(name, known))
     if kind == "missing":
         message = f"{_owner(loc[:-1])} needs '{name}'"
         span = at(tree, loc[:-1]).span
         return Diagnostic(codes.MISSING_KEY, message, span, _example(loc))
     span = at(tree, loc).span
-    if error["loc"] and error["loc"][-1] == "[key]":
+    if kind == "unknown-key" or error["loc"][-1:] == ("[key]",):
         span = key_span(tree, loc)
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
         return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
-    if kind in _WANTED:
-        message = f"expected {_WANTED[kind]}, got {kind_of(value)}"
+    if kind in WANTED:
+        message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
     if kind == "literal_error":
         message = f"'{name}' is {context['expected']}, not {value!r}"
@@ -81,7 +81,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         got = f"got {context['actual_length']}"
         message = f"expected {amount} {limit} here, {got}"
         return Diagnostic(codes.WRONG_LENGTH, message, span, _form(loc))
-    return Diagnostic(codes.CODES.get(kind, codes.WRONG_TYPE), error["msg"], span)
+    code = codes.CODES.get(kind, codes.WRONG_TYPE)
+    return Diagnostic(code, error["msg"], span, context.get("hint"))
 
 
 def location(error: Any) -> Loc:
@@ -90,9 +91,11 @@ def location(error: Any) -> Loc:
 
 
 def in_yaml(loc: Loc, tree: Mapping) -> Loc:
-    """The location as it is written: a stage item's `args` under the unit's name, and a
-    unit's parameter where the list has it."""
+    """The location as it is written: a stage item's `args` under the unit's name, a
+    unit's parameter where the list has it, a field of an optimiser beside it."""
     match loc:
+        case ("train", *rest):
+            return ("train", *placed(tuple(rest), plain(at(tree, ("train",)))))
         case ("network", "stages", int(), int(), "args", *rest):
             item = at(tree, loc[:4])
             keys = [key for key, _ in below(item) if key != "repeat"]
@@ -148,9 +151,10 @@ def _keys(loc: Loc) -> list[str]:
     """The keys that the mapping at `loc` may have."""
     names: dict[str, type[BaseModel]] = {
         "network": model.Network,
-        "train": model.Train,
     }
     owner: type[BaseModel] = model.Spec
+    if loc[:1] == ("train",):
+        return keys(loc[1:], [*Recipe.model_fields])
     if loc and loc[-1] in OPS:
         owner = OPS[str(loc[-1])]
     elif len(loc) == 1:

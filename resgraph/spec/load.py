@@ -18,6 +18,7 @@ from resgraph.diagnostics import (
     plain,
 )
 from resgraph.limits import SPEC_EXTENDS
+from resgraph.recipe.words import surviving
 from resgraph.spec.bounds import bounds
 from resgraph.spec.conventions import conventions
 from resgraph.spec.files import Sources, root_of
@@ -25,6 +26,7 @@ from resgraph.spec.gaps import Gaps
 from resgraph.spec.mend import Mender
 from resgraph.spec.model import Spec
 from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, at
+from resgraph.spec.tree import plain as values
 from resgraph.spec.yaml import Parsed, parse
 
 
@@ -101,7 +103,7 @@ def _merged(
         return _Merged(own.tree, findings, own.doubts, own.unread, whole=False)
     rest = {k: v for k, v in own.tree.entries.items() if k != "extends"}
     return _Merged(
-        _over(_without_networks(below.tree), replace(own.tree, entries=rest)),
+        _over(_extended(below.tree, own.tree), replace(own.tree, entries=rest)),
         (*below.findings, *own.findings),
         below.doubts | own.doubts,
         below.unread | own.unread,
@@ -141,10 +143,21 @@ def _real(path: Path) -> str | None:
         return None
 
 
-def _without_networks(tree: Mapping) -> Mapping:
-    """A base's networks stay its own: each generated file comes from one spec."""
+def _extended(tree: Mapping, own: Mapping) -> Mapping:
+    """What of a base goes into a spec: not its networks, since each generated file comes
+    from one spec, nor words of its recipe that the spec's own exclude."""
     kept = {k: v for k, v in tree.entries.items() if k != "networks"}
+    train, over = at(tree, ("train",)), at(own, ("train",))
+    if {"train"} <= kept.keys() & own.entries.keys():
+        kept["train"] = replace(kept["train"], value=_without_rivals(train, over))
     return replace(tree, entries=kept)
+
+
+def _without_rivals(train: Tree, own: Tree) -> Tree:
+    if not isinstance(train, Mapping) or not isinstance(own, Mapping):
+        return train
+    stay = surviving(values(train), values(own))
+    return replace(train, entries={k: v for k, v in train.entries.items() if k in stay})
 
 
 def _over(base: Mapping, top: Mapping) -> Mapping:

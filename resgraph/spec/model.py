@@ -11,19 +11,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StrictBool,
     StrictStr,
     ValidationError,
     WithJsonSchema,
-    field_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
-from resgraph.expr import Expr
 from resgraph.names import Name, NetworkName, Reference, UnitName
-from resgraph.ops.base import Count, Fractional, Positive, Real, Size
+from resgraph.ops.base import Count, Real
 from resgraph.ops.fields import NUMBER_SCHEMA, kind_of
+from resgraph.recipe import Recipe
 from resgraph.spec.opitem import OpItem
 
 
@@ -215,48 +213,6 @@ class Network(Model):
     head: list[OpItem] = Field(min_length=1, description="Ops after the last stage.")
 
 
-class Train(Model):
-    """How the networks are trained; the defaults are those of the recipe `he2016`."""
-
-    recipe: Literal["he2016"] = Field(
-        default="he2016", description="Named defaults: the paper's CIFAR recipe."
-    )
-    iterations: Count = Field(default=64_000, description="Steps of SGD.")
-    batch: Count = Field(default=128, description="Images per step.")
-    lr: Positive = Field(default=0.1, description="Learning rate after the warm-up.")
-    milestones: list[Count] = Field(
-        default=[32_000, 48_000],
-        description="Steps at which lr is multiplied by gamma.",
-    )
-    gamma: Positive = Field(default=0.1, description="Factor at each milestone.")
-    warmup_iterations: Size = Field(default=400, description="Steps at warmup_lr.")
-    warmup_lr: Positive = Field(
-        default=0.01, description="Learning rate of the warm-up."
-    )
-    momentum: Fractional = Field(default=0.9, description="Momentum of SGD.")
-    nesterov: StrictBool = Field(default=False, description="Nesterov's momentum.")
-    weight_decay: Fractional = Field(
-        default=1e-4, description="L2 penalty, also on BN."
-    )
-    pad: Size = Field(
-        default=4, description="Pixels of padding before the random crop."
-    )
-    flip: StrictBool = Field(default=True, description="Random horizontal flips.")
-
-    @field_validator("*")
-    @classmethod
-    def _literal(cls, value: Any) -> Any:
-        """No parameters are in scope here."""
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, Expr):
-                raise PydanticCustomError(
-                    "not-constant",
-                    "'{text}' has parameters, and train takes plain numbers",
-                    {"text": str(number)},
-                )
-        return value
-
-
 AllowedCode = Annotated[
     StrictStr, WithJsonSchema({"type": "string", "enum": [*ALLOWABLE]})
 ]
@@ -277,7 +233,7 @@ class Spec(Model):
         default={},
         description="What compile builds: names, and the parameters they set.",
     )
-    train: Train = Field(default=Train(), description="The training recipe.")
+    train: Recipe = Field(default_factory=Recipe, description="The training recipe.")
     allow: list[AllowedCode] = Field(
         default=[],
         description="Codes of warnings and notes that are meant, and not told any more.",

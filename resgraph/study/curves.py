@@ -49,5 +49,5 @@ def curves(found: Sequence[Series]) -> Figure:
 
 def _milestones(found: Sequence[Series], last: int) -> list[int]:
     """Where the learning rate drops in some run, within what is drawn."""
-    every = {m for series in found for m in series.run.recipe.milestones}
-    return sorted(m for m in every if 0 < m < last)
+    every = {int(d) for series in found for d in series.run.recipe.schedule.drops}
+    return sorted(drop for drop in every if 0 < drop < last)

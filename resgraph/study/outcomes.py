@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.recipe import Recipe
 from resgraph.train.about import DIVERGED, FINISHED
-from resgraph.train.recipe import Recipe
 from resgraph.train.run import Run, open_run
 
 

@@ -8,26 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resgraph.train.recipe import Recipe
-
 FAIL_ABOVE = 20.0
 """Percent of test error above which the paper prints "fail"."""
-
-RECIPE = Recipe(
-    iterations=64000,
-    batch=128,
-    lr=0.1,
-    milestones=(32000, 48000),
-    gamma=0.1,
-    warmup_iterations=400,
-    warmup_lr=0.01,
-    momentum=0.9,
-    nesterov=False,
-    weight_decay=1e-4,
-    pad=4,
-    flip=True,
-)
-"""How the paper trains on CIFAR."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from resgraph.diagnostics import visible
+from resgraph.recipe import HE2016, Recipe
+from resgraph.recipe.precedence import shown
 from resgraph.study.outcomes import Group, Outcomes, ambiguous
-from resgraph.study.paper import FAIL_ABOVE, RECIPE, TABLES, Entry, Value
-from resgraph.train.recipe import Recipe
+from resgraph.study.paper import FAIL_ABOVE, TABLES, Entry, Value
 
 COLUMNS = (
     "variant",
@@ -27,7 +28,7 @@ COLUMNS = (
 )
 EXPLANATION = (
     "paper: test error in %, median of 5 runs of "
-    f"{RECIPE.iterations:,} iterations at batch {RECIPE.batch} (mean ± standard deviation); "
+    f"{HE2016.iterations:,} iterations at batch {HE2016.batch} (mean ± standard deviation); "
     f"fail is an error above {FAIL_ABOVE:g} %; † from one source alone.",
     "ours: test error in % of the last weights, median [min, max] over so many seeds. "
     "Empty where nothing was run.",
@@ -158,29 +159,27 @@ def _short(digest: str) -> str:
 
 def _departures(recipe: Recipe) -> Iterator[str]:
     """How a recipe differs from the paper's, apart from the batch, which has a column."""
-    share = recipe.iterations / RECIPE.iterations
+    share = recipe.iterations / HE2016.iterations
     if share != 1:
         word = "shortened" if share < 1 else "lengthened"
         yield f"{word} to {100 * share:.3g} % of the schedule"
-    paper = RECIPE.scaled(share)
-    near = len(recipe.milestones) == len(paper.milestones) and all(
-        abs(a - b) <= 1
-        for a, b in zip(recipe.milestones, paper.milestones, strict=True)
-    )
-    if not near:
-        yield f"milestones {', '.join(map(str, recipe.milestones))}"
-    if abs(recipe.warmup_iterations - paper.warmup_iterations) > 1:
-        yield f"warm-up {recipe.warmup_iterations}"
-    same = replace(
-        paper,
-        iterations=recipe.iterations,
-        batch=recipe.batch,
-        milestones=recipe.milestones,
-        warmup_iterations=recipe.warmup_iterations,
-    )
-    for name, value in recipe.as_dict().items():
-        if value != getattr(same, name):
-            yield f"{name} {value}"
+    paper, ours = HE2016.scaled(share).as_dict(), recipe.as_dict()
+    for word, value in ours.items():
+        if word in ("iterations", "batch") or _near(word, value, paper.get(word)):
+            continue
+        yield f"{_CALLED.get(word, word)} {shown(value).strip('[]')}"
+
+
+_CALLED = {"warmup_iterations": "warm-up"}
+
+
+def _near(word: str, value: Any, paper: Any) -> bool:
+    """Whether it is the paper's; what counts steps may be rounded otherwise."""
+    if word == "milestones" and paper is not None and len(value) == len(paper):
+        return all(abs(a - b) <= 1 for a, b in zip(value, paper, strict=True))
+    if word == "warmup_iterations":
+        return bool(abs(value - paper) <= 1)
+    return bool(value == paper)
 
 
 def _ours(group: Group, remarks: Sequence[str]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Train a generated network: load the file, load data, train, find the run again."""
 
+from resgraph.recipe import Recipe
 from resgraph.train import _openmp  # noqa: F401 (takes effect before torch is loaded)
 from resgraph.train.about import Record
 from resgraph.train.events import Event, Result
 from resgraph.train.module import Generated, load_generated
 from resgraph.train.options import TrainOptions
-from resgraph.train.recipe import Recipe
 from resgraph.train.run import Run, open_run
 from resgraph.train.session import train
 

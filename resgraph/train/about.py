@@ -26,7 +26,8 @@ from pydantic import (
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import finite, parse_json, read_bytes
 from resgraph.limits import RECORDS_BYTES
-from resgraph.train.recipe import Recipe
+from resgraph.recipe import Recipe
+from resgraph.train.options import TrainOptions
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -35,7 +36,6 @@ INTERRUPTED = "interrupted"
 DIVERGED = "diverged"
 FAILED = "failed"
 
-_MILESTONES = 1000
 _TOLD = 5  # findings in a message at most
 _STRICT = ConfigDict(strict=True, extra="allow")
 _Count = Annotated[int, Strict(), Field(ge=0, le=2**53)]
@@ -58,8 +58,16 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
         recipe = Recipe.from_mapping(value)
     except ResgraphError as error:
         raise ValueError(error.message) from None
-    if len(recipe.milestones) > _MILESTONES:
-        raise ValueError(f"has more than {_MILESTONES} milestones")
+    if recipe.epochs or recipe.warmup_epochs is not None:
+        raise ValueError("counts epochs, and a run's counts iterations")
+    return value
+
+
+def _options(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        TrainOptions.from_mapping(value)
+    except ResgraphError as error:
+        raise ValueError(f"has a wrong choice: {error.message}") from None
     return value
 
 
@@ -73,6 +81,7 @@ class Results(BaseModel):
     recorded: _Count = 0
     train_loss: _Number | None = None
     test_error: _Percent | None = None
+    test_error_ema: _Percent | None = None
     best_error: _Percent | None = None
     best_iteration: _Count | None = None
     seconds: _Seconds = 0.0
@@ -89,6 +98,19 @@ class Choices(BaseModel):
     cuda_graph: bool = False
     fused: bool = True
     fused_kernels: bool = False
+
+
+class Start(BaseModel):
+    """The weights that the run starts from; see `pretrained.Pretrained`."""
+
+    model_config = _STRICT
+
+    source: str
+    how: str
+    sha256: str
+    taken: _Count
+    new: list[str]
+    classes: _Count | None
 
 
 class About(BaseModel):
@@ -113,7 +135,13 @@ class About(BaseModel):
         "finished", "running", "stopped", "interrupted", "diverged", "failed"
     ]
     recipe: Annotated[dict[str, Any], AfterValidator(_recipe)]
+    replaced: dict[str, list[Any]] = {}
+    """What the data set replaced of the spec's recipe: by word, its value and the run's."""
     execution: Choices
+    options: Annotated[dict[str, Any], AfterValidator(_options)] | None = None
+    """As `TrainOptions` has them; None in run folders of before."""
+    data_at: str | None = None
+    """The data's path from the folder, where it was given from elsewhere."""
     sync_bn: bool
     parameters: _Count
     results: Results
@@ -122,6 +150,7 @@ class About(BaseModel):
     environment: dict[str, Any] | None = None
     earlier_environments: list[dict[str, Any] | None] = []
     memory: dict[str, Any] | None = None
+    weights: Start | None = None
     failure: str | None = None
     files: dict[str, str] = {}
     """Of the files that were put into the folder as they were: SHA-256 by name."""
@@ -201,10 +230,15 @@ class Record:
     """Wall time of the run so far, tests included."""
     images_per_s: _Seconds
     """Training speed since the record before, tests excluded."""
+    test_error_ema: _Percent | None = None
+    """Of the average of the weights; None where there is none, or nothing was tested."""
 
     def line(self) -> str:
-        """The record as the file has it."""
-        return json.dumps(finite(asdict(self)), allow_nan=False) + "\n"
+        """The record as the file has it, without what only some recipes have."""
+        fields = finite(asdict(self))
+        if fields["test_error_ema"] is None:
+            del fields["test_error_ema"]
+        return json.dumps(fields, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
+from resgraph.recipe import Recipe
 from resgraph.train.augment import Draws, crop_and_flip, draw, sent
-from resgraph.train.recipe import Recipe
 from resgraph.train.streaming import Rows, Stream, fits
 
 

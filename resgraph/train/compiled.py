@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import RetryError
 
 Backend = str | Callable[..., Any]
 # A unit compiles once; in a segment that is computed anew twice, first without gradients
@@ -63,16 +63,17 @@ def uncompiled() -> AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def failures_explained() -> Iterator[None]:
-    """Tell a unit that does not compile as a `ResgraphError`."""
+    """Tell a unit that does not compile as a `RetryError`."""
     from torch._dynamo.exc import TorchDynamoException
 
     try:
         yield
     except TorchDynamoException as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ResgraphError(
+        raise RetryError(
             f"torch.compile fails on a unit: {' '.join(lines[:2])}",
             "go on with --resume --no-compile",
+            "--no-compile",
         ) from error
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import RetryError
 
 # As torch's documentation has it. The first also compiles, and measures cuDNN's algorithms.
 _WARM_UP = 3
@@ -45,7 +45,7 @@ class GraphedStep:
     def __call__(self, inputs: Sequence[Tensor]) -> None:
         """One step on inputs from the CPU; the host does not wait for it.
 
-        Raises `ResgraphError` if the step cannot be recorded.
+        Raises `RetryError` if the step cannot be recorded.
         """
         if self._graph is None:
             self._places = [tensor.to(self._device) for tensor in inputs]
@@ -68,9 +68,10 @@ class GraphedStep:
             raise
         except RuntimeError as error:
             what = str(error).partition("\n")[0]
-            raise ResgraphError(
+            raise RetryError(
                 f"the step cannot be recorded as a CUDA graph: {what}",
                 "go on with --resume --no-cuda-graph",
+                "--no-cuda-graph",
             ) from error
         with torch.no_grad():
             for tensor, value in zip(self._changed, before, strict=True):

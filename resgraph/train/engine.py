@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
 
 from resgraph.data import Dataset
+from resgraph.recipe import Recipe
 from resgraph.train.augment import Draws, sent
+from resgraph.train.averaging import Average
 from resgraph.train.batches import Batches, Normalise, seed_of
 from resgraph.train.compiled import compile_units, failures_explained
 from resgraph.train.cudagraph import GraphedStep
@@ -20,15 +24,16 @@ from resgraph.train.evaluation import Evaluation
 from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_host
 from resgraph.train.memory import Recompute, draws_anew, planned
+from resgraph.train.optimizer import optimizer_for, parameter_groups, state_tensors
 from resgraph.train.parallel import parallel
+from resgraph.train.parts import WHOLE, Parts
 from resgraph.train.precision import autocast
-from resgraph.train.recipe import Recipe
 from resgraph.train.syncbn import synchronise
 from resgraph.train.world import ALONE, World
 
 
 class Engine:
-    """Steps of SGD as He et al. (ECCV 2016) train on CIFAR; the host never waits.
+    """Steps of a recipe, such as that of He et al. (ECCV 2016); the host never waits.
 
     The losses are added up on the device, and only `mean_loss` reads them there.
     """
@@ -43,6 +48,7 @@ class Engine:
         world: World = ALONE,
         sync_bn: bool = True,
         recompute: Recompute | None = None,
+        parts: Parts = WHOLE,
     ) -> None:
         device = execution.device
         self.format = (
@@ -70,6 +76,7 @@ class Engine:
         self.sync_bn = sync_bn
         self.parallel = parallel(network, world, sync_bn)
         self.recipe = recipe
+        self.parts = parts
         self.seed = seed
         self.device = device
         self.execution = execution
@@ -87,6 +94,7 @@ class Engine:
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0
         self.optimizer = self._optimizer()
+        self.average = Average(network, recipe.ema) if recipe.ema is not None else None
         self._groups: list[BatchCounts | WorkingWeights] = []
         if execution.grouped_counts:
             self._groups.append(BatchCounts(network))
@@ -94,26 +102,27 @@ class Engine:
             self._groups.append(WorkingWeights(network))
         self._graphed: GraphedStep | None = None
 
-    def _optimizer(self) -> torch.optim.SGD:
-        lr: float | Tensor = self.recipe.lr
-        if self.execution.cuda_graph:  # a number would be recorded as it was then
+    def _optimizer(self) -> torch.optim.Optimizer:
+        graphed = self.execution.cuda_graph
+        lr: float | Tensor = float(self.recipe.lr)
+        if graphed:  # a number would be recorded as it was then
             lr = torch.tensor(lr, device=self.device)
-        return torch.optim.SGD(
-            self.network.parameters(),
-            lr=lr,
-            momentum=self.recipe.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=self.recipe.nesterov,
-            fused=self.execution.fused or None,  # None lets torch choose
+        groups = parameter_groups(self.network, self.recipe)
+        return optimizer_for(
+            self.parts.of(groups, self.network, lr),
+            self.recipe,
+            lr,
+            self.execution.fused or None,
+            graphed,
         )
 
     def step(self, iteration: int) -> None:
-        """One step of SGD, the iterations counted from 0.
+        """One step of the recipe, the iterations counted from 0.
 
         Raises `ResgraphError` at the first step if the network cannot be compiled, or the
         step not be recorded, as was chosen.
         """
-        self._set_lr(self.recipe.lr_at(iteration))
+        self._set_out(iteration)
         torch.manual_seed(seed_of(self.seed, f"dropout{self.world.suffix}", iteration))
         indices, draws = self.batches.prepare(iteration)
         inputs = [indices, draws.top, draws.left, draws.mirrored]
@@ -126,6 +135,8 @@ class Engine:
             else:
                 self._advance([sent(tensor, self.device) for tensor in inputs])
         self.loss_count += 1
+        if self.average is not None and iteration >= self.recipe.ema_start:
+            self.average.steps += 1
 
     def _advance(self, inputs: Sequence[Tensor]) -> None:
         """The device's part of a step, all in place: what a CUDA graph records."""
@@ -137,10 +148,16 @@ class Engine:
             for group in self._groups:
                 groups.enter_context(group.grouped())
             with autocast(self.device, self.execution.precision):
-                loss = functional.cross_entropy(self.parallel(images), labels)
+                logits = self.parallel(images)
+                smoothing = self.recipe.label_smoothing
+                loss = cross_entropy(logits, labels, label_smoothing=smoothing)
             torch.autograd.backward(loss)
         self._align_gradients()
+        if (most := self.recipe.clip_grad_norm) is not None:
+            clip_grad_norm_(self.network.parameters(), most, foreach=True)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.add()
         self.loss_sum += loss.detach()
 
     def _align_gradients(self) -> None:
@@ -155,31 +172,26 @@ class Engine:
             changed = [
                 *self.network.parameters(),
                 *self.network.buffers(),
-                *self._momentum(),
+                *state_tensors(self.optimizer, self.recipe),
+                *(self.average.tensors if self.average else ()),
                 self.loss_sum,
             ]
             self._graphed = GraphedStep(self._advance, changed, self.device)
         self._graphed(inputs)
 
-    def _momentum(self) -> list[Tensor]:
-        """Each parameter's momentum. Before the first step it is 0, not absent as in torch.
-
-        The first step comes out the same: 0 times momentum, plus the gradient.
-        """
-        if not self.recipe.momentum:
-            return []
-        state = self.optimizer.state
-        for parameter in self.network.parameters():
-            if state[parameter].get("momentum_buffer") is None:
-                state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        return [state[p]["momentum_buffer"] for p in self.network.parameters()]
+    def _set_out(self, iteration: int) -> None:
+        """What of a step's own is not recorded with it."""
+        self._set_lr(self.recipe.lr_at(iteration))
+        if self.average is not None and iteration == self.recipe.ema_start:
+            self.average.restart()
 
     def _set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
+            own = lr * group["lr_factor"]
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
+                group["lr"].fill_(own)
             else:
-                group["lr"] = lr
+                group["lr"] = own
 
     def mean_loss(self) -> float:
         """The mean training loss since `forget_loss`; waits for the device."""
@@ -207,6 +219,21 @@ class Engine:
         assert wrong is not None
         return 100 * self.world.total(wrong).item() / self.test_images
 
+    def average_error(self, stop: Callable[[], bool] = lambda: False) -> float | None:
+        """The same of the average of the weights, which the recipe must have."""
+        with self._averaged():
+            return self.test_error(stop)
+
+    def average_weights(self) -> dict[str, Tensor]:
+        """What `weights` gives, of the average of the weights."""
+        with self._averaged():
+            return {name: tensor.clone() for name, tensor in self.weights().items()}
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        if self.average is None:
+            raise ValueError("the recipe averages no weights")
+        return self.average.in_place()
+
     def is_finite(self) -> bool:
         """Whether every weight and running statistic is a number."""
         tensors = [*self.network.parameters(), *self.network.buffers()]
@@ -225,6 +252,7 @@ class Engine:
             "optimizer": self.optimizer.state_dict()["state"],
             "loss_sum": self._loss_sum(),
             "loss_count": self.loss_count,
+            **({"ema": self.average.state()} if self.average else {}),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -236,6 +264,8 @@ class Engine:
             for name, value in kept.items():  # perhaps of another memory layout
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     kept[name] = torch.zeros_like(parameter).copy_(value)
+        if self.average is not None:
+            self.average.load_state(state["ema"])
         self._graphed = None  # it has the addresses of the momentum that was
         self.loss_sum.copy_(state["loss_sum"])
         count = state["loss_count"]

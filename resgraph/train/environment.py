@@ -60,7 +60,16 @@ def _commit() -> str | None:
     root = Path(resgraph.__file__).parents[1]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
+    command = [
+        "git",
+        "--no-optional-locks",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+    ]
     try:
         told = subprocess.run(
             command, capture_output=True, text=True, timeout=10, check=True

@@ -40,6 +40,8 @@ class Standing:
     """The iteration of the last record."""
     train_loss: float | None = None
     test_error: float | None = None
+    test_error_ema: float | None = None
+    """Of the average of the weights, where the recipe has one."""
     best_error: float | None = None
     best_iteration: int | None = None
     seconds: float = 0.0
@@ -76,6 +78,8 @@ class Result:
     best_iteration: int | None
     seconds: float
     """Wall time of training and testing, over all sessions of the run."""
+    test_error_ema: float | None = None
+    """Percent, at the last test, of the average of the weights."""
 
     @property
     def test_accuracy(self) -> float | None:

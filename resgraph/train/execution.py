@@ -35,7 +35,7 @@ class Execution:
     cuda_graph: bool = False
     """The whole step is recorded once, as a CUDA graph, and replayed."""
     fused: bool = True
-    """SGD is one kernel over many parameters."""
+    """The optimiser is one kernel over many parameters."""
     grouped_counts: bool = True
     """All BNs count their batches by one operation a step."""
     grouped_casts: bool = True
@@ -58,7 +58,7 @@ class Execution:
             )
         if self.cuda_graph and not self.fused:
             raise UsageError(
-                "a CUDA graph needs fused SGD, which reads the learning rate on the device",
+                "a CUDA graph needs a fused optimiser, which reads the learning rate on the device",
                 "give --no-fused with --no-cuda-graph",
             )
 
@@ -95,17 +95,17 @@ class Execution:
         bf16 = self.precision == "bf16"
         return self.grouped_casts and bf16 and not self.fused_kernels
 
-    @property
-    def words(self) -> str:
-        """The choices that are on, for the user."""
+    def words(self, optimizer: str) -> str:
+        """The choices that are on, for the user, and the optimiser."""
         flags = {
             "channels last": self.channels_last,
             "compiled": self.compile,
             "CUDA graph": self.cuda_graph,
             "fused kernels": self.fused_kernels,
-            "fused SGD": self.fused,
         }
-        return ", ".join([WORDS[self.precision], *(k for k, on in flags.items() if on)])
+        chosen = [k for k, on in flags.items() if on]
+        fused = "fused " if self.fused else ""
+        return ", ".join([WORDS[self.precision], *chosen, f"{fused}{optimizer}"])
 
 
 def execution_for(

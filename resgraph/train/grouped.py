@@ -30,7 +30,9 @@ class BatchCounts:
     def grouped(self) -> Iterator[None]:
         """A step: within it no BN counts, and then all count one batch."""
         counted = [
-            (n, c) for n in self._norms if (c := n.num_batches_tracked) is not None
+            (n, c)
+            for n in self._norms
+            if n.training and (c := n.num_batches_tracked) is not None
         ]
         for norm, _ in counted:
             norm.num_batches_tracked = None

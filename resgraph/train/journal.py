@@ -28,10 +28,13 @@ class Journal:
     def __init__(self, run: Run, listeners: Sequence[OnEvent]) -> None:
         self.run = run
         self.listeners = listeners
+        self.begun = False
+        """Whether what is in the folder is this session's."""
         self._tensorboard: TensorBoard | None = None
 
     def begin(self, at: Standing) -> None:
         """Bring the folder to where the run stands: later records will come again."""
+        self.begun = True
         with writing(self.run.folder):
             self.run.tidy()
             self.run.forget_after(at.recorded)
@@ -51,6 +54,11 @@ class Journal:
         for path in (self.run.best, self.run.last) if best else (self.run.last,):
             with writing(path):
                 save_weights(self.run, path, state, tested)
+
+    def average(self, state: Mapping[str, Tensor], tested: Tested) -> None:
+        """Keep the average of the weights beside the last ones."""
+        with writing(self.run.last_average):
+            save_weights(self.run, self.run.last_average, state, tested)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep what the run is resumed from, beside the checkpoint before."""

@@ -26,6 +26,7 @@ from resgraph.train.generators import generators, set_generators
 from resgraph.train.interrupt import Interrupt
 from resgraph.train.journal import Journal
 from resgraph.train.options import TrainOptions
+from resgraph.train.pretrained import words
 from resgraph.train.start import Plan
 from resgraph.train.weights import Tested, best_of
 from resgraph.train.world import OtherRankError, World
@@ -129,8 +130,9 @@ class Loop:
             self._keep_weights(best=False)
             self._checkpoint()
         self._tell(text=self._title())
-        if found is not None and found.remark:
-            self._tell(text=found.remark)
+        for remark in (self.plan.remark, found and found.remark):
+            if remark:
+                self._tell(text=remark)
         self.clock.restart()
 
     def _iterate(self) -> str:
@@ -168,11 +170,12 @@ class Loop:
         loss = self._read_loss()
         speed = self._speed()
         self._require(self.engine.is_finite())
-        error = self.engine.test_error(lambda: self.interrupt.requested)
-        if error is None:
+        error = self.engine.test_error(self._interrupted)
+        average = self._test_average(error)
+        if error is None or (average is None and self.engine.average):
             return False
         at = self.at
-        at.tested, at.test_error = at.iteration, error
+        at.tested, at.test_error, at.test_error_ema = at.iteration, error, average
         best = at.best_error is None or error < at.best_error
         if best:
             at.best_error, at.best_iteration = error, at.iteration
@@ -180,6 +183,16 @@ class Loop:
         self._keep_weights(best)
         self.clock.restart()
         return True
+
+    def _test_average(self, error: float | None) -> float | None:
+        """The error of the weights' average; None where there is none, or no time for it."""
+        average = self.engine.average
+        if average is None or error is None:
+            return None
+        return self.engine.average_error(self._interrupted) if average.steps else error
+
+    def _interrupted(self) -> bool:
+        return self.interrupt.requested
 
     def _read_loss(self) -> float:
         loss = self.engine.mean_loss()
@@ -217,6 +230,7 @@ class Loop:
             test_error=error,
             seconds=self.clock.seconds,
             images_per_s=speed,
+            test_error_ema=None if error is None else at.test_error_ema,
         )
         self._write(lambda: self.journal.record(record))
         if self.monitor is not None:  # on all ranks: synchronised BN needs them all
@@ -236,9 +250,19 @@ class Loop:
         return (
             f"{about['network']} ({about['parameters']:,} parameters) on {about['data']} "
             f"({self.images:,} images)\n{self.recipe.iterations:,} iterations of "
-            f"{self.recipe.batch} images, {self.plan.execution.words}{anew}, "
-            f"{about['device']}{ranks}"
+            f"{self.recipe.batch} images, {self._how()}{anew}, {about['device']}{ranks}"
+            f"{self._of_the_start()}"
         )
+
+    def _how(self) -> str:
+        chosen = self.plan.execution.words(self.recipe.optimizer.title)
+        return ", ".join([chosen, *self.recipe.extras])
+
+    def _of_the_start(self) -> str:
+        """Lines on the weights that it started from, and on parts trained otherwise."""
+        weights, parts = self.plan.run.about["weights"], self.plan.parts.words
+        lines = words(weights) if weights else []
+        return "".join(f"\n{line}" for line in (*lines, *([parts] if parts else [])))
 
     # --- the folder -------------------------------------------------------------------
 
@@ -253,6 +277,11 @@ class Loop:
     def _keep_weights(self, best: bool) -> None:
         tested = Tested(self.at.iteration, self.at.test_error)
         self._write(lambda: self.journal.weights(self.engine.weights(), tested, best))
+        if self.engine.average:
+            averaged = Tested(self.at.iteration, self.at.test_error_ema)
+            self._write(
+                lambda: self.journal.average(self.engine.average_weights(), averaged)
+            )
 
     def _checkpoint_is_due(self) -> bool:
         iteration, every = self.at.iteration, self.options.checkpoint_every

@@ -87,16 +87,16 @@ def _draws(module: nn.Module) -> bool:
 
 
 def left_for_training(
-    network: nn.Module, device: torch.device, ranks: int
+    network: nn.Module, device: torch.device, ranks: int, copies: int
 ) -> int | None:
-    """Bytes for what is kept for gradients: of what is free, all but weights, gradients
-    and momentum. Ranks on the CPU share its memory."""
+    """Bytes for what is kept for gradients: of what is free, all but the `copies` of the
+    weights that training holds (`Recipe.copies`). Ranks on the CPU share its memory."""
     free = free_bytes(device)
     if free is None:
         return None
     share = free // ranks if device.type == "cpu" else free
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    return max(0, share - 3 * weights)
+    return max(0, share - copies * weights)
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -193,7 +193,8 @@ class _Anew(torch.autograd.Function):
             _statistics_as_they_are(ctx.segment.norms),
         ):
             y = _run(ctx.segment.units, x)
-        torch.autograd.backward(y, gradient)
+        if y.requires_grad:  # else all in front of the next segment is frozen
+            torch.autograd.backward(y, gradient)
         return x.grad, None, None
 
 

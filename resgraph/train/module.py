@@ -15,7 +15,7 @@ from torch import nn
 
 from resgraph.diagnostics import ResgraphError, raised
 from resgraph.provenance import read_generated
-from resgraph.train.recipe import Recipe
+from resgraph.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,21 @@ class Generated:
         return int(shape[1])
 
 
-def load_generated(path: str | Path, source: str | None = None) -> Generated:
+def load_generated(
+    path: str | Path, source: str | None = None, name: str | None = None
+) -> Generated:
     """Import a file that `resgraph compile` wrote. The file's code is executed.
 
     `source` is its text, where that has been read already: `resgraph.origin` compares a
-    text before any of it runs, and then this very text must run. Raises `ResgraphError` if
+    text before any of it runs, and then this very text must run. `name` is the network's
+    where the path is not its file's but its spec's. Raises `ResgraphError` if
     the file is missing, is not Python, was not generated, was edited so that header and
     `DIGEST` differ, lacks a public name, or raises anything, an exit included.
     """
     path = Path(path)
     text, header = read_generated(path, source)
-    generated = _checked(path, text, header.spec, _execute(path, text, header.spec))
+    module = _execute(path, text, header.spec)
+    generated = _checked(path, text, header.spec, module, name or path.stem)
     if generated.digest != header.digest:
         what = "its header and its DIGEST differ, so it was edited"
         raise _broken(path, header.spec, what)
@@ -115,7 +119,9 @@ def _told(path: Path, spec: str, what: str) -> Iterator[None]:
         raise _broken(path, spec, f"{what}: {raised(error, str(path))}") from None
 
 
-def _checked(path: Path, source: str, spec: str, module: ModuleType) -> Generated:
+def _checked(
+    path: Path, source: str, spec: str, module: ModuleType, name: str
+) -> Generated:
     """The module's public names, each of the right type."""
     names = getattr(module, "__all__", None)
     if not isinstance(names, (list, tuple)) or not names:
@@ -126,7 +132,7 @@ def _checked(path: Path, source: str, spec: str, module: ModuleType) -> Generate
             path, spec, f"{names[0]}, first in __all__, is no nn.Module class"
         )
     return Generated(
-        name=path.stem,
+        name=name,
         path=path,
         network=network,
         input_shape=_input_shape(path, spec, module),

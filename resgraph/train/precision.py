@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import torch
 
-from resgraph.diagnostics import UsageError, did_you_mean
+from resgraph.diagnostics import OptionError, UsageError, did_you_mean
 
 AUTO = "auto"
 WORDS = {"fp32": "float32", "tf32": "TF32", "bf16": "bfloat16 autocast"}
@@ -19,9 +19,10 @@ PRECISIONS = (AUTO, *WORDS)
 
 
 def check_precision(name: str) -> None:
-    """Raise `UsageError` for a name that is not in `PRECISIONS`."""
+    """Raise `OptionError` for a name that is not in `PRECISIONS`."""
     if name not in PRECISIONS:
-        raise UsageError(f"unknown precision '{name}'", did_you_mean(name, PRECISIONS))
+        what = f"{name!r} is none of {', '.join(PRECISIONS)}"
+        raise OptionError("precision", what, did_you_mean(name, PRECISIONS))
 
 
 def pick_precision(name: str, device: torch.device) -> str:

@@ -75,8 +75,13 @@ class Display:
             self.tested = f"  error {record.test_error:.2f} %"
             line = (
                 f"{record.iteration:>7,}  epoch {record.epoch:5.1f}  lr {record.lr:<6.3g} "
-                f"{loss}  test error {record.test_error:5.2f} %  {speed}"
+                f"{loss}  test error {record.test_error:5.2f} %{_average(record)}  {speed}"
             )
             self.console.print(Text(line))
         now = f"{loss}{self.tested}  lr {record.lr:.3g}  {speed}"
         self.progress.update(self.task, description=now)
+
+
+def _average(record: Record) -> str:
+    error = record.test_error_ema
+    return "" if error is None else f" (EMA {error:.2f} %)"

@@ -2,12 +2,13 @@
 
 | file | holds |
 |---|---|
-| `run.json` | network, digest, data, seed, recipe, environment, status, results |
+| `run.json` | network, digest, data, seed, recipe, options, environment, status, results |
 | `NAME.py`, `spec.yaml` | the generated file as it was, and the spec behind it |
 | `metrics.jsonl` | a `Record` a line |
 | `units.jsonl` | with `--monitor`, a look into each unit a line |
 | `events.out.tfevents.*` | the same for TensorBoard |
 | `last.safetensors`, `best.safetensors` | the state_dict at the last test, at the best one |
+| `last.ema.safetensors` | with `ema` in the recipe, the average of the weights at the last test |
 | `state.pt` | what `--resume` needs: weights, momentum, generators, where the run stands |
 | `state.previous.pt` | the checkpoint before, for when that one is damaged |
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from resgraph.files import (
 )
 from resgraph.limits import JSON_BYTES
 from resgraph.provenance import SPEC
+from resgraph.recipe import Recipe
 from resgraph.train.about import (
     DIVERGED,
     FINISHED,
@@ -42,7 +44,7 @@ from resgraph.train.about import (
     read_records,
 )
 from resgraph.train.monitor import UNITS
-from resgraph.train.recipe import Recipe
+from resgraph.train.options import TrainOptions
 
 _STANDS = {RUNNING: "unfinished, or being trained,"}
 """Where the status alone does not say it."""
@@ -91,6 +93,17 @@ class Run:
         return Recipe.from_mapping(self.about["recipe"])
 
     @property
+    def options(self) -> TrainOptions:
+        """What the run is gone on with, as far as it kept that."""
+        kept = self.about["options"]
+        if kept is None:  # a folder of before
+            words, recipe = self.recipe.explicit, self.recipe.as_dict()
+            words |= {word: recipe.get(word) for word in ("iterations", "batch", "lr")}
+            kept = {"data": self.about["data"], "seed": self.about["seed"]}
+            kept |= {"recipe": words, "monitor": (self.folder / UNITS).exists()}
+        return replace(TrainOptions.from_mapping(kept), out=self.folder)
+
+    @property
     def last(self) -> Path:
         """Weights at the last test: the network whose error a paper would report."""
         return self.folder / "last.safetensors"
@@ -99,6 +112,11 @@ class Run:
     def best(self) -> Path:
         """Weights at the lowest test error; being chosen by it, that error flatters."""
         return self.folder / "best.safetensors"
+
+    @property
+    def last_average(self) -> Path:
+        """The average of the weights at the last test, where the recipe has one."""
+        return self.folder / "last.ema.safetensors"
 
     @property
     def metrics(self) -> Path:
@@ -145,6 +163,7 @@ class Run:
             *self.event_files,
             self.last,
             self.best,
+            self.last_average,
             self.state,
             self.previous_state,
             self.next_state,

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError
-from resgraph.train.about import FINISHED
+from resgraph.diagnostics import ResgraphError, RetryError
+from resgraph.train.again import saying_how_to_go_on
 from resgraph.train.batches import seed_of
-from resgraph.train.checkpoint import load_checkpoint
+from resgraph.train.checkpoint import Found, load_checkpoint
 from resgraph.train.engine import Engine
 from resgraph.train.events import OnEvent, Result, result_of
 from resgraph.train.generators import forked
@@ -27,6 +27,7 @@ from resgraph.train.module import Generated
 from resgraph.train.monitor import Monitor
 from resgraph.train.options import TrainOptions, pick_device
 from resgraph.train.precision import numerics
+from resgraph.train.pretrained import Pretraining, filled_again
 from resgraph.train.start import Plan, begin
 from resgraph.train.world import ALONE, World
 
@@ -45,6 +46,7 @@ def train(
     world: World = ALONE,
     planner: MemoryPlanner | None = None,
     cuts: Mapping[str, bool] | None = None,
+    pretraining: Pretraining | None = None,
 ) -> Result:
     """Train a network on a data set and keep all about it in a run folder.
 
@@ -54,7 +56,8 @@ def train(
     generators are left as they are. Of several ranks in a `world`, the writer alone shows
     and writes anything; all return the result. `planner` decides what is computed anew so
     that training fits the memory; `cuts`, which with `options.monitor` is needed, says of
-    each unit whether its f ends in a cut at zero.
+    each unit whether its f ends in a cut at zero. `pretraining` reads the weights that a new
+    run starts from.
 
     Raises `ResgraphError` if network and data do not fit together, if the device is not
     there, if the folder holds another run or cannot be written, or if the loss stops being
@@ -71,29 +74,42 @@ def train(
         stack.enter_context(forked(device))
         torch.manual_seed(seed_of(options.seed, "weights"))
         network = generated.build()
-        facts = (generated, data, options, network, device, files or {}, world, planner)
+        facts = (generated, data, options, network, device, files or {}, world)
+        more = (planner, pretraining)
         folder = options.folder_for(generated, data)
-        plan = world.from_writer(lambda: _alone(partial(begin, *facts), folder, stack))
-        if plan.run.status == FINISHED:
+        plan = world.from_writer(
+            lambda: _alone(partial(begin, *facts, *more), folder, stack)
+        )
+        if plan.done:
             return result_of(plan.run)
-        found = None
-        if plan.resumes:
-            found = world.from_writer(lambda: load_checkpoint(plan.run))
+        found = world.from_writer(lambda: _checkpoint(plan, network, pretraining))
+        plan.parts.freeze(network)
         listeners = [on_event] if on_event else []
         if console is not None and world.is_writer:
             from resgraph.train.progress import Display
 
             listeners.append(stack.enter_context(Display(console)))
         journal = stack.enter_context(contextlib.closing(Journal(plan.run, listeners)))
-        monitor = None
-        if options.monitor:
-            written = plan.run.folder if world.is_writer else None
-            monitor = Monitor(network, cuts or {}, written)
-        stack.enter_context(_memory_explained(plan.recipe.batch))
+        written = plan.run.folder if world.is_writer else None
+        monitor = Monitor(network, cuts or {}, written) if options.monitor else None
+        stack.enter_context(saying_how_to_go_on(journal, world.is_writer))
+        stack.enter_context(_memory_explained(plan))
         stack.enter_context(numerics(plan.execution.precision))
         engine = _engine(plan, network, data, options.seed, world)
+        if plan.run.about["weights"] is not None:  # which the writer has
+            world.equalise([*network.parameters(), *network.buffers()])
         Loop(plan, engine, options, journal, world, monitor).run(found)
         return world.from_writer(lambda: result_of(journal.run))
+
+
+def _checkpoint(
+    plan: Plan, network: nn.Module, pretraining: Pretraining | None
+) -> Found | None:
+    """What a run is resumed from. One that ended before it had that is begun once more."""
+    found = load_checkpoint(plan.run) if plan.resumes else None
+    if plan.resumes and found is None:
+        filled_again(network, plan.run.about["weights"], pretraining)
+    return found
 
 
 def _alone(
@@ -122,16 +138,19 @@ def _engine(
         world,
         plan.sync_bn,
         plan.recompute,
+        plan.parts,
     )
 
 
 @contextlib.contextmanager
-def _memory_explained(batch: int) -> Iterator[None]:
+def _memory_explained(plan: Plan) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise ResgraphError(
-            f"the device's memory is too small for batches of {batch} images",
+        peak = 0 if plan.recompute is None else plan.recompute.as_dict().get("peak", 0)
+        raise RetryError(
+            f"the device's memory is too small for batches of {plan.recipe.batch} images",
             "go on with --resume and a --memory-budget, or start anew with --overwrite and "
             "a smaller --batch",
+            f"--memory-budget {peak // 2**21}MiB" if peak >= 2**21 else "",
         ) from None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from resgraph.data import Dataset
-from resgraph.diagnostics import ResgraphError, plain
-from resgraph.train.about import RUNNING, fingerprint
+from resgraph.data.places import NAMES
+from resgraph.diagnostics import ResgraphError, option, plain
+from resgraph.recipe import Recipe
+from resgraph.train.about import FINISHED, RUNNING, fingerprint
+from resgraph.train.again import longer
 from resgraph.train.batches import check_batch
 from resgraph.train.environment import device_name, environment
 from resgraph.train.events import Standing
@@ -23,9 +28,10 @@ from resgraph.train.memory import (
     left_for_training,
 )
 from resgraph.train.module import Generated
-from resgraph.train.options import TrainOptions
+from resgraph.train.options import OF_THE_RECIPE, OF_THE_START, TrainOptions
+from resgraph.train.parts import Parts, parts_of
 from resgraph.train.precision import element_size
-from resgraph.train.recipe import Recipe
+from resgraph.train.pretrained import Pretraining, filled
 from resgraph.train.run import Run, create_run, open_run
 from resgraph.train.world import World
 from resgraph.train.writing import writing
@@ -40,8 +46,18 @@ class Plan:
     execution: Execution
     sync_bn: bool
     resumes: bool
+    remark: str | None
+    """What the data set replaced of the spec's recipe."""
     recompute: Recompute | None
     """What the backward pass computes anew; None where nothing plans that."""
+    parts: Parts
+    """What of the network is frozen, or trained at another rate."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its end, and was not given more."""
+        reached = self.run.about["results"]["iteration"]
+        return self.run.status == FINISHED and reached >= self.recipe.iterations
 
 
 def begin(
@@ -53,45 +69,40 @@ def begin(
     files: Mapping[str, str],
     world: World,
     planner: MemoryPlanner | None = None,
+    pretraining: Pretraining | None = None,
 ) -> Plan:
     """Make the run folder, or open the one that is resumed.
 
-    Raises `ResgraphError` if network and data do not fit together, if the batch is larger
-    than the training set or cannot be split evenly, if no plan fits the memory, or if the
-    folder holds another run than the one asked for; in all these cases nothing has been
-    written.
+    A new run's network is filled with what it starts from. Raises `ResgraphError` if network
+    and data do not fit together, if the batch is larger than the training set or cannot be
+    split evenly, if no plan fits the memory, or if the folder holds another run than the one
+    asked for; in all these cases nothing has been written.
     """
     data.check_fits(generated.input_shape, generated.classes(network))
-    recipe = options.recipe_for(generated, data)
-    sync_bn = True if options.sync_bn is None else options.sync_bn
+    chosen = options.chosen_for(generated, data)
+    recipe = chosen.recipe
     folder = options.folder_for(generated, data)
     facts = _facts(generated, data, options.seed)
     kept = {f"{generated.name}.py": generated.source, **files}
     if options.resume:
         run = open_run(folder)
-        _check_same(run, facts, recipe if options.changes_recipe else run.recipe)
-        check_batch(run.recipe.batch, data, world.size)
-        execution = execution_for(
-            options, device, world.size, kept=run.about["execution"]
-        ).spared(network)
-        if options.sync_bn is None:
-            sync_bn = bool(run.about["sync_bn"])
-        moved = _moved(run, device, world)
-        recompute = _recompute(
-            planner, network, run.recipe.batch, execution, world, sync_bn
-        )
-        execution = execution.recording(not draws_anew(network, recompute))
-        with writing(run.folder):
-            moved = moved.complete(kept)
-        return Plan(moved, run.recipe, execution, sync_bn, True, recompute)
+        _check_same(run, facts)
+        if options.changes_recipe:
+            run = longer(run, recipe, options)
+        return _gone_on(run, data, options, network, device, kept, world, planner)
+    sync_bn = True if options.sync_bn is None else options.sync_bn
+    parts = parts_of(network, options.freeze, options.lr_of)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
-    recompute = _recompute(planner, network, recipe.batch, execution, world, sync_bn)
+    recompute = _recompute(planner, network, recipe, execution, world, sync_bn)
     execution = execution.recording(not draws_anew(network, recompute))
     about = {
         **facts,
+        "weights": None if pretraining is None else filled(network, pretraining),
+        **_chosen(options, data, folder),
         "status": RUNNING,
         "recipe": recipe.as_dict(),
+        "replaced": {word: [*both] for word, both in chosen.replaced.items()},
         "execution": execution.as_dict(),
         "sync_bn": sync_bn,
         "ranks": world.size,
@@ -103,13 +114,40 @@ def begin(
         "results": asdict(Standing()),
     }
     run = create_run(folder, about, kept, options.overwrite)
-    return Plan(run, recipe, execution, sync_bn, False, recompute)
+    remark = chosen.remark(plain(data.name))
+    return Plan(run, recipe, execution, sync_bn, False, remark, recompute, parts)
+
+
+def _gone_on(
+    run: Run,
+    data: Dataset,
+    options: TrainOptions,
+    network: nn.Module,
+    device: torch.device,
+    kept: Mapping[str, str],
+    world: World,
+    planner: MemoryPlanner | None,
+) -> Plan:
+    """The run as it is resumed, as it was unless it is asked for otherwise."""
+    options = _as_begun(run, options)
+    parts = parts_of(network, options.freeze, options.lr_of)
+    check_batch(run.recipe.batch, data, world.size)
+    before = run.about["execution"]
+    execution = execution_for(options, device, world.size, before).spared(network)
+    sync_bn = bool(run.about["sync_bn"]) if options.sync_bn is None else options.sync_bn
+    moved = _moved(run, device, world)
+    moved = Run(run.folder, {**moved.about, **_chosen_now(moved, options, data)})
+    recompute = _recompute(planner, network, run.recipe, execution, world, sync_bn)
+    execution = execution.recording(not draws_anew(network, recompute))
+    with writing(run.folder):
+        moved = moved.complete(kept)
+    return Plan(moved, run.recipe, execution, sync_bn, True, None, recompute, parts)
 
 
 def _recompute(
     planner: MemoryPlanner | None,
     network: nn.Module,
-    batch: int,
+    recipe: Recipe,
     execution: Execution,
     world: World,
     sync_bn: bool,
@@ -122,9 +160,9 @@ def _recompute(
     if planner is None:
         return None
     return planner(
-        batch=batch // world.size,
+        batch=recipe.batch // world.size,
         element=element_size(execution.precision),
-        free=left_for_training(network, execution.device, world.size),
+        free=left_for_training(network, execution.device, world.size, recipe.copies),
         bn_relu=not execution.compile and not (world.size > 1 and sync_bn),
     )
 
@@ -137,6 +175,45 @@ def _moved(run: Run, device: torch.device, world: World) -> Run:
         earlier = [*run.about.get("earlier_environments", []), before]
         about |= {"environment": now, "earlier_environments": earlier}
     return Run(run.folder, {**run.about, **about})
+
+
+def _as_begun(run: Run, options: TrainOptions) -> TrainOptions:
+    """The options with what the run starts from and trains, which are never others.
+
+    Raises `ResgraphError` where others are chosen.
+    """
+    before, now = run.options, options.as_dict()
+    own = {name: getattr(before, name) for name in OF_THE_START}
+    for name, value in own.items():
+        if now[name] and getattr(options, name) != value:
+            raise ResgraphError(
+                f"cannot resume {run.folder} with another {option(name)}: it was begun with "
+                f"{plain(value or 'none')}, not {plain(now[name])}",
+                "leave it out, or start anew with another --out",
+            )
+    return replace(options, **own)
+
+
+def _chosen(options: TrainOptions, data: Dataset, folder: Path) -> dict[str, Any]:
+    """The options that a run is gone on with, and where its data lie from its folder."""
+    path = Path(options.data)
+    if options.data in NAMES or not path.exists():
+        return {"options": options.kept | {"data": data.name}, "data_at": None}
+    at = None if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
+    return {"options": options.kept, "data_at": at}
+
+
+def _chosen_now(run: Run, options: TrainOptions, data: Dataset) -> dict[str, Any]:
+    """The same as they are once a run is gone on with; its recipe is its own."""
+    before = run.about["options"]
+    if before is None:  # a folder of before, which the recipe is not known of
+        return {}
+    own = {name: before.get(name) for name in OF_THE_RECIPE}
+    chosen = _chosen(options, data, run.folder)
+    if options.data == data.name or Path(options.data).exists():
+        return chosen | {"options": chosen["options"] | own}
+    own["data"] = before.get("data")
+    return {"options": chosen["options"] | own}
 
 
 def _facts(generated: Generated, data: Dataset, seed: int) -> dict[str, Any]:
@@ -167,7 +244,7 @@ _FIXED = {
 }
 
 
-def _check_same(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
+def _check_same(run: Run, facts: dict[str, Any]) -> None:
     """Raise `ResgraphError` if a run is to be resumed as what it was not."""
     for key, what in _FIXED.items():
         if run.about.get(key) != facts[key]:
@@ -176,11 +253,3 @@ def _check_same(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
                 f"({key} {run.about.get(key)}, now {facts[key]})",
                 "give the same as then, or start anew with another --out",
             )
-    before, now = run.recipe.as_dict(), recipe.as_dict()
-    if changed := [
-        f"{k} {before[k]}, now {now[k]}" for k in now if now[k] != before[k]
-    ]:
-        raise ResgraphError(
-            f"cannot resume {run.folder} by another recipe: {'; '.join(changed)}",
-            "--resume alone goes on by the run's own recipe",
-        )

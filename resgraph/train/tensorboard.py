@@ -69,6 +69,7 @@ class TensorBoard:
             "train/lr": record.lr,
             "train/images_per_s": record.images_per_s,
             "test/error": record.test_error,
+            "test/error_ema": record.test_error_ema,
         }
         values = [
             Summary.Value(tag=tag, simple_value=value)

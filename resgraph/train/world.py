@@ -150,10 +150,13 @@ def joined(cuda: bool) -> Iterator[World]:
         _let_go(error)
         if not _is_of_the_connection(error):
             raise
-        raise ResgraphError(
+        lost = ResgraphError(
             f"rank {world.rank} lost the other ranks: {str(error).partition(chr(10))[0]}",
             "the one that ended first says why; go on with --resume if the run had begun",
-        ) from None
+        )
+        for note in getattr(error, "__notes__", ()):
+            lost.add_note(note)
+        raise lost from None
     finally:
         gc.collect()  # as in _let_go
         if dist.is_initialized():

@@ -18,7 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from resgraph.isolation import At, Child, Message, serve
-from resgraph.train import Recipe, load_generated
+from resgraph.recipe import Recipe
+from resgraph.recipe.parts import OPTIMIZER
+from resgraph.train import load_generated
+from resgraph.train.optimizer import optimizer_for
 from resgraph.verify.flow import Flow, Flows
 from resgraph.verify.foreign import build
 from resgraph.verify.numbers import (
@@ -30,8 +33,8 @@ from resgraph.verify.numbers import (
     Batch,
     Numbers,
     Point,
-    Sgd,
 )
+from resgraph.verify.rule import Rule
 from resgraph.verify.telling import heard, told
 from resgraph.verify.witness import Declared, Here, Naming, Present, Task
 
@@ -85,15 +88,18 @@ class Called:
 
     def computed(self, task: Task) -> Sequence[Numbers]:
         """Asked point by point, so that no answer is large or long in coming."""
-        sgd, naming = dataclasses.asdict(task.sgd), _plain(task.naming)
+        rule, naming = task.rule.as_dict(), _plain(task.naming)
         shapes, found = _shapes(task), []
         for number, point in enumerate(task.points, 1):
-            given = _named("tensors", point.tensors) | _named(
-                "momentum", point.momentum
-            )
+            given = _named("tensors", point.tensors)
+            for kind, kept in point.state.items():
+                given |= _named(f"state/{kind}", kept)
             given |= {"images": task.batch.images, "labels": task.batch.labels}
             doing = f"it is trained by step {number}"
-            answer = self._ask("compute", doing, given, sgd=sgd, naming=naming)
+            values = {"steps": point.steps, "smoothing": task.batch.smoothing}
+            answer = self._ask(
+                "compute", doing, given, rule=rule, naming=naming, **values
+            )
             found.append(self._numbers(answer, shapes))
         inference = [{INFERENCE: numbers.pop(INFERENCE)} for numbers in found]
         return [inference[0], *found]
@@ -242,8 +248,11 @@ def main() -> None:
     """The child's program: the witness in its own process, asked by messages."""
     # What a compiled module computes is what it computes without the compiler.
     os.environ["TORCH_COMPILE_DISABLE"] = "1"
-    # The first optimiser makes torch replace functions of its own, which is no deed.
-    torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0).step()
+    # The first of its kind makes torch replace functions of its own, which is no deed.
+    for part in OPTIMIZER.kinds:
+        recipe = Recipe.of({"optimizer": part.kind})
+        groups = [{"params": [nn.Parameter(torch.zeros(1))]}]
+        optimizer_for(groups, recipe, lr=1.0).step()
     there = _There()
     serve(
         {
@@ -287,11 +296,13 @@ class _There:
 
     def compute(self, question: Message, at: At) -> Message:
         """Inference, and a step, from one point."""
-        given = _given(question)
-        point = Point(_part("tensors", given), _part("momentum", given))
-        batch = Batch(given["images"], given["labels"])
-        sgd, naming = Sgd(**question.values["sgd"]), _naming(question)
-        task = Task([point], batch, sgd, (), naming)
+        given, values = _given(question), question.values
+        rule, naming = Rule.from_dict(values["rule"]), _naming(question)
+        state = {k: _part(f"state/{k}", given) for k in rule.recipe.optimizer.moments}
+        kept = {kind: part for kind, part in state.items() if part}
+        point = Point(_part("tensors", given), kept, values["steps"])
+        batch = Batch(given["images"], given["labels"], values["smoothing"])
+        task = Task([point], batch, rule, (), naming)
         found = {
             k: v for numbers in self.module.computed(task) for k, v in numbers.items()
         }

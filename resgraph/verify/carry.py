@@ -16,6 +16,10 @@ from resgraph.verify.structure import against_module, flows
 from resgraph.verify.witness import Module
 
 
+class NamesError(ResgraphError):
+    """Weights whose names are nobody's that is known."""
+
+
 @dataclass(frozen=True)
 class Carried:
     """The tensors under the generated network's names, and how they came to them."""
@@ -63,7 +67,7 @@ def _through(
         if _shapes(module.initial(0)) == _shapes(tensors):
             return _along(graph, module, tensors, name)
     tried = [f"the generated network ({_differences(graph, tensors)})", *others]
-    raise ResgraphError(
+    raise NamesError(
         f"{where} has the names of none of: {', '.join(tried)}",
         "name the network that it was saved from: --against PYTHON.PATH:CALLABLE",
     )

@@ -35,11 +35,11 @@ def constants(graph: Graph, told: Declared) -> Check:
         return failed(
             name, f"INPUT_SHAPE is {ours}, and the spec has {theirs}", graph.span
         )
-    recipe = told.recipe
+    recipe, meant = told.recipe, graph.recipe
     wrong = [
-        f"{field} is {recipe.get(field)}, and the spec has {value}"
-        for field, value in graph.recipe.items()
-        if recipe.get(field) != value
+        f"{field} is {recipe.get(field)}, and the spec has {meant.get(field)}"
+        for field in {**meant, **recipe}
+        if recipe.get(field) != meant.get(field)
     ]
     if wrong:
         return failed(name, f"RECIPE: {'; '.join(wrong)}", graph.span)

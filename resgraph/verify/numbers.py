@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from resgraph.verify import state
 from resgraph.verify.calls import function_name, named
 from resgraph.verify.rounding import Rounding
+from resgraph.verify.rule import Rule, State, Stepped, formula_step, torch_step
 
 Numbers = dict[str, dict[str, Tensor]]
 """Quantity -> name -> values."""
@@ -22,7 +24,7 @@ Numbers = dict[str, dict[str, Tensor]]
 STEPS = 3
 INFERENCE, TRAINING = "logits at inference", "logits in training"
 GRADIENTS, STATISTICS = "gradients", "BN running statistics"
-UPDATES = "updates of SGD"
+UPDATES = "updates"
 
 
 @dataclass(frozen=True)
@@ -31,28 +33,22 @@ class Batch:
 
     images: Tensor
     labels: Tensor
+    smoothing: float = 0.0
+    """Of the labels, in the loss."""
 
     def double(self) -> Batch:
         """The same images in float64."""
-        return Batch(self.images.double(), self.labels)
+        return replace(self, images=self.images.double())
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a step of training starts: all tensors, and the momentum of the trained ones."""
+    """Where a step of training starts: all tensors, and what the optimiser keeps."""
 
     tensors: Mapping[str, Tensor]
-    momentum: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sgd:
-    """A step of SGD as the recipe says; the learning rate is the comparison's."""
-
-    lr: float
-    momentum: float
-    weight_decay: float
-    nesterov: bool
+    state: State = field(default_factory=dict)
+    steps: int = 0
+    """How many came before."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,10 @@ def gradients(
     images = batch.images.clone()
     with Exact(subject.chances), noise or nullcontext():
         logits = network(images)
-        torch.autograd.backward(functional.cross_entropy(logits, batch.labels))
+        loss = functional.cross_entropy(
+            logits, batch.labels, label_smoothing=batch.smoothing
+        )
+        torch.autograd.backward(loss)
     buffers = dict(network.named_buffers())
     found = {
         TRAINING: {"logits": logits.detach()},
@@ -169,22 +168,11 @@ def trained(subject: Subject) -> dict[str, nn.Parameter]:
     return {n: own[theirs] for n, theirs in subject.names.items() if theirs in own}
 
 
-def step(subject: Subject, point: Point, batch: Batch, sgd: Sgd) -> Numbers:
-    """The same, and the updates: weights after a step of torch's SGD minus weights before."""
+def step(subject: Subject, point: Point, batch: Batch, rule: Rule) -> Numbers:
+    """The same, and the updates: weights after a step of torch's optimiser minus before."""
     found = gradients(subject, point, batch)
     parameters = trained(subject)
-    optimizer = torch.optim.SGD(
-        parameters.values(),
-        lr=sgd.lr,
-        momentum=sgd.momentum,
-        weight_decay=sgd.weight_decay,
-        nesterov=sgd.nesterov,
-    )
-    for name, parameter in parameters.items():
-        if sgd.momentum and name in point.momentum:
-            before = point.momentum[name].reshape(parameter.shape).clone()
-            optimizer.state[parameter]["momentum_buffer"] = before
-    optimizer.step()
+    torch_step(parameters, rule, point.state, point.steps)
     updates = {
         name: parameter.detach().reshape(point.tensors[name].shape)
         - point.tensors[name]
@@ -193,23 +181,10 @@ def step(subject: Subject, point: Point, batch: Batch, sgd: Sgd) -> Numbers:
     return found | {UPDATES: updates}
 
 
-def stepped(
-    found: Numbers, point: Point, sgd: Sgd
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The updates and the new momentum, from gradients, by the formula of SGD.
-
-    g += decay * w; v = momentum * v + g; w -= lr * v, or lr * (g + momentum * v) with
-    Nesterov's (the form of torch, Sutskever et al. 2013).
-    """
-    updates, momenta = {}, {}
-    for name, gradient in found[GRADIENTS].items():
-        weight = point.tensors[name]
-        g = gradient.add(weight, alpha=sgd.weight_decay)
-        v = g + sgd.momentum * point.momentum[name] if name in point.momentum else g
-        momenta[name] = v
-        used = g.add(v, alpha=sgd.momentum) if sgd.nesterov else v
-        updates[name] = weight.add(used, alpha=-sgd.lr) - weight
-    return updates, momenta
+def stepped(found: Numbers, point: Point, rule: Rule) -> Stepped:
+    """What the step changes, from gradients, by the formula of the optimiser."""
+    gradients = found[GRADIENTS]
+    return formula_step(gradients, point.tensors, rule, point.state, point.steps)
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
@@ -217,16 +192,22 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     return torch.zeros_like(parameter) if gradient is None else gradient.clone()
 
 
-def rate(found: Numbers, tensors: Mapping[str, Tensor], most: float) -> float:
+def rate(found: Numbers, tensors: Mapping[str, Tensor], rule: Rule) -> float:
     """A learning rate at which a step changes the weights by a thousandth of their norm.
 
-    At most `most`, the recipe's rate of the warm-up. In networks whose gradients explode, a
-    whole step would leave nothing of the weights.
+    At most the rule's own, that of the warm-up. In networks whose gradients explode, a whole
+    step would leave nothing of the weights.
     """
     gradients = found[GRADIENTS]
-    slope = sum(float(g.square().sum()) for g in gradients.values()) ** 0.5
-    norm = sum(float(tensors[n].square().sum()) for n in gradients) ** 0.5
-    return min(most, 1e-3 * norm / slope) if slope > 0 else most
+    slope = _norm(gradients.values())
+    if rule.recipe.optimizer.normalises:  # then each number is moved by about the rate
+        slope = math.sqrt(sum(g.numel() for g in gradients.values()))
+    norm = _norm(tensors[name] for name in gradients)
+    return min(rule.lr, 1e-3 * norm / slope) if slope > 0 else rule.lr
+
+
+def _norm(tensors: Iterable[Tensor]) -> float:
+    return math.sqrt(sum(float(tensor.square().sum()) for tensor in tensors))
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""Modules beside the graph's own network: inference, training, steps of SGD, in float64."""
+"""Modules beside the graph's own network: inference, training, steps of the recipe, in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor
@@ -20,7 +20,6 @@ from resgraph.verify.numbers import (
     Batch,
     Numbers,
     Point,
-    Sgd,
     Subject,
     gradients,
     inference,
@@ -30,6 +29,7 @@ from resgraph.verify.numbers import (
 from resgraph.verify.places import Divergence, first_divergence, spans
 from resgraph.verify.report import Check, failed, passed
 from resgraph.verify.rounding import DOUBLE, Rounding
+from resgraph.verify.rule import Rule
 from resgraph.verify.tolerance import Deviation, Tensors, deviation
 from resgraph.verify.witness import Module, Naming, Task, recorded
 
@@ -41,7 +41,7 @@ class Reference:
     subject: Subject
     start: Mapping[str, Tensor]
     batch: Batch
-    sgd: Sgd
+    rule: Rule
     seed: int = 0
     steps: int = STEPS
     points: list[Point] = field(default_factory=list, init=False)
@@ -50,20 +50,19 @@ class Reference:
     _noisy: dict[tuple[int, int], Numbers] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Train by the formula of SGD, at a rate that leaves something of the weights."""
+        """Train by the formula, at a rate that leaves something of the weights."""
         self.exact = [inference(self.subject, self.start, self.batch.images)]
         point = Point(self.start)
         for k in range(self.steps):
             found = gradients(self.subject, point, self.batch)
             if k == 0:
-                lr = rate(found, self.start, self.sgd.lr)
-                self.sgd = replace(self.sgd, lr=lr)
-            updates, momenta = stepped(found, point, self.sgd)
+                self.rule = self.rule.at(rate(found, self.start, self.rule))
+            made = stepped(found, point, self.rule)
             self.points.append(point)
-            self.exact.append(found | {UPDATES: updates})
-            moved = {n: point.tensors[n] + update for n, update in updates.items()}
+            self.exact.append(found | {UPDATES: made.updates})
+            moved = {n: point.tensors[n] + update for n, update in made.updates.items()}
             tensors = {**point.tensors, **found.get(STATISTICS, {}), **moved}
-            point = Point(tensors, momenta)
+            point = Point(tensors, made.state, k + 1)
 
     def noisy(self, index: int, run: int) -> Numbers:
         """`exact[index]` with rounding noise of its own."""
@@ -77,7 +76,7 @@ class Reference:
             return inference(self.subject, self.start, self.batch.images, noise)
         point = self.points[index - 1]
         found = gradients(self.subject, point, self.batch, noise)
-        return found | {UPDATES: stepped(found, point, self.sgd)[0]}
+        return found | {UPDATES: stepped(found, point, self.rule).updates}
 
     def floors(self, index: int, quantity: str) -> dict[str, float]:
         """Updates are differences of weights, each rounded."""
@@ -118,12 +117,13 @@ class Comparison:
         reference = self.reference
         trained = [*reference.exact[1][UPDATES]]
         task = Task(
-            reference.points, reference.batch, reference.sgd, trained, self.naming
+            reference.points, reference.batch, reference.rule, trained, self.naming
         )
         return self.module.computed(task)
 
     def _check(self, quantity: str, where: Sequence[int]) -> Check:
-        name = f"{quantity}: {self.what}"
+        of = f" of {self.reference.rule.title}" if quantity == UPDATES else ""
+        name = f"{quantity}{of}: {self.what}"
         pairs = [(i, self.computed[i].get(quantity, {})) for i in where]
         exact = self.reference.exact
         if missing := [

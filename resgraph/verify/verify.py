@@ -19,9 +19,10 @@ from resgraph.verify.flow import Flows
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.models import Inference, OnnxComparison, weights_of
-from resgraph.verify.numbers import Batch, Sgd
+from resgraph.verify.numbers import Batch
 from resgraph.verify.places import parted
 from resgraph.verify.report import Check, Verdict, skipped
+from resgraph.verify.rule import Rule
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import (
     Compared,
@@ -216,20 +217,15 @@ class Verification:
             self.exact,
             self._doubles,
             self.batch.double(),
-            self._sgd,
+            self.rule,
             self.options.seed,
             self.options.steps,
         )
 
-    @property
-    def _sgd(self) -> Sgd:
-        recipe = self.graph.recipe
-        return Sgd(
-            recipe["warmup_lr"],
-            recipe["momentum"],
-            recipe["weight_decay"],
-            recipe["nesterov"],
-        )
+    @cached_property
+    def rule(self) -> Rule:
+        """A step of the spec's recipe."""
+        return Rule.of(self.graph)
 
     @cached_property
     def batch(self) -> Batch:
@@ -237,7 +233,7 @@ class Verification:
         images = torch.randn(self.options.batch, *self.graph.input, generator=generator)
         classes = self.graph.typed(self.graph.head_run).output[0]
         labels = torch.randint(classes, (len(images),), generator=generator)
-        return Batch(images, labels)
+        return Batch(images, labels, self.rule.recipe.label_smoothing)
 
     @cached_property
     def start(self) -> dict[str, Tensor]:

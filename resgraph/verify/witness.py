@@ -23,11 +23,11 @@ from resgraph.verify.numbers import (
     Exact,
     Numbers,
     Point,
-    Sgd,
     Subject,
     inference,
     step,
 )
+from resgraph.verify.rule import Rule
 from resgraph.verify.structure import flows
 from resgraph.verify.trace import record
 
@@ -54,7 +54,7 @@ class Task:
 
     points: Sequence[Point]
     batch: Batch
-    sgd: Sgd
+    rule: Rule
     trained: Sequence[str]
     """The names of the tensors that a step must change."""
     naming: Naming
@@ -109,7 +109,7 @@ class Here:
 
     def computed(self, task: Task) -> Sequence[Numbers]:
         subject, tensors = self._subject(task.naming), task.points[0].tensors
-        steps = [step(subject, point, task.batch, task.sgd) for point in task.points]
+        steps = [step(subject, point, task.batch, task.rule) for point in task.points]
         return [inference(subject, tensors, task.batch.images), *steps]
 
     def recorded(

@@ -18,20 +18,7 @@ from tests.data.conftest import SHAPE, pixels, png, write
 from tests.helpers import refused
 
 CPU = torch.device("cpu")
-RECIPE = Recipe(
-    iterations=100,
-    batch=6,
-    lr=0.1,
-    milestones=(50,),
-    gamma=0.1,
-    warmup_iterations=0,
-    warmup_lr=0.01,
-    momentum=0.9,
-    nesterov=False,
-    weight_decay=1e-4,
-    pad=2,
-    flip=True,
-)
+RECIPE = Recipe.of({"iterations": 100, "batch": 6, "milestones": [50], "pad": 2})
 
 
 @pytest.fixture
@@ -146,9 +133,8 @@ def test_building_runs_without_values(data: Dataset) -> None:
 
 
 def test_without_augmentation(data: Dataset) -> None:
-    import dataclasses
 
-    plain = dataclasses.replace(RECIPE, pad=0, flip=False)
+    plain = RECIPE.changed(pad=0, flip=False)
     batches = Batches(data, plain, 3, CPU)
     chosen = batches.order.indices(1)
     expected = batches.normalise(torch.from_numpy(data.train_images[chosen.numpy()]))

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.helpers import printed
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FOLLOWED = ("tutorial", "spec-language")
+FOLLOWED = ("tutorial", "spec-language", "training")
 """Pages whose commands run in an empty folder, exactly as written and in order."""
 
 # What may differ from one run or machine to the next; all else is compared as it is.

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from resgraph.ops import OPS
-from resgraph.spec.model import Network, Spec, Train, Unit
+from resgraph.recipe import Recipe
+from resgraph.spec.model import Network, Spec, Unit
 from resgraph.spec.model import Path as SpecPath
 from tests.conftest import ROOT
 from tests.editor.client import Server
@@ -129,7 +130,7 @@ def test_attributes_are_completed(server: Server, kind: str) -> None:
         ("units:\n  body:\n    ", Unit),
         ("units:\n  body:\n    paths:\n      F:\n        ", SpecPath),
         ("network:\n  ", Network),
-        ("train:\n  ", Train),
+        ("train:\n  ", Recipe),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

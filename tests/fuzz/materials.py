@@ -98,7 +98,9 @@ class Materials:
         self.unpacked = official.unpacked(self.folder, "cifar-10-python.tar.gz")
 
     def _run(self) -> None:
-        from resgraph.cli.running import compared, train_here
+        from resgraph.cli.running import train_here
+        from resgraph.cli.tasks import Task
+        from resgraph.origin import read_source
         from resgraph.train import TrainOptions
 
         self.run = self.folder / "run"
@@ -113,7 +115,7 @@ class Materials:
             out=self.run,
         )
         with contextlib.redirect_stdout(io.StringIO()):
-            train_here(compared(self.source), options, "auto", json=True)
+            train_here(Task(read_source(self.source), options), json=True)
 
     def run_copy(self, folder: Path) -> Path:
         """The run, to be damaged."""

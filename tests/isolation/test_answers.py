@@ -17,12 +17,14 @@ import torch
 from resgraph.diagnostics import ResgraphError
 from resgraph.isolation import Message
 from resgraph.isolation.messages import read_message, write_message
+from resgraph.recipe import HE2016
 from resgraph.train import load_generated
 from resgraph.verify import Present
 from resgraph.verify.apart import Apart
 from resgraph.verify.flow import Flow
 from resgraph.verify.isomorphism import Match, match
-from resgraph.verify.numbers import Batch, Point, Sgd
+from resgraph.verify.numbers import Batch, Point
+from resgraph.verify.rule import Rule
 from resgraph.verify.telling import heard, told
 from resgraph.verify.witness import Naming, Task
 from tests.conftest import ROOT
@@ -59,10 +61,11 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
     doubles = {n: t.double() for n, t in first.items() if t.is_floating_point()}
     images = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     momentum = {n: torch.ones_like(t) for n, t in doubles.items() if "running" not in n}
-    points = [Point(doubles), Point(doubles, momentum)]
-    batch, sgd = Batch(images, torch.arange(4)), Sgd(0.1, 0.9, 1e-4, False)
+    kept = {"momentum_buffer": momentum}
+    points = [Point(doubles), Point(doubles, kept, 1)]
+    batch, rule = Batch(images, torch.arange(4)), Rule(HE2016, 0.1)
     naming = Naming({name: name for name in doubles})
-    task = Task(points, batch, sgd, [*momentum], naming)
+    task = Task(points, batch, rule, [*momentum], naming)
     torch.set_num_threads(1)
     for ours, theirs in zip(here.computed(task), there.computed(task), strict=True):
         assert ours.keys() == theirs.keys()
@@ -144,9 +147,9 @@ def task_of(there: Apart) -> Task:
     momentum = {n: torch.ones_like(t) for n, t in start.items() if "running" not in n}
     batch = Batch(torch.zeros(2, 3, 16, 16, dtype=torch.float64), torch.zeros(2).long())
     return Task(
-        [Point(start), Point(start, momentum)],
+        [Point(start), Point(start, {"momentum_buffer": momentum}, 1)],
         batch,
-        Sgd(0.1, 0.9, 0.0, False),
+        Rule(HE2016, 0.1),
         [*momentum],
         Naming({name: name for name in start}),
     )

@@ -89,7 +89,7 @@ def test_mistakes_are_told_once_with_their_code(
     tiny: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tiny.write_text(tiny.read_text() + "# mine\n")
-    assert train(tiny, "--iterations", "0")[0] == 1
+    assert train(tiny, "--optimizer", "adamw", "--momentum", "0.9")[0] == 2
     told = capfd.readouterr().err
     assert told.count("error: ") == 1
     assert "Traceback" not in told

@@ -204,7 +204,7 @@ def _task(one: Compared, batch: Batch) -> Task:
     comparison = _comparison(one)
     reference, naming = comparison.reference, comparison.naming
     trained = [*reference.exact[1][UPDATES]]
-    return Task(reference.points, batch, reference.sgd, trained, naming)
+    return Task(reference.points, batch, reference.rule, trained, naming)
 
 
 def numbers(one: Compared, witness: Witness) -> list[tuple[str, str]]:

@@ -157,7 +157,7 @@ def _step(
     mode: Callable[[], Mode], subject: Computed, point: Point, reference: Reference
 ) -> Numbers:
     found = gradients(subject, point, reference.batch, mode())
-    return found | {UPDATES: stepped(found, point, reference.sgd)[0]}
+    return found | {UPDATES: stepped(found, point, reference.rule).updates}
 
 
 def deviations(

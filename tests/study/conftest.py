@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from resgraph.study.paper import RECIPE
+from resgraph.recipe import HE2016
 from resgraph.train.about import Record
 from resgraph.train.monitor import UNITS, Monitor, UnitRecord, units_of
 from resgraph.train.run import Run, create_run
@@ -32,14 +32,12 @@ def make_run(tmp_path: Path) -> MakeRun:
         seed: int = 0,
         error: float | None = 6.5,
         status: str = "finished",
-        iterations: int = RECIPE.iterations,
+        iterations: int = HE2016.iterations,
         records: int = 4,
         recipe: dict[str, Any] | None = None,
         **about: Any,
     ) -> Run:
-        followed = replace(
-            RECIPE.scaled(iterations / RECIPE.iterations), **recipe or {}
-        )
+        followed = HE2016.lasting(iterations).changed(**recipe or {})
         facts = {
             **ABOUT,
             "network": network,

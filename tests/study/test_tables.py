@@ -12,9 +12,10 @@ import pytest
 
 from resgraph.cli.studying import table_command
 from resgraph.compiler import Compiler
+from resgraph.recipe import HE2016
 from resgraph.study import tables
 from resgraph.study.outcomes import Outcomes, outcomes, run_folders
-from resgraph.study.paper import FAIL_ABOVE, RECIPE, TABLES
+from resgraph.study.paper import FAIL_ABOVE, TABLES
 from resgraph.study.tables import Row
 from tests.conftest import ROOT
 from tests.helpers import refused
@@ -41,7 +42,7 @@ def test_the_networks_and_their_data_are_those_of_the_specs() -> None:
     for entry in ENTRIES:
         classes = graphs[entry.network].classes
         assert entry.data == f"CIFAR-{classes}"
-        assert dict(graphs[entry.network].recipe) == RECIPE.as_dict()
+        assert dict(graphs[entry.network].recipe) == HE2016.as_dict()
     left = graphs.keys() - {entry.network for entry in ENTRIES}
     assert left == {"resnet20", "resnet20_original", "resnet1202"}
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from resgraph.cli.exporting import export_command
+from resgraph.cli.running import run_training
+from resgraph.cli.tasks import asked, task
 from resgraph.diagnostics import ResgraphError
 from resgraph.report import of_run
 from resgraph.study.outcomes import outcomes
@@ -51,13 +53,14 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "plot": lambda run: plot([run], run.parent / "plots", ("svg",)),
     "report": lambda run: of_run(run, run / "spec.yaml").html(),
     "train --resume": resume,
+    "train RUN": lambda run: run_training(task(asked([run], None, [], {})), json=True),
 }
 
 
 def keys(about: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for key, value in about.items():
         yield (key,)
-        if key in ("results", "recipe", "execution"):
+        if key in ("results", "recipe", "execution", "options"):
             yield from ((key, inner) for inner in value)
 
 
@@ -107,15 +110,15 @@ def test_every_key_of_run_json_and_every_wrong_value(real_run: Path) -> None:
                 assert error.message.startswith(
                     f"{path} is not as training writes it: "
                 )
-                named = ".".join(key) if key[0] != "recipe" else "recipe"
-                assert named in error.message
+                whole = key[0] in ("recipe", "options")
+                assert (key[0] if whole else ".".join(key)) in error.message
                 assert error.message.isprintable()
             else:
                 taken.append((key, value))
     of_key = dict(taken)  # the last value of each key
-    assert 10 < len(of_key) < 50
+    assert 10 < len(of_key) < 80
     for key, value in of_key.items():
-        for command in COMMANDS:
+        for command in COMMANDS if key[0] != "options" else ("train RUN",):
             for name in ("exported", "plots"):
                 shutil.rmtree(name, ignore_errors=True)
             path.write_text(with_value(about, key, value))
@@ -137,7 +140,7 @@ def test_every_key_of_run_json_that_is_missing(real_run: Path) -> None:
         else:
             assert key[0] in (
                 *("results", "execution", "environment", "memory", "device"),
-                *("ranks", "failure", "files"),
+                *("ranks", "failure", "files", "options", "data_at", "replaced"),
             )
 
 

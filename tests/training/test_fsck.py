@@ -99,15 +99,11 @@ def checked(folder: Path) -> Checkup:
 
 
 def followed(found: Checkup) -> None:
-    """Carry out the advice; what is not given is as in the tests."""
+    """Carry out the advice exactly; where run.json is lost, a short run on the digits."""
     words = shlex.split(found.next)
     assert words[0] == "resgraph"
-    if words[1] == "train" and "--data" not in words:
-        words += ["--data", "digits"]
-    if words[1] == "train" and "--overwrite" in words:
-        words += ["--eval-every", "3", "--log-every", "1"]
-    if words[1] == "train" and not {"--resume", "--overwrite"} & {*words}:
-        words += ["--iterations", "3"]
+    if words[1] == "train" and "--out" in words:
+        words += ["--iterations", "3", "--data", "digits"]
     code = app(words[1:], standalone_mode=False)
     assert not code, found.next
 
@@ -118,9 +114,7 @@ def test_a_whole_run(project: Path) -> None:
     assert found.resumable
     assert {item.file for item in found.items} == {*FILES}
     assert {item.state for item in found.items} == {State.WHOLE}
-    assert found.next == (
-        "resgraph train run/tiny.py --data digits --seed 0 --out run --monitor --resume"
-    )
+    assert found.next == "resgraph train run"
     followed(found)
     found = checked(Path("run"))
     assert found.whole
@@ -188,7 +182,7 @@ def test_both_checkpoints_damaged(project: Path) -> None:
         flipped(path)
     found = checked(run)
     assert not found.resumable
-    assert found.next.endswith("--iterations 6 --batch 32 --lr 0.1 --overwrite")
+    assert found.next == "resgraph train run --overwrite"
     followed(found)
     assert checked(run).whole
 
@@ -228,7 +222,7 @@ def test_a_run_that_diverged(project: Path) -> None:
     run = Path("run")
     open_run(run).update(status="diverged", failure="the loss is no number")
     found = checked(run)
-    assert "--lr 0.01 --overwrite" in found.next
+    assert found.next == "resgraph train run --overwrite --lr 0.01"
     followed(found)
     assert open_run(run).status == "finished"
 

@@ -23,7 +23,7 @@ def test_load_generated(tmp_path: Path) -> None:
     assert generated.input_shape == (1, 8, 8)
     assert generated.digest == DIGEST
     assert generated.spec == "specs/tiny.yaml"
-    assert generated.recipe.milestones == (32000, 48000)
+    assert generated.recipe.schedule.drops == (32000, 48000)
     network = generated.build()
     assert generated.classes(network) == 10
     assert network.training

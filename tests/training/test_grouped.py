@@ -14,6 +14,7 @@ from resgraph.train import Generated, Recipe
 from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like
+from resgraph.train.optimizer import state_tensors
 from tests.training.conftest import RECIPE
 
 CPU = torch.device("cpu")
@@ -28,7 +29,7 @@ def engine_of(tiny: Generated, digits: Dataset, execution: Execution) -> Engine:
 def tensors(engine: Engine) -> Iterator[Tensor]:
     """All that a step changes."""
     yield from engine.network.state_dict().values()
-    yield from engine._momentum()
+    yield from state_tensors(engine.optimizer, engine.recipe)
     yield engine.loss_sum
 
 
@@ -120,9 +121,15 @@ def test_momentum_keeps_its_values_in_another_memory_layout(
     for execution in (rows, last):
         second = engine_of(tiny, digits, execution)
         second.load_state(state)
-        pairs = zip(first._momentum(), second._momentum(), strict=True)
+        pairs = zip(
+            state_tensors(first.optimizer, first.recipe),
+            state_tensors(second.optimizer, second.recipe),
+            strict=True,
+        )
         assert all(torch.equal(one, two) for one, two in pairs)
         for weight, momentum in zip(
-            second.network.parameters(), second._momentum(), strict=True
+            second.network.parameters(),
+            state_tensors(second.optimizer, second.recipe),
+            strict=True,
         ):
             assert momentum.stride() == weight.stride()

@@ -112,7 +112,7 @@ ELSEWHERE: dict[str, Any] = {"out": None}
 LOWER = {**OVERWRITE, "lr": 0.01}
 CASES = {
     "no run.json": Case("give the same command again", full(100), ({},)),
-    "no weights": Case("go on with --resume", full(2_500), (RESUME,)),
+    "no weights": Case("go on with --resume", full(5_000), (RESUME,)),
     "no checkpoint": Case("go on with --resume", full(10_000), (RESUME,)),
     "a run is there": Case(
         "replace it with --overwrite, or choose another --out",
@@ -156,6 +156,16 @@ CASES = {
         then({"stop_at": 5}, resume=True, seed=1),
         ({**ELSEWHERE, "seed": 1},),
     ),
+    "a finished run is given more": Case(
+        "its schedule is at its end: start anew with --overwrite or another --out",
+        then({}, resume=True, iterations=48),
+        ({**OVERWRITE, "iterations": 48}, {**ELSEWHERE, "iterations": 48}),
+    ),
+    "other parts": Case(
+        "leave it out, or start anew with another --out",
+        then({"stop_at": 5, "freeze": ("conv",)}, resume=True, freeze=("bn",)),
+        (RESUME, {**ELSEWHERE, "freeze": ("bn",)}),
+    ),
     "another recipe": Case(
         "--resume alone goes on by the run's own recipe",
         then({"stop_at": 5}, resume=True, lr=0.5),
@@ -191,6 +201,7 @@ ELSEWHERE_TESTED = {
     "--no-cuda-graph": "CUDA",
     "--nproc-per-node": "several ranks",
     "go on with --resume if the run had begun": "test_world",
+    "put those back, or start anew with --overwrite": "test_parts",
 }
 
 
@@ -208,7 +219,8 @@ def test_a_hint_is_true(
     named = {option.replace("-", "_") for option in OPTION.findall(hint)}
     tried = {option for way in case.ways for option in way}
     assert named <= tried
-    assert ("resume" in named) == any("resume" in way for way in case.ways)
+    resumed = any("resume" in way for way in case.ways)
+    assert resumed == ("resume" in named or hint.startswith("leave it out"))
     kept = tmp_path / "kept"
     if folder.exists():
         shutil.copytree(folder, kept)

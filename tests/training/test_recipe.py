@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from typing import Any
@@ -12,7 +11,9 @@ import pytest
 import torch
 
 from resgraph.data import Dataset
-from resgraph.train import Generated, Recipe, TrainOptions
+from resgraph.recipe import Recipe
+from resgraph.recipe.precedence import chosen
+from resgraph.train import Generated, TrainOptions
 from resgraph.train.augment import Draws, crop_and_flip, draw
 from resgraph.train.batches import Batches, Order
 from tests.helpers import refused
@@ -43,46 +44,62 @@ def test_learning_rate_of_the_paper(iteration: int, lr: float) -> None:
 def test_scaled_keeps_proportions() -> None:
     tenth = PAPER.scaled(0.1)
     assert tenth.iterations == 6400
-    assert tenth.milestones == (3200, 4800)
+    assert tenth.schedule.drops == (3200, 4800)
     assert tenth.warmup_iterations == 40
     assert (tenth.lr, tenth.batch) == (PAPER.lr, PAPER.batch)
 
 
+def run_of(size: int = 50_000, **options: Any) -> Recipe:
+    return chosen(PAPER, {}, options, size).recipe
+
+
 def test_overrides() -> None:
-    changed = PAPER.with_overrides(train_size=50_000, iterations=640, lr=0.05, batch=64)
-    assert (changed.iterations, changed.milestones) == (640, (320, 480))
+    changed = run_of(iterations=640, lr=0.05, batch=64)
+    assert (changed.iterations, changed.schedule.drops) == (640, (320, 480))
     assert (changed.lr, changed.batch) == (0.05, 64)
     assert changed.warmup_lr == pytest.approx(0.005)
-    by_epochs = PAPER.with_overrides(train_size=50_000, epochs=2)
+    by_epochs = run_of(epochs=2)
     assert by_epochs.iterations == math.ceil(2 * 50_000 / 128)
-    assert PAPER.with_overrides(train_size=50_000) == PAPER
+    assert run_of() == PAPER
+
+
+def test_what_options_place_is_not_stretched() -> None:
+    assert run_of(iterations=500, milestones=[300, 400]).schedule.drops == (300, 400)
+    placed = run_of(size=1280, epochs=10, milestones=[5, 7.5], warmup_epochs=1)
+    assert (placed.iterations, placed.schedule.drops) == (100, (50, 75))
+    assert placed.warmup_iterations == 10
+    assert run_of(ema=0.9, ema_start=320, iterations=640).ema_start == 320
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"iterations": 0}, "iterations must be a whole number of at least 1"),
+        ({"iterations": 0}, "iterations: expected a positive whole number, got 0"),
         ({"iterations": 5, "epochs": 1}, "both say how long"),
-        ({"epochs": 0}, "epochs must be above 0"),
-        ({"epochs": math.nan}, "epochs must be above 0"),
-        ({"batch": 0}, "batch must be a whole number of at least 1"),
-        ({"lr": -0.1}, "lr must be a number of at least 0"),
-        ({"lr": math.inf}, "lr must be a number"),
+        ({"epochs": 0}, "epochs: expected a positive number, got 0"),
+        ({"epochs": math.nan}, "epochs: expected a positive number, got nan"),
+        ({"batch": 0}, "batch: expected a positive whole number, got 0"),
+        ({"lr": -0.1}, "lr: expected a positive number, got -0.1"),
+        ({"lr": math.inf}, "lr: expected a positive number, got inf"),
+        ({"schedule": "cosine", "milestones": [5]}, "is a field of the schedule steps"),
     ],
 )
 def test_bad_overrides(changes: dict[str, Any], message: str) -> None:
-    assert message in refused(lambda: PAPER.with_overrides(train_size=100, **changes))
+    assert message in refused(lambda: run_of(size=100, **changes))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"momentun": 0.9}, "unknown field 'momentun' | did you mean 'momentum'?"),
-        ({"batch": "128"}, "batch must be a whole number"),
-        ({"milestones": 5}, "milestones must be a list"),
+        ({"batch": "128"}, "batch: expected a positive whole number, got the text"),
+        ({"milestones": 5}, "milestones: expected a list"),
         ({"milestones": (5, 2)}, "not in order"),
-        ({"flip": 1}, "flip must be true or false"),
+        ({"flip": 1}, "flip: expected true or false"),
         ({"nesterov": True, "momentum": 0.0}, "nesterov needs a momentum"),
+        ({"version": 2}, "version is 1, not 2"),
+        ({"explicit": ["lrr"]}, "explicit must list fields"),
+        ({"epochs": 3}, "'iterations' and 'epochs' both say how long"),
     ],
 )
 def test_bad_recipes(changes: dict[str, Any], message: str) -> None:
@@ -100,11 +117,16 @@ def test_bad_scale(factor: float) -> None:
 
 
 def test_digits_have_their_own_recipe(tiny: Generated, digits: Dataset) -> None:
-    recipe = TrainOptions().recipe_for(tiny, digits)
+    found = TrainOptions().chosen_for(tiny, digits)
+    recipe = found.recipe
     assert recipe.iterations < 2000
     assert recipe.flip is False
-    assert recipe.momentum == tiny.recipe.momentum
+    assert recipe.optimizer == tiny.recipe.optimizer
     assert recipe.pad == 1
+    assert found.replaced["iterations"] == (64_000, 500)
+    assert found.replaced.keys() == {
+        *("iterations", "batch", "milestones", "warmup_iterations", "pad", "flip")
+    }
 
 
 def one_by_one(images: torch.Tensor, draws: Draws, pad: int) -> torch.Tensor:
@@ -150,9 +172,7 @@ def test_a_batch_may_be_larger_than_the_set() -> None:
 
 
 def test_batches_are_normalised_images(digits: Dataset) -> None:
-    recipe = dataclasses.replace(
-        PAPER, pad=0, flip=False, batch=len(digits.train_images)
-    )
+    recipe = PAPER.changed(pad=0, flip=False, batch=len(digits.train_images))
     images, labels = Batches(digits, recipe, 0, torch.device("cpu"))[0]
     assert images.mean().item() == pytest.approx(0, abs=1e-5)
     assert images.std().item() == pytest.approx(1, abs=1e-3)

@@ -29,6 +29,7 @@ from tests.helpers import refused
 from tests.training.conftest import at_step, written
 from tests.training.preload import DIGITS
 from tests.training.processes import run_ranks
+from tests.training.test_recipes import MODERN
 from tests.training.test_tensorboard import scalars
 
 NO_DROPOUT = ("nn.Dropout(0.1)", "nn.Dropout(0.0)")
@@ -105,6 +106,28 @@ def test_a_run_goes_on_with_more_ranks_and_with_fewer(
     assert stopped == ["stopped 17"] * 2
     assert train(generated, digits, resumed).status == "finished"
     assert_close(tmp_path / "run", whole)
+
+
+def test_a_recipe_with_everything_over_ranks(
+    source: Path, digits: Dataset, options: TrainOptions, tmp_path: Path
+) -> None:
+    """Two ranks with an average, clipping and AdamW follow one, and resume bitwise."""
+    modern = dataclasses.replace(options, recipe=MODERN)
+    alone = dataclasses.replace(modern, out=tmp_path / "alone")
+    train(load_generated(source), digits, alone)
+    whole = dataclasses.replace(modern, out=tmp_path / "whole")
+    assert on_ranks(source, whole) == ["finished 24"] * 2
+    parts = dataclasses.replace(modern, out=tmp_path / "parts")
+    on_ranks(source, dataclasses.replace(parts, stop_at=13))
+    on_ranks(source, dataclasses.replace(parts, resume=True))
+    for name in ("last.safetensors", "last.ema.safetensors"):
+        one, two, three = (
+            load_file(tmp_path / folder / name)
+            for folder in ("alone", "whole", "parts")
+        )
+        for key, tensor in two.items():
+            assert torch.equal(tensor, three[key])
+            torch.testing.assert_close(tensor, one[key], rtol=2e-2, atol=2e-3)
 
 
 def test_own_statistics_on_each_rank(
