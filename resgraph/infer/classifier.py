@@ -132,7 +132,8 @@ class Classifier:
         parts = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(images), self.batch):
             normal = images[start : start + self.batch] * self._scale + self._shift
-            parts.append(self._run(normal.astype(self._about.dtype, copy=False)))
+            given = normal.astype(self._about.dtype, copy=False)
+            parts.append(self._run(given, follows=start > 0))
         return np.concatenate(parts)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -150,12 +151,12 @@ class Classifier:
         best = np.argsort(-row, kind="stable")[: max(1, k)]
         return [Prediction(self.classes[i], int(i), float(row[i])) for i in best]
 
-    def _runner(self, graph: bool) -> Callable[[NDArray[np.generic]], object]:
+    def _runner(self, graph: bool) -> Callable[[NDArray[np.generic], bool], object]:
         """What computes a batch: on CUDA with its buffers on the device."""
         if self._provider == providers.CUDA:
             fixed = self.batch if graph else None
-            return Bound(self._session, self._about, "cuda", fixed)
-        return lambda batch: run(self._session, self._about, batch)
+            return Bound(self._session, self._about, "cuda", fixed, self.batch)
+        return lambda batch, _: run(self._session, self._about, batch)
 
     def _arranged(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The images as [N, C, H, W]."""
@@ -171,9 +172,11 @@ class Classifier:
             "read_images brings pictures to that size",
         )
 
-    def _run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+    def _run(
+        self, batch: NDArray[np.generic], follows: bool = False
+    ) -> NDArray[np.float32]:
         try:
-            logits = np.asarray(self._compute(batch), np.float32)
+            logits = np.asarray(self._compute(batch, follows), np.float32)
         except Exception as error:  # onnxruntime's errors have no common base
             raise ResgraphError(
                 f"{plain(self.path)} fails on {self._provider}: "

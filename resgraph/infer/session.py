@@ -173,22 +173,32 @@ class Bound:
 
     One batch at a time, whatever the number of threads. With a `fixed` size, smaller batches
     are filled up to it, so that the buffers never move: what a CUDA graph replays is their
-    addresses.
+    addresses. Without, there are few sizes all the same, since for each new one CUDA's libraries
+    look for the fastest algorithms again, which takes seconds: powers of two below the `full`
+    size, and the full size for whatever follows a full batch.
     """
 
     def __init__(
-        self, session: Any, about: Tensors, device: str, fixed: int | None = None
+        self,
+        session: Any,
+        about: Tensors,
+        device: str,
+        fixed: int | None = None,
+        full: int = 1,
     ) -> None:
         """Bind on `cuda`, or on `cpu`, which computes the same and gains nothing."""
         self._session, self._about = session, about
-        self._device, self._fixed = device, fixed
+        self._device, self._fixed, self._full = device, fixed, full
         self._lock = threading.Lock()
         self._buffers: tuple[int, Any, Any, Any] | None = None
 
-    def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Logits [N, classes] of a batch of at most the fixed size."""
+    def __call__(self, batch: NDArray[Any], follows: bool = False) -> NDArray[Any]:
+        """Logits [N, classes] of a batch of at most the fixed size.
+
+        `follows` says that it comes after a full batch of the same images.
+        """
         count = len(batch)
-        size = self._fixed or count
+        size = self._fixed or self._size(count, follows)
         if count < size:
             rest = np.zeros((size - count, *batch.shape[1:]), batch.dtype)
             batch = np.concatenate([batch, rest])
@@ -202,6 +212,12 @@ class Bound:
             binding.synchronize_outputs()
             # On the CPU numpy sees the buffer itself, which the next batch overwrites.
             return np.array(result.numpy()[:count])
+
+    def _size(self, count: int, follows: bool) -> int:
+        """To how many images a batch of so many is filled up."""
+        if count >= self._full:
+            return count
+        return self._full if follows else min(self._full, 1 << (count - 1).bit_length())
 
     def _bind(self, size: int) -> tuple[int, Any, Any, Any]:
         """The size, the binding, and the buffers of its input and output."""

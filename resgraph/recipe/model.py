@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import OptionError, ResgraphError
 from resgraph.recipe.fields import (
     STORED,
     Count,
@@ -52,7 +52,7 @@ from resgraph.recipe.parts import (
     refusal,
     refused,
 )
-from resgraph.recipe.telling import first_hint, sentences
+from resgraph.recipe.telling import RecipeError
 from resgraph.recipe.words import EXPLICIT, RIVALS, folded, merged, with_defaults
 
 
@@ -145,9 +145,7 @@ class Recipe(BaseModel):
             return cls.model_validate(dict(words), context=context)
         except ValidationError as error:
             found = error.errors(include_url=False)
-            hint = first_hint(found, [*cls.model_fields])
-            what = "; ".join(sentences(found))
-            raise ResgraphError(f"training recipe: {what}", hint) from None
+            raise RecipeError(found, [*cls.model_fields]) from None
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Recipe:
@@ -310,8 +308,9 @@ class Recipe(BaseModel):
         Raises `ResgraphError` unless the factor is above 0.
         """
         if not _is_real(factor) or factor <= 0:
-            raise ResgraphError(
-                f"the schedule's scale must be above 0, not {factor!r}",
+            raise OptionError(
+                "schedule_scale",
+                f"must be above 0, not {factor!r}",
                 "0.1 trains a tenth of the recipe's iterations",
             )
         return self._lasting(max(1, round(self.iterations * factor)), factor)

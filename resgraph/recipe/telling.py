@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resgraph.diagnostics import plain
+from resgraph.diagnostics import ResgraphError, plain
 from resgraph.ops.fields import WANTED, kind_of
 from resgraph.recipe.foreign import hint_for
 from resgraph.recipe.words import keys
 
 
+class RecipeError(ResgraphError):
+    """All that is wrong with a recipe, and with which of its words."""
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]], own: Sequence[str]) -> None:
+        self.words = [_word(error) for error in errors]
+        self.what = "; ".join(sentences(errors))
+        super().__init__(f"training recipe: {self.what}", first_hint(errors, own))
+
+
+def _word(error: Mapping[str, Any]) -> str:
+    return next((s for s in reversed(error["loc"]) if isinstance(s, str)), "")
+
+
 def sentences(errors: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Each error with its field in front."""
     for error in errors:
-        name = plain(
-            next((s for s in reversed(error["loc"]) if isinstance(s, str)), "")
-        )
-        yield _sentence(error, name)
+        yield _sentence(error, plain(_word(error)))
 
 
 def _sentence(error: Mapping[str, Any], name: str) -> str:

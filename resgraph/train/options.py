@@ -19,6 +19,7 @@ from resgraph.diagnostics import (
     did_you_mean,
 )
 from resgraph.recipe.precedence import Chosen, chosen
+from resgraph.recipe.telling import RecipeError
 from resgraph.recipe.words import merged
 from resgraph.train.module import Generated
 from resgraph.train.parts import check_factors
@@ -180,9 +181,14 @@ class TrainOptions:
         scale = self.schedule_scale
         try:
             return chosen(generated.recipe, words, self.words, size, scale)
+        except RecipeError as error:  # the spec's own recipe is right by itself
+            if named := tuple(word for word in error.words if word in self.words):
+                what = f"cannot be: {error.what}"
+                raise OptionError(named, what, error.hint) from None
+            raise UsageError(error.message, error.hint) from None
         except OptionError:
             raise
-        except ResgraphError as error:  # the spec's own recipe is right by itself
+        except ResgraphError as error:
             raise UsageError(error.message, error.hint) from None
 
     def folder_for(self, generated: Generated, data: Dataset) -> Path:

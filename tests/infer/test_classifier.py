@@ -148,6 +148,31 @@ def test_buffers_on_the_device(tmp_path: Path, fixed: int | None) -> None:
         np.testing.assert_allclose(result, run(session, about, batch), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "follows", "bound_to"),
+    [
+        ([1, 2, 3, 5, 7, 8, 6], False, {1, 2, 4, 8}),
+        ([8, 8, 3], True, {8}),
+        ([20, 20], False, {12, 8, 4, 2, 1, 20}),
+    ],
+)
+def test_few_sizes_are_bound(
+    tmp_path: Path, sizes: list[int], follows: bool, bound_to: set[int]
+) -> None:
+    """Each new one has CUDA's libraries look for the fastest algorithms again."""
+    path = model(tmp_path)
+    session = open_session(path, CPU, 1)
+    about = tensors(session, path)
+    bound, seen = Bound(session, about, "cpu", full=8), set()
+    for count in sizes:
+        batch = noise(count).astype(np.float32)
+        result = bound(batch, follows=follows and count < 8)
+        np.testing.assert_allclose(result, run(session, about, batch), atol=1e-3)
+        assert bound._buffers is not None
+        seen.add(bound._buffers[0])
+    assert seen <= bound_to
+
+
 def test_nodes_are_counted_by_provider(tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry(RECORD, "1")

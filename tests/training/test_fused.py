@@ -9,11 +9,14 @@ values, bounds each element; what BN adds to it is a sum over all pixels.
 from __future__ import annotations
 
 import copy
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +36,7 @@ if not CUDA:
         pytest.skip("Triton is loaded, and not to interpret", allow_module_level=True)
     os.environ["TRITON_INTERPRET"] = "1"
 
+from benchmarks.measure import ROOT  # noqa: E402
 from resgraph.train.fused import fuse, ops  # noqa: E402
 from resgraph.train.fused.chain import Chain  # noqa: E402
 from resgraph.train.grouped import BatchCounts  # noqa: E402
@@ -377,6 +381,25 @@ def test_inference_is_as_it_was(launched: list[str]) -> None:
     assert torch.equal(fused.eval()(x), module.eval()(x))
     assert fused.state_dict().keys() == module.state_dict().keys()
     assert not launched
+
+
+def test_a_dry_run_of_the_benchmark(tmp_path: Path) -> None:
+    """One part is begun before the time is over, and holds; the others say why they do not."""
+    out = tmp_path / "kernels.json"
+    command = (
+        "-m benchmarks.bench_kernels --device cpu --parts exact --seconds 0.5 --out"
+    )
+    subprocess.run(
+        [sys.executable, *command.split(), str(out)],
+        cwd=ROOT,
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        check=True,
+        capture_output=True,
+    )
+    first, *others = json.loads(out.read_text())["parts"].values()
+    assert first["ok"]
+    assert first["same"]
+    assert "no time was left" in others[0]["error"]
 
 
 class Plain(nn.Module):

@@ -187,13 +187,26 @@ CASES = {
         then({"stop_at": 1, "out": None}, precision="tf32"),
         ({"precision": "fp32"},),
     ),
+    "fused kernels on the CPU": Case(
+        "leave out --fused-kernels",
+        then({"stop_at": 1, "out": None}, fused_kernels=True),
+        ({"fused_kernels": None},),
+    ),
+    "fused kernels of what is compiled": Case(
+        "leave out --compile or --fused-kernels",
+        then({"stop_at": 1, "out": None}, fused_kernels=True, compile=True),
+        ({"compile": None, "fused_kernels": None},),
+    ),
     "a graph on the CPU": Case(
         "leave out --cuda-graph",
         then({"stop_at": 1, "out": None}, cuda_graph=True),
         ({"cuda_graph": None},),
     ),
 }
-ON_THE_CPU = {"no CUDA", "precision", "a graph on the CPU"}
+ON_THE_CPU = {
+    *("no CUDA", "precision", "a graph on the CPU", "fused kernels on the CPU"),
+    "fused kernels of what is compiled",
+}
 ELSEWHERE_TESTED = {
     "wait for it or stop it, or choose another folder with --out": "test_resume",
     "--no-compile": "test_compiled",

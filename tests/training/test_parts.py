@@ -303,3 +303,18 @@ def test_ranks_follow_one(
     train(load_generated(source), digits, alone, pretraining=given())
     assert run_ranks(2, on_rank, source, chosen) == [0, 0]
     assert_close(tmp_path / "run", tmp_path / "alone")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_graph_has_each_group_at_its_own_rate(
+    trained: Trained, tmp_path: Path
+) -> None:
+    chosen = {**OPTIONS, "device": "cuda", "precision": "fp32", "compile": False}
+    for graph in (False, True):
+        out = tmp_path / str(graph)
+        trained(out=out, cuda_graph=graph, **chosen)
+    ours, theirs = (
+        load_file(tmp_path / str(graph) / "last.safetensors") for graph in (False, True)
+    )
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-5)

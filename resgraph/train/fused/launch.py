@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -114,26 +113,6 @@ def _milliseconds(way: Way, launch: Launch, repeats: int = 8) -> float:
     end.record()
     end.synchronize()
     return float(start.elapsed_time(end)) / repeats
-
-
-@contextmanager
-def beside(device: torch.device) -> Iterator[Callable[[], None]]:
-    """Launch on a stream beside, in a graph as a branch of it; what is given waits for it.
-
-    What is launched there may use nothing that is allocated there.
-    """
-    if device.type != "cuda":
-        yield lambda: None
-        return
-    here, other = torch.cuda.current_stream(device), _other_stream(device)
-    other.wait_stream(here)
-    with torch.cuda.stream(other):
-        yield lambda: here.wait_stream(other)
-
-
-@cache
-def _other_stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def programs(tiles: int, way: Way, others: int, device: torch.device) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +18,6 @@ from resgraph.train.fused.launch import (
     TO_WEIGHT,
     Way,
     arguments,
-    beside,
     factor,
     fastest,
     power,
@@ -104,7 +102,7 @@ class Shape:
     def fusable(self) -> bool:
         """Whether a tile may hold what the weight's gradient is made of."""
         fits = self.window.side**2 * self.y[1] <= _PLACES
-        return self.single or (fits and self.window.stride == 1)
+        return fits and self.window.stride == 1
 
     @property
     def constants(self) -> dict[str, int]:
@@ -301,9 +299,8 @@ def gradients(layer: Layer, g: Gradient, keep: bool) -> Found:
         if way.fused and shape.fusable:
             parts, weight_parts = _to_input(way, layer, ready, d, weight=True)
         else:
-            weight_parts, wait = _to_weight(layer, ready)
             parts, _ = _to_input(way, layer, ready, d)
-            wait()
+            weight_parts = _to_weight(layer, ready)
         found = Found(to_gamma, to_beta, to_weight, ready, back, d)
         _add_parts(layer, found, parts, weight_parts)
         return found
@@ -394,39 +391,20 @@ def _to_input(
     return parts, weight_parts
 
 
-def _to_weight(layer: Layer, g: Gradient) -> tuple[Tensor, Callable[[], None]]:
-    """The parts of the weight's gradient, on a stream beside; what waits for that."""
-    room = partial(_weight_room, layer)
-
-    def launch(way: Way, parts: Tensor | None = None) -> None:
-        _weight_parts(way, layer, g, room(way) if parts is None else parts)
-
+def _to_weight(layer: Layer, g: Gradient) -> Tensor:
+    """The parts of the weight's gradient: [program, window's place and input, output]."""
     key = ("to_weight", layer.shape, layer.x.dtype, g.waits)
-    way = fastest(key, TO_WEIGHT, launch)
-    parts = room(way)
-    with beside(layer.x.device) as wait:
-        launch(way, parts)
-    return parts, wait
+    launch = partial(_weight_parts, layer, g)
+    return launch(fastest(key, TO_WEIGHT, launch))
 
 
-def _weight_tile(layer: Layer, way: Way) -> tuple[int, int, tuple[int, int]]:
-    """Sides of a tile of the weight's gradient, and how many of them there are."""
-    places, co = layer.shape.window.side**2 * layer.shape.x[1], layer.shape.y[1]
-    depth, columns = power(places, way.depth), power(co, way.columns)
-    return depth, columns, (-(-places // depth), -(-co // columns))
-
-
-def _weight_room(layer: Layer, way: Way) -> Tensor:
-    """For a tile's sums of each program: [program, window's place and input, output]."""
-    shape, (*_, (down, across)) = layer.shape, _weight_tile(layer, way)
-    tiles = _tiles(shape.rows_out, way)
-    count = programs(tiles, way, down * across, layer.x.device)
-    return _floats(layer.x, count, shape.window.side**2 * shape.x[1], shape.y[1])
-
-
-def _weight_parts(way: Way, layer: Layer, g: Gradient, parts: Tensor) -> None:
+def _weight_parts(layer: Layer, g: Gradient, way: Way) -> Tensor:
     x, shape = layer.x, layer.shape
-    depth, columns, others = _weight_tile(layer, way)
+    places, co = shape.window.side**2 * shape.x[1], shape.y[1]
+    depth, columns = power(places, way.depth), power(co, way.columns)
+    others = -(-places // depth), -(-co // columns)
+    tiles, both = _tiles(shape.rows_out, way), others[0] * others[1]
+    parts = _floats(x, programs(tiles, way, both, x.device), places, co)
     convolutions.to_weight[(parts.shape[0], *others)](
         *g.tensors,
         x,
@@ -444,6 +422,7 @@ def _weight_parts(way: Way, layer: Layer, g: Gradient, parts: Tensor) -> None:
         COLUMNS=columns,
         **arguments(way),
     )
+    return parts
 
 
 def _add_parts(layer: Layer, found: Found, parts: Tensor, weight_parts: Tensor) -> None:
