@@ -56,9 +56,9 @@ def test_wrong_classes_are_told_before_training(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"device": "gpu"}, "device 'gpu' is none of auto, cpu, cuda"),
         ({"log_every": 0}, "log_every must be"),
-        ({"seed": -1}, "the seed must be"),
+        ({"seed": -1}, "seed must be"),
         ({"resume": True, "overwrite": True}, "exclude each other"),
     ],
 )
