@@ -122,6 +122,14 @@ _KINDS = {
 _AT_ONCE = ("O_NONBLOCK", "O_NOCTTY")
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is such a file or folder; none is of a name that no path can have."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long, or with a byte that is none of a name's
+        return False
+
+
 def open_at_once(path: Path) -> BufferedReader:
     """The file, open for reading; the other end of a pipe is not waited for.
 

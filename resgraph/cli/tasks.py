@@ -12,6 +12,7 @@ import typer
 
 from resgraph.cli.common import require_file, telling_compiler, warn
 from resgraph.diagnostics import ResgraphError, UsageError, plain
+from resgraph.files import is_there
 from resgraph.provenance import SPEC
 from resgraph.recipe.options import WORDS
 from resgraph.settings import parse_settings
@@ -197,7 +198,7 @@ def _restored(run: Run, chosen: Mapping[str, Any]) -> TrainOptions:
 def _data_of(run: Run, data: str) -> str:
     """The data as they were given; seen from the folder, where they are not here."""
     from_folder = run.about["data_at"]
-    if from_folder is None or Path(data).exists():
+    if from_folder is None or is_there(data):
         return data
     return Path(os.path.normpath(run.folder / from_folder)).as_posix()
 
@@ -229,7 +230,7 @@ def _copy_of(run: Run) -> tuple[Source | None, str]:
     except ResgraphError as error:
         return None, error.message
     spec = SPEC in run.about["files"] and not (run.folder / SPEC).is_file()
-    if spec and Path(run.about["generated"]).is_file():
+    if spec and is_there(run.about["generated"]):
         return None, f"its {SPEC} is not there"
     wanted = run.about["files"].get(run.generated.name)
     if wanted not in (None, fingerprint(source.text)):
@@ -242,7 +243,7 @@ def _changed(original: Path, mine: Source) -> str | None:
     from resgraph.compiler import Compiler
     from resgraph.origin import read_source
 
-    if not original.is_file():
+    if not is_there(original):
         return f"{plain(original)} is not here"
     try:
         if original.suffix in _SPECS:

@@ -121,7 +121,10 @@ def test_what_a_device_does_not_allow(
 
 def test_an_unknown_precision_is_told() -> None:
     told = refused(lambda: TrainOptions(precision="bf61"))
-    assert told == "precision 'bf61' is none of auto, fp32, tf32, bf16 | did you mean 'bf16'?"
+    assert (
+        told
+        == "precision 'bf61' is none of auto, fp32, tf32, bf16 | did you mean 'bf16'?"
+    )
 
 
 def test_a_resumed_run_goes_on_as_it_was_run() -> None:

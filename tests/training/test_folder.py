@@ -140,7 +140,15 @@ def test_every_key_of_run_json_that_is_missing(real_run: Path) -> None:
         else:
             assert key[0] in (
                 *("results", "execution", "environment", "memory", "device"),
-                *("ranks", "failure", "files", "options", "data_at", "replaced"),
+                *(
+                    "ranks",
+                    "failure",
+                    "files",
+                    "options",
+                    "data_at",
+                    "replaced",
+                    "weights",
+                ),
             )
 
 
