@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measure import RESULTS, ROOT
-from resgraph.train.compiled import compile_units
+from resgraph.train.execution import compile_units
 from resgraph.train.fused import fuse, launch, ops
 
 BATCH = 128

@@ -27,9 +27,8 @@ from resgraph.graph import Graph
 from resgraph.origin import origin
 from resgraph.plan import plan, strategies
 from resgraph.train import load_generated
-from resgraph.train.memory import planned
-from resgraph.train.precision import numerics
-from resgraph.train.saved import SavedBytes
+from resgraph.train.execution import numerics
+from resgraph.train.recompute import SavedBytes, planned
 
 
 @dataclass

@@ -14,7 +14,7 @@ from benchmarks.gpu.ways import default
 from benchmarks.measure import median, save
 from benchmarks.report import write_tables
 from benchmarks.training import PLAIN, Way, block, in_process
-from resgraph.train.precision import numerics
+from resgraph.train.execution import numerics
 
 DEFAULT = default("cpu")
 OURS: dict[str, dict[str, Any]] = {

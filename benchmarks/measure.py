@@ -113,7 +113,7 @@ def machine() -> dict[str, Any]:
     import onnx
     import torch
 
-    from resgraph.train.environment import cpu_name
+    from resgraph.train.folder import cpu_name
 
     return {
         "cpu": cpu_name(),

@@ -29,10 +29,9 @@ from resgraph.data import Dataset
 from resgraph.diagnostics import ResgraphError
 from resgraph.recipe import Recipe
 from resgraph.reference import REFERENCES, full_preact_basic
-from resgraph.train.engine import Engine
-from resgraph.train.execution import Execution
+from resgraph.train.execution import Execution, autocast, numerics
 from resgraph.train.module import load_generated
-from resgraph.train.precision import autocast, numerics
+from resgraph.train.step import Engine
 
 HAND_WRITTEN = {**REFERENCES, "resnet20": lambda: full_preact_basic(depth=20)}
 SWITCHES = tuple(f.name for f in fields(Execution) if f.type == "bool")

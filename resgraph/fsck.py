@@ -26,10 +26,9 @@ from resgraph.seal import ENTRY, unsealed
 from resgraph.train.about import DIVERGED, FINISHED, RUNNING, fingerprint
 from resgraph.train.again import anew, lower, resuming, word
 from resgraph.train.checkpoint import inspected
-from resgraph.train.lock import is_held
-from resgraph.train.monitor import UNITS, UnitRecords
-from resgraph.train.run import Run, open_run
-from resgraph.train.tensorboard import check_events
+from resgraph.train.folder import UNITS, Run, is_held, open_run
+from resgraph.train.monitor import UnitRecords
+from resgraph.train.records import check_events
 
 
 class State(StrEnum):

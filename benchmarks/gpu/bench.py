@@ -21,7 +21,7 @@ from benchmarks.gpu.ledger import Finding, Part
 from benchmarks.gpu.session import Session, take_parts
 from benchmarks.gpu.ways import precisions, ways
 from benchmarks.training import HAND_WRITTEN, PLAIN, Way, in_process
-from resgraph.train.precision import element_size, pick_precision
+from resgraph.train.execution import element_size, pick_precision
 
 ROW = 150.0
 """Seconds for a row."""

@@ -14,8 +14,8 @@ from benchmarks.gpu.ledger import Finding
 from benchmarks.gpu.numbers import Subject, engine
 from benchmarks.gpu.ways import default
 from benchmarks.training import block, wait
-from resgraph.train.engine import Engine
-from resgraph.train.precision import numerics
+from resgraph.train.execution import numerics
+from resgraph.train.step import Engine
 
 TESTED = 10_000
 """Images of CIFAR's test set."""

@@ -30,8 +30,7 @@ from benchmarks.inference import Provider, images, loaded, session, traced, writ
 from benchmarks.training import wait
 from resgraph.infer import providers
 from resgraph.infer.session import Tensors, tensors
-from resgraph.train.compiled import compile_units
-from resgraph.train.precision import numerics
+from resgraph.train.execution import compile_units, numerics
 
 FORMS = {
     "portable": ("portable", "portable"),

@@ -25,10 +25,9 @@ from benchmarks.measure import ROOT
 from benchmarks.training import PLAIN, noise, recipe
 from resgraph.data import Dataset
 from resgraph.train.batches import Batches
-from resgraph.train.engine import Engine
-from resgraph.train.execution import Execution
+from resgraph.train.execution import Execution, numerics
 from resgraph.train.module import load_generated
-from resgraph.train.precision import numerics
+from resgraph.train.step import Engine
 
 STEPS = 4
 FACTOR = 3

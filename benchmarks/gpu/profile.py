@@ -21,7 +21,7 @@ from benchmarks.gpu.numbers import Subject, engine
 from benchmarks.gpu.session import Session
 from benchmarks.gpu.ways import Choices, default, precisions, turned_on, without
 from benchmarks.training import SWITCHES, block, wait
-from resgraph.train.precision import numerics
+from resgraph.train.execution import numerics
 
 KINDS = {
     "fused: convolutions and their gradients": r"^(convolve|to_input|to_weight)",

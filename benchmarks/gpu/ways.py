@@ -12,9 +12,8 @@ import torch
 
 from benchmarks.training import PLAIN, SWITCHES
 from resgraph.diagnostics import UsageError
-from resgraph.train.execution import Execution, execution_for
-from resgraph.train.options import TrainOptions
-from resgraph.train.precision import PRECISIONS, pick_precision
+from resgraph.train.execution import Execution, execution_for, pick_precision
+from resgraph.train.options import PRECISIONS, TrainOptions
 
 Choices = dict[str, Any]
 NEEDS = {

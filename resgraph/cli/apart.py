@@ -58,7 +58,7 @@ def train_apart(todo: Task, json: bool) -> None:
 @contextmanager
 def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     """Pass what asks to stop on to the child, which has a process group of its own."""
-    from resgraph.train.interrupt import signals_to_stop
+    from resgraph.train.loop import signals_to_stop
 
     signals: list[int] = []
 

@@ -176,7 +176,7 @@ class Trained:
     @cached_property
     def unfinished(self) -> str | None:
         """What is to be known of the weights; None if they are those of the run's end."""
-        from resgraph.train.weights import about_weights
+        from resgraph.train.checkpoint import about_weights
 
         return about_weights(self.run, self.weights)
 

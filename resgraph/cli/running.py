@@ -112,8 +112,8 @@ def train_here(todo: Task, json: bool) -> Result:
     """Train in this process, perhaps one of several that torchrun started."""
     from resgraph.data import load_data
     from resgraph.train import load_generated, train
+    from resgraph.train.distributed import OtherRankError, joined
     from resgraph.train.options import pick_device
-    from resgraph.train.world import OtherRankError, joined
 
     source, options = todo.source, todo.options
     shown = None if json else console()

@@ -94,7 +94,7 @@ def _taken(where: str, graph: Graph) -> Taken:
 def _of_run(folder: Path, graph: Graph, head: Head) -> Taken:
     """The weights of a run's last test, and a word where they are not what one may expect."""
     from resgraph.train import open_run
-    from resgraph.train.weights import about_weights
+    from resgraph.train.checkpoint import about_weights
     from resgraph.verify import read_weights
     from resgraph.verify.tuning import taken
 

@@ -119,7 +119,7 @@ class Op(BaseModel):
     """The sign in the circle that a drawing shows for it; none where it is a box."""
     rereads: ClassVar[bool] = False
     """Whether training can let it read an activation anew for the gradient, computed once
-    more from what stands before BN, where it alone reads it (`train/memory.py`)."""
+    more from what stands before BN, where it alone reads it (`train/recompute.py`)."""
 
     known: ClassVar[bool] = True
     """Whether it is all there; an op with findings is not (`resgraph.ops.unknown`)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.recipe import Recipe
 from resgraph.train.about import DIVERGED, FINISHED
-from resgraph.train.run import Run, open_run
+from resgraph.train.folder import Run, open_run
 
 
 @dataclass(frozen=True)

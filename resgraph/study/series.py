@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resgraph.train.about import FINISHED, RUNNING, Record
-from resgraph.train.monitor import UNITS, UnitRecords
-from resgraph.train.run import Run, open_run
+from resgraph.train.folder import UNITS, Run, open_run
+from resgraph.train.monitor import UnitRecords
 
 
 @dataclass(frozen=True)

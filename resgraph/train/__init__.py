@@ -3,11 +3,11 @@
 from resgraph.recipe import Recipe
 from resgraph.train import _openmp  # noqa: F401 (takes effect before torch is loaded)
 from resgraph.train.about import Record
-from resgraph.train.events import Event, Result
+from resgraph.train.folder import Run, open_run
 from resgraph.train.module import Generated, load_generated
 from resgraph.train.options import TrainOptions
-from resgraph.train.run import Run, open_run
-from resgraph.train.session import train
+from resgraph.train.records import Event, Result
+from resgraph.train.start import train
 
 __all__ = [
     "Event",

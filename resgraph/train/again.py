@@ -15,9 +15,9 @@ from resgraph.recipe.parts import SCHEDULE
 from resgraph.recipe.words import EXPLICIT
 from resgraph.train.about import DIVERGED
 from resgraph.train.checkpoint import load_checkpoint, standing_in
-from resgraph.train.journal import Journal
+from resgraph.train.folder import Run
 from resgraph.train.options import OF_THE_RECIPE, TrainOptions
-from resgraph.train.run import Run
+from resgraph.train.records import Journal
 
 _SCHEDULE = frozenset(
     (

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import atomic_write
+from resgraph.seal import sealed, unsealed
 from resgraph.train.about import Results
-from resgraph.train.run import Run
+from resgraph.train.folder import Run
 
 _OWNER = ("network", "digest", "data_digest", "seed")
 """What of run.json a checkpoint repeats, so that it serves no other run."""
@@ -148,3 +150,62 @@ def _check_owner(run: Run, path: Path, state: Mapping[str, Any]) -> None:
                 f"({key} {owner.get(key)}, here {run.about.get(key)})",
                 "put this run's own file back, or start anew with --overwrite",
             )
+
+
+# --- Weights of a run on disk: safetensors that say which they are, with a checksum ---
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Which weights a file holds: those after `iteration` steps, and their test error."""
+
+    iteration: int
+    error: float | None
+    """Percent; None where they were not tested."""
+
+
+def save_weights(
+    run: Run, path: Path, weights: Mapping[str, Tensor], tested: Tested
+) -> None:
+    """Write a state_dict to the run's `last` or `best`, whole or not at all.
+
+    Raises `OSError` where that is not possible.
+    """
+    from safetensors.torch import save
+
+    about = {
+        "network": run.network,
+        "digest": str(run.about["digest"]),
+        "iteration": str(tested.iteration),
+    }
+    if tested.error is not None:
+        about["test_error"] = repr(tested.error)
+    contents = sealed(save(dict(weights), about))
+    atomic_write(path, lambda p: p.write_bytes(contents))
+
+
+def about_weights(run: Run, path: Path) -> str | None:
+    """What is to be known of the run's weights at `path`; None for those of its end.
+
+    Raises `ResgraphError` if they cannot be read.
+    """
+    if run.unfinished is None:
+        return None
+    iteration = unsealed(path).get("iteration", "?")
+    untrained = ", before any training" if iteration == "0" else ""
+    return (
+        f"not the end of its training ({run.unfinished}): weights of iteration "
+        f"{iteration}{untrained}"
+    )
+
+
+def best_of(run: Run) -> Tested | None:
+    """What the run's best weights are by their own word; None where they are no good.
+
+    They may be of a later step than the checkpoint from which the run is resumed.
+    """
+    try:
+        about = unsealed(run.best)
+        return Tested(int(about["iteration"]), float(about["test_error"]))
+    except (ResgraphError, KeyError, TypeError, ValueError):
+        return None

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any
 
 from resgraph.diagnostics import ResgraphError, first_line, plain, raised
+from resgraph.recipe import Recipe
 from resgraph.train.about import (
     DIVERGED,
     FAILED,
@@ -14,22 +21,45 @@ from resgraph.train.about import (
     STOPPED,
     Record,
 )
-from resgraph.train.checkpoint import Found, standing_in
-from resgraph.train.clock import Clock
-from resgraph.train.engine import Engine
-from resgraph.train.events import (
+from resgraph.train.batches import generators, set_generators
+from resgraph.train.checkpoint import Found, Tested, best_of, standing_in
+from resgraph.train.distributed import OtherRankError, World
+from resgraph.train.execution import Execution
+from resgraph.train.folder import Run
+from resgraph.train.optimizer import Parts
+from resgraph.train.options import TrainOptions
+from resgraph.train.pretrained import words
+from resgraph.train.recompute import Recompute
+from resgraph.train.records import (
     Event,
+    Journal,
     Monitor,
     Standing,
 )
-from resgraph.train.generators import generators, set_generators
-from resgraph.train.interrupt import Interrupt
-from resgraph.train.journal import Journal
-from resgraph.train.options import TrainOptions
-from resgraph.train.pretrained import words
-from resgraph.train.start import Plan
-from resgraph.train.weights import Tested, best_of
-from resgraph.train.world import OtherRankError, World
+from resgraph.train.step import Engine
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, and the folder it is done in."""
+
+    run: Run
+    recipe: Recipe
+    execution: Execution
+    sync_bn: bool
+    resumes: bool
+    remark: str | None
+    """What the data set replaced of the spec's recipe."""
+    recompute: Recompute | None
+    """What the backward pass computes anew; None where nothing plans that."""
+    parts: Parts
+    """What of the network is frozen, or trained at another rate."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its end, and was not given more."""
+        reached = self.run.about["results"]["iteration"]
+        return self.run.status == FINISHED and reached >= self.recipe.iterations
 
 
 class DivergedError(ResgraphError):
@@ -308,3 +338,101 @@ class Loop:
     def _conclude(self, status: str) -> None:
         self._write(lambda: self.journal.conclude(status, self._standing()))
         self._tell(text=status)
+
+
+# --- How long a run has taken, and how fast it trains ---------------------------------
+
+
+BETWEEN_CHECKPOINTS = 60.0
+"""Seconds. Saving ResNet-1001 takes one, and what is lost to a kill is trained anew."""
+
+
+class Clock:
+    """Wall time of a run over all its sessions, and the speed of its steps alone."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        """`seconds` is what earlier sessions took."""
+        self._began = time.perf_counter() - seconds
+        self.restart()
+        self.saved()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far."""
+        return time.perf_counter() - self._began
+
+    def restart(self) -> None:
+        """Measure the speed from here on."""
+        self._steps = 0
+        self._mark = time.perf_counter()
+
+    def saved(self) -> None:
+        """A checkpoint is made now."""
+        self._saved = time.perf_counter()
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether the last checkpoint is so old that another is worth its time."""
+        return time.perf_counter() - self._saved >= BETWEEN_CHECKPOINTS
+
+    def step(self) -> None:
+        """Count a step."""
+        self._steps += 1
+
+    @property
+    def steps_per_s(self) -> float:
+        """Steps per second since the clock was restarted."""
+        return self._steps / max(time.perf_counter() - self._mark, 1e-9)
+
+
+# --- Ctrl-C, a scheduler's SIGTERM and a closed terminal, as a wish to stop after the step in hand ---
+
+
+_HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
+
+
+def signals_to_stop() -> tuple[signal.Signals, ...]:
+    """What asks a run to stop; a closed terminal does not where nohup has it ignored."""
+    asked = (signal.SIGINT, signal.SIGTERM)
+    if _HANG_UP is None or signal.getsignal(_HANG_UP) is signal.SIG_IGN:
+        return asked
+    return (*asked, _HANG_UP)
+
+
+class Interrupt:
+    """While it is entered, the first signal sets `requested`, and a second one stops hard.
+
+    Not so a hang-up: a terminal that closes sends it from the shell and from the system.
+    Nor with `patient`: torchrun passes on to its processes the signals that the terminal
+    has sent them already, so there a second one means no more than the first.
+    Outside the main thread, where Python takes no signals, it does nothing.
+    """
+
+    def __init__(self, patient: bool = False) -> None:
+        self.requested = False
+        self.patient = patient
+        self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            handled = signals_to_stop()
+            self._before = {s: signal.signal(s, self._handle) for s in handled}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        if number == _HANG_UP:
+            return
+        if self._asked and not self.patient:
+            raise KeyboardInterrupt
+        self._asked = True

@@ -26,11 +26,10 @@ from torch.nn import functional
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import finite, parse_json, read_bytes, write_text
 from resgraph.limits import RECORDS_BYTES
-from resgraph.train.compiled import uncompiled
-from resgraph.train.generators import forked
-from resgraph.train.writing import writing
+from resgraph.train.batches import forked
+from resgraph.train.execution import uncompiled
+from resgraph.train.folder import UNITS, writing
 
-UNITS = "units.jsonl"
 PROBE = 32
 """Images of a probe at most."""
 

@@ -22,8 +22,19 @@ from resgraph.recipe.precedence import Chosen, chosen
 from resgraph.recipe.telling import RecipeError
 from resgraph.recipe.words import merged
 from resgraph.train.module import Generated
-from resgraph.train.parts import check_factors
-from resgraph.train.precision import AUTO, check_precision
+from resgraph.train.optimizer import check_factors
+
+AUTO = "auto"
+WORDS = {"fp32": "float32", "tf32": "TF32", "bf16": "bfloat16 autocast"}
+PRECISIONS = (AUTO, *WORDS)
+
+
+def check_precision(name: str) -> None:
+    """Raise `OptionError` for a name that is not in `PRECISIONS`."""
+    if name not in PRECISIONS:
+        what = f"{name!r} is none of {', '.join(PRECISIONS)}"
+        raise OptionError("precision", what, did_you_mean(name, PRECISIONS))
+
 
 DEVICES = ("auto", "cpu", "cuda")
 OF_ONE_SESSION = ("out", "resume", "overwrite", "stop_at")
@@ -91,7 +102,7 @@ class TrainOptions:
     weights: str | None = None
     """What a new run starts from, as the command line names it; `train` is given them."""
     freeze: tuple[str, ...] = ()
-    """Patterns of names: what is not trained (`resgraph.train.parts`)."""
+    """Patterns of names: what is not trained (`resgraph.train.optimizer`)."""
     lr_of: Mapping[str, float] = field(default_factory=dict)
     """By such a pattern, a factor on the learning rate; the last that fits counts."""
     memory_budget: str = AUTO

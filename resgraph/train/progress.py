@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from resgraph.train.about import Record
-from resgraph.train.events import Event
+from resgraph.train.records import Event
 
 _ETA_SECONDS = 300.0  # the speed that the ETA is computed from is that of so long
 

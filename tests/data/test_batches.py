@@ -11,8 +11,14 @@ import torch
 
 from resgraph.data import Dataset, load_data
 from resgraph.train import Recipe
-from resgraph.train.augment import Draws, crop_and_flip, draw
-from resgraph.train.batches import Batches, Order, check_batch
+from resgraph.train.batches import (
+    Batches,
+    Draws,
+    Order,
+    check_batch,
+    crop_and_flip,
+    draw,
+)
 from resgraph.train.streaming import Rows, fits
 from tests.data.conftest import SHAPE, pixels, png, write
 from tests.helpers import refused

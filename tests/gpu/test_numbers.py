@@ -13,7 +13,7 @@ from benchmarks.gpu import numbers
 from benchmarks.gpu.numbers import Subject, change, changed, compared, engine
 from benchmarks.gpu.ways import ways
 from benchmarks.training import PLAIN
-from resgraph.train.engine import Engine
+from resgraph.train.step import Engine
 
 SUBJECT = Subject("resnet20", "cpu", 16)
 BF16 = {**PLAIN, "precision": "bf16"}

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from resgraph.compiler import Compiler
 from resgraph.graph import Graph
 from resgraph.plan import Plan
-from resgraph.train.memory import planned
-from resgraph.train.saved import SavedBytes
+from resgraph.train.recompute import SavedBytes, planned
 from tests.conftest import ROOT
 from tests.helpers import module_of
 

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from resgraph.plan import plan, strategies
-from resgraph.train.memory import free_bytes, planned
-from resgraph.train.saved import SavedBytes
+from resgraph.train.recompute import SavedBytes, free_bytes, planned
 from tests.conftest import ROOT
 from tests.helpers import graph_of
 from tests.plan.conftest import BATCH, Trainer, shallow

@@ -19,7 +19,7 @@ from resgraph.study import curves, depth
 from resgraph.study.canvas import FORMATS, colours, style
 from resgraph.study.plot import plot
 from resgraph.study.series import read
-from resgraph.train.monitor import UNITS
+from resgraph.train.folder import UNITS
 from tests.helpers import refused
 from tests.study.conftest import MakeRun, monitored
 

@@ -28,9 +28,9 @@ from resgraph.data import load_data
 from resgraph.diagnostics import ResgraphError, RetryError
 from resgraph.train import TrainOptions, open_run
 from resgraph.train.again import word
-from resgraph.train.engine import Engine
 from resgraph.train.options import OF_ONE_SESSION, OF_THE_RECIPE
-from resgraph.train.session import _memory_explained
+from resgraph.train.start import _memory_explained
+from resgraph.train.step import Engine
 from tests.conftest import ROOT
 from tests.helpers import refused
 from tests.training.conftest import Trained

@@ -23,7 +23,7 @@ from resgraph.train import (
     open_run,
     train,
 )
-from resgraph.train.journal import Journal
+from resgraph.train.records import Journal
 from tests.helpers import refused
 from tests.training.conftest import Trained, at_step, checkpoint_of, written
 from tests.training.test_resume import comparable

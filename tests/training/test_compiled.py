@@ -14,12 +14,16 @@ from torch import Tensor, nn
 
 from resgraph.data import Dataset
 from resgraph.train import Generated, Recipe
-from resgraph.train.compiled import compile_units, failures_explained, uncompiled
-from resgraph.train.engine import Engine
-from resgraph.train.execution import Execution
-from resgraph.train.memory import Span, planned
+from resgraph.train.execution import (
+    Execution,
+    compile_units,
+    failures_explained,
+    uncompiled,
+)
 from resgraph.train.module import load_generated
 from resgraph.train.optimizer import state_tensors
+from resgraph.train.recompute import Span, planned
+from resgraph.train.step import Engine
 from tests.helpers import graph_from, module_of, refused
 
 SPEC = """

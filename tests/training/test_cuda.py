@@ -20,9 +20,8 @@ from resgraph.origin import origin
 from resgraph.plan import strategies
 from resgraph.train import Recipe, load_generated
 from resgraph.train.batches import Batches
-from resgraph.train.engine import Engine
-from resgraph.train.execution import Execution
-from resgraph.train.precision import numerics
+from resgraph.train.execution import Execution, numerics
+from resgraph.train.step import Engine
 from tests.conftest import ROOT
 from tests.training.conftest import RECIPE
 

@@ -15,11 +15,16 @@ from resgraph.data import Dataset
 from resgraph.recipe import Recipe
 from resgraph.train import Generated, TrainOptions, open_run
 from resgraph.train.batches import seed_of
-from resgraph.train.engine import Engine
-from resgraph.train.execution import Execution, execution_for
-from resgraph.train.memory import draws_anew
+from resgraph.train.execution import (
+    Execution,
+    autocast,
+    element_size,
+    execution_for,
+    numerics,
+)
 from resgraph.train.optimizer import state_tensors
-from resgraph.train.precision import autocast, element_size, numerics
+from resgraph.train.recompute import draws_anew
+from resgraph.train.step import Engine
 from tests.helpers import refused
 from tests.training.conftest import RECIPE, Trained
 

@@ -16,7 +16,7 @@ from resgraph.cli import app
 from resgraph.cli.exporting import export_command
 from resgraph.fsck import Checkup, State, fsck
 from resgraph.train import open_run
-from resgraph.train.lock import locked
+from resgraph.train.folder import locked
 from tests.helpers import refused
 from tests.test_cli import resgraph
 from tests.training.conftest import resume

@@ -40,7 +40,7 @@ from benchmarks.measure import ROOT  # noqa: E402
 from resgraph.train.fused import fuse, ops  # noqa: E402
 from resgraph.train.fused.chain import Chain  # noqa: E402
 from resgraph.train.grouped import BatchCounts  # noqa: E402
-from resgraph.train.memory import planned  # noqa: E402
+from resgraph.train.recompute import planned  # noqa: E402
 
 # The interpreter cuts bfloat16 off where a GPU rounds it.
 ROUNDOFF = {torch.float32: 2.0**-24, torch.bfloat16: 2.0 ** (-8 if CUDA else -7)}

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from resgraph.data import Dataset
 from resgraph.train import Generated, Recipe
-from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like
 from resgraph.train.optimizer import state_tensors
+from resgraph.train.step import Engine
 from tests.training.conftest import RECIPE
 
 CPU = torch.device("cpu")

@@ -19,8 +19,9 @@ from resgraph.compiler import Compiler
 from resgraph.data import load_data
 from resgraph.prove.cuts import truncating
 from resgraph.train import TrainOptions, load_generated, train
-from resgraph.train.memory import planned
-from resgraph.train.monitor import PROBE, UNITS, Monitor, UnitRecords, units_of
+from resgraph.train.folder import UNITS
+from resgraph.train.monitor import PROBE, Monitor, UnitRecords, units_of
+from resgraph.train.recompute import planned
 from tests.conftest import ROOT
 from tests.helpers import graph_from, graph_of, module_of, refused
 

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from resgraph.data import Dataset
 from resgraph.recipe import Recipe
 from resgraph.train import Generated, TrainOptions, open_run, train
-from resgraph.train.optimizer import parameter_groups
-from resgraph.train.parts import WHOLE, parts_of
+from resgraph.train.optimizer import WHOLE, parameter_groups, parts_of
 from resgraph.train.pretrained import Pretrained, Pretraining
 from tests.helpers import refused
 from tests.training.conftest import Trained, written
@@ -285,7 +284,7 @@ def session_of(source: Path, options: TrainOptions) -> None:
 
 def on_rank(source: Path, options: TrainOptions) -> None:
     from resgraph.train import load_generated
-    from resgraph.train.world import joined
+    from resgraph.train.distributed import joined
 
     with joined(cuda=False) as world:
         train(load_generated(source), DIGITS, options, world=world, pretraining=given())

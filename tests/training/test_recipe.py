@@ -14,8 +14,7 @@ from resgraph.data import Dataset
 from resgraph.recipe import Recipe
 from resgraph.recipe.precedence import chosen
 from resgraph.train import Generated, TrainOptions
-from resgraph.train.augment import Draws, crop_and_flip, draw
-from resgraph.train.batches import Batches, Order
+from resgraph.train.batches import Batches, Draws, Order, crop_and_flip, draw
 from tests.helpers import refused
 from tests.training.conftest import (
     RECIPE,

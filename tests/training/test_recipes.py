@@ -14,11 +14,15 @@ from torch.optim import lr_scheduler
 from resgraph.data import Dataset
 from resgraph.recipe import HE2016, Recipe
 from resgraph.train import Generated, TrainOptions, open_run, train
-from resgraph.train.averaging import Average
-from resgraph.train.engine import Engine
 from resgraph.train.execution import Execution
-from resgraph.train.memory import left_for_training
-from resgraph.train.optimizer import optimizer_for, parameter_groups, state_tensors
+from resgraph.train.optimizer import (
+    Average,
+    optimizer_for,
+    parameter_groups,
+    state_tensors,
+)
+from resgraph.train.recompute import left_for_training
+from resgraph.train.step import Engine
 from tests.training.conftest import Trained, checkpoint_of
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from resgraph.data import Dataset
 from resgraph.train import Event, Generated, TrainOptions, open_run, train
-from resgraph.train.events import OnEvent
+from resgraph.train.records import OnEvent
 from tests.conftest import ROOT
 from tests.training.conftest import Trained
 from tests.training.test_resume import comparable

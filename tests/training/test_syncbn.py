@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resgraph.train.parallel import parallel
+from resgraph.train.distributed import ALONE, World, joined, parallel
 from resgraph.train.syncbn import SyncBatchNorm, synchronise
-from resgraph.train.world import ALONE, World, joined
 from tests.training.processes import run_ranks
 
 STEPS, BATCH = 4, 12

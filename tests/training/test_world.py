@@ -23,7 +23,7 @@ from resgraph.train import (
     open_run,
     train,
 )
-from resgraph.train.world import joined
+from resgraph.train.distributed import joined
 from tests.conftest import ROOT
 from tests.helpers import refused
 from tests.training.conftest import at_step, written

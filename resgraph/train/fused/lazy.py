@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resgraph.train.bnrelu import PendingBatchNorm2d
-from resgraph.train.compiled import units
+from resgraph.train.execution import units
 from resgraph.train.fused.chain import Chain, Link, takes
 from resgraph.train.fused.ops import Window
+from resgraph.train.recompute import PendingBatchNorm2d
 
 
 def fuse(network: nn.Module) -> nn.Module:

@@ -8,16 +8,20 @@ that the names of the state_dict stay.
 from __future__ import annotations
 
 import contextlib
+import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resgraph.train.bnrelu import PendingBatchNorm2d
-from resgraph.train.generators import forked, generators, set_generators
+from resgraph.train.batches import forked, generators, set_generators
 
 Span = tuple[int, int]
 
@@ -228,3 +232,204 @@ def _statistics_as_they_are(norms: Iterable[_BatchNorm]) -> Iterator[None]:
     finally:
         for norm in tracking:
             norm.track_running_stats = True
+
+
+# --- BN, ReLU and the convolution that reads them, as one step that keeps BN's input alone ---
+# Plainly, BN keeps its input and the convolution its own, the activation, which is as large.
+# Here the activation is forgotten after the forward pass and computed once more when the
+# convolution's gradient needs it: half the memory, for a pass over the map that costs less
+# than a convolution.
+
+
+_aten = torch.ops.aten
+
+
+class PendingBatchNorm2d(nn.BatchNorm2d):
+    """A BN that, in training, waits for the ReLU and the convolution behind it."""
+
+    @classmethod
+    def adopt(cls, bn: nn.Module) -> None:
+        """Make a BatchNorm2d one of these. Raises `TypeError` for any other module."""
+        if type(bn) is not nn.BatchNorm2d:
+            raise TypeError(f"a {type(bn).__name__} is no nn.BatchNorm2d")
+        bn.__class__ = cls
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.training and torch.is_grad_enabled()):
+            return super().forward(input)
+        # What generated code does with it next goes through __torch_function__.
+        return _Pending(self, input)  # type: ignore[return-value]
+
+
+class _Pending:
+    """BN of a value, or its ReLU, not computed yet."""
+
+    def __init__(self, bn: nn.BatchNorm2d, x: Tensor, relu: bool = False) -> None:
+        self.bn, self.x, self.relu = bn, x, relu
+
+    def value(self) -> Tensor:
+        """It, computed plainly, for whatever is no ReLU and no convolution."""
+        y = nn.BatchNorm2d.forward(self.bn, self.x)
+        return torch.relu(y) if self.relu else y
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        first, *others = args
+        if isinstance(first, cls) and not kwargs:
+            if function is torch.relu and not first.relu:
+                return cls(first.bn, first.x, relu=True)
+            if function is torch.conv2d and first.relu:
+                return _convolved(first, *others)
+        plain = (a.value() if isinstance(a, cls) else a for a in args)
+        return function(*plain, **(kwargs or {}))
+
+
+def _convolved(
+    a: _Pending,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Tensor:
+    """conv2d of the activation, by `_BnReluConv`; `nn.Conv2d` gives all arguments."""
+    bn, x = a.bn, a.x
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight = x.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    if bn.track_running_stats and bn.num_batches_tracked is not None:
+        bn.num_batches_tracked.add_(1)
+    geometry = (stride, padding, dilation, groups)
+    result: Tensor = _BnReluConv.apply(
+        x, bn.weight, bn.bias, weight, bias, bn, geometry
+    )  # type: ignore[no-untyped-call]
+    return result
+
+
+class _BnReluConv(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        bn: nn.BatchNorm2d,
+        geometry: tuple[Any, Any, Any, int],
+    ) -> Tensor:
+        tracked = bn.track_running_stats
+        normalised, mean, inverse = torch.native_batch_norm(
+            x,
+            gamma,
+            beta,
+            bn.running_mean if tracked else None,
+            bn.running_var if tracked else None,
+            True,
+            bn.momentum or 0.0,
+            bn.eps,
+        )
+        ctx.save_for_backward(x, gamma, beta, weight, mean, inverse)
+        ctx.bias_sizes = None if bias is None else list(bias.shape)
+        ctx.eps, ctx.geometry = bn.eps, geometry
+        return torch.conv2d(normalised.relu_(), weight, bias, *geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, gamma, beta, weight, mean, inverse = ctx.saved_tensors
+        activation = _normalised(x, gamma, beta, mean, inverse).relu_()
+        stride, padding, dilation, groups = ctx.geometry
+        to_activation, to_weight, to_bias = _aten.convolution_backward(
+            gradient,
+            activation,
+            weight,
+            ctx.bias_sizes,
+            stride,
+            padding,
+            dilation,
+            False,
+            [0, 0],
+            groups,
+            [True, True, ctx.bias_sizes is not None],
+        )
+        cut = _aten.threshold_backward(to_activation, activation, 0)
+        to_x, to_gamma, to_beta = _aten.native_batch_norm_backward(
+            cut, x, gamma, None, None, mean, inverse, True, ctx.eps, [True] * 3
+        )
+        return to_x, to_gamma, to_beta, to_weight, to_bias, None, None
+
+
+def _normalised(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, inverse: Tensor
+) -> Tensor:
+    """BN by given statistics: bitwise what the training kernel of the CPU computed.
+
+    That kernel multiplies by `scale` and adds `shift`, which it computes with one rounding;
+    the inference kernel does the same to a map whose mean is 0 and whose variance is 1.
+    """
+    scale = inverse * gamma
+    shift = (beta.double() - mean.double() * scale.double()).to(beta.dtype)
+    zero, one = torch.zeros_like(mean), torch.ones_like(mean)
+    return torch.batch_norm(x, scale, shift, zero, one, False, 0.0, 0.0, False)
+
+
+# --- How many bytes autograd keeps: what the memory planner's predictions are held against ---
+
+
+class SavedBytes:
+    """While it is entered, counts the bytes that are saved for gradients.
+
+    Each memory is counted once however many tensors lie in it; the network's parameters
+    and buffers are not counted. `now` is what is kept at the moment, `peak` the most.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        tensors = [*network.parameters(), *network.buffers()]
+        self._own = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        self._users: Counter[int] = Counter()
+        self.now = 0
+        self.peak = 0
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(
+            self._pack, lambda held: held.tensor
+        )
+
+    def __enter__(self) -> SavedBytes:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._hooks.__exit__(kind, error, trace)
+
+    def _pack(self, tensor: Tensor) -> _Held:
+        held = _Held(tensor)
+        storage = tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place not in self._own and size:
+            self._users[place] += 1
+            if self._users[place] == 1:
+                self.now += size
+                self.peak = max(self.peak, self.now)
+            weakref.finalize(held, self._free, place, size)
+        return held
+
+    def _free(self, place: int, size: int) -> None:
+        self._users[place] -= 1
+        if not self._users[place]:
+            self.now -= size
+
+
+class _Held:
+    """A saved tensor; it ends when autograd lets go of it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor

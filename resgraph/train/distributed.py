@@ -10,13 +10,15 @@ import contextlib
 import gc
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from resgraph.diagnostics import ResgraphError, UsageError
 
@@ -187,3 +189,24 @@ def _is_of_the_connection(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
+
+
+# --- A network as it is trained on several ranks: torch's DistributedDataParallel -----
+
+
+def parallel(network: nn.Module, world: World, sync_bn: bool) -> nn.Module:
+    """What to train in the network's place: itself, if this rank is alone.
+
+    Else its gradients become the mean over all ranks, and all ranks start from the
+    writer's weights. With `sync_bn` BN's statistics are those of all ranks' images, which
+    `synchronise` has seen to; without, each rank's own, and the writer's are kept.
+    The network must be on its device.
+    """
+    if world.size == 1:
+        return network
+    with warnings.catch_warnings():
+        # The newest torch has another name for it, which the oldest that serves lacks.
+        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+        return DistributedDataParallel(
+            network, broadcast_buffers=not sync_bn, gradient_as_bucket_view=True
+        )

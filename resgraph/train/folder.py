@@ -1,27 +1,22 @@
-"""The folder of one training run, which says all that was decided and measured.
-
-| file | holds |
-|---|---|
-| `run.json` | network, digest, data, seed, recipe, options, environment, status, results |
-| `NAME.py`, `spec.yaml` | the generated file as it was, and the spec behind it |
-| `metrics.jsonl` | a `Record` a line |
-| `units.jsonl` | with `--monitor`, a look into each unit a line |
-| `events.out.tfevents.*` | the same for TensorBoard |
-| `last.safetensors`, `best.safetensors` | the state_dict at the last test, at the best one |
-| `last.ema.safetensors` | with `ema` in the recipe, the average of the weights at the last test |
-| `state.pt` | what `--resume` needs: weights, momentum, generators, where the run stands |
-| `state.previous.pt` | the checkpoint before, for when that one is damaged |
-"""
+"""A run's folder: made, opened, held by one process at a time, and what it ran on."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import resgraph
+from resgraph import files
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import (
     read_bytes,
@@ -43,8 +38,10 @@ from resgraph.train.about import (
     fingerprint,
     read_records,
 )
-from resgraph.train.monitor import UNITS
 from resgraph.train.options import TrainOptions
+
+UNITS = "units.jsonl"
+
 
 _STANDS = {RUNNING: "unfinished, or being trained,"}
 """Where the status alone does not say it."""
@@ -310,3 +307,126 @@ def _clear(run: Run, overwrite: bool) -> None:
             f"{going}replace it with --overwrite, or choose another --out",
         )
     run.remove()
+
+
+# --- One process at a time in a run folder --------------------------------------------
+
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; there the user has to take care
+    fcntl = None  # type: ignore[assignment]
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is training in the folder."""
+    try:
+        with locked(folder):
+            return False
+    except ResgraphError:
+        return True
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process from training in the folder, as long as this one lives.
+
+    The lock is the system's, on the folder itself: it leaves nothing behind, however the
+    process ends. A folder that is not there, or is on a disk without locks, is not locked.
+    Raises `ResgraphError` if another process holds it.
+    """
+    if fcntl is None or not (folder.is_dir() and os.access(folder, os.R_OK)):
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResgraphError(
+                f"another process is training in {folder}",
+                "wait for it or stop it, or choose another folder with --out",
+            ) from None
+        except OSError:
+            pass  # no locks here
+        yield
+    finally:
+        os.close(handle)
+
+
+# --- What a run ran on: versions and hardware, and nothing that tells who ran it where ---
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, operating system and processors, for run.json."""
+    cuda = device.type == "cuda"
+    return {
+        "resgraph": resgraph.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "numpy": metadata.version("numpy"),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if cuda else None,
+        "cudnn": _cudnn() if cuda else None,
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(device) if cuda else None,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words: the GPU's name, or how many threads the CPU gives."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads != 1)}"
+
+
+def _cudnn() -> int | None:
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return version
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit that resgraph runs from, `-dirty` if edited; None where it is installed."""
+    root = Path(resgraph.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = [
+        "git",
+        "--no-optional-locks",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+    ]
+    try:
+        told = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip()
+
+
+# --- What is said where a file of the run folder cannot be written --------------------
+
+
+def writing(path: Path) -> AbstractContextManager[None]:
+    """Explain, as a `ResgraphError`, that a file could not be written."""
+    hint = "mend that, then go on with --resume: what was saved before is whole"
+    return files.writing(path, hint)

@@ -10,26 +10,33 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from resgraph.data import Dataset
 from resgraph.recipe import Recipe
-from resgraph.train.augment import Draws, sent
-from resgraph.train.averaging import Average
-from resgraph.train.batches import Batches, Normalise, seed_of
-from resgraph.train.compiled import compile_units, failures_explained
-from resgraph.train.cudagraph import GraphedStep
-from resgraph.train.evaluation import Evaluation
-from resgraph.train.execution import Execution
+from resgraph.train.batches import Batches, Draws, Normalise, seed_of, sent
+from resgraph.train.distributed import ALONE, World, parallel
+from resgraph.train.execution import (
+    Execution,
+    GraphedStep,
+    autocast,
+    compile_units,
+    failures_explained,
+    uncompiled,
+)
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like, on_the_host
-from resgraph.train.memory import Recompute, draws_anew, planned
-from resgraph.train.optimizer import optimizer_for, parameter_groups, state_tensors
-from resgraph.train.parallel import parallel
-from resgraph.train.parts import WHOLE, Parts
-from resgraph.train.precision import autocast
+from resgraph.train.optimizer import (
+    WHOLE,
+    Average,
+    Parts,
+    optimizer_for,
+    parameter_groups,
+    state_tensors,
+)
+from resgraph.train.recompute import Recompute, draws_anew, planned
 from resgraph.train.syncbn import synchronise
-from resgraph.train.world import ALONE, World
 
 
 class Engine:
@@ -272,3 +279,72 @@ class Engine:
         if type(count) is not int or not 0 <= count <= 2**53:
             raise ValueError("its loss is of no number of steps")
         self.loss_count = count
+
+
+# --- How many images of the test set a network classifies wrongly ---------------------
+
+
+_BATCH = 500
+_NO_LABEL = -1
+
+
+class Evaluation:
+    """A network's errors on a test set: single view, in the precision of training.
+
+    With a CUDA graph in training this too is one, recorded at the first test. Units run as
+    they are written, not compiled: a test's batches have other shapes, and too few of them
+    to be worth it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Dataset,
+        normalise: Normalise,
+        execution: Execution,
+        share: range,
+    ) -> None:
+        self._network = network
+        self._normalise = normalise
+        self._execution = execution
+        self._share = share
+        self._images = torch.from_numpy(data.test_images)
+        self._labels = torch.from_numpy(data.test_labels)
+        self._batch = min(_BATCH, len(self._images))
+        self._wrong = torch.zeros((), dtype=torch.int64, device=execution.device)
+        self._graphed: GraphedStep | None = None
+        if execution.cuda_graph:
+            self._graphed = GraphedStep(self._count, [self._wrong], execution.device)
+
+    def __call__(self, stop: Callable[[], bool]) -> Tensor | None:
+        """How many of the share are classified wrongly; None if `stop` told to leave off."""
+        self._network.eval()
+        self._wrong.zero_()
+        with torch.no_grad(), uncompiled():
+            for start in range(self._share.start, self._share.stop, self._batch):
+                if stop():
+                    return None
+                self._add(slice(start, min(start + self._batch, self._share.stop)))
+        return self._wrong
+
+    def _add(self, chosen: slice) -> None:
+        images, labels = self._images[chosen], self._labels[chosen]
+        if self._graphed is None:
+            device = self._execution.device
+            self._count([images.to(device), labels.to(device)])
+            return
+        missing = self._batch - len(labels)  # a graph knows one shape
+        if missing:
+            images = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, missing))
+            labels = functional.pad(labels, (0, missing), value=_NO_LABEL)
+        self._graphed([images, labels])
+
+    def _count(self, inputs: Sequence[Tensor]) -> None:
+        images, labels = inputs
+        images = self._normalise(images)
+        if not self._execution.channels_last:
+            images = images.contiguous()
+        with autocast(self._execution.device, self._execution.precision):
+            logits = self._network(images)
+        wrong = (logits.argmax(1) != labels) & (labels != _NO_LABEL)
+        self._wrong.add_(wrong.sum())
