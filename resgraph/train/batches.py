@@ -184,7 +184,7 @@ class Batches:
         return images.contiguous(memory_format=torch.channels_last), labels
 
 
-# --- Random crops and flips of a batch at once, on the batch's device -----------------
+# --- random crops and flips of a batch at once ----------------------------------------
 # He et al., ECCV 2016, CIFAR: 4 pixels of padding on each side, a random crop of the
 # original size from the padded image or its mirror image. The padding follows the
 # normalisation, so that it has the value of the mean.
@@ -248,7 +248,7 @@ def crop_and_flip(images: Tensor, draws: Draws, pad: int) -> Tensor:
     return cut.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
-# --- torch's random generators on the CPU and on a device: read, set, and left as they were ---
+# --- torch's random generators: read, set, left as they were --------------------------
 
 
 def forked(device: torch.device) -> AbstractContextManager[None]:

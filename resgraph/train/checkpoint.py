@@ -152,7 +152,7 @@ def _check_owner(run: Run, path: Path, state: Mapping[str, Any]) -> None:
             )
 
 
-# --- Weights of a run on disk: safetensors that say which they are, with a checksum ---
+# --- weights on disk: safetensors that say which they are -----------------------------
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def _is_of_the_connection(error: BaseException) -> bool:
     )
 
 
-# --- A network as it is trained on several ranks: torch's DistributedDataParallel -----
+# --- torch's DistributedDataParallel --------------------------------------------------
 
 
 def parallel(network: nn.Module, world: World, sync_bn: bool) -> nn.Module:

@@ -171,7 +171,7 @@ def _check_fused_kernels(options: TrainOptions, alone: bool) -> None:
         raise UsageError(what, "install torch for CUDA, which brings it")
 
 
-# --- In which precision a network is trained, and what that means to torch ------------
+# --- precision, and what it means to torch --------------------------------------------
 # Weights, their gradients, momentum and BN's statistics are float32 always; the precision is
 # that of convolutions, of the linear layer and of the activations between them.
 
@@ -224,7 +224,7 @@ def _set(convolutions: bool, products: bool, benchmark: bool) -> None:
     torch.backends.cudnn.benchmark = benchmark
 
 
-# --- A step recorded once as a CUDA graph and replayed: the host launches one thing, not 10,000 ---
+# --- a step recorded once as a CUDA graph, and replayed -------------------------------
 # A replay runs the kernels that were recorded, on the addresses that were recorded. So what a
 # step reads anew each time is copied into tensors that stay, and what it changes, it changes
 # in place: weights, momentum, BN's statistics, the sum of losses. Of the step's Python,
@@ -306,7 +306,7 @@ class GraphedStep:
         here.wait_stream(side)
 
 
-# --- torch.compile of each distinct unit: a network of any depth compiles as one of a few ---
+# --- torch.compile of each distinct unit ----------------------------------------------
 # Whole, a network's graph and the time to compile it grow with its depth. Here each unit is
 # compiled by itself. torch keeps one compilation for each combination of types, attributes
 # and shapes that it meets, and all units that are alike in these share it, since weights are

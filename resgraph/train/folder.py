@@ -309,7 +309,7 @@ def _clear(run: Run, overwrite: bool) -> None:
     run.remove()
 
 
-# --- One process at a time in a run folder --------------------------------------------
+# --- one process at a time ------------------------------------------------------------
 
 
 try:
@@ -354,7 +354,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-# --- What a run ran on: versions and hardware, and nothing that tells who ran it where ---
+# --- what a run ran on, and nothing that tells who ran it where -----------------------
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -423,7 +423,7 @@ def _commit() -> str | None:
     return told.stdout.strip()
 
 
-# --- What is said where a file of the run folder cannot be written --------------------
+# --- a file that cannot be written ----------------------------------------------------
 
 
 def writing(path: Path) -> AbstractContextManager[None]:

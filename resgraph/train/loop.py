@@ -340,7 +340,7 @@ class Loop:
         self._tell(text=status)
 
 
-# --- How long a run has taken, and how fast it trains ---------------------------------
+# --- the clock ------------------------------------------------------------------------
 
 
 BETWEEN_CHECKPOINTS = 60.0
@@ -385,7 +385,7 @@ class Clock:
         return self._steps / max(time.perf_counter() - self._mark, 1e-9)
 
 
-# --- Ctrl-C, a scheduler's SIGTERM and a closed terminal, as a wish to stop after the step in hand ---
+# --- Ctrl-C, SIGTERM, SIGHUP: a wish to stop after the step in hand -------------------
 
 
 _HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none

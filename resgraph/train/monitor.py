@@ -21,11 +21,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.files import finite, parse_json, read_bytes, write_text
 from resgraph.limits import RECORDS_BYTES
+from resgraph.train import task
 from resgraph.train.batches import forked
 from resgraph.train.execution import uncompiled
 from resgraph.train.folder import UNITS, writing
@@ -162,7 +162,7 @@ class Monitor:
             seen = [stack.enter_context(_Seen(unit)) for unit in self.units.values()]
             self.network.train()
             with torch.enable_grad():
-                loss = functional.cross_entropy(self.network(images), labels)
+                loss = task.loss(self.network(images), labels)
             torch.autograd.backward(loss)
             # The one place where the host waits for the device.
             table = torch.stack([unit.numbers() for unit in seen]).tolist()

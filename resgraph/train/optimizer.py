@@ -85,7 +85,7 @@ def _state(
         yield state[name]
 
 
-# --- Parts of a network that are trained otherwise than the rest: frozen, or at another rate ---
+# --- parts of a network: frozen, or trained at another rate ---------------------------
 # A pattern is a name of the state_dict or of a module, in which `*` stands for anything, dots
 # as well, and `?` for one character: `stage1`, `*.bn*`, `linear.weight`. What a module holds
 # belongs to it.
@@ -233,7 +233,7 @@ def _words(
     return ", ".join(said)
 
 
-# --- A running average of a network's weights, which is tested and saved beside them ---
+# --- a running average of the weights -------------------------------------------------
 # Each step takes the average a share of `1 - decay` towards the weights. It starts from zeros and
 # is divided by the share that it has taken in, so that it is a weighted mean of the weights of the
 # steps alone (the correction of Adam's averages), and no step has another share than the next.

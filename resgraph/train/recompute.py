@@ -234,7 +234,7 @@ def _statistics_as_they_are(norms: Iterable[_BatchNorm]) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-# --- BN, ReLU and the convolution that reads them, as one step that keeps BN's input alone ---
+# --- BN, ReLU and convolution as one step that keeps BN's input alone -----------------
 # Plainly, BN keeps its input and the convolution its own, the activation, which is as large.
 # Here the activation is forgotten after the forward pass and computed once more when the
 # convolution's gradient needs it: half the memory, for a pass over the map that costs less
@@ -378,7 +378,7 @@ def _normalised(
     return torch.batch_norm(x, scale, shift, zero, one, False, 0.0, 0.0, False)
 
 
-# --- How many bytes autograd keeps: what the memory planner's predictions are held against ---
+# --- how many bytes autograd keeps, which the planner is held against -----------------
 
 
 class SavedBytes:

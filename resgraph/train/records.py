@@ -107,7 +107,7 @@ def result_of(run: Run) -> Result:
     return Result(folder=run.folder, status=run.status, **kept)
 
 
-# --- What a run writes down and tells: records, weights, checkpoints, how it ended ----
+# --- what a run writes down and tells -------------------------------------------------
 
 
 class Journal:
@@ -179,7 +179,7 @@ class Journal:
             listener(event)
 
 
-# --- A run's records as TensorBoard events: the same numbers, for another reader ------
+# --- the same numbers as TensorBoard events -------------------------------------------
 # metrics.jsonl stays what counts. The events are made from it anew whenever a run is taken
 # up again, so no step is in them twice.
 

@@ -251,7 +251,7 @@ def _check_same(run: Run, facts: dict[str, Any]) -> None:
             )
 
 
-# --- Training from start to end: the folder, the network, the loop, the result --------
+# --- from start to end ----------------------------------------------------------------
 
 
 def train(

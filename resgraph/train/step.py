@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from resgraph.data import Dataset
 from resgraph.recipe import Recipe
+from resgraph.train import task
 from resgraph.train.batches import Batches, Draws, Normalise, seed_of, sent
 from resgraph.train.distributed import ALONE, World, parallel
 from resgraph.train.execution import (
@@ -156,8 +156,7 @@ class Engine:
                 groups.enter_context(group.grouped())
             with autocast(self.device, self.execution.precision):
                 logits = self.parallel(images)
-                smoothing = self.recipe.label_smoothing
-                loss = cross_entropy(logits, labels, label_smoothing=smoothing)
+                loss = task.loss(logits, labels, self.recipe.label_smoothing)
             torch.autograd.backward(loss)
         self._align_gradients()
         if (most := self.recipe.clip_grad_norm) is not None:
@@ -281,11 +280,10 @@ class Engine:
         self.loss_count = count
 
 
-# --- How many images of the test set a network classifies wrongly ---------------------
+# --- the test set ---------------------------------------------------------------------
 
 
 _BATCH = 500
-_NO_LABEL = -1
 
 
 class Evaluation:
@@ -336,7 +334,7 @@ class Evaluation:
         missing = self._batch - len(labels)  # a graph knows one shape
         if missing:
             images = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, missing))
-            labels = functional.pad(labels, (0, missing), value=_NO_LABEL)
+            labels = functional.pad(labels, (0, missing), value=task.NO_LABEL)
         self._graphed([images, labels])
 
     def _count(self, inputs: Sequence[Tensor]) -> None:
@@ -346,5 +344,4 @@ class Evaluation:
             images = images.contiguous()
         with autocast(self._execution.device, self._execution.precision):
             logits = self._network(images)
-        wrong = (logits.argmax(1) != labels) & (labels != _NO_LABEL)
-        self._wrong.add_(wrong.sum())
+        self._wrong.add_(task.mistakes(logits, labels))
