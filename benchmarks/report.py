@@ -202,7 +202,6 @@ SECTIONS = {
     "train": _train,
     "gpu/bench": gpu.training,
     "gpu/steps": gpu.steps,
-    "gpu/kernels": gpu.kernels,
     "gpu/profile": gpu.profiles,
     "gpu/infer-*": gpu.inference,
     "infer": inference,

@@ -131,22 +131,6 @@ def steps(data: dict[str, Any]) -> Iterator[str]:
     yield from table(["", "step", "in kernels", "kernels", "first step"], rows)
 
 
-def kernels(data: dict[str, Any]) -> Iterator[str]:
-    """`bench_kernels`: the fused kernels beside eager bfloat16."""
-    yield f"### Fused kernels on {data['device']}"
-    yield ""
-    yield f"torch {data['torch']}, bf16, batch 128, CUDA graphs; `{data['command']}`."
-    yield ""
-    parts = data["parts"]
-    found = {what: parts[f"step {what}"]["ms"] for what in ("eager", "ours")}
-    rows = [["a step of ResNet-164", *(f"{ms:.2f} ms" for ms in found.values())]]
-    for width in (16, 32, 64):
-        times = (parts[f"unit {width} {what}"] for what in ("eager", "ours"))
-        name = f"a bottleneck unit of width {width}, forward and backward"
-        rows.append([name, *(f"{us:.0f} µs" for us in times)])
-    yield from table(["", "eager", "fused"], rows)
-
-
 def profiles(data: dict[str, Any]) -> Iterator[str]:
     """The step `profile`."""
     yield f"### Where a training step's time goes on {data['device']}"
