@@ -25,6 +25,12 @@ OURS: dict[str, dict[str, Any]] = {
     "the default": DEFAULT,
     "the default, units compiled": {**DEFAULT, "compile": True},
 }
+RECIPES: dict[str, dict[str, Any]] = {
+    "the default, averaged weights": {"ema": 0.999},
+    "the default, gradients clipped": {"clip_grad_norm": 1.0},
+    "the default, AdamW": {"optimizer": "adamw", "lr": 0.001},
+}
+"""Words of the recipe; all else as in the default."""
 
 
 def main() -> None:
@@ -43,7 +49,11 @@ def main() -> None:
         replace(plain, name=name, reference=False, choices=choices)
         for name, choices in OURS.items()
     ]
-    rows = side_by_side([plain, *ours], options.rounds)
+    others = [
+        replace(plain, name=name, reference=False, choices=DEFAULT, words=words)
+        for name, words in RECIPES.items()
+    ]
+    rows = side_by_side([plain, *ours, *others], options.rounds)
     whole = replace(
         plain,
         name="hand-written, compiled whole",

@@ -53,6 +53,8 @@ class Way:
     of which the last is torch.compile of the whole network."""
     choices: dict[str, Any] = field(default_factory=lambda: dict(PLAIN))
     """Of `Execution`."""
+    words: dict[str, Any] = field(default_factory=dict)
+    """Of the recipe, in place of the usual ones; not for the hand-written network."""
     steps: int = 5
     """In each of the blocks of which the median is taken."""
     blocks: int = 5
@@ -66,7 +68,9 @@ class Way:
         generated = load_generated(ROOT / "generated" / f"{self.network}.py")
         execution = Execution(torch.device(self.device), **self.choices)
         data = noise(4 * self.batch)
-        engine = Engine(generated.build(), data, recipe(self.batch), 0, execution)
+        engine = Engine(
+            generated.build(), data, recipe(self.batch, **self.words), 0, execution
+        )
         done = itertools.count()
         return lambda: engine.step(next(done))
 
@@ -103,13 +107,11 @@ def recipe(batch: int, **changes: object) -> Recipe:
         "gamma": 0.1,
         "warmup_iterations": 0,
         "warmup_lr": 0.0,
-        "momentum": 0.9,
-        "nesterov": False,
         "weight_decay": 1e-4,
         "pad": 4,
         "flip": True,
     }
-    return Recipe.from_mapping({**usual, **changes})
+    return Recipe.of({**usual, **changes})
 
 
 def noise(count: int) -> Dataset:
