@@ -277,6 +277,6 @@ def _head(zero: float) -> tuple[EventProto, EventProto]:
     from tensorboardX.proto.event_pb2 import SessionLog
 
     return (
-        EventProto(wall_time=zero, file_version="brain.EventProto:2"),
+        EventProto(wall_time=zero, file_version="brain.Event:2"),
         EventProto(wall_time=zero, session_log=SessionLog(status=SessionLog.START)),
     )

@@ -18,8 +18,8 @@ from resgraph.train import (
     Event,
     Generated,
     TrainOptions,
-    clock,
     load_generated,
+    loop,
     open_run,
     train,
 )
@@ -229,6 +229,6 @@ def test_by_default_a_test_makes_a_checkpoint_once_a_minute(
     trained(checkpoint_every=None)
     assert kept == [0, 24]
     kept.clear()
-    monkeypatch.setattr(clock, "BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(loop, "BETWEEN_CHECKPOINTS", 0.0)
     trained(checkpoint_every=None, overwrite=True)
     assert kept == [0, 10, 20, 24]
