@@ -150,13 +150,14 @@ class Engine:
         indices, *drawn = inputs
         images, labels = self.batches.build(indices, Draws(*drawn))
         images = images.contiguous(memory_format=self.format)
-        self.optimizer.zero_grad(set_to_none=True)
         with contextlib.ExitStack() as groups:
             for group in self._groups:
                 groups.enter_context(group.grouped())
             with autocast(self.device, self.execution.precision):
                 logits = self.parallel(images)
                 loss = task.loss(logits, labels, self.recipe.label_smoothing)
+            # Not before the forward: maps would take the gradients' memory, and these need new.
+            self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
         self._align_gradients()
         if (most := self.recipe.clip_grad_norm) is not None:
