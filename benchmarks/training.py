@@ -53,11 +53,11 @@ class Way:
     of which the last is torch.compile of the whole network."""
     choices: dict[str, Any] = field(default_factory=lambda: dict(PLAIN))
     """Of `Execution`."""
-    words: dict[str, Any] = field(default_factory=dict)
-    """Of the recipe, in place of the usual ones; not for the hand-written network."""
     steps: int = 5
     """In each of the blocks of which the median is taken."""
     blocks: int = 5
+    words: dict[str, Any] = field(default_factory=dict)
+    """Of the recipe, in place of the usual ones; not for the hand-written network."""
 
     def start(self) -> Callable[[], None]:
         """Build it; what is returned does a step each time it is called."""
