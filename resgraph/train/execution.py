@@ -205,9 +205,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def numerics(precision: str) -> Iterator[None]:
     """TF32 on for `tf32`, and off else, whatever torch's defaults; as before afterwards.
 
-    So fp32 is float32 in convolutions too, for which torch's default is TF32, and a net
-    that trains in bf16 is tested in float32. Within it, cuDNN also measures which algorithm
-    is fastest for each convolution.
+    So fp32 is float32 in convolutions too, for which torch's default is TF32. Within it,
+    cuDNN also measures which algorithm is fastest for each convolution.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
@@ -329,8 +328,8 @@ def compile_units(
     """Let the units in the network's stages run compiled; it is changed in place, returned.
 
     What lies outside of stages runs as it did. `whole` refuses units that torch can
-    compile in parts only. `combined` lets inductor run kernels that do not
-    wait for each other as one.
+    compile in parts only. `combined` lets inductor run kernels that do not wait for each
+    other as one.
     """
     found = list(units(network))
     how: dict[str, Any] = {"backend": backend, "fullgraph": whole, "dynamic": False}
@@ -348,9 +347,8 @@ def uncompiled() -> AbstractContextManager[Any]:
     For tests: their batches have other shapes, and too few of them to be worth it.
     """
     if "torch._dynamo" not in sys.modules:
-        return (
-            contextlib.nullcontext()
-        )  # nothing was compiled, and loading it takes long
+        # Nothing was compiled, and loading it takes long.
+        return contextlib.nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance
 

@@ -90,8 +90,7 @@ def begin(
     parts = parts_of(network, options.freeze, options.lr_of)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
-    recompute = _recompute(planner, network, recipe, execution, world, sync_bn)
-    execution = execution.recording(not draws_anew(network, recompute))
+    execution, recompute = _planned(planner, network, recipe, execution, world, sync_bn)
     about = {
         **facts,
         "weights": None if pretraining is None else filled(network, pretraining),
@@ -133,34 +132,37 @@ def _gone_on(
     sync_bn = bool(run.about["sync_bn"]) if options.sync_bn is None else options.sync_bn
     moved = _moved(run, device, world)
     moved = Run(run.folder, {**moved.about, **_chosen_now(moved, options, data)})
-    recompute = _recompute(planner, network, run.recipe, execution, world, sync_bn)
-    execution = execution.recording(not draws_anew(network, recompute))
+    execution, recompute = _planned(
+        planner, network, run.recipe, execution, world, sync_bn
+    )
     with writing(run.folder):
         moved = moved.complete(kept)
     return Plan(moved, run.recipe, execution, sync_bn, True, None, recompute, parts)
 
 
-def _recompute(
+def _planned(
     planner: MemoryPlanner | None,
     network: nn.Module,
     recipe: Recipe,
     execution: Execution,
     world: World,
     sync_bn: bool,
-) -> Recompute | None:
-    """What to compute anew, so that training fits this rank's device.
+) -> tuple[Execution, Recompute | None]:
+    """What to compute anew, so that training fits this rank's device, and how with it.
 
     BN-ReLU is left to torch.compile, which does it by itself, and not done where BN's
-    statistics are those of several ranks.
+    statistics are those of several ranks. Dropout that is computed anew rules out a CUDA
+    graph.
     """
     if planner is None:
-        return None
-    return planner(
+        return execution, None
+    recompute = planner(
         batch=recipe.batch // world.size,
         element=element_size(execution.precision),
         free=left_for_training(network, execution.device, world.size, recipe.copies),
         bn_relu=not execution.compile and not (world.size > 1 and sync_bn),
     )
+    return execution.recording(not draws_anew(network, recompute)), recompute
 
 
 def _moved(run: Run, device: torch.device, world: World) -> Run:

@@ -9,6 +9,7 @@ from resgraph.train.fused.tiles import (
     below,
     merged,
     moments_of,
+    place_of,
     row_of,
     store_moments,
     to_output,
@@ -112,9 +113,7 @@ def pack(
     """Some of a weight, in the type of maps: [window's place, input, output]."""
     e = block * COLUMNS + tl.arange(0, COLUMNS)
     there = e < SIDE * SIDE * CI * CO
-    n, k = e % CO, e // CO
-    c, r, s = k % CI, k // CI // SIDE, k // CI % SIDE
-    at = n * by_out + c * by_in + r * by_row + s * by_column
+    at = place_of(e, by_out, by_in, by_row, by_column, CI, CO, SIDE)
     w = tl.load(weight + at, mask=there, other=0.0)
     tl.store(packed + e, w.to(packed.dtype.element_ty), mask=there)
 
@@ -269,9 +268,7 @@ def add_weights(
         there = (part < programs)[:, None] & (e < size)[None, :]
         at = parts + part[:, None] * size + e[None, :]
         total += tl.load(at, mask=there, other=0.0)
-    n, k = e % CO, e // CO
-    c, r, s = k % CI, k // CI // SIDE, k // CI % SIDE
-    at = n * by_out + c * by_in + r * by_row + s * by_column
+    at = place_of(e, by_out, by_in, by_row, by_column, CI, CO, SIDE)
     tl.store(gradient + at, tl.sum(total, 0), mask=e < size)
 
 

@@ -22,6 +22,23 @@ def row_of(norm, row: tl.constexpr, c, there, CHANNELS: tl.constexpr):
 
 
 @triton.jit
+def place_of(
+    e,
+    by_out,
+    by_in,
+    by_row,
+    by_column,
+    CI: tl.constexpr,
+    CO: tl.constexpr,
+    SIDE: tl.constexpr,
+):
+    """Where a weight lies whose number is e in the order [window's place, input, output]."""
+    n, k = e % CO, e // CO
+    c, r, s = k % CI, k // CI // SIDE, k // CI % SIDE
+    return n * by_out + c * by_in + r * by_row + s * by_column
+
+
+@triton.jit
 def activated(z, scale, shift):
     """ReLU of BN. What is not a number stays so."""
     y = z.to(tl.float32) * scale + shift
