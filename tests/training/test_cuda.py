@@ -14,10 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.gpu.numbers import Subject, strategy
 from benchmarks.training import noise
-from resgraph.compiler import Compiler
-from resgraph.origin import origin
-from resgraph.plan import strategies
 from resgraph.train import Recipe, load_generated
 from resgraph.train.batches import Batches
 from resgraph.train.execution import Execution, numerics
@@ -169,10 +167,7 @@ def test_dropout_is_computed_anew_from_the_same_numbers(
 
 
 def anew_in(name: str, way: str) -> Any:
-    found = origin(ROOT / "generated" / f"{name}.py")
-    assert found is not None
-    (plan,) = (p for p in strategies(found.graph(Compiler()), 64) if p.name == way)
-    return plan
+    return strategy(Subject(name, "cuda", recomputed=way))
 
 
 @pytest.mark.parametrize("graph", [False, True])

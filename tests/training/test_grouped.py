@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from resgraph.data import Dataset
 from resgraph.train import Generated, Recipe
 from resgraph.train.execution import Execution
 from resgraph.train.grouped import BatchCounts, WorkingWeights, like
 from resgraph.train.optimizer import state_tensors
-from resgraph.train.step import Engine
 from tests.training.conftest import RECIPE
+from tests.training.test_engine import engine_of, tensors
 
 CPU = torch.device("cpu")
 
 
-def engine_of(tiny: Generated, digits: Dataset, execution: Execution) -> Engine:
-    torch.manual_seed(0)
-    recipe = Recipe.from_mapping(RECIPE | {"milestones": (4, 6)})
-    return Engine(tiny.build(), digits, recipe, 3, execution)
-
-
-def tensors(engine: Engine) -> Iterator[Tensor]:
-    """All that a step changes."""
-    yield from engine.network.state_dict().values()
-    yield from state_tensors(engine.optimizer, engine.recipe)
-    yield engine.loss_sum
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe.from_mapping(RECIPE | {"milestones": (4, 6)})
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -39,11 +30,16 @@ def tensors(engine: Engine) -> Iterator[Tensor]:
     [("fp32", "grouped_counts"), ("bf16", "grouped_counts"), ("bf16", "grouped_casts")],
 )
 def test_grouped_steps_are_bitwise_the_plain_ones(
-    tiny: Generated, digits: Dataset, precision: str, choice: str, channels_last: bool
+    tiny: Generated,
+    digits: Dataset,
+    recipe: Recipe,
+    precision: str,
+    choice: str,
+    channels_last: bool,
 ) -> None:
     plain = Execution(CPU, precision, channels_last, grouped_counts=False)
     engines = [
-        engine_of(tiny, digits, dataclasses.replace(plain, **{choice: on}))
+        engine_of(tiny, digits, recipe, dataclasses.replace(plain, **{choice: on}))
         for on in (False, True)
     ]
     for iteration in range(6):
@@ -110,16 +106,16 @@ def test_like_keeps_values_and_takes_strides(shape: tuple[int, ...]) -> None:
 
 
 def test_momentum_keeps_its_values_in_another_memory_layout(
-    tiny: Generated, digits: Dataset
+    tiny: Generated, digits: Dataset, recipe: Recipe
 ) -> None:
     """In the layout of the checkpoint a fused optimiser would read it wrongly."""
     rows, last = (Execution(CPU, channels_last=choice) for choice in (False, True))
-    first = engine_of(tiny, digits, rows)
+    first = engine_of(tiny, digits, recipe, rows)
     for iteration in range(3):
         first.step(iteration)
     state = first.state()
     for execution in (rows, last):
-        second = engine_of(tiny, digits, execution)
+        second = engine_of(tiny, digits, recipe, execution)
         second.load_state(state)
         pairs = zip(
             state_tensors(first.optimizer, first.recipe),
