@@ -121,6 +121,10 @@ PARAMETERS = 100
 """Parameters of a unit or of a network."""
 NETWORK_SLOTS = 1_000
 """Entries in a network's stages, `repeat`s counted once."""
+LIST_ITEMS = 1_000
+"""Numbers of a parameter that is a list."""
+NESTED_UNITS = 16
+"""Units within one another: a network of the field has three or four."""
 DISTINCT_UNITS = 2_000
 """Units of a network that differ in arguments or input shape; each is typed by itself."""
 DISTINCT_OPS = 50_000

@@ -143,6 +143,13 @@ def unit_refusal(name: str) -> str | None:
     return refusal(name) or _class_refusal(name)
 
 
+def stage_refusal(name: str) -> str | None:
+    """Why no stage can be called `name`: its layers, and what else a network has."""
+    if name in (INPUT, "stem", "head"):
+        return "it means something else in a network"
+    return refusal(name)
+
+
 def network_refusal(name: str) -> str | None:
     """Why no network can be called `name`: its class, its files."""
     if why := refusal(name) or _class_refusal(name):
@@ -205,6 +212,7 @@ _SCHEMA = WithJsonSchema(
 Name = Annotated[str, _checked(refusal), _SCHEMA]
 LayerName = Annotated[str, _checked(layer_refusal), _SCHEMA]
 UnitName = Annotated[str, _checked(unit_refusal), _SCHEMA]
+StageName = Annotated[str, _checked(stage_refusal), _SCHEMA]
 NetworkName = Annotated[str, _checked(network_refusal), _SCHEMA]
 
 

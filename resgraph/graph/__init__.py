@@ -1,31 +1,40 @@
-"""The IR: unit graphs and the network built from them, its text form and digest."""
+"""The IR: blocks made of ops and of other blocks; its text form and digest."""
 
 from resgraph.graph.ir import (
+    HEAD,
     OUTPUT,
-    Graph,
-    Instance,
+    STEM,
+    Block,
+    Call,
     Node,
     Param,
+    Part,
     Path,
-    Run,
-    Slot,
-    Unit,
+    Program,
+    Row,
+    Style,
 )
-from resgraph.graph.text import digest, text, used_units
+from resgraph.graph.text import digest, text
+from resgraph.graph.typed import Graph, Instance, Run
 from resgraph.names import INPUT
 
 __all__ = [
+    "HEAD",
     "INPUT",
     "OUTPUT",
+    "STEM",
+    "Block",
+    "Call",
     "Graph",
     "Instance",
     "Node",
     "Param",
+    "Part",
     "Path",
+    "Program",
+    "Row",
     "Run",
-    "Slot",
-    "Unit",
+    "Style",
     "digest",
     "text",
-    "used_units",
 ]

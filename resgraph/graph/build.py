@@ -1,10 +1,11 @@
-"""Spec -> Graph: names become nodes, parameters become numbers, units stay symbolic."""
+"""Spec -> Program: names become nodes, parameters become values, units stay symbolic."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 from resgraph import codes
 from resgraph.diagnostics import (
@@ -18,36 +19,48 @@ from resgraph.diagnostics import (
     meant,
     nearest,
 )
-from resgraph.expr import Expr, literal
-from resgraph.graph.build_unit import NUMBER, UnitBuilder, chain
+from resgraph.expr import Expr, exact, literal
+from resgraph.graph.build_unit import Defaults, Lowering
 from resgraph.graph.ir import (
+    HEAD,
     OUTPUT,
-    Graph,
+    REPEAT,
+    STEM,
+    Block,
+    Call,
+    Gaps,
     Node,
+    Param,
+    Part,
     Path,
-    Slot,
-    Unit,
-    UnitGaps,
+    Program,
+    Row,
+    Style,
+    sequence,
 )
-from resgraph.graph.params import Params, Setting
+from resgraph.graph.params import Params, Setting, expressions
+from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, word
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
-from resgraph.ops.fields import NumberField
+from resgraph.ops.fields import AnyField, FlagField, NumberField
+from resgraph.ops.given import Given
 from resgraph.ops.unknown import NAMELESS, doubted, unknown
 from resgraph.recipe.words import where
 from resgraph.spec import Loaded
-from resgraph.spec.model import StageItem
-from resgraph.spec.tree import Loc, at, key_span, plain
+from resgraph.spec.model import End, Stage
+from resgraph.spec.tree import Items, Loc, at, key_span, plain
+from resgraph.values import Value
 
-_REPEAT = NumberField(minimum=1, whole=True)
+COUNT = NumberField(minimum=1, whole=True)
 _PARAMS = ("network", "params")
+_STAGES = ("network", "stages")
 
 
 @dataclass
 class Builder:
     """Builds one network of a spec, and gathers findings instead of stopping at the first.
 
-    What the spec has gaps for is not known in the graph either.
+    What the spec has gaps for is not known in the program either.
     """
 
     loaded: Loaded
@@ -57,10 +70,13 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
-        self.strangers: dict[str, Unit] = {}
+        self.lowering = Lowering(self.loaded)
+        self.strangers: dict[str, Block] = {}
+        self._last: dict[str, str] = {}
+        self._places: dict[Span, Loc] = {}
 
-    def build(self) -> Graph:
-        """The graph; sound only if `findings` stays empty."""
+    def build(self) -> Program:
+        """The program; sound only if `findings` stays empty."""
         network = self.spec.network
         self.params = Params(
             network.params,
@@ -70,24 +86,34 @@ class Builder:
             more=self.gaps.at(*_PARAMS) or self.gaps.at("network"),
             findings=self.findings,
         )
-        self.units = UnitBuilder(self.loaded, self.params)
-        units = {n: self.units.build(n, unit) for n, unit in self.spec.units.items()}
-        graph = Graph(
+        self.blocks = self._blocks()
+        program = Program(
             name=self.name,
             title="" if self.gaps.at("title") else self.spec.title,
             file=self.loaded.file,
             input=self._input(),
-            units=units,
-            stem=self._end("stem", network.stem),
-            stages=tuple(self._stage(i, units) for i in range(len(network.stages))),
-            head=self._end("head", network.head),
+            blocks=self.blocks,
+            ends=self._ends(),
+            network=self._network(),
             recipe=self._recipe(),
             classes=self._classes(),
             span=self._key("network"),
         )
         self._unused()
-        self._unused_units(graph)
-        return replace(graph, units=units | self.strangers)
+        self._unused_units(program)
+        return replace(program, blocks=self.blocks | self.strangers)
+
+    def _blocks(self) -> dict[str, Block]:
+        """The units, symbolic, with their defaults."""
+        spec = self.spec.units
+        blocks = {name: self.lowering.unit(name, unit) for name, unit in spec.items()}
+        self.uses = Uses(blocks)
+        self.defaults = Defaults(self.loaded, self.params, self.uses)
+        given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
+        self.uses = Uses(given)
+        made = {name: self._with_calls(block) for name, block in given.items()}
+        self.uses = Uses(made)
+        return made
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span
@@ -98,7 +124,7 @@ class Builder:
     def _classes(self) -> int | None:
         """The number of classes, where the network has a parameter of that name."""
         classes = self.params.values.get("classes")
-        return None if classes is None else int(classes)
+        return int(classes) if isinstance(classes, Fraction) else None
 
     def _recipe(self) -> dict[str, object]:
         """The recipe as it is printed, with what the spec writes out."""
@@ -108,7 +134,7 @@ class Builder:
     def _input(self) -> tuple[int, ...]:
         """The input's shape; empty where it is not known."""
         sides = [
-            self.params.settle(v, _REPEAT, self._at("network", "input", i), "the input")
+            self.params.settle(v, COUNT, self._at("network", "input", i), "the input")
             for i, v in enumerate(self.spec.network.input)
         ]
         if self.gaps.at("network") or self.gaps.within("network", "input"):
@@ -116,91 +142,237 @@ class Builder:
         shape = tuple(int(side) for side in sides if side is not None)
         return shape if len(shape) == len(sides) else ()
 
-    # --- stem, head, stages --------------------------------------------------------------------
+    # --- stem and head -------------------------------------------------------------------------
 
-    def _end(self, name: str, ops: Sequence[Op]) -> Unit:
-        """The stem or the head as a unit of one path, its expressions evaluated."""
-        loc: Loc = ("network", name)
-        made = chain(self.loaded.tree, ops, loc, f"{name}_", numbered=False)
-        nodes = tuple(self._settled(node) for node in made)
-        span = self._key(*loc)
-        paths = (Path(OUTPUT, (INPUT,), nodes, span, (span,)),) if nodes else ()
-        return Unit(name, "", (), paths, span)
+    def _ends(self) -> dict[str, Block]:
+        """The stem and the head as blocks, their expressions evaluated."""
+        network = self.spec.network
+        ends = {STEM: self._end(STEM, network.stem or End())}
+        if network.head is not None:
+            ends[HEAD] = self._end(HEAD, network.head)
+        return ends
 
-    def _settled(self, node: Node) -> Node:
+    def _end(self, name: str, end: End) -> Block:
+        loc, span = ("network", name), self._key("network", name)
+        if end.paths:
+            empty = Block(name, "", (), (), (), span, tuple(end.inputs or (INPUT,)))
+            made = self.lowering.block(empty, end.paths, (*loc, "paths"), OUTPUT)
+        else:
+            keyed = (*loc, "ops") if end.keyed else loc
+            chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)
+            made = sequence(name, "", self.lowering.linked(chain, (INPUT,)), span)
+        made = replace(made, nodes=tuple(map(self._settled, made.nodes)))
+        read = {n for use in Uses(self.blocks).of(made) for n in [use.name]}
+        known = [n for n in self.params.values if n in read]
+        params = tuple(Param(n, self.params.values[n], span) for n in known)
+        return replace(made, params=params)
+
+    def _settled(self, node: Part) -> Part:
         """The node with plain numbers; an unknown op, after findings, where some are wrong."""
+        if isinstance(node, Row):
+            return replace(node, calls=tuple(map(self._call, node.calls)))
         op, numbers = node.op, node.op.numbers()
-        values: dict[str, Fraction | None] = {}
+        if isinstance(op, Given):
+            return replace(node, op=self._given(op, node.span))
+        values: dict[str, Value | None] = {}
         for attribute, value in op.attributes().items():
-            if isinstance(value, Expr):
+            if isinstance(value, Expr) and not self._in_context(value):
                 what, span = f"{attribute} of {op.kind}", node.fields[attribute]
                 kind = numbers[attribute]
-                values[attribute] = self.params.settle(value, kind, span, what)
+                values[attribute] = (
+                    self.params.settle(value, kind, span, what)
+                    if isinstance(kind, NumberField)
+                    else self._word(value, kind, span, what)
+                )
         if wrong := [a for a, number in values.items() if number is None]:
             op = doubted(op, wrong)
-        known = {a: literal(n) for a, n in values.items() if n is not None}
+        known = {a: _plain(v) for a, v in values.items() if v is not None}
         return replace(node, op=op.having(known))
 
-    def _stage(self, stage: int, units: Mapping[str, Unit]) -> tuple[Slot, ...]:
-        return tuple(
-            self._slot(item, ("network", "stages", stage, i), units)
-            for i, item in enumerate(self.spec.network.stages[stage])
+    def _given(self, op: Given, span: Span) -> Op:
+        """The op that a parameter of the network is."""
+        use = Use(op.param, Kind.OP, True, span)
+        value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")
+        return value if isinstance(value, Op) else unknown(NAMELESS)
+
+    def _word(self, value: Expr, field: AnyField, span: Span, what: str) -> Value | None:
+        kind = Kind.FLAG if isinstance(field, FlagField) else Kind.WORD
+        return self.params.value(value, Use(what, kind, True, span), span, what)
+
+    def _in_context(self, value: Expr, names: Iterable[str] = CONTEXT[:3]) -> bool:
+        """Whether it reads what only the place of a unit, or its input, decides."""
+        return any(n in names and n not in self.params.written for n in value.names)
+
+    # --- stages --------------------------------------------------------------------------------
+
+    def _network(self) -> Block:
+        """The network as a block of rows: the stem, the stages, the head."""
+        network, span = self.spec.network, self._key("network")
+        rows = [self._end_row(STEM, (INPUT,))]
+        values, before = {INPUT: INPUT, STEM: STEM}, STEM
+        for number, stage in enumerate(network.stages):
+            row = self._stage(number, stage, values, before)
+            rows.append(row)
+            values[row.name] = before = row.name
+        if network.head is not None:
+            sources = network.head.from_ or [before]
+            inputs = self._sources(sources, values, ("network", HEAD, "from"))
+            rows.append(self._end_row(HEAD, inputs))
+            values[HEAD] = HEAD
+        outputs = None
+        if network.outputs is not None:
+            outputs = {
+                name: self._sources([source], values, ("network", "outputs", name))[0]
+                for name, source in network.outputs.items()
+            }
+        elif HEAD in values:
+            outputs = {OUTPUT: HEAD}
+        paths = tuple(Path(r.name, r.inputs, r.span, ()) for r in rows)
+        return Block(
+            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs or {OUTPUT: before}
         )
 
-    def _slot(self, item: StageItem, loc: Loc, units: Mapping[str, Unit]) -> Slot:
-        where = self._key(*loc, item.unit)
-        repeat = self.params.settle(
-            item.repeat, _REPEAT, self._at(*loc, "repeat"), "the repeat"
-        )
-        unit = units.get(item.unit) or self._stranger(item.unit, loc, where, units)
-        args = self._args(unit, item.args, (*loc, item.unit), where)
-        unsure = self.gaps.at(*loc) or self.gaps.at(*loc, "repeat")
-        if unsure or repeat is None:
-            return Slot(item.unit, args, 1, where, endless=True)
-        return Slot(item.unit, args, int(repeat), where)
+    def _end_row(self, name: str, inputs: tuple[str, ...]) -> Row:
+        span = self._key("network", name)
+        call = Call(name, {}, 1, span, {})
+        return Row(name, inputs, span, {}, name, calls=(call,), style=Style.INLINE)
 
-    def _stranger(
-        self, name: str, loc: Loc, where: Span, units: Mapping[str, Unit]
-    ) -> Unit:
+    def _stage(
+        self, number: int, stage: Stage, values: Mapping[str, str], before: str
+    ) -> Row:
+        name = stage.name or f"stage{number + 1}"
+        loc: Loc = (*_STAGES, stage.name or number)
+        span = self._key(*loc) if stage.name else self._at(*loc)
+        inputs = self._results(before)
+        if stage.from_ is not None:
+            inputs = self._sources(stage.from_, values, (*loc, "from"))
+        units = loc if isinstance(at(self.loaded.tree, loc), Items) else (*loc, "units")
+        self.params.context = {"stage": Fraction(number)}
+        made = [self.lowering.call(u, (*units, i)) for i, u in enumerate(stage.units)]
+        self._places |= {c.span: (*units, i) for i, c in enumerate(made)}
+        calls = tuple(map(self._call, made))
+        self.params.context = {}
+        self._last[name] = calls[-1].block
+        return Row(name, inputs, span, {}, name, calls=calls, style=Style.NUMBERED)
+
+    # --- values of the network -----------------------------------------------------------------
+
+    def _sources(
+        self, sources: Iterable[str], values: Mapping[str, str], loc: Loc
+    ) -> tuple[str, ...]:
+        """The values that a stage starts from; of one with several outputs, each."""
+        if self.gaps.at(*loc):
+            return (SOMETHING,)
+        found: list[str] = []
+        for source in sources:
+            plain = source in values
+            found += self._results(source) if plain else [Block.value(source, values)]
+        return tuple(found)
+
+    def _results(self, row: str) -> tuple[str, ...]:
+        several = self.lowering.outputs.get(self._last.get(row, ""), ())
+        return tuple(f"{row}.{o}" for o in several) if len(several) > 1 else (row,)
+
+    # --- uses of units -------------------------------------------------------------------------
+
+    def _with_calls(self, block: Block) -> Block:
+        """A unit with its uses of other units checked, and with what they leave out."""
+        names = {param.name for param in block.params} | context(block)
+        nodes = [
+            replace(n, calls=tuple(self._call(c, names) for c in n.calls))
+            if isinstance(n, Row)
+            else n
+            for n in block.nodes
+        ]
+        return replace(block, nodes=tuple(nodes))
+
+    def _call(self, call: Call, names: Collection[str] | None = None) -> Call:
+        """The use of a unit with all its arguments: in the network they have values, in a
+        unit they are written with its `names`."""
+        unit = self.blocks.get(call.block)
+        if unit is None:
+            unit = self._stranger(call)
+        first = self.uses.first(unit)
+        args: dict[str, Value | Expr | None] = {p.name: p.default for p in unit.params}
+        needed = {p.name for p in unit.params if p.default is None}
+        needed -= {p for u, p in self.defaults.optional if u == unit.name}
+        needed -= self.gaps.names if unit.gaps.params else set()
+        for written in [w for w in call.fields if w != REPEAT]:
+            name = self._param(unit, written, call)
+            needed.discard(name)
+            if written not in call.args:  # what is there is not known
+                args[name] = None
+                continue
+            use = first.get(name) or Use(name, Kind.NUMBER, False, unit.span)
+            what, span = f"'{written}' of '{unit.name}'", call.fields[written]
+            value = call.args[written]
+            args[name] = (
+                self._argument(value, use, span, what)
+                if names is None
+                else self._symbolic(value, use, span, what, names)
+            )
+        if not call.unsure:
+            self._missing(unit, needed, call.span)
+        known = {p.name: v for p in unit.params if (v := args[p.name]) is not None}
+        return self._repeated(replace(call, args=known), names is None)
+
+    def _repeated(self, call: Call, in_network: bool) -> Call:
+        """The use with its repeat, which in the network has a value."""
+        repeat, endless = call.repeat, call.endless
+        if in_network and isinstance(repeat, Expr):
+            span = call.fields.get(REPEAT, call.span)
+            number = self.params.settle(repeat, COUNT, span, "the repeat")
+            endless, repeat = endless or number is None, int(number or 1)
+        values = [*call.args.values(), repeat]
+        read = {n for v in values if isinstance(v, Expr) for n in v.names}
+        given = {n: v for n, v in self.params.values.items() if n in read}
+        repeat = 1 if endless else repeat
+        return replace(
+            call, repeat=repeat, endless=endless, given=given if in_network else {}
+        )
+
+    def _argument(
+        self, value: Any, use: Use, span: Span, what: str
+    ) -> Value | Expr | None:
+        """An argument in a stage: its value, or an expression over the unit's place."""
+        if isinstance(value, Expr) and self._in_context(value, CONTEXT):
+            rest = [n for n in value.names if n not in CONTEXT]
+            readable = [self.params.readable(n, span) for n in rest]
+            return value if all(readable) else None
+        return self.params.value(value, use, span, what)
+
+    def _symbolic(
+        self, value: Any, use: Use, span: Span, what: str, names: Collection[str]
+    ) -> Value | Expr | None:
+        """An argument in a unit: a word is a parameter of the unit, an op, or text."""
+        name = word(value)
+        if name is None or name in names:
+            return exact(value) if _is_number(value) else value
+        if use.kind in (Kind.OP, Kind.WORD):
+            return self.params.plain(name, use.kind, span)
+        return value
+
+    def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
-        units_meant = like({name}, units)
+        name, where = call.block, call.span
+        units_meant = like({name}, self.blocks)
         if name == SOMETHING:
-            places = [loc[:n] for n in (2, 3, 4) if self.gaps.at(*loc[:n])]
-            written = frozenset[str]().union(*(self.gaps.places[p] for p in places))
-            units_meant = written or frozenset({ANY})
+            units_meant = self._meant_at(call) or frozenset({ANY})
         elif not self.gaps.at("units"):
-            hint = did_you_mean(name, units)
+            hint = did_you_mean(name, self.blocks)
             self._report(codes.UNKNOWN_UNIT, f"unknown unit '{name}'", where, hint)
-        node = Node(NAMELESS, unknown(NAMELESS), where, {})
-        path = Path(OUTPUT, (INPUT,), (node,), where, (where,))
-        gaps = UnitGaps(stranger=True, params=True, paths=True, sources=units_meant)
-        unit = Unit(name, "", (), (path,), where, gaps)
+        node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
+        gaps = Gaps(stranger=True, params=True, paths=True, sources=units_meant)
+        unit = replace(sequence(name, "", [node], where), gaps=gaps)
         return self.strangers.setdefault(name, unit)
 
-    def _args(
-        self, unit: Unit, given: Mapping[str, float], loc: Loc, where: Span
-    ) -> dict[str, Fraction]:
-        """The arguments that are known, in the order of the unit's parameters."""
-        args = {p.name: p.default for p in unit.params}
-        needed = {p.name for p in unit.params if p.default is None}
-        needed -= {p for u, p in self.units.optional if u == unit.name}
-        needed -= self.gaps.names if unit.gaps.params else set()
-        for written, value in given.items():
-            name = self._param(unit, written, given, (*loc, written))
-            what = f"'{written}' of '{unit.name}'"
-            args[name] = self.params.settle(
-                value, NUMBER, self._at(*loc, written), what
-            )
-            if self.gaps.at(*loc, written):
-                args[name] = None
-            needed.discard(name)
-        if not (self.gaps.at(*loc) or self.gaps.at(*loc[:-1])):
-            self._missing(unit, needed, where)
-        return {p.name: n for p in unit.params if (n := args[p.name]) is not None}
+    def _meant_at(self, call: Call) -> frozenset[str]:
+        """The units that may be meant where a stage names none."""
+        loc = self._places[call.span]
+        places = [loc[:n] for n in range(2, len(loc) + 1) if self.gaps.at(*loc[:n])]
+        return frozenset[str]().union(*(self.gaps.places[p] for p in places))
 
-    def _param(
-        self, unit: Unit, name: str, given: Mapping[str, float], loc: Loc
-    ) -> str:
+    def _param(self, unit: Block, name: str, call: Call) -> str:
         """The parameter that an argument is for: after a finding, the one that is meant."""
         known = [param.name for param in unit.params]
         if name in known:
@@ -208,10 +380,10 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
-            self._report(codes.UNKNOWN_ARGUMENT, message, self._key(*loc), hint)
-        return nearest(name, [k for k in known if k not in given]) or name
+            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint)
+        return nearest(name, [k for k in known if k not in call.args]) or name
 
-    def _missing(self, unit: Unit, needed: Iterable[str], where: Span) -> None:
+    def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:
         spans = {param.name: param.span for param in unit.params}
         for name in needed:
             note = Note("the parameter is declared here", spans[name])
@@ -219,6 +391,8 @@ class Builder:
             self.findings.append(
                 Diagnostic(codes.MISSING_ARGUMENT, message, where, notes=(note,))
             )
+
+    # --- what nothing reads --------------------------------------------------------------------
 
     def _unused(self) -> None:
         """Report parameters that nothing reads, nor may be meant to read."""
@@ -240,7 +414,7 @@ class Builder:
         """The parameters that may be meant where those below them are not known."""
         found, above = set[str](), list[str]()
         for name, value in self.spec.network.params.items():
-            names = {*value.names} if isinstance(value, Expr) else set[str]()
+            names = {n for each in expressions(value) for n in each.names}
             strange = like(names - self.spec.network.params.keys(), above)
             found |= meant(
                 strange | self.gaps.places.get((*_PARAMS, name), set()), above
@@ -257,14 +431,21 @@ class Builder:
         computed = isinstance(self.spec.network.params[name], Expr)
         return computed or name == "classes" or any(name in each for each in sets)
 
-    def _unused_units(self, graph: Graph) -> None:
+    def _unused_units(self, program: Program) -> None:
         """Report them, unless a stage may mean one of them by what is not known."""
-        used = {slot.unit for stage in graph.stages for slot in stage}
-        used |= self.gaps.places.get(("units",), frozenset())
+        users = [program.network, *program.ends.values(), *program.blocks.values()]
+        used = {
+            call.block
+            for block in users
+            for row in block.rows
+            for call in row.calls
+            if call.block != block.name
+        }
+        used |= self.gaps.mentioned("units") | self.gaps.mentioned("network", "stem")
         for stranger in self.strangers.values():
-            used |= meant(stranger.gaps.sources, graph.units)
-        for name, unit in graph.units.items():
-            if name not in used | {SOMETHING} and unit.span.file == graph.file:
+            used |= meant(stranger.gaps.sources, program.blocks)
+        for name, unit in program.blocks.items():
+            if name not in used | {SOMETHING} and unit.span.file == program.file:
                 hint = "name it in a stage, or remove it: no file has it"
                 message = f"the unit '{name}' is never used"
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
@@ -273,3 +454,12 @@ class Builder:
         self, code: Code, message: str, span: Span, hint: str | None = None
     ) -> None:
         self.findings.append(Diagnostic(code, message, span, hint))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(value: Value) -> Any:
+    """A value as an op has it: a number of Python's own."""
+    return literal(value) if isinstance(value, Fraction) else value

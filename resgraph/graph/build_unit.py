@@ -1,53 +1,198 @@
-"""A unit of a spec -> a unit graph: paths of named nodes, parameters with their defaults."""
+"""A unit of a spec -> a block: paths become named nodes, parameters have their defaults."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from resgraph.graph.ir import OUTPUT, Node, Param, Path, Unit, UnitGaps
+from resgraph.expr import Condition
+from resgraph.graph.ir import (
+    OUTPUT,
+    REPEAT,
+    Block,
+    Call,
+    Gaps,
+    Node,
+    Param,
+    Part,
+    Path,
+    Row,
+    Style,
+)
 from resgraph.graph.params import Params
+from resgraph.graph.uses import Kind, Uses
+from resgraph.graph.uses import Use as UseOf
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
-from resgraph.ops.fields import NumberField
+from resgraph.ops.given import Given
 from resgraph.ops.unknown import doubted
 from resgraph.spec import Loaded
 from resgraph.spec.model import Path as SpecPath
 from resgraph.spec.model import Unit as SpecUnit
-from resgraph.spec.tree import Loc, Tree, at, key_span, param_span
+from resgraph.spec.opitem import Item, Use
+from resgraph.spec.tree import Loc, at, key_span, param_span
+from resgraph.values import Value
 
-NUMBER = NumberField()
 _MAIN = ("F", OUTPUT)
 
 
 @dataclass
-class UnitBuilder:
-    """Builds the units of a spec for one network, whose parameters defaults may read.
-
-    `optional` has the units and parameters that have a default which is not known.
-    """
+class Lowering:
+    """Makes nodes of the paths of a spec; `outputs` has the names of each unit's outputs."""
 
     loaded: Loaded
-    params: Params
-    optional: set[tuple[str, str]] = field(default_factory=set)
 
-    def build(self, name: str, unit: SpecUnit) -> Unit:
-        """The unit, symbolic still; what the spec has gaps for is not known in it."""
+    def __post_init__(self) -> None:
+        self.tree, self.gaps = self.loaded.tree, self.loaded.gaps
+        self.outputs = {
+            name: tuple(unit.outputs or ())
+            for name, unit in self.loaded.spec.units.items()
+        }
+
+    def unit(self, name: str, unit: SpecUnit) -> Block:
+        """The unit, symbolic, without its parameters' defaults; what the spec has gaps for
+        is not known in it."""
+        loc: Loc = ("units", name)
         main = next((p for p in _MAIN if p in unit.paths), "")
-        return Unit(
-            name,
-            unit.title or "",
-            tuple(self._param(name, *item) for item in unit.params.items()),
-            tuple(
-                self._path(path, value, ("units", name, "paths", path), path == main)
-                for path, value in unit.paths.items()
+        return self.block(
+            Block(
+                name,
+                unit.title or "",
+                tuple(
+                    Param(p, None, param_span(self.tree, name, p)) for p in unit.params
+                ),
+                (),
+                (),
+                key_span(self.tree, loc),
+                tuple(unit.inputs or (INPUT,)),
+                unit.outputs,
+                self._gaps(name),
             ),
-            key_span(self.loaded.tree, ("units", name)),
-            self._gaps(name),
+            unit.paths,
+            (*loc, "paths"),
+            main,
         )
 
-    def _gaps(self, name: str) -> UnitGaps:
+    def block(
+        self, block: Block, paths: Mapping[str, SpecPath], loc: Loc, main: str
+    ) -> Block:
+        """The block with these paths, which stand at `loc`; layers of `main` have no prefix."""
+        values = {name: name for name in block.inputs}
+        headers, nodes, waiting = [], list[Part](), dict[str, tuple[str, ...]]()
+        chains: dict[str, list[Part]] = {}
+        for name, path in paths.items():
+            header = self._header(name, path, (*loc, name))
+            chain = self._chain(name, path, (*loc, name), name == main, header)
+            headers.append(header)
+            chains[name] = chain
+            values[name] = chain[-1].name
+            waiting[name] = header.sources
+        for name, chain in chains.items():
+            given = tuple(Block.value(s, values) for s in waiting[name])
+            nodes += self.linked(chain, given)
+        results = block.outputs and {
+            output: Block.value(source, values)
+            for output, source in block.outputs.items()
+        }
+        return replace(
+            block, paths=tuple(headers), nodes=tuple(nodes), outputs=results
+        )
+
+    def linked(self, chain: Sequence[Part], given: tuple[str, ...]) -> list[Part]:
+        """The nodes with what each reads: the values of the one before it."""
+        nodes: list[Part] = []
+        for node in chain:
+            nodes.append(replace(node, inputs=given))
+            given = self._results(node)
+        return nodes
+
+    def _results(self, node: Part) -> tuple[str, ...]:
+        """The values of a node: of a row that has several outputs, these."""
+        last = node.calls[-1].block if isinstance(node, Row) else ""
+        several = self.outputs.get(last, ())
+        if len(several) < 2:
+            return (node.name,)
+        return tuple(f"{node.name}.{output}" for output in several)
+
+    def _header(self, name: str, path: SpecPath, loc: Loc) -> Path:
+        sources = [
+            SOMETHING if self.gaps.at(*loc, "from", i) else source
+            for i, source in enumerate(path.from_)
+        ]
+        if self.gaps.at(*loc, "from"):
+            sources = [SOMETHING]
+        spans = tuple(
+            at(self.tree, (*loc, "from", i)).span for i, _ in enumerate(sources)
+        )
+        return Path(name, tuple(sources), key_span(self.tree, loc), spans)
+
+    def _chain(
+        self, name: str, path: SpecPath, loc: Loc, main: bool, header: Path
+    ) -> list[Part]:
+        prefix = "" if main else f"{name}_"
+        nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered=main)
+        nodes = [replace(node, path=name) for node in nodes]
+        if path.when is not None:
+            nodes = [replace(n, when=_both(path.when, n)) for n in nodes]
+        if self.gaps.at(*loc, "when"):
+            nodes = [_doubtful(node) for node in nodes]
+        first = nodes[0]
+        if self.gaps.at(*loc, "from") and isinstance(first, Node):
+            if first.op.inputs != (1, 1):  # it is not known how many there are
+                nodes[0] = replace(first, op=doubted(first.op, any_inputs=True))
+        return nodes
+
+    def chain(
+        self, items: Sequence[Item], loc: Loc, prefix: str, numbered: bool
+    ) -> list[Part]:
+        """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
+        kinds = [_kind(item) for item in items]
+        totals, seen = Counter(kinds), Counter[str]()
+        nodes: list[Part] = []
+        for i, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+            seen[kind] += 1
+            several = numbered and not isinstance(item.what, Use)
+            number = seen[kind] if several or totals[kind] > 1 else ""
+            nodes.append(self._node(item, f"{prefix}{kind}{number}", (*loc, i)))
+        return nodes
+
+    def _node(self, item: Item, name: str, loc: Loc) -> Part:
+        span, what = at(self.tree, loc).span, item.what
+        if isinstance(what, Use):
+            style = Style.SINGLE if what.repeat is None else Style.NUMBERED
+            call = self.call(what, loc)
+            name = what.name or name
+            return Row(name, (), span, {}, when=item.when, calls=(call,), style=style)
+        op = Given(param=what) if isinstance(what, str) else what
+        own = op.name if op.name != INPUT else None  # which has a finding
+        fields = {f: at(self.tree, (*loc, op.kind, f)).span for f in op.written()}
+        if isinstance(op, Given):
+            fields = {"op": span}
+        return Node(own or name, (), span, fields, when=item.when, op=op)
+
+    def call(self, use: Use, loc: Loc) -> Call:
+        """The use of a unit that is written at `loc`."""
+        inside: Loc = (*loc, use.unit)
+        unknown = {n for n in use.args if self.gaps.at(*inside, n)}
+        fields = {n: at(self.tree, (*inside, n)).span for n in use.args}
+        keys = {n: key_span(self.tree, (*inside, n)) for n in use.args}
+        if use.repeat is not None:
+            fields[REPEAT] = at(self.tree, (*loc, REPEAT)).span
+        whole = self.gaps.at(*loc)
+        return Call(
+            use.unit,
+            {n: value for n, value in use.args.items() if n not in unknown},
+            1 if use.repeat is None else use.repeat,
+            key_span(self.tree, inside),
+            fields,
+            keys,
+            endless=whole or self.gaps.at(*loc, REPEAT),
+            unsure=whole or self.gaps.at(*inside),
+        )
+
+    def _gaps(self, name: str) -> Gaps:
         reads, sources = set[str](), set[str]()
         params = paths = False
         for place, mentioned in self.loaded.gaps.places.items():
@@ -56,40 +201,71 @@ class UnitBuilder:
             match place[2:]:
                 case () | ("params",) | ("params", int()):
                     params, paths = True, paths or len(place) == 2
-                case ("paths",):
+                case ("paths",) | ("inputs", *_) | ("outputs", *_):
                     paths = True
             if not {"from", "title"} & {*place[2:]}:
                 reads |= mentioned
             if not {"ops", "title", "params"} & {*place[2:]}:
                 sources |= mentioned
         stranger = name == SOMETHING
-        return UnitGaps(stranger, params, paths, frozenset(reads), frozenset(sources))
+        return Gaps(stranger, params, paths, frozenset(reads), frozenset(sources))
 
-    def _path(self, name: str, path: SpecPath, loc: Loc, main: bool) -> Path:
-        tree, gaps = self.loaded.tree, self.loaded.gaps
-        nodes = chain(
-            tree, path.ops, (*loc, "ops"), "" if main else f"{name}_", numbered=main
+
+def _kind(item: Item) -> str:
+    match item.what:
+        case Use(unit=unit):
+            return unit
+        case Op(kind=kind):
+            return kind
+    return str(item.what)
+
+
+def _both(when: Condition, node: Part) -> Condition:
+    return when if node.when is None else when.both(node.when)
+
+
+def _doubtful(node: Part) -> Part:
+    """Nothing is known of what it makes, nor whether it is there."""
+    if isinstance(node, Row):
+        return replace(
+            node, calls=tuple(replace(c, endless=True) for c in node.calls)
         )
-        sources = [
-            SOMETHING if gaps.at(*loc, "from", i) else source
-            for i, source in enumerate(path.from_)
-        ]
-        if gaps.at(*loc, "from"):
-            sources = [SOMETHING]
-            if nodes[0].op.inputs != (1, 1):  # it is not known how many there are
-                op = doubted(nodes[0].op, any_inputs=True)
-                nodes = (replace(nodes[0], op=op), *nodes[1:])
-        spans = tuple(at(tree, (*loc, "from", i)).span for i, _ in enumerate(sources))
-        return Path(name, tuple(sources), nodes, key_span(tree, loc), spans)
+    return replace(node, op=doubted(node.op, any_inputs=True))
 
-    def _param(self, unit: str, name: str, default: float | None) -> Param:
-        """A default may compute with the network's parameters, as a stage's argument may."""
-        span, number = param_span(self.loaded.tree, unit, name), None
-        if default is not None:
-            number = self.params.settle(default, NUMBER, span, "the default")
-        if number is None and (default is not None or self._unknown(unit, name)):
-            self.optional.add((unit, name))
-        return Param(name, number, span)
+
+@dataclass
+class Defaults:
+    """Gives units the defaults of their parameters, which may compute with the network's.
+
+    `optional` has the units and parameters that have a default which is not known.
+    """
+
+    loaded: Loaded
+    params: Params
+    uses: Uses
+    optional: set[tuple[str, str]] = field(default_factory=set)
+
+    def given(self, block: Block, unit: SpecUnit) -> Block:
+        """The block with its parameters' defaults."""
+        first = self.uses.first(block)
+        params = [
+            replace(p, default=self._default(p, block, unit.params[p.name], first))
+            for p in block.params
+        ]
+        return replace(block, params=tuple(params))
+
+    def _default(
+        self, param: Param, block: Block, written: Any, first: Mapping[str, UseOf]
+    ) -> Value | None:
+        use = first.get(param.name) or UseOf(param.name, Kind.NUMBER, False, block.span)
+        value = None
+        if written is not None:
+            value = self.params.value(written, use, param.span, "the default")
+        if value is None and (
+            written is not None or self._unknown(block.name, param.name)
+        ):
+            self.optional.add((block.name, param.name))
+        return value
 
     def _unknown(self, unit: str, param: str) -> bool:
         """Whether there is a default that is not known."""
@@ -97,20 +273,3 @@ class UnitBuilder:
         return any(
             p[:3] == ("units", unit, "params") and p[-1] == param for p in places
         )
-
-
-def chain(
-    tree: Tree, ops: Sequence[Op], loc: Loc, prefix: str, numbered: bool
-) -> tuple[Node, ...]:
-    """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
-    totals = Counter(op.kind for op in ops)
-    seen: Counter[str] = Counter()
-    nodes: list[Node] = []
-    for i, op in enumerate(ops):
-        seen[op.kind] += 1
-        number = seen[op.kind] if numbered or totals[op.kind] > 1 else ""
-        own = op.name if op.name != INPUT else None  # which has a finding
-        name = own or f"{prefix}{op.kind}{number}"
-        fields = {f: at(tree, (*loc, i, op.kind, f)).span for f in op.written()}
-        nodes.append(Node(name, op, at(tree, (*loc, i)).span, fields))
-    return tuple(nodes)

@@ -1,63 +1,133 @@
-"""The intermediate representation: small unit graphs, and the network built from them.
+"""The intermediate representation: blocks made of ops and of other blocks.
 
-A `Unit` is a DAG of about ten ops; a `Graph` is a stem, stages of units with arguments and
-repeats, and a head. Its size does not depend on depth. Shape inference (a pass) adds to it
-the `Run`s: each distinct instance of a unit once, with how often it is repeated.
+A `Block` is a small graph of named values. A unit is one, and so are the stem, the head and
+the network itself, whose nodes are rows of units. Its size does not depend on depth. Shape
+inference makes an `Instance` of each block at each of its arguments and inputs
+(`resgraph.graph.typed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from enum import Enum
 from functools import cached_property
-from math import prod
 from typing import Any
 
 from resgraph.allow import Allow
 from resgraph.diagnostics import Span
+from resgraph.expr import Condition, Expr
 from resgraph.names import INPUT
-from resgraph.ops import Op, Shape, Weight
+from resgraph.ops import Op, Shape
+from resgraph.values import Value
 
 OUTPUT = "out"
+STEM, HEAD = "stem", "head"
+REPEAT = "repeat"
+
+
+class Style(Enum):
+    """How the layers of a row's blocks are called in the state_dict."""
+
+    INLINE = "inline"
+    """As if they stood where the row stands: `conv1`. Of the stem and the head."""
+    SINGLE = "single"
+    """Behind the row's own name: `se.conv1`."""
+    NUMBERED = "numbered"
+    """Behind the row's name and a number: `stage1.3.conv1`."""
 
 
 @dataclass(frozen=True)
-class Node:
-    """One op of a unit; its name is also its value's, and its layer's in the state_dict.
+class Call:
+    """A block as a part of another: its arguments, and how often it follows itself.
 
-    `fields` says where each attribute is written.
+    Where the spec has findings, an argument that is not known is not there, and `endless`
+    says that the repeat is not known.
+    """
+
+    block: str
+    args: Mapping[str, Value | Expr]
+    repeat: int | Expr
+    span: Span
+    fields: Mapping[str, Span] = field(default_factory=dict)
+    """Where each argument is written, and the repeat."""
+    keys: Mapping[str, Span] = field(default_factory=dict)
+    """Where the name of each argument is written."""
+    endless: bool = False
+    unsure: bool = False
+    """Whether there may be other arguments."""
+    given: Mapping[str, Value] = field(default_factory=dict)
+    """The parameters of the network that its expressions read, with their values."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What ops and rows of blocks have in common.
+
+    The name is also that of its value, and of its layer in the state_dict. `inputs` are the
+    values it reads: the block's inputs, or names of nodes; `a.b` is the output b of a row
+    that has several. `path` is the chain in which it is written. Where `when` does not hold,
+    it is not there, and its name stands for what it reads.
     """
 
     name: str
-    op: Op
+    inputs: tuple[str, ...]
     span: Span
     fields: Mapping[str, Span]
+    """Where each attribute is written."""
+    path: str = OUTPUT
+    when: Condition | None = None
+
+
+@dataclass(frozen=True)
+class Node(_Named):
+    """An op of a block."""
+
+    op: Op = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Row(_Named):
+    """Other blocks as a part of a block, one after the other: each reads what the one before
+    it makes, the first one what the row reads."""
+
+    calls: tuple[Call, ...] = field(kw_only=True)
+    style: Style = field(kw_only=True)
+
+    def prefix(self, index: int) -> str:
+        """What stands before the names of the layers of its block of that number."""
+        if self.style is Style.INLINE:
+            return ""
+        number = f"{index}." if self.style is Style.NUMBERED else ""
+        return f"{self.name}.{number}"
+
+
+Part = Node | Row
+"""What a block is made of."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """A named chain of nodes. `sources` are `x` or other paths; several feed a merge."""
+    """A named chain of nodes, as it is written: what it starts from, and where."""
 
     name: str
     sources: tuple[str, ...]
-    nodes: tuple[Node, ...]
     span: Span
     source_spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
 class Param:
-    """A unit's parameter, and its default (None: the stage must give it)."""
+    """A block's parameter, and its default (None: whoever uses it must give it)."""
 
     name: str
-    default: Fraction | None
+    default: Value | None
     span: Span
 
 
 @dataclass(frozen=True)
-class UnitGaps:
-    """What of a unit is not known, where its spec has findings."""
+class Gaps:
+    """What of a block is not known, where its spec has findings."""
 
     stranger: bool = False
     """It is not in the spec: a stage names it, or names nothing that can be understood."""
@@ -72,181 +142,117 @@ class UnitGaps:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """A DAG from `x` to `out`, in reading order."""
+class Block:
+    """A graph of named values, from its inputs to its outputs, in reading order."""
 
     name: str
     title: str
     params: tuple[Param, ...]
     paths: tuple[Path, ...]
+    nodes: tuple[Part, ...]
     span: Span
-    gaps: UnitGaps = UnitGaps()
+    inputs: tuple[str, ...] = (INPUT,)
+    outputs: Mapping[str, str] | None = None
+    """By the name of each output its value; None: the path `out` is the only one."""
+    gaps: Gaps = Gaps()
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """The value that each path's name stands for: that of its last node."""
-        return {INPUT: INPUT} | {p.name: p.nodes[-1].name for p in self.paths}
+        """The value that each input's and each path's name stands for: that of its last
+        node, or of what it starts from where it has none."""
+        last = {node.path: node.name for node in self.nodes}
+        found = {name: name for name in self.inputs}
+        for path in self.paths:
+            start = self.value(path.sources[0], found) if path.sources else INPUT
+            found[path.name] = last.get(path.name, start)
+        return found
+
+    @staticmethod
+    def value(source: str, values: Mapping[str, str]) -> str:
+        """What a source of a path stands for: `s.a` is the output a of the path s."""
+        path, dot, output = source.partition(".")
+        return f"{values[path]}{dot}{output}" if path in values else source
+
+    @cached_property
+    def results(self) -> dict[str, str]:
+        """By the name of each output, its value."""
+        if self.outputs is not None:
+            return dict(self.outputs)
+        first = self.inputs[0] if self.inputs else INPUT
+        return {OUTPUT: self.values.get(OUTPUT, first)}
 
     @property
     def output(self) -> str:
-        """The value that the unit returns; its input where it has no ops (an empty stem)."""
-        return self.values.get(OUTPUT, INPUT)
+        """The value of its first output; its input where it has no ops (an empty stem)."""
+        return next(iter(self.results.values()))
 
-    def steps(self) -> Iterator[tuple[Path, Node, tuple[str, ...]]]:
-        """Each node with its path and the values it reads, in reading order."""
-        for path in self.paths:
-            inputs = tuple(self.values.get(s, s) for s in path.sources)
-            for node in path.nodes:
-                yield path, node, inputs
-                inputs = (node.name,)
-
-    def resolve(self, args: Mapping[str, Fraction]) -> Unit:
-        """The unit with every expression evaluated. Raises `OpError`."""
-        paths = tuple(
-            replace(
-                path,
-                nodes=tuple(replace(n, op=n.op.resolve(args)) for n in path.nodes),
-            )
-            for path in self.paths
-        )
-        return replace(self, paths=paths)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A unit in a stage: its arguments, and how often it is repeated.
-
-    Where the spec has findings, an argument that is not known is not there, and `endless`
-    says that the repeat is not known.
-    """
-
-    unit: str
-    args: Mapping[str, Fraction]
-    repeat: int
-    span: Span
-    endless: bool = False
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A unit at given arguments and input shape, with the shape of every value."""
-
-    unit: Unit
-    args: Mapping[str, Fraction]
-    shapes: Mapping[str, Shape]
+    @cached_property
+    def chains(self) -> tuple[tuple[Path, tuple[Part, ...]], ...]:
+        """Each path with its nodes."""
+        nodes: dict[str, list[Part]] = {path.name: [] for path in self.paths}
+        for node in self.nodes:
+            nodes.setdefault(node.path, []).append(node)
+        return tuple((path, tuple(nodes[path.name])) for path in self.paths)
 
     @property
-    def input(self) -> Shape:
-        return self.shapes[INPUT]
+    def rows(self) -> Iterator[Row]:
+        """Its rows of other blocks."""
+        return (node for node in self.nodes if isinstance(node, Row))
 
     @property
-    def output(self) -> Shape:
-        return self.shapes[self.unit.output]
-
-    @cached_property
-    def weights(self) -> tuple[tuple[str, Weight], ...]:
-        """Every tensor of the state_dict as (layer, weight), in the order of the layers."""
-        return tuple(
-            (node.name, weight)
-            for _, node, inputs in self.unit.steps()
-            for weight in node.op.weights(*(self.shapes[i] for i in inputs))
-        )
-
-    @cached_property
-    def parameters(self) -> int:
-        """Trainable numbers."""
-        return sum(prod(w.shape) for _, w in self.weights if w.trainable)
-
-    @cached_property
-    def numbers(self) -> int:
-        """All numbers of the state_dict, running statistics included."""
-        return sum(prod(w.shape) for _, w in self.weights)
-
-    @property
-    def nodes(self) -> int:
-        """Ops."""
-        return sum(len(path.nodes) for path in self.unit.paths)
-
-    @cached_property
-    def multiply_adds(self) -> int:
-        """Per image."""
-        return sum(
-            node.op.multiply_adds(*(self.shapes[i] for i in inputs))
-            for _, node, inputs in self.unit.steps()
-        )
+    def ops(self) -> Iterator[Node]:
+        """Its own ops."""
+        return (node for node in self.nodes if isinstance(node, Node))
 
 
 @dataclass(frozen=True)
-class Run:
-    """Units of one slot that follow one another: one instance `count` times, or `count`
-    instances whose input channels grow by a constant step (dense connections)."""
-
-    slot: Slot
-    instances: tuple[Instance, ...]
-    count: int
-
-    def __iter__(self) -> Iterator[Instance]:
-        for i in range(self.count):
-            yield self.instances[i % len(self.instances)]
-
-    def total(self, quantity: str) -> int:
-        """The sum of an instance's property over the run."""
-        each = sum(getattr(instance, quantity) for instance in self.instances)
-        return int(each) * (self.count // len(self.instances))
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A network: what is emitted, trained and verified.
+class Program:
+    """A spec's network, before its shapes are known.
 
     `options` are those of the command line that made it, for the generated file's header;
-    `allow` is what its spec acknowledges. Where the spec has findings the graph is a draft:
-    it holds ops, units and arguments that are not known, `input` is empty where that is,
-    and it may lack shapes.
+    `allow` is what its spec acknowledges. Where the spec has findings it is a draft: it
+    holds ops, blocks and arguments that are not known, and `input` is empty where that is.
     """
 
     name: str
     title: str
     file: str
     input: Shape
-    units: Mapping[str, Unit]
-    stem: Unit
-    stages: tuple[tuple[Slot, ...], ...]
-    head: Unit
+    blocks: Mapping[str, Block]
+    """The units by name, in the spec's order."""
+    ends: Mapping[str, Block]
+    """The stem and the head, as far as there are any."""
+    network: Block
     recipe: Mapping[str, Any]
     classes: int | None
     span: Span
     options: str = ""
     allow: tuple[Allow, ...] = ()
-    stem_run: Instance | None = None
-    head_run: Instance | None = None
-    runs: tuple[tuple[Run, ...], ...] = field(default=())
 
-    def parts(self) -> Iterator[tuple[str, Instance]]:
-        """Every unit instance with its prefix in the state_dict, in order of execution.
+    def block(self, call: Call) -> Block:
+        """What the call is of. Units are called `stem` and `head` by none."""
+        return self.ends.get(call.block) or self.blocks[call.block]
 
-        The stem and the head have the prefix ''. This alone walks the depth.
-        """
-        yield "", self.typed(self.stem_run)
-        for number, stage in enumerate(self.runs, 1):
-            index = 0
-            for run in stage:
-                for instance in run:
-                    yield f"stage{number}.{index}.", instance
-                    index += 1
-        yield "", self.typed(self.head_run)
+    @cached_property
+    def used(self) -> tuple[Block, ...]:
+        """The units that the network is made of, whatever is between, in the spec's order."""
+        found, left = set[str](), [self.network]
+        while left:
+            for row in left.pop().rows:
+                for call in row.calls:
+                    if call.block not in found:
+                        found.add(call.block)
+                        left.append(self.block(call))
+        return tuple(block for name, block in self.blocks.items() if name in found)
 
-    def total(self, quantity: str) -> int:
-        """The sum of a property of `Instance` over the network, without walking the depth."""
-        ends = (self.typed(self.stem_run), self.typed(self.head_run))
-        body = sum(run.total(quantity) for stage in self.runs for run in stage)
-        return body + sum(int(getattr(end, quantity)) for end in ends)
+    def with_head(self, head: Block) -> Program:
+        """The same network with another head."""
+        return replace(self, ends={**self.ends, HEAD: head})
 
-    @staticmethod
-    def typed(run: Instance | None) -> Instance:
-        """The instance that shape inference has put there."""
-        if run is None:
-            raise ValueError(
-                "shapes are not inferred yet: run resgraph.passes.compile first"
-            )
-        return run
+
+def sequence(
+    name: str, title: str, nodes: Sequence[Part], span: Span, path: str = OUTPUT
+) -> Block:
+    """A block of one path without parameters; of no node at all, its input."""
+    paths = (Path(path, (INPUT,), span, (span,)),) if nodes else ()
+    return Block(name, title, (), paths, tuple(nodes), span)

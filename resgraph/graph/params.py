@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
-from resgraph.expr import Expr, ExprError, exact, show
+from resgraph.expr import Expr, ExprError, exact
+from resgraph.graph.uses import Kind, Use, word
+from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
+from resgraph.spec.values import Written
+from resgraph.values import Value, show
 
-Setting = tuple[Fraction | None, Span | None]
+NUMBER = NumberField()
+_NUMBERS = {Kind.NUMBER, Kind.ANY}
+_WORDS = {Kind.WORD, Kind.OP}
+BARE: Mapping[str, Op] = {
+    kind: op()
+    for kind, op in OPS.items()
+    if not any(field.is_required() for field in op.model_fields.values())
+}
+"""The ops that need no attributes, by name."""
+
+Setting = tuple[Value | None, Span | None]
 """A parameter set from outside (None: to what is not known), and where (None: on the
 command line)."""
 
@@ -25,14 +39,21 @@ class Params:
     names that are read, and `strange` those among them that are no parameter's.
     """
 
-    written: Mapping[str, int | float | Expr]
+    written: Mapping[str, Written]
     spans: Mapping[str, Span]
     settings: Mapping[str, Setting]
     unknown: Set[str] = frozenset()
     more: bool = False
-    values: dict[str, Fraction] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    context: dict[str, Value] = field(default_factory=dict)
+    """What else is known where an expression stands, such as the number of its stage."""
+
+    @property
+    def known(self) -> dict[str, Value]:
+        """All values; a parameter of the same name comes before what else is known."""
+        return self.context | self.values if self.context else self.values
 
     @property
     def strange(self) -> set[str]:
@@ -41,51 +62,145 @@ class Params:
     def __post_init__(self) -> None:
         for name, value in self.written.items():
             if name in self.settings:
-                number = self.settings[name][0]
-                if isinstance(value, Expr):
+                given = self.settings[name][0]
+                if isinstance(value, Expr) and not self._names_an_op(value):
                     self._readable(value, self.spans[name])
-                if number is not None:
-                    self.values[name] = number
+                if given is not None:
+                    self.values[name] = _op_named(given)
             elif name in self.unknown:
                 continue
+            elif isinstance(value, Expr) and self._names_an_op(value):
+                self.values[name] = _op_named(str(value))
             elif isinstance(value, Expr):
                 self._evaluate(name, value)
             else:
-                self.values[name] = exact(value)
+                self._settle(name, value)
+
+    def _names_an_op(self, value: Expr) -> bool:
+        """Whether it is one word, which is no parameter's name and is an op's."""
+        return (only := word(value)) not in self.written and only in BARE
+
+    def _settle(self, name: str, value: Written) -> None:
+        """A value that is no expression; its parts may be."""
+        span, what = self.spans[name], f"the parameter '{name}'"
+        if self._late(name, {n for each in expressions(value) for n in each.names}):
+            return
+        if isinstance(value, bool):
+            self.values[name] = value
+        elif isinstance(value, tuple):
+            self._give(name, self._list(value, span, what))
+        elif isinstance(value, Op):
+            self._give(name, self._op(value, span))
+        else:
+            self.values[name] = exact(value)
+
+    def _give(self, name: str, value: Value | None) -> None:
+        if value is not None:
+            self.values[name] = value
+
+    # --- values of each kind --------------------------------------------------------------
+
+    def value(
+        self, written: Written, use: Use, span: Span, what: str
+    ) -> Value | None:
+        """What is written, as the kind of value that it is used as, or None after a finding."""
+        found = self._of_kind(written, use.kind, span, what)
+        if found is not None and not _fits(found, use.kind):
+            message = f"{what} is {show(found)}, and is used as {use.kind.value}"
+            note = Note("it is used here", use.span)
+            self.findings.append(
+                Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,))
+            )
+            return None
+        return found
+
+    def _of_kind(
+        self, written: Written, kind: Kind, span: Span, what: str
+    ) -> Value | None:
+        if isinstance(written, bool):
+            return written
+        if isinstance(written, tuple):
+            return self._list(written, span, what)
+        if isinstance(written, Op):
+            return self._op(written, span)
+        if isinstance(written, Expr) and (name := word(written)) is not None:
+            own = name in self.written or name in self.context
+            if own or (kind not in _WORDS and name not in BARE):
+                return self.known[name] if self._readable(written, span) else None
+            return self.plain(name, kind, span)
+        return self.settle(written, NUMBER, span, what)
+
+    def plain(self, name: str, kind: Kind, span: Span) -> Value | None:
+        """What a word is that is no parameter's: text, or an op, or a finding."""
+        if kind is Kind.WORD:
+            return name
+        if name not in BARE:
+            hint = elsewhere.hint(name)
+            self._report(codes.UNKNOWN_OP, f"unknown op '{name}'", span, hint)
+        return BARE.get(name)
+
+    def _list(
+        self, written: tuple[int | float | Expr, ...], span: Span, what: str
+    ) -> Value | None:
+        items = [self.settle(item, NUMBER, span, what) for item in written]
+        known = tuple(item for item in items if item is not None)
+        return known if len(known) == len(items) else None
+
+    def _op(self, op: Op, span: Span) -> Op | None:
+        """The op with numbers in the place of expressions."""
+        if not all([self._readable(value, span) for value in expressions(op)]):
+            return None
+        try:
+            return op.resolve(self.values)
+        except OpError as error:
+            self._report(error.code, error.message, span, error.hint)
+            return None
 
     def _evaluate(self, name: str, value: Expr) -> None:
+        late = self._late(name, value.names)
+        if self._readable(value, self.spans[name]) and not late:
+            if word(value) is not None:
+                self.values[name] = self.values[value.names[0]]
+                return
+            try:
+                self.values[name] = value.evaluate(self.values)
+            except ExprError as error:
+                self._report(codes.INVALID_NUMBER, str(error), self.spans[name])
+
+    def _late(self, name: str, read: Collection[str]) -> list[str]:
+        """The parameters that one reads, and that are written below it; each is told."""
         order = [*self.written]
-        late = [n for n in value.names if n in order[order.index(name) :]]
+        late = [n for n in read if n in order[order.index(name) :]]
         for other in late:
             message = f"'{other}' has no value yet at this line"
             needed = name in self._needed(other)
             hint = "they need one another" if needed else f"write '{other}' above it"
             self._report(codes.USED_BEFORE_DEFINITION, message, self.spans[name], hint)
-        if self._readable(value, self.spans[name]) and not late:
-            try:
-                self.values[name] = value.evaluate(self.values)
-            except ExprError as error:
-                self._report(codes.INVALID_NUMBER, str(error), self.spans[name])
+        return late
 
     def _needed(self, name: str) -> set[str]:
         """The parameters behind one, itself among them where it is computed from itself."""
         needed, pending = set[str](), [name]
         while pending:
             value = self.written.get(pending.pop())
-            fresh = {*value.names} - needed if isinstance(value, Expr) else set[str]()
+            read = {n for each in expressions(value) for n in each.names}
+            fresh = read - needed
             needed |= fresh
             pending += fresh
         return needed
 
     def _readable(self, value: Expr, span: Span) -> bool:
         """Whether all that the expression reads has a value; what is no parameter is told."""
-        self.used.update(value.names)
-        for name in value.names:
-            if name not in self.written and not self.more:
-                hint = did_you_mean(name, self.written)
-                message = f"unknown parameter '{name}'"
-                self._report(codes.UNKNOWN_PARAMETER, message, span, hint)
-        return all(name in self.values for name in value.names)
+        return all([self.readable(name, span) for name in value.names])
+
+    def readable(self, name: str, span: Span) -> bool:
+        """Whether the name has a value; a finding where it is no parameter's."""
+        self.used.add(name)
+        if name not in self.written and name not in self.context and not self.more:
+            hint = did_you_mean(name, self.written)
+            message = f"unknown parameter '{name}'"
+            self._report(codes.UNKNOWN_PARAMETER, message, span, hint)
+        return name in self.known
 
     def _report(
         self, code: Code, message: str, span: Span, hint: str | None = None
@@ -101,7 +216,7 @@ class Params:
         if not self._readable(value, span):
             return None
         try:
-            return exact(kind.settle(value, self.values))
+            return exact(kind.settle(value, self.known))
         except ExprError as error:
             self.findings.append(self._blame(value, kind, span, what, str(error)))
             return None
@@ -113,11 +228,13 @@ class Params:
         notes = self._origins(value)
         if kind.whole:
             for name in value.names:
-                origin = self.written[name]
-                if isinstance(origin, Expr) and self.values[name].denominator != 1:
+                origin = self.written.get(name)
+                if isinstance(origin, Expr) and _is_broken(self.values.get(name)):
                     came = f"{name} = {origin} comes out as {show(self.values[name])}"
                     given = ", ".join(
-                        f"{n} = {show(self.values[n])}" for n in origin.names
+                        f"{n} = {show(self.values[n])}"
+                        for n in origin.names
+                        if n in self.values
                     )
                     return Diagnostic(
                         codes.INVALID_NUMBER,
@@ -134,8 +251,8 @@ class Params:
         pending = list(value.names)
         while pending:
             name = pending.pop()
-            written = self.written[name]
-            if name in self.settings:
+            written = self.written.get(name)
+            if name in self.settings and name in self.values:
                 number, span = self.values[name], self.settings[name][1]
                 where = "set here" if span else "set on the command line"
                 notes.append(Note(f"{name} = {show(number)} is {where}", span))
@@ -147,10 +264,10 @@ class Params:
         self, name: str, origin: Expr, use: Expr, kind: NumberField
     ) -> str | None:
         """Which values of the first plain parameter behind `name` would do."""
-        plain = [n for n in origin.names if not isinstance(self.written[n], Expr)]
-        if not plain or self.values[plain[0]].denominator != 1:
+        plain = [n for n in origin.names if not isinstance(self.written.get(n), Expr)]
+        now = self.values.get(plain[0]) if plain else None
+        if not isinstance(now, Fraction) or now.denominator != 1:
             return None
-        now = self.values[plain[0]]
         good: list[str] = []
         for direction in (-1, 1):
             for step in range(1, 100):
@@ -163,3 +280,37 @@ class Params:
                 good.append(show(number))
                 break
         return f"{plain[0]} = {' or '.join(good)} would do" if good else None
+
+
+def expressions(value: Written | None) -> list[Expr]:
+    """The expressions in a value."""
+    if isinstance(value, Expr):
+        return [value]
+    if isinstance(value, Op):
+        return [v for v in value.attributes().values() if isinstance(v, Expr)]
+    items = value if isinstance(value, tuple) else ()
+    return [item for item in items if isinstance(item, Expr)]
+
+
+def _op_named(value: Value | str) -> Value:
+    """The op that a word names, if it does."""
+    return BARE.get(value, value) if isinstance(value, str) else value
+
+
+def _fits(value: Value, kind: Kind) -> bool:
+    """Whether a value is of that kind."""
+    match value:
+        case bool():
+            return kind in (Kind.FLAG, Kind.ANY)
+        case Fraction():
+            return kind in _NUMBERS
+        case tuple():
+            return kind is Kind.LIST
+        case str():
+            return kind is Kind.WORD
+    return kind is Kind.OP
+
+
+def _is_broken(value: Value | None) -> bool:
+    """Whether it is a number, and not a whole one."""
+    return isinstance(value, Fraction) and value.denominator != 1

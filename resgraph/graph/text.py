@@ -1,63 +1,122 @@
-"""The graph as text: what `resgraph show --emit graph` prints and what the digest is of."""
+"""The program as text: what `resgraph show --emit graph` prints and what the digest is of.
+
+No two different programs have one text. What the language could say from the beginning is
+written as it was then, so that digests stay; whatever came later has words of its own.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from resgraph.expr import written
-from resgraph.graph.ir import Graph, Slot, Unit
-
-
-def text(graph: Graph) -> str:
-    """One line per op of each distinct unit, one line per slot of each stage."""
-    return "\n".join([f"network {graph.name}", *_lines(graph)]) + "\n"
+from resgraph.expr import Expr
+from resgraph.graph.ir import HEAD, OUTPUT, STEM, Block, Call, Node, Part, Program, Row
+from resgraph.graph.typed import Graph
+from resgraph.names import INPUT
+from resgraph.values import Value, written
 
 
-def digest(graph: Graph) -> str:
+def text(graph: Graph | Program) -> str:
+    """One line per op of each distinct unit, one line per use of a unit in each stage."""
+    program = _program(graph)
+    return "\n".join([f"network {program.name}", *_lines(program)]) + "\n"
+
+
+def digest(graph: Graph | Program) -> str:
     """`sha256:` and 64 hex digits of the topology: names of layers count, of networks don't."""
-    body = "\n".join(_lines(graph)).encode()
+    body = "\n".join(_lines(_program(graph))).encode()
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
-def used_units(graph: Graph) -> list[Unit]:
-    """The units that the stages use, in the spec's order."""
-    used = {slot.unit for stage in graph.stages for slot in stage}
-    return [unit for name, unit in graph.units.items() if name in used]
+def _program(graph: Graph | Program) -> Program:
+    return graph.program if isinstance(graph, Graph) else graph
 
 
-def _lines(graph: Graph) -> Iterator[str]:
-    yield f"input {list(graph.input)}"
-    for unit in used_units(graph):
+def _lines(program: Program) -> Iterator[str]:
+    yield f"input {list(program.input)}"
+    for unit in program.used:
         yield ""
         yield f"unit {unit.name}({_params(unit)})"
-        yield from _ops(unit)
+        yield from _body(unit)
     yield ""
-    yield "stem"
-    yield from _ops(graph.stem)
-    for number, stage in enumerate(graph.stages, 1):
-        yield f"stage{number}"
-        yield from (f"  {slot_text(slot)}" for slot in stage)
-    yield "head"
-    yield from _ops(graph.head)
+    before: tuple[str, ...] = (INPUT,)
+    for number, row in enumerate(program.network.rows):
+        yield _heading(row, number)
+        if row.inputs != before:
+            yield f"  from {', '.join(row.inputs)}"
+        if row.name in (STEM, HEAD):
+            end = program.ends[row.name]
+            yield from [f"  params {_params(end)}"] if end.params else []
+            yield from _body(end)
+        else:
+            yield from (f"  {call_text(call)}" for call in row.calls)
+        before = _values(row, program)
+    if program.network.results != {OUTPUT: HEAD}:
+        yield f"outputs {_results(program.network.results)}"
 
 
-def _params(unit: Unit) -> str:
+def _heading(row: Row, number: int) -> str:
+    """`stage2` of the second stage, whether it has a name or not; `stage c2` of any other."""
+    plain = row.name in (STEM, HEAD, f"stage{number}")
+    return row.name if plain else f"stage {row.name}"
+
+
+def _values(row: Row, program: Program) -> tuple[str, ...]:
+    """What the row after this one reads where nothing is said."""
+    results = program.block(row.calls[-1]).results
+    several = tuple(f"{row.name}.{name}" for name in results)
+    return several if len(several) > 1 else (row.name,)
+
+
+def _params(block: Block) -> str:
     return ", ".join(
         p.name if p.default is None else f"{p.name}={written(p.default)}"
-        for p in unit.params
+        for p in block.params
     )
 
 
-def _ops(unit: Unit) -> Iterator[str]:
-    for _, node, inputs in unit.steps():
-        attributes = [f"{k}={v}" for k, v in node.op.attributes().items()]
-        yield f"  {node.name} = {node.op.kind}({', '.join([*inputs, *attributes])})"
-    yield f"  return {unit.output}"
+def _body(block: Block) -> Iterator[str]:
+    if block.inputs != (INPUT,):
+        yield f"  inputs {', '.join(block.inputs)}"
+    yield from (f"  {_node(node)}" for node in block.nodes)
+    if block.outputs is None:
+        yield f"  return {block.output}"
+    else:
+        yield f"  return {_results(block.outputs)}"
 
 
-def slot_text(slot: Slot) -> str:
-    """A slot as in the text form: `body(width=16) x 17`."""
-    args = ", ".join(f"{name}={written(value)}" for name, value in slot.args.items())
-    repeat = f" x {slot.repeat}" if slot.repeat > 1 else ""
-    return f"{slot.unit}({args}){repeat}"
+def _results(outputs: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in outputs.items())
+
+
+def _node(node: Part) -> str:
+    when = "" if node.when is None else f" when {node.when}"
+    inputs = ", ".join(node.inputs)
+    if isinstance(node, Node):
+        given = [f"{k}={_written(v)}" for k, v in node.op.attributes().items()]
+        listed = ", ".join([*node.inputs, *given])
+        return f"{node.name} = {node.op.kind}({listed}){when}"
+    (call,) = node.calls
+    repeat = "" if node.prefix(0) == f"{node.name}." else f" x {_repeat(call)}"
+    return f"{node.name} = unit {_call(call)} of {inputs}{repeat}{when}"
+
+
+def _repeat(call: Call) -> str:
+    return f"({call.repeat})" if isinstance(call.repeat, Expr) else str(call.repeat)
+
+
+def _call(call: Call) -> str:
+    args = ", ".join(f"{name}={_written(v)}" for name, v in call.args.items())
+    return f"{call.block}({args})"
+
+
+def _written(value: Value | Expr | int | float | None) -> str:
+    """An attribute's value as Python has it, a number of a use in full."""
+    return str(value) if isinstance(value, Expr | int | float | None) else written(value)
+
+
+def call_text(call: Call) -> str:
+    """The use of a unit as in the text form: `body(width=16) x 17`."""
+    repeat = "" if call.repeat == 1 else f" x {_repeat(call)}"
+    given = ", ".join(f"{name}={written(v)}" for name, v in call.given.items())
+    return f"{_call(call)}{repeat}{f' with {given}' if given else ''}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,9 +18,10 @@ from resgraph.diagnostics import Code
 from resgraph.expr import Expr, ExprError
 from resgraph.names import LayerName
 from resgraph.ops.facts import Reach, Role, Saved
-from resgraph.ops.fields import NumberField
+from resgraph.ops.fields import AnyField, FlagField, NumberField
 from resgraph.ops.start import Init, Start
 from resgraph.syntax import Call, Syntax, call
+from resgraph.values import Value
 
 Shape = tuple[int, ...]
 """A value's shape without the batch: (C, H, W) for maps, (C,) for vectors."""
@@ -33,6 +33,8 @@ Real = Annotated[float, NumberField()]
 Positive = Annotated[float, NumberField(minimum=1e-12)]
 Fractional = Annotated[float, NumberField(minimum=0, maximum=1)]
 
+
+Flag = Annotated[bool, FlagField()]
 
 Numbers = Callable[[str], Syntax]
 """One of an op's attributes, by its name, as `forward` reads it."""
@@ -131,19 +133,19 @@ class Op(BaseModel):
     # --- attributes -----------------------------------------------------------------
 
     @classmethod
-    def numbers(cls) -> dict[str, NumberField]:
+    def numbers(cls) -> dict[str, AnyField]:
         """The attributes that may be expressions, those that may be None among them."""
         return {
             name: meta
             for name, field in cls.model_fields.items()
             for kind in (field, *get_args(field.annotation))
             for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
-            if isinstance(meta, NumberField)
+            if isinstance(meta, AnyField)
         }
 
-    def resolve(self, env: Mapping[str, Fraction]) -> Self:
+    def resolve(self, env: Mapping[str, Value]) -> Op:
         """A copy with every expression evaluated. Raises `OpError` naming the field."""
-        numbers, values = self.numbers(), dict[str, int | float]()
+        numbers, values = self.numbers(), dict[str, Any]()
         for name, value in self.attributes().items():
             if isinstance(value, Expr):
                 try:
@@ -154,7 +156,7 @@ class Op(BaseModel):
                     ) from None
         return self.having(values) if values else self
 
-    def having(self, values: Mapping[str, int | float]) -> Self:
+    def having(self, values: Mapping[str, Any]) -> Self:
         """A copy with these attributes."""
         return self.model_copy(update=values)
 

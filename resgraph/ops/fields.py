@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -14,6 +15,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from resgraph.expr import Expr, ExprError, exact, literal, show
 from resgraph.limits import EXPRESSION_MAGNITUDE
+from resgraph.syntax import Name
 
 NUMBER_SCHEMA = {
     "type": ["number", "string"],
@@ -123,6 +125,88 @@ class NumberField:
         if self.maximum is not None:
             number["maximum"] = self.maximum
         return number
+
+
+@dataclass(frozen=True)
+class FlagField:
+    """A pydantic annotation: true or false, or the name of a parameter that is."""
+
+    whole: ClassVar[bool] = False
+    wanted: ClassVar[str] = "true or false"
+
+    def parse(self, value: object) -> bool | Expr:
+        """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
+        if isinstance(value, bool | Expr):
+            return value
+        if isinstance(value, str) and _NAME.fullmatch(value):
+            return Expr(Name(value))
+        got = {"wanted": self.wanted, "got": kind_of(value)}
+        raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+
+    def settle(self, value: bool | Expr, env: Mapping[str, Any]) -> bool:
+        """The truth value that `value` is under `env`. Raises `ExprError`."""
+        found = env[str(value)] if isinstance(value, Expr) else value
+        if not isinstance(found, bool):
+            raise ExprError(f"'{value}' must be true or false, and is {found}")
+        return found
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "type": ["boolean", "string"],
+            "title": "true or false, or a parameter that is",
+        }
+
+
+@dataclass(frozen=True)
+class WordField:
+    """A pydantic annotation: one of a few words, or the name of a parameter that is one."""
+
+    choices: tuple[str, ...]
+    whole: ClassVar[bool] = False
+
+    @property
+    def wanted(self) -> str:
+        return f"one of {', '.join(self.choices)}"
+
+    def parse(self, value: object) -> str | Expr:
+        """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
+        if isinstance(value, Expr):
+            return value
+        if isinstance(value, str) and value in self.choices:
+            return value
+        if isinstance(value, str) and _NAME.fullmatch(value):
+            return Expr(Name(value))
+        got = {"wanted": self.wanted, "got": kind_of(value)}
+        raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+
+    def settle(self, value: str | Expr, env: Mapping[str, Any]) -> str:
+        """The word that `value` is under `env`. Raises `ExprError`."""
+        found = env[str(value)] if isinstance(value, Expr) else value
+        if found not in self.choices:
+            raise ExprError(f"'{value}' must be {self.wanted}, and is {found}")
+        return str(found)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "title": self.wanted, "examples": [*self.choices]}
+
+
+AnyField = NumberField | FlagField | WordField
+"""An attribute that may be given by a parameter."""
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 def _expression(text: str) -> Expr:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar
 
-from pydantic import Field, StrictBool
+from pydantic import Field
 
 from resgraph import codes
 from resgraph.ops.base import (
     Count,
+    Flag,
     Numbers,
     OnnxBuilder,
     Op,
@@ -135,7 +136,7 @@ class GlobalAvgPool(Op):
     )
     role: ClassVar[Role] = Role.PLAIN
 
-    keepdim: StrictBool = Field(default=False, description="Keep a [C, 1, 1] map.")
+    keepdim: Flag = Field(default=False, description="Keep a [C, 1, 1] map.")
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field, StrictBool
+from pydantic import Field
 
 from resgraph import codes
 from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import (
     Count,
+    Flag,
     Fractional,
     OnnxBuilder,
     Op,
@@ -47,7 +48,7 @@ class Conv(Op):
     )
     dilation: Count = Field(default=1, description="Spacing of the kernel's taps.")
     groups: Count = Field(default=1, description="Groups of channels, convolved apart.")
-    bias: StrictBool = Field(default=False, description="Add a bias per channel.")
+    bias: Flag = Field(default=False, description="Add a bias per channel.")
     bias_init: Real = Field(default=0, description="Start of the bias; needs bias.")
 
     def label(self) -> str:
@@ -250,7 +251,7 @@ class Linear(Op):
     torch_starts: ClassVar[Mapping[str, Start]] = {"weight": FanInUniform()}
 
     features: Count = Field(description="Output features.")
-    bias: StrictBool = Field(default=True, description="Add a bias per feature.")
+    bias: Flag = Field(default=True, description="Add a bias per feature.")
 
     def label(self) -> str:
         return words("linear", self.features)

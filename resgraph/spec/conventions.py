@@ -6,7 +6,7 @@ that whoever comes from there has in mind. So there are warnings, which `allow` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic
@@ -15,7 +15,7 @@ from resgraph.ops import Op
 from resgraph.recipe import Recipe, Steps
 from resgraph.recipe.words import where
 from resgraph.spec.gaps import Gaps
-from resgraph.spec.model import Spec
+from resgraph.spec.model import Spec, items
 from resgraph.spec.tree import Loc, Mapping, at, plain
 
 COLOURS = (1, 3, 4)
@@ -85,14 +85,7 @@ def _written(tree: Mapping, word: str) -> Loc:
 
 
 def _attributes(spec: Spec) -> Iterator[_Found]:
-    lists: list[tuple[Loc, Sequence[Op]]] = [
-        (("network", "stem"), spec.network.stem),
-        (("network", "head"), spec.network.head),
-    ]
-    for name, unit in spec.units.items():
-        for path, value in unit.paths.items():
-            lists.append((("units", name, "paths", path, "ops"), value.ops))
-    for loc, ops in lists:
-        for i, op in enumerate(ops):
-            for field, (message, hint) in op.conventions().items():
-                yield (*loc, i, op.kind, field), message, hint
+    for loc, item in items(spec):
+        if isinstance(item.what, Op):
+            for field, (message, hint) in item.what.conventions().items():
+                yield (*loc, item.what.kind, field), message, hint

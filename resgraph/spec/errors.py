@@ -16,6 +16,7 @@ from resgraph.recipe.foreign import called_here, hint_for
 from resgraph.recipe.words import keys
 from resgraph.recipe.words import place as placed
 from resgraph.spec import model
+from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
 
 
@@ -35,7 +36,8 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
     A key of another framework is none of these: what stands there may be of another form.
     """
     meant: dict[Loc, str] = {}
-    for loc in (location(e) for e in errors if e["type"] == "extra_forbidden"):
+    unknown = (location(e) for e in errors if e["type"] == "extra_forbidden")
+    for loc in (_in_network(loc, tree) for loc in unknown):
         holder, taken = at(tree, loc[:-1]), {(*k[:-1], v) for k, v in meant.items()}
         free = [
             key
@@ -46,6 +48,11 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
         if not foreign and (key := nearest(str(loc[-1]), free)):
             meant[loc] = key
     return meant
+
+
+def _in_network(loc: Loc, tree: Mapping) -> Loc:
+    """The place as it is written, of what stands in the network."""
+    return in_yaml(loc, tree) if loc[:1] == ("network",) else loc
 
 
 def _explain(error: Any, tree: Mapping) -> Diagnostic:
@@ -63,12 +70,14 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         span = at(tree, loc[:-1]).span
         return Diagnostic(codes.MISSING_KEY, message, span, _example(loc))
     span = at(tree, loc).span
-    if kind == "unknown-key" or error["loc"][-1:] == ("[key]",):
+    if kind == "unknown-key" or error["loc"][-1:] in (("[key]",), ("[name]",)):
         span = key_span(tree, loc)
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        return Diagnostic(codes.UNKNOWN_OP, message, span, elsewhere.hint(word))
+        units = [str(name) for name, _ in below(at(tree, ("units",)))]
+        hint = _nearest_unit(word, units) or elsewhere.hint(word)
+        return Diagnostic(codes.UNKNOWN_OP, message, span, hint)
     if kind in WANTED:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
@@ -85,29 +94,67 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     return Diagnostic(code, error["msg"], span, context.get("hint"))
 
 
+_MARKERS = {"[key]", "[op]", "[unit]", "[parameter]", "[units]", "[ops]", "[name]"}
+"""Steps of pydantic's locations that are no keys of the file."""
+_ARGUMENTS = "[args]"
+"""Stands for the name of a unit, below which its arguments are."""
+
+
 def location(error: Any) -> Loc:
-    """Where in the YAML the error is: pydantic's location without its own marker for keys."""
-    return tuple(step for step in error["loc"] if step != "[key]")
+    """Where in the YAML the error is: pydantic's location without the models' own steps."""
+    steps, found = error["loc"], list[str | int]()
+    for i, step in enumerate(steps):
+        used = steps[i - 1] == "[unit]" or (i > 1 and steps[i - 2] == "[units]")
+        if step == "args" and used:
+            found.append(_ARGUMENTS)
+        elif step not in _MARKERS:
+            found.append(step)
+    return tuple(found)
 
 
 def in_yaml(loc: Loc, tree: Mapping) -> Loc:
-    """The location as it is written: a stage item's `args` under the unit's name, a
-    unit's parameter where the list has it, a field of an optimiser beside it."""
+    """The location as it is written: stages under their names, a unit's arguments under
+    its own, a parameter where the list has it, a field of an optimiser beside it."""
     match loc:
         case ("train", *rest):
             return ("train", *placed(tuple(rest), plain(at(tree, ("train",)))))
-        case ("network", "stages", int(), int(), "args", *rest):
-            item = at(tree, loc[:4])
-            keys = [key for key, _ in below(item) if key != "repeat"]
-            return (*loc[:4], *keys[:1], *rest)
-        case ("network", "stages", int(), int(), "unit"):
-            return loc[:4]
+        case ("network", "stages", int() as number, *rest):
+            names = [name for name, _ in below(at(tree, loc[:2]))]
+            key = names[number] if number < len(names) else number
+            loc = _under("units", ("network", "stages", key), tuple(rest), tree)
+        case ("network", "stem" | "head", *rest):
+            loc = _under("ops", loc[:2], tuple(rest), tree)
         case ("units", _, "params", str() as name, *_):
             for i, item in below(at(tree, loc[:3])):
                 if isinstance(i, int) and name in words(plain(item)):
                     place = (*loc[:3], i)
                     return (*place, name) if isinstance(item, Mapping) else place
+    return _argument(loc, tree)
+
+
+def _under(key: str, loc: Loc, rest: Loc, tree: Mapping) -> Loc:
+    """A place in a list that may be written under a key of its own."""
+    keyed = isinstance(at(tree, loc), Mapping) and isinstance((*rest, "")[0], int)
+    return (*loc, key, *rest) if keyed else (*loc, *rest)
+
+
+def _argument(loc: Loc, tree: Mapping) -> Loc:
+    """Arguments stand under the unit's name; what is said of the unit is said of the item."""
+    if _ARGUMENTS in loc:
+        place = loc.index(_ARGUMENTS)
+        item = at(tree, loc[:place])
+        keys = [key for key, _ in below(item) if key not in BESIDE]
+        return (*loc[:place], *keys[:1], *loc[place + 1 :])
+    match loc:
+        case ("network", "stages", *_, int(), "unit"):
+            return loc[:-1]
     return loc
+
+
+def _nearest_unit(word: str, units: Sequence[str]) -> str | None:
+    """The unit that is meant, where the word is no op's name that others know."""
+    meant = nearest(word, units)
+    return None if meant is None else f"did you mean the unit '{meant}'?"
 
 
 def _owner(loc: Loc) -> str:
@@ -118,8 +165,8 @@ def _owner(loc: Loc) -> str:
         return str(loc[-1])
     if len(loc) == 2 and loc[0] == "units":
         return f"the unit '{loc[1]}'"
-    if len(loc) == 4 and loc[2] == "paths":
-        return f"the path '{loc[3]}'"
+    if len(loc) > 2 and loc[-2] == "paths":
+        return f"the path '{loc[-1]}'"
     return f"'{loc[-1]}'"
 
 
@@ -161,6 +208,11 @@ def _keys(loc: Loc) -> list[str]:
         owner = names.get(str(loc[0]), model.Spec)
     elif len(loc) == 2 and loc[0] == "units":
         owner = model.Unit
-    elif len(loc) == 4 and loc[2] == "paths":
+    elif len(loc) > 3 and loc[-2] == "paths":
         owner = model.Path
-    return [field.alias or name for name, field in owner.model_fields.items()]
+    elif len(loc) == 2 and loc[0] == "network":
+        owner = model.End
+    elif len(loc) == 3 and loc[1] == "stages":
+        owner = model.Stage
+    keyed = [field.alias or name for name, field in owner.model_fields.items()]
+    return [key.strip("[]") for key in keyed if key != "[name]"]

@@ -17,6 +17,7 @@ from resgraph.diagnostics import ANY
 from resgraph.names import SOMETHING
 from resgraph.ops import OPS, Op
 from resgraph.ops.unknown import NAMELESS, unknown
+from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Loc, Tree, below, walk, words
 
 
@@ -64,7 +65,7 @@ class Gaps:
             found for found in fitting if _can_hold(walk(data, found[0][:-1]))
         )
         value = _written(data, place)
-        if pattern != _SLOT or not self._fill_slot(data, place, value):
+        if pattern not in _SLOTS or not self._fill_slot(data, place, value):
             self.add(place, words(value) or {ANY})
             self._filled.add(place)
             _put(walk(data, place[:-1]), place[-1], stand_in())
@@ -101,12 +102,16 @@ class Gaps:
         if isinstance(item, Op):
             return
         kind, given = _parts(item)
+        if kind not in OPS and kind in data["units"] and wrong and wrong <= {*given}:
+            for name in wrong:
+                self.add((*loc, kind, name), words(item[kind].pop(name)) or {ANY})
+            return
         if wrong == {"name"}:
             item[kind].pop("name")  # the layer then has the name that it has by default
             return
         right, mentioned = _sorted(kind, given, wrong)
         one = isinstance(item, str) or (isinstance(item, dict) and len(item) == 1)
-        self.add(loc, mentioned if one else words(item) or {ANY})
+        self.add(loc, mentioned | {kind} if one else words(item) or {ANY})
         ops[index] = unknown(kind, right, any_inputs=not one)
 
 
@@ -125,6 +130,10 @@ def op_place(loc: Loc) -> Loc | None:
     match loc:
         case ("units", _, "paths", _, "ops", int(), *_):
             return loc[:6]
+        case ("network", "stem" | "head", "paths", _, "ops", int(), *_):
+            return loc[:6]
+        case ("network", "stem" | "head", "ops", int(), *_):
+            return loc[:4]
         case ("network", "stem" | "head", int(), *_):
             return loc[:3]
     return None
@@ -138,7 +147,8 @@ def _parts(item: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(item, str):
         return item, {}
     if isinstance(item, dict) and item:
-        kind, given = next(iter(item.items()))
+        kind = next((key for key in item if key not in BESIDE), next(iter(item)))
+        given = item[kind]
         return kind, given if isinstance(given, dict) else {}
     return NAMELESS, {}
 
@@ -186,12 +196,14 @@ def _network() -> Any:
 _ABSENT = object()
 _EACH = object()
 """Any step of a place."""
-_SLOT = ("network", "stages", int, int)
+_STAGE = ("network", "stages", _EACH)
+_SLOTS = ((*_STAGE, int), (*_STAGE, "units", int))
 
 _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
     (("units", _EACH, "paths", _EACH, "from", int), lambda: "x"),
     (("units", _EACH, "paths", _EACH, "from"), lambda: "x"),
     (("units", _EACH, "paths", _EACH, "ops"), _ops),
+    (("units", _EACH, "paths", _EACH, "when"), lambda: _ABSENT),
     (("units", _EACH, "paths", _EACH), _path),
     (("units", _EACH, "paths"), lambda: {"out": _path()}),
     (("units", _EACH, "params", int, str), lambda: None),
@@ -199,19 +211,39 @@ _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
     (("units", _EACH, "params", str), lambda: None),
     (("units", _EACH, "params"), list),
     (("units", _EACH, "title"), lambda: _ABSENT),
+    (("units", _EACH, "inputs"), lambda: _ABSENT),
+    (("units", _EACH, "outputs"), lambda: _ABSENT),
     (("units", _EACH), _unit),
     (("units",), lambda: {SOMETHING: _unit()}),
     (("network", "params", _EACH), lambda: 1),
     (("network", "params"), dict),
     (("network", "input", int), lambda: 1),
     (("network", "input"), lambda: [1, 1, 1]),
-    (("network", "stem"), _ops),
-    (("network", "head"), _ops),
-    (("network", "stages", int, int, "repeat"), lambda: 1),
-    (("network", "stages", int, int, _EACH, _EACH), lambda: 1),
-    (("network", "stages", int, int, _EACH), dict),
-    (_SLOT, lambda: SOMETHING),
-    (("network", "stages", int), lambda: [SOMETHING]),
+    *(
+        (("network", end, *place), stand_in)
+        for end in ("stem", "head")
+        for place, stand_in in (
+            (("paths", _EACH, "ops"), _ops),
+            (("paths", _EACH, "from"), lambda: "x"),
+            (("paths", _EACH, "when"), lambda: _ABSENT),
+            (("paths", _EACH), _path),
+            ((), _ops),
+        )
+    ),
+    (("network", "outputs"), lambda: {"out": "stem"}),
+    *(
+        filling
+        for slot in _SLOTS
+        for filling in (
+            ((*slot, "repeat"), lambda: 1),
+            ((*slot, _EACH, _EACH), lambda: 1),
+            ((*slot, _EACH), dict),
+            (slot, lambda: SOMETHING),
+        )
+    ),
+    ((*_STAGE, "units"), lambda: [SOMETHING]),
+    ((*_STAGE, "from"), lambda: _ABSENT),
+    (_STAGE, lambda: [SOMETHING]),
     (("network", "stages"), lambda: [[SOMETHING]]),
     (("network",), _network),
     (("networks", _EACH, _EACH), lambda: 1),

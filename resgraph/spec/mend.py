@@ -13,6 +13,7 @@ from resgraph.names import SOMETHING
 from resgraph.spec.errors import explain, in_yaml, location, misspelt
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
+from resgraph.spec.opitem import Names
 from resgraph.spec.tree import Loc, Mapping, at, plain, renamed, walk, words
 
 MOST_ROUNDS = 50
@@ -49,12 +50,20 @@ class Mender:
 
     def _validated(self) -> tuple[Spec | None, list[Any]]:
         try:
-            return Spec.model_validate(self._data, context=self.gaps.names), []
+            return Spec.model_validate(self._data, context=self._names()), []
         except ValidationError as error:
             errors = error.errors(include_url=False)
         told = [error for error in errors if not self._follows(error)]
         self.findings += explain(told, self.tree)
         return None, errors
+
+    def _names(self) -> Names:
+        """The names without which lists of ops cannot be read."""
+        units = self._data.get("units")
+        units = units if isinstance(units, dict) else {}
+        holders = [self._data.get("network"), *units.values()]
+        params = [h.get("params") for h in holders if isinstance(h, dict)]
+        return Names(self.gaps.names, [*map(str, units)], words(params))
 
     def _follows(self, error: Any) -> bool:
         """Whether the error follows from what is told already: from the YAML, or since
@@ -147,6 +156,8 @@ class Mender:
             case ("units", _, "paths", _):
                 self._doubt_end((*loc, "ops"))
             case ("units", _, "paths", _, "ops") | ("network", "stem" | "head"):
+                self._doubt_end(loc)
+            case ("network", "stem" | "head", "paths", _, "ops"):
                 self._doubt_end(loc)
             case _ if op := op_place(loc):
                 self._unsure[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -11,18 +11,33 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     StrictStr,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
-from resgraph.names import Name, NetworkName, Reference, UnitName
-from resgraph.ops.base import Count, Real
-from resgraph.ops.fields import NUMBER_SCHEMA, kind_of
+from resgraph.expr import Condition
+from resgraph.names import Name, NetworkName, Reference, StageName, UnitName
+from resgraph.ops.base import Count
+from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
-from resgraph.spec.opitem import OpItem
+from resgraph.spec.opitem import (
+    ARGUMENTS_SCHEMA,
+    OP_REFERENCE,
+    REPEAT_SCHEMA,
+    WHEN_SCHEMA,
+    Item,
+    OpItem,
+    Use,
+    condition,
+    use_of,
+)
+from resgraph.spec.tree import Loc
+from resgraph.spec.values import VALUE_SCHEMA, AnyValue
 
 
 def _title(text: str) -> str:
@@ -31,6 +46,14 @@ def _title(text: str) -> str:
             "invalid-title", "a title is one line of 1 to 200 printable characters"
         )
     return text
+
+
+def _distinct(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            message = "the name '{name}' is listed twice"
+            raise PydanticCustomError("duplicate-key", message, {"name": name})
+    return names
 
 
 Title = Annotated[StrictStr, AfterValidator(_title)]
@@ -77,7 +100,7 @@ def _wrong_param(pairs: Any, earlier: Mapping[str, Any]) -> PydanticCustomError 
 
 
 UnitParams = Annotated[
-    dict[Name, Real | None],
+    dict[Name, AnyValue | None],
     BeforeValidator(_params),
     WithJsonSchema(
         {
@@ -87,7 +110,7 @@ UnitParams = Annotated[
                     {"type": "string"},
                     {
                         "type": "object",
-                        "additionalProperties": NUMBER_SCHEMA,
+                        "additionalProperties": VALUE_SCHEMA,
                         "minProperties": 1,
                         "maxProperties": 1,
                     },
@@ -102,50 +125,71 @@ def _sources(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+Sources = Annotated[
+    list[Reference],
+    BeforeValidator(_sources),
+    Field(min_length=1),
+    WithJsonSchema(
+        {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
+    ),
+]
+When = Annotated[Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)]
+
+
 class Path(Model):
     """A chain of ops that starts from one earlier value, or merges several."""
 
-    from_: Annotated[
-        list[Reference],
-        BeforeValidator(_sources),
-        Field(min_length=1),
-        WithJsonSchema(
-            {
-                "type": ["string", "array"],
-                "items": {"type": "string"},
-                "minItems": 1,
-            }
-        ),
-    ] = Field(
+    from_: Sources = Field(
         alias="from", description="The value (or values, for a merge) it starts from."
     )
+    when: When = None
     ops: list[OpItem] = Field(min_length=1, description="The ops, in reading order.")
 
 
+def _outputs(value: object) -> object:
+    """`[a, b]` as a mapping: the outputs are called as the values are."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return {item: item for item in value}
+    return value
+
+
+Inputs = Annotated[
+    list[Name], Field(min_length=1), AfterValidator(_distinct)
+]
+Outputs = Annotated[
+    dict[Name, Reference],
+    BeforeValidator(_outputs),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "type": ["object", "array"],
+            "additionalProperties": {"type": "string"},
+            "items": {"type": "string"},
+        }
+    ),
+]
+_INPUTS = "What it calls the values that come in; x where nothing is said."
+_OUTPUTS = "Names, and the values that are returned under them; the path out otherwise."
+
+
 class Unit(Model):
-    """A residual unit, or any other part: a DAG of paths from `x` to `out`."""
+    """A residual unit, or any other part: a DAG of paths from its inputs to its outputs."""
 
     title: Title | None = Field(default=None, description="A line for its docstring.")
     params: UnitParams = Field(
         default={}, description="Names, or {name: default}, that ops may compute with."
     )
+    inputs: Inputs | None = Field(default=None, description=_INPUTS)
     paths: dict[Name, Path] = Field(
         min_length=1, description="Named chains of ops; 'out' is what the unit returns."
     )
-
-
-class StageItem(Model):
-    """A unit with its arguments, and how often it is repeated."""
-
-    unit: Reference
-    args: dict[str, Real]
-    repeat: Count = 1
+    outputs: Outputs | None = Field(default=None, description=_OUTPUTS)
 
 
 def _stage_item(value: object) -> object:
     """`{body: {width: 16}, repeat: n}` as unit, arguments and repeat."""
     if isinstance(value, str):
-        return {"unit": value, "args": {}}
+        return {"unit": value}
     if not isinstance(value, dict):
         raise PydanticCustomError(
             "wrong-form",
@@ -160,37 +204,102 @@ def _stage_item(value: object) -> object:
             "an item of a stage names one unit, not {named}",
             {"named": named},
         )
-    args = value[units[0]]
-    item: dict[str, Any] = {"unit": units[0], "args": {} if args is None else args}
-    return item | {k: v for k, v in value.items() if k == "repeat"}
+    return use_of(units[0], value)
 
 
-StageItemField = Annotated[
-    StageItem,
-    BeforeValidator(_stage_item),
+StageItem = Annotated[Use, BeforeValidator(_stage_item)]
+_UNITS_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 2,
+                "properties": {"repeat": REPEAT_SCHEMA},
+                "additionalProperties": ARGUMENTS_SCHEMA,
+            },
+        ]
+    },
+}
+
+
+class Stage(Model):
+    """Units one after the other, from the stage before it or from other ones."""
+
+    name: Annotated[StageName | None, Field(alias="[name]")] = None
+    from_: Sources | None = Field(default=None, alias="from")
+    units: Annotated[list[StageItem], Field(min_length=1)] = Field(alias="[units]")
+
+
+_STAGE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        _UNITS_SCHEMA,
+        {
+            "type": "object",
+            "properties": {
+                "from": {
+                    "type": ["string", "array"],
+                    "items": {"type": "string"},
+                    "description": "Earlier stages, stem, or x, the network's input.",
+                },
+                "units": _UNITS_SCHEMA,
+            },
+            "required": ["units"],
+            "additionalProperties": False,
+        },
+    ]
+}
+_STAGES_SCHEMA: dict[str, Any] = {
+    "type": ["array", "object"],
+    "minItems": 1,
+    "items": _STAGE_SCHEMA,
+    "minProperties": 1,
+    "additionalProperties": _STAGE_SCHEMA,
+}
+
+
+def _stages(value: object) -> object:
+    """Stages in a list, or by name, as a list of mappings."""
+    if isinstance(value, dict):
+        return [_stage(stage) | {"[name]": name} for name, stage in value.items()]
+    return [_stage(stage) for stage in value] if isinstance(value, list) else value
+
+
+def _stage(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict) and {"units", "from"} & {*value}:
+        return {"[units]" if k == "units" else k: v for k, v in value.items()}
+    return {"[units]": value}
+
+
+class End(Model):
+    """The stem or the head: ops in a row, or paths as a unit has them."""
+
+    from_: Sources | None = Field(default=None, alias="from")
+    inputs: Inputs | None = None
+    ops: list[OpItem] = Field(default=[], alias="[ops]")
+    paths: dict[Name, Path] = {}
+    keyed: bool = Field(default=False, alias="[keyed]")
+    """Whether its ops are written under a key of their own."""
+
+
+def _end(value: object) -> object:
+    if isinstance(value, dict) and {"ops", "paths", "from", "inputs"} & {*value}:
+        given = {"[ops]" if k == "ops" else k: v for k, v in value.items()}
+        return given | {"[keyed]": True}
+    return {"[ops]": value}
+
+
+EndField = Annotated[
+    End,
+    BeforeValidator(_end),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "minProperties": 1,
-                    "maxProperties": 2,
-                    "properties": {
-                        "repeat": {
-                            "title": "a positive whole number, or arithmetic",
-                            "description": "How many such units follow one another.",
-                            "type": ["integer", "string"],
-                            "minimum": 1,
-                        }
-                    },
-                    "additionalProperties": {
-                        "title": "unit",
-                        "description": "A unit's arguments.",
-                        "type": ["object", "null"],
-                        "additionalProperties": NUMBER_SCHEMA,
-                    },
-                },
+                {"type": "array", "items": dict(OP_REFERENCE)},
+                {"$ref": "#/$defs/Unit"},
             ]
         }
     ),
@@ -200,17 +309,38 @@ StageItemField = Annotated[
 class Network(Model):
     """Stem, stages of units, head."""
 
-    params: dict[Name, Real] = Field(
+    params: dict[Name, AnyValue] = Field(
         default={}, description="Numbers, or arithmetic over the parameters above them."
     )
     input: list[Count] = Field(
-        min_length=3, max_length=3, description="Shape of one image: [C, H, W]."
+        min_length=1,
+        max_length=3,
+        description="Shape of one image: [C, H, W]; of tokens [T, C], of a vector [C].",
     )
-    stem: list[OpItem] = Field(default=[], description="Ops before the first stage.")
-    stages: list[Annotated[list[StageItemField], Field(min_length=1)]] = Field(
-        min_length=1, description="Stages, each a list of units."
+    stem: EndField | None = Field(
+        default=None, description="Ops before the first stage."
     )
-    head: list[OpItem] = Field(min_length=1, description="Ops after the last stage.")
+    stages: Annotated[
+        list[Stage],
+        BeforeValidator(_stages),
+        WithJsonSchema(_STAGES_SCHEMA),
+    ] = Field(min_length=1, description="Stages, each a list of units.")
+    head: EndField | None = Field(
+        default=None, description="Ops after the last stage."
+    )
+    outputs: Outputs | None = Field(
+        default=None,
+        description="Names, and the stages (or head) whose values the network returns.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ends(cls, value: Any) -> Any:
+        """A network without outputs ends in its head."""
+        if isinstance(value, dict) and not {"head", "outputs"} & {*value}:
+            missing = InitErrorDetails(type="missing", loc=("head",), input=value)
+            raise ValidationError.from_exception_data("network", [missing])
+        return value
 
 
 AllowedCode = Annotated[
@@ -229,7 +359,7 @@ class Spec(Model):
     )
     units: dict[UnitName, Unit] = Field(min_length=1, description="The units by name.")
     network: Network
-    networks: dict[NetworkName, dict[str, Real]] = Field(
+    networks: dict[NetworkName, dict[str, AnyValue]] = Field(
         default={},
         description="What compile builds: names, and the parameters they set.",
     )
@@ -238,3 +368,22 @@ class Spec(Model):
         default=[],
         description="Codes of warnings and notes that are meant, and not told any more.",
     )
+
+
+def items(spec: Spec) -> Iterator[tuple[Loc, Item]]:
+    """Every item of every list of ops, with its place."""
+    for name, unit in spec.units.items():
+        yield from _in_paths(("units", name), unit.paths)
+    for name in ("stem", "head"):
+        end: End | None = getattr(spec.network, name)
+        if end is not None:
+            keyed = ("ops",) if end.keyed else ()
+            for i, item in enumerate(end.ops):
+                yield ("network", name, *keyed, i), item
+            yield from _in_paths(("network", name), end.paths)
+
+
+def _in_paths(loc: Loc, paths: Mapping[str, Path]) -> Iterator[tuple[Loc, Item]]:
+    for name, path in paths.items():
+        for i, item in enumerate(path.ops):
+            yield (*loc, "paths", name, "ops", i), item

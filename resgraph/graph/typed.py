@@ -1,0 +1,339 @@
+"""A network with shapes: each block at given arguments and inputs, once, whatever the depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from resgraph.allow import Allow
+from resgraph.diagnostics import Span
+from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
+from resgraph.graph.scope import Place, evaluated, read, scope
+from resgraph.graph.uses import POSITION
+from resgraph.ops import Shape, Weight
+from resgraph.values import Value
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A block at given arguments and input shapes, with the shape of every value.
+
+    `block` has numbers in the place of expressions, and only the nodes that are there;
+    `source` is the block as it is written. `scope` has all that its expressions may read.
+    """
+
+    block: Block
+    args: Mapping[str, Value]
+    shapes: Mapping[str, Shape]
+    runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
+    """By the name of each of its rows."""
+    source: Block | None = None
+    scope: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def input(self) -> Shape:
+        """The shape of its first input."""
+        return self.shapes[self.block.inputs[0]]
+
+    @property
+    def output(self) -> Shape:
+        """The shape of its first output."""
+        return self.shapes[self.block.output]
+
+    @cached_property
+    def outputs(self) -> dict[str, Shape]:
+        """By the name of each output, its shape."""
+        return {name: self.shapes[v] for name, v in self.block.results.items()}
+
+    @cached_property
+    def flat(self) -> Instance:
+        """The same with the nodes of its rows in their places: a graph of ops alone.
+
+        A name is then as in the state_dict: `se.conv1`, `body.2.conv1`.
+        """
+        return _flattened(self) if any(self.block.rows) else self
+
+    @property
+    def steps(self) -> tuple[Node, ...]:
+        """All its ops, those of its rows among them, in reading order."""
+        return tuple(self.flat.block.ops)
+
+    def parts(self) -> Iterator[tuple[str, Instance]]:
+        """The instances of its rows, in order, each with its prefix in the state_dict."""
+        for row in self.block.rows:
+            yield from row_parts(row, self.runs[row.name])
+
+    @cached_property
+    def weights(self) -> tuple[tuple[str, Weight], ...]:
+        """Every tensor of the state_dict as (layer, weight), in the order of the layers."""
+        found: list[tuple[str, Weight]] = []
+        for node in self.block.nodes:
+            if isinstance(node, Node):
+                given = (self.shapes[i] for i in node.inputs)
+                found += ((node.name, weight) for weight in node.op.weights(*given))
+            else:
+                for prefix, inner in row_parts(node, self.runs[node.name]):
+                    found += ((prefix + layer, w) for layer, w in inner.weights)
+        return tuple(found)
+
+    def total(self, quantity: str) -> int:
+        """The sum of a quantity of ops over all of them, without walking the depth."""
+        own = sum(_QUANTITIES[quantity](self, node) for node in self.block.ops)
+        runs = (run for row in self.block.rows for run in self.runs[row.name])
+        return own + sum(run.total(quantity) for run in runs)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Trainable numbers."""
+        return self.total("parameters")
+
+    @cached_property
+    def numbers(self) -> int:
+        """All numbers of the state_dict, running statistics included."""
+        return self.total("numbers")
+
+    @cached_property
+    def nodes(self) -> int:
+        """Ops."""
+        return self.total("nodes")
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Per image."""
+        return self.total("multiply_adds")
+
+
+def _given(instance: Instance, node: Node) -> Iterator[Shape]:
+    return (instance.shapes[i] for i in node.inputs)
+
+
+def _numbers(instance: Instance, node: Node, trainable: bool = False) -> int:
+    weights = node.op.weights(*_given(instance, node))
+    return sum(prod(w.shape) for w in weights if w.trainable or not trainable)
+
+
+_QUANTITIES: Mapping[str, Any] = {
+    "parameters": lambda instance, node: _numbers(instance, node, trainable=True),
+    "numbers": _numbers,
+    "nodes": lambda instance, node: 1,
+    "multiply_adds": lambda i, n: n.op.multiply_adds(*_given(i, n)),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Blocks of one call that follow one another: one instance `count` times, or `count`
+    instances whose input channels grow by a constant step (dense connections)."""
+
+    call: Call
+    instances: tuple[Instance, ...]
+    count: int
+    place: Place
+    first: int = 0
+    """The number of its first block in the row."""
+    each: Each | None = None
+    """What they differ in otherwise, if in anything."""
+
+    def __iter__(self) -> Iterator[Instance]:
+        for i in range(self.count):
+            yield self[i]
+
+    def __getitem__(self, i: int) -> Instance:
+        instance = self.instances[i % len(self.instances)]
+        return self.each(instance, self.first + i) if self.each else instance
+
+    def total(self, quantity: str) -> int:
+        """The sum of an instance's quantity over the run."""
+        each = sum(getattr(instance, quantity) for instance in self.instances)
+        return int(each) * (self.count // len(self.instances))
+
+
+@dataclass(frozen=True)
+class Each:
+    """What the blocks of a run differ in beside their shapes: what reads their number."""
+
+    place: Place
+
+    def __call__(self, instance: Instance, index: int) -> Instance:
+        """The instance at another number of the same run."""
+        sides = {n: v for n, v in instance.scope.items() if n not in POSITION}
+        names = self.place.names_at(index, sides)
+        args = dict(instance.args)
+        for name, value in self.place.call.args.items():
+            if read(value):
+                args[name] = evaluated(value, names)
+        return renewed(instance, args, self.place.context_at(index))
+
+
+def renewed(
+    instance: Instance, args: Mapping[str, Value], position: Mapping[str, Value]
+) -> Instance:
+    """The instance with other arguments, at another place, where these change no shape.
+
+    Raises `OpError` and `ExprError` for values that its ops cannot have.
+    """
+    source = instance.source or instance.block
+    params = {param.name for param in source.params}
+    context = {n: v for n, v in instance.scope.items() if n not in params} | dict(
+        position
+    )
+    names = scope(source, args, context)
+    written = {part.name: part for part in source.nodes}
+    nodes: list[Part] = []
+    runs: dict[str, tuple[Run, ...]] = {}
+    for part in instance.block.nodes:
+        node = written[part.name]
+        if isinstance(node, Node) and isinstance(part, Node):
+            part = replace(part, op=node.op.resolve(names))
+        elif isinstance(part, Row):
+            runs[part.name] = tuple(
+                _moved(run, names, context) for run in instance.runs[part.name]
+            )
+        nodes.append(part)
+    block = replace(instance.block, nodes=tuple(nodes))
+    return replace(instance, block=block, args=args, runs=runs, scope=names)
+
+
+def _moved(run: Run, outer: Mapping[str, Value], context: Mapping[str, Value]) -> Run:
+    """The run inside a block whose scope is another."""
+    each = Each(replace(run.place, outer=outer, context=context))
+    instances = tuple(
+        each(instance, run.first + i) for i, instance in enumerate(run.instances)
+    )
+    return replace(run, instances=instances, place=each.place, each=run.each and each)
+
+
+def row_parts(row: Row, runs: tuple[Run, ...]) -> Iterator[tuple[str, Instance]]:
+    """The instances of a row, each with its prefix."""
+    index = 0
+    for run in runs:
+        for instance in run:
+            yield row.prefix(index), instance
+            index += 1
+
+
+# --- without rows ------------------------------------------------------------------------
+
+
+def _flattened(instance: Instance) -> Instance:
+    nodes: list[Node] = []
+    alias = {name: name for name in instance.block.inputs}
+    shapes = {name: instance.shapes[name] for name in instance.block.inputs}
+    for part in instance.block.nodes:
+        given = tuple(alias[i] for i in part.inputs)
+        if isinstance(part, Node):
+            nodes.append(replace(part, inputs=given))
+            alias[part.name] = part.name
+            shapes[part.name] = instance.shapes[part.name]
+            continue
+        values = given
+        for prefix, inner in row_parts(part, instance.runs[part.name]):
+            flat = inner.flat
+            names = dict(zip(flat.block.inputs, values, strict=True))
+            for node in flat.steps:
+                names[node.name] = prefix + node.name
+                read = tuple(names[i] for i in node.inputs)
+                moved = replace(
+                    node, name=prefix + node.name, inputs=read, path=part.path
+                )
+                nodes.append(moved)
+                shapes[moved.name] = flat.shapes[node.name]
+            results = flat.block.results
+            values = tuple(names[v] for v in results.values())
+        alias |= _named(part, results, values)
+    block = instance.block
+    results = {name: alias[value] for name, value in block.results.items()}
+    flat_block = replace(block, nodes=tuple(nodes), outputs=results)
+    return replace(instance, block=flat_block, shapes=shapes, runs={})
+
+
+def _named(
+    row: Row, results: Mapping[str, str], values: tuple[str, ...]
+) -> dict[str, str]:
+    """What the names of a row's values stand for."""
+    if len(values) == 1:
+        return {row.name: values[0]}
+    return {f"{row.name}.{n}": v for n, v in zip(results, values, strict=True)}
+
+
+# --- the network -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: what is emitted, trained and verified.
+
+    Of a draft, a spec with findings, it may lack shapes.
+    """
+
+    program: Program
+    network: Instance
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def title(self) -> str:
+        return self.program.title
+
+    @property
+    def file(self) -> str:
+        return self.program.file
+
+    @property
+    def input(self) -> Shape:
+        """The shape of one image, without the batch."""
+        return self.program.input
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        return self.program.recipe
+
+    @property
+    def classes(self) -> int | None:
+        return self.program.classes
+
+    @property
+    def span(self) -> Span:
+        return self.program.span
+
+    @property
+    def options(self) -> str:
+        return self.program.options
+
+    @property
+    def allow(self) -> tuple[Allow, ...]:
+        return self.program.allow
+
+    def parts(self) -> Iterator[tuple[str, Instance]]:
+        """Every block of the network's rows with its prefix in the state_dict, in order of
+        execution. This alone walks the depth."""
+        return self.network.parts()
+
+    def total(self, quantity: str) -> int:
+        """The sum of a quantity over the network, without walking the depth."""
+        return self.network.total(quantity)
+
+    def end(self, name: str) -> Instance | None:
+        """The stem or the head."""
+        runs = self.network.runs.get(name)
+        return runs[0].instances[0] if runs else None
+
+    @property
+    def stem(self) -> Instance | None:
+        return self.end(STEM)
+
+    @property
+    def head(self) -> Instance | None:
+        return self.end(HEAD)
+
+    @property
+    def stages(self) -> tuple[tuple[Row, tuple[Run, ...]], ...]:
+        """The rows of units between stem and head."""
+        rows = (row for row in self.network.block.rows if row.name not in (STEM, HEAD))
+        return tuple((row, self.network.runs[row.name]) for row in rows)
+

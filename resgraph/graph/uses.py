@@ -1,0 +1,169 @@
+"""What a block does with each name that its expressions read: what kind of value it takes,
+and whether shapes depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from resgraph.diagnostics import Span
+from resgraph.expr import Condition, Expr
+from resgraph.graph.ir import Block, Call, Node
+from resgraph.names import INPUT
+from resgraph.ops import Op
+from resgraph.ops.fields import FlagField, NumberField, WordField
+from resgraph.ops.given import Given
+from resgraph.syntax import Item, walk
+
+CONTEXT = ("in", "in.h", "in.w", "index", "total", "stage")
+"""What expressions may read beside parameters: sides of the input, and where a unit stands."""
+POSITION = ("index", "total", "stage")
+
+
+def context(block: Block) -> frozenset[str]:
+    """The names that a block's expressions may read beside its parameters."""
+    sides = (f"{i}.{side}" for i in block.inputs if i != INPUT for side in "chw")
+    return frozenset(CONTEXT).union(sides)
+
+
+class Kind(Enum):
+    """What kind of value is taken."""
+
+    NUMBER = "a number"
+    FLAG = "true or false"
+    WORD = "a word"
+    OP = "an op"
+    LIST = "a list"
+    ANY = "a number, or true or false"
+    """In a condition."""
+
+    def takes(self, other: Kind) -> bool:
+        """Whether one value may serve both."""
+        either = {self, other}
+        return len(either) == 1 or (Kind.ANY in either and not either & _NOT_ANY)
+
+
+_NOT_ANY = {Kind.WORD, Kind.OP, Kind.LIST}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A use of a name: as what, whether shapes depend on it, and where."""
+
+    name: str
+    kind: Kind
+    shape: bool
+    span: Span
+
+
+@dataclass
+class Uses:
+    """The uses of all names, in each block of a program, through the blocks it is made of."""
+
+    blocks: Mapping[str, Block]
+    _known: dict[int, tuple[Use, ...]] = field(default_factory=dict)
+
+    def of(self, block: Block) -> tuple[Use, ...]:
+        """Every use in the block, of its parameters and of what else it reads."""
+        if id(block) not in self._known:
+            self._known[id(block)] = ()  # of a circle there is a finding
+            self._known[id(block)] = tuple(self._found(block))
+        return self._known[id(block)]
+
+    def first(self, block: Block) -> dict[str, Use]:
+        """The first use of each name; one that shapes depend on before others."""
+        found: dict[str, Use] = {}
+        for use in self.of(block):
+            known = found.setdefault(use.name, use)
+            if use.shape and not known.shape:
+                found[use.name] = use
+        return found
+
+    def reads(self, block: Block) -> frozenset[str]:
+        """The names that the block and the blocks in it read."""
+        return frozenset(use.name for use in self.of(block))
+
+    def _found(self, block: Block) -> Iterator[Use]:
+        for node in block.nodes:
+            if node.when is not None:
+                yield from in_condition(node.when, node.span)
+            if isinstance(node, Node):
+                yield from in_op(node.op, node.fields, node.span)
+                continue
+            for call in node.calls:
+                yield from self.in_call(call)
+
+    def in_call(self, call: Call) -> Iterator[Use]:
+        """The uses of names in the arguments of a call, and in what it calls."""
+        if isinstance(call.repeat, Expr):
+            span = call.fields.get("repeat", call.span)
+            yield from _in_number(call.repeat, True, span)
+        callee = self.blocks.get(call.block)
+        if callee is None:
+            return
+        inner = self.first(callee)
+        for name, value in call.args.items():
+            yield from _in_value(
+                value, inner.get(name), call.fields.get(name, call.span)
+            )
+        own = {param.name for param in callee.params} | {"in", "in.h", "in.w"}
+        for name in POSITION:  # what encloses it says where it stands
+            if name in inner and name not in own:
+                yield inner[name]
+
+
+def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
+    """The names in an argument; a name alone is used as the parameter is."""
+    shape = use is None or use.shape
+    if isinstance(value, Expr):
+        kind = use.kind if use and word(value) else Kind.NUMBER
+        for found in _in_number(value, shape, span):
+            yield found if found.kind is Kind.LIST else Use(
+                found.name, kind, shape, span
+            )
+    elif isinstance(value, Op):
+        yield from in_op(value, {}, span)
+
+
+def word(value: object) -> str | None:
+    """The name that the expression is, if it is one alone."""
+    if isinstance(value, Expr) and str(value.tree) in value.names:
+        return value.names[0]
+    return None
+
+
+def in_op(op: Op, fields: Mapping[str, Span], span: Span) -> Iterator[Use]:
+    """The uses of names in an op's attributes."""
+    if isinstance(op, Given):
+        yield Use(op.param, Kind.OP, True, span)
+        return
+    numbers = op.numbers()
+    for name, value in op.attributes().items():
+        if not isinstance(value, Expr):
+            continue
+        where, kind = fields.get(name, span), numbers[name]
+        if isinstance(kind, NumberField):
+            yield from _in_number(value, kind.whole, where)
+        elif isinstance(kind, FlagField | WordField):
+            taken = Kind.FLAG if isinstance(kind, FlagField) else Kind.WORD
+            yield Use(str(value), taken, True, where)
+
+
+def in_condition(condition: Condition, span: Span) -> Iterator[Use]:
+    """The uses of names in a condition."""
+    lists = _lists(condition)
+    for name in condition.names:
+        yield Use(name, Kind.LIST if name in lists else Kind.ANY, True, span)
+
+
+def _in_number(value: Expr, shape: bool, span: Span) -> Iterator[Use]:
+    lists = _lists(value)
+    for name in value.names:
+        yield Use(name, Kind.LIST if name in lists else Kind.NUMBER, shape, span)
+
+
+def _lists(value: Expr | Condition) -> set[str]:
+    """The names of which elements are read."""
+    return {tree.name for tree in walk(value.tree) if isinstance(tree, Item)}

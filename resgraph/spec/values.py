@@ -1,0 +1,78 @@
+"""What a parameter may be: a number or arithmetic, true or false, a list, an op, a word."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from resgraph.expr import Expr
+from resgraph.limits import LIST_ITEMS
+from resgraph.ops import OPS, Op
+from resgraph.ops.elsewhere import hint
+from resgraph.ops.fields import NumberField
+
+Written = int | float | bool | Expr | Op | tuple[int | float | Expr, ...]
+"""A value as it is written. A word is an `Expr` of one name, until it is known for what."""
+
+VALUE_SCHEMA: dict[str, Any] = {
+    "type": ["number", "string", "boolean", "array", "object"],
+    "description": "A number, or arithmetic over parameters such as `4 * width`: "
+    "`+ - * / // % ( )`; true or false; a list of numbers; an op, with its attributes.",
+}
+"""Any value of the language, for JSON Schema."""
+
+_NUMBER = NumberField()
+
+
+class _ValueField:
+    """Tells pydantic to take any value of the language."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(parse)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return dict(VALUE_SCHEMA)
+
+
+def parse(value: object) -> Written:
+    """Take what the YAML holds. Raises `PydanticCustomError`, or pydantic's own error for
+    the attributes of an op."""
+    if isinstance(value, bool | Op):
+        return value
+    if isinstance(value, list):
+        return _list(value)
+    if isinstance(value, dict) and len(value) == 1:
+        return _op(*value.items())
+    return _NUMBER.parse(value)
+
+
+def _list(value: list[Any]) -> tuple[int | float | Expr, ...]:
+    if not 0 < len(value) <= LIST_ITEMS:
+        raise PydanticCustomError(
+            "wrong-length",
+            "a list has 1 to {most} numbers, not {count}",
+            {"most": LIST_ITEMS, "count": len(value)},
+        )
+    return tuple(_NUMBER.parse(item) for item in value)
+
+
+def _op(item: tuple[str, Any]) -> Op:
+    kind, attributes = item
+    if kind not in OPS:
+        raise PydanticCustomError(
+            "unknown-op", "unknown op '{kind}'", {"kind": kind, "hint": hint(kind)}
+        )
+    return OPS[kind].model_validate({} if attributes is None else attributes)
+
+
+AnyValue = Annotated[Any, _ValueField]
+"""The annotation of a field that may be any value; it then holds a `Written`."""
