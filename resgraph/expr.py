@@ -1,52 +1,54 @@
-"""Arithmetic over parameters, as specs write it: `4 * width`, `(depth - 2) / 9`.
+"""Arithmetic and conditions over parameters: `4 * width`, `(depth - 2) / 9`, `stride != 1`.
 
-The text is parsed by Python's own parser and walked by a whitelist of node types; nothing
-is ever passed to `eval`. Numbers are exact fractions, so `(depth - 2) / 9` is whole or it
-is not, and no rounding decides.
+Nothing is ever passed to `eval`. Numbers are exact fractions, so `(depth - 2) / 9` is whole or
+it is not, and no rounding decides.
 """
 
 from __future__ import annotations
 
-import ast
 import math
-import re
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache, reduce
 
-from resgraph.limits import (
-    EXPRESSION_DENOMINATOR,
-    EXPRESSION_MAGNITUDE,
-    EXPRESSION_TEXT,
+from resgraph.limits import EXPRESSION_DENOMINATOR, EXPRESSION_MAGNITUDE
+from resgraph.parser import INPUT, Truth, arithmetic, condition, to_compare
+from resgraph.parser import ExprError as ExprError
+from resgraph.syntax import (
+    Infix,
+    Item,
+    Literal,
+    Name,
+    Prefix,
+    Syntax,
+    infix,
+    names,
 )
-from resgraph.syntax import Infix, Literal, Name, Prefix, Syntax, infix, names
 
-# Python folds look-alike letters into ASCII ones when it parses: admit ASCII alone.
-_ALPHABET = re.compile(r"[0-9A-Za-z_+\-*/%(). ]+")
-_SIGNS: dict[type[ast.operator], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.FloorDiv: "//",
-    ast.Mod: "%",
-}
 _OPERATORS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
     "//": lambda a, b: Fraction(a // b),
-    "%": lambda a, b: a % b,
+    "%": operator.mod,
 }
+_COMPARED: dict[str, Callable[[Fraction, Fraction], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_AXES = {"c": "channels", "h": "height", "w": "width"}
 
 Number = int | float | Fraction
-
-
-class ExprError(ValueError):
-    """An expression that cannot be parsed or evaluated; the message says why."""
+Env = Mapping[str, object]
+"""The value of each name, as `resgraph.values` has them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Expr:
     @classmethod
     def parse(cls, text: str) -> Expr:
         """The expression that `text` is. Raises `ExprError`."""
-        return _parsed(text)
+        return _expression(text)
 
     @cached_property
     def text(self) -> str:
@@ -70,10 +72,10 @@ class Expr:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The parameters that the expression reads, in order of appearance."""
+        """What the expression reads, in order of appearance: parameters, `in`, `skip.h`."""
         return tuple(dict.fromkeys(names(self.tree)))
 
-    def evaluate(self, env: Mapping[str, Fraction], whole: bool = False) -> Fraction:
+    def evaluate(self, env: Env, whole: bool = False) -> Fraction:
         """The exact value under `env`.
 
         With `whole`, every `/` must come out whole, so that Python's `//` in generated
@@ -84,6 +86,195 @@ class Expr:
     def syntax(self, prefix: str = "", whole: bool = True) -> Syntax:
         """Python's form of it, each parameter after `prefix` (`self.`)."""
         return _rewritten(self.tree, prefix, whole)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What stands under `when`: comparisons of arithmetic, true or false parameters."""
+
+    tree: Syntax
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """The condition that `text` is. Raises `ExprError`."""
+        return _condition(text)
+
+    @cached_property
+    def text(self) -> str:
+        """The condition with no more parentheses than it needs."""
+        return str(self.tree)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the condition reads, in order of appearance."""
+        return tuple(dict.fromkeys(names(self.tree)))
+
+    def holds(self, env: Env) -> bool:
+        """Whether it is so under `env`, read from left to right as far as need be.
+
+        Raises `ExprError`.
+        """
+        return _holds(self.tree, env)
+
+    def syntax(self, prefix: str = "") -> Syntax:
+        """Python's form of it, each parameter after `prefix` (`self.`)."""
+        return _rewritten(self.tree, prefix, whole=False)
+
+
+def python_name(name: str) -> str:
+    """What generated code calls it: `in` is `in_channels`, `skip.h` is `skip_height`."""
+    base, _, axis = name.partition(".")
+    if base == INPUT and not axis:
+        axis = "c"
+    return f"{base}_{_AXES[axis]}" if axis else name
+
+
+@lru_cache(maxsize=4096)
+def _expression(text: str) -> Expr:
+    return Expr(arithmetic(text))
+
+
+@lru_cache(maxsize=4096)
+def _condition(text: str) -> Condition:
+    return Condition(condition(text))
+
+
+# --- evaluating ---------------------------------------------------------------------------
+
+
+def _evaluate(tree: Syntax, env: Env, whole: bool) -> Fraction:
+    match tree:
+        case Name(text=name):
+            return _number(name, _value(name, env))
+        case Literal(value=int() | float() as value):
+            return exact(value)
+        case Infix(operator=sign, operands=operands):
+            values = (_evaluate(operand, env, whole) for operand in operands)
+            return reduce(lambda a, b: _apply(tree, sign, a, b, whole), values)
+        case Prefix(operator=sign, operand=operand):
+            number = _evaluate(operand, env, whole)
+            return -number if sign == "-" else number
+        case Item():
+            return _item(tree, env)
+    raise AssertionError(f"not admitted: {tree}")
+
+
+def _value(name: str, env: Env) -> object:
+    try:
+        return env[name]
+    except KeyError:
+        raise ExprError(f"unknown parameter '{name}'") from None
+
+
+def _number(name: str, value: object) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return exact(value)
+    raise ExprError(f"'{name}' is {kind_of(value)}, and a number is needed here")
+
+
+def _item(tree: Item, env: Env) -> Fraction:
+    """An element of a list. In Python `/` in the index would give no whole number: as `whole`."""
+    items = _value(tree.name, env)
+    if not isinstance(items, tuple):
+        why = f"'{tree.name}' is {kind_of(items)}, and a list is needed in '{tree}'"
+        raise ExprError(why)
+    index = _evaluate(tree.index, env, whole=True)
+    if index.denominator == 1 and 0 <= index < len(items):
+        return _number(str(tree), items[int(index)])
+    read = [f"{n} = {show(_evaluate(Name(n), env, True))}" for n in names(tree.index)]
+    given = f" with {', '.join(dict.fromkeys(read))}" if read else ""
+    if index.denominator != 1:
+        raise ExprError(f"'{tree}'{given}: {show(index)} is no place in a list")
+    raise ExprError(f"'{tree}'{given}: {tree.name} has {_places(len(items))}")
+
+
+def _places(count: int) -> str:
+    match count:
+        case 0:
+            return "no items"
+        case 1:
+            return "1 item, 0"
+    return f"{count} items, 0 to {count - 1}"
+
+
+def _apply(tree: Syntax, sign: str, a: Fraction, b: Fraction, whole: bool) -> Fraction:
+    if b == 0 and sign in ("/", "//", "%"):
+        raise ExprError(f"'{tree}' divides by zero")
+    value = _OPERATORS[sign](a, b)
+    if whole and sign == "/" and value.denominator != 1:
+        raise ExprError(f"'{tree}' comes out as {show(value)}, not whole")
+    if abs(value) > EXPRESSION_MAGNITUDE:
+        raise ExprError(f"'{tree}' is too large")
+    if value.denominator > EXPRESSION_DENOMINATOR:
+        raise ExprError(f"'{tree}' is a fraction with too many digits")
+    return value
+
+
+def _holds(tree: Syntax, env: Env) -> bool:
+    match tree:
+        case Truth(value):
+            return value
+        case Name(text=name):
+            return _truth(name, _value(name, env))
+        case Prefix(operand=operand):
+            return not _holds(operand, env)
+        case Infix(operator="and", operands=operands):
+            return all(_holds(operand, env) for operand in operands)
+        case Infix(operator="or", operands=operands):
+            return any(_holds(operand, env) for operand in operands)
+        case Infix(operator=sign, operands=(left, right)):
+            sides = (_evaluate(side, env, whole=False) for side in (left, right))
+            return _COMPARED[sign](*sides)
+    raise AssertionError(f"not admitted: {tree}")
+
+
+def _truth(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Number):
+        raise ExprError(to_compare(Name(name)))
+    raise ExprError(f"'{name}' is {kind_of(value)}, and true or false is needed here")
+
+
+def kind_of(value: object) -> str:
+    """What kind of value it is, in the words of the findings."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float() | Fraction():
+            return "a number"
+        case str():
+            return "text"
+        case tuple():
+            return "a list"
+    return "an op"
+
+
+# --- in Python ----------------------------------------------------------------------------
+
+
+def _rewritten(tree: Syntax, prefix: str, whole: bool) -> Syntax:
+    match tree:
+        case Name(text=name):
+            return Name(prefix + python_name(name))
+        case Prefix(operator=sign, operand=operand):
+            return Prefix(sign, _rewritten(operand, prefix, whole))
+        case Infix(operator=sign, operands=operands):
+            sign = "//" if whole and sign == "/" else sign
+            return Infix(sign, tuple(_rewritten(o, prefix, whole) for o in operands))
+        case Item(name, index):
+            return Item(prefix + python_name(name), _rewritten(index, prefix, True))
+        case Truth(value):
+            return Literal(value)
+    return tree
+
+
+# --- sums ---------------------------------------------------------------------------------
 
 
 def total(values: Iterable[Expr | int]) -> Expr | int:
@@ -126,94 +317,7 @@ def _times(count: int, rest: Syntax) -> Syntax:
     return infix("*", count, *factors)
 
 
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> Expr:
-    if len(text) > EXPRESSION_TEXT:
-        raise ExprError(
-            f"an expression may have {EXPRESSION_TEXT} characters, not {len(text)}"
-        )
-    if not _ALPHABET.fullmatch(text):
-        raise ExprError(
-            f"{text!r} is not arithmetic over parameters (letters, digits and + - * / // % ( ) are)"
-        )
-    text = text.strip()
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise ExprError(f"'{text}' is not a complete arithmetic expression") from None
-    return Expr(_admitted(tree, text))
-
-
-def _admitted(node: ast.expr, text: str) -> Syntax:
-    """The node as a tree of ours, if it is arithmetic."""
-    match node:
-        case ast.Constant(value=bool() | None):
-            pass
-        case ast.Constant(value=int() | float() as value):
-            if not abs(value) <= EXPRESSION_MAGNITUDE:
-                raise ExprError(f"a number in '{text}' is too large")
-            return Literal(value)
-        case ast.Name(id=name):
-            return Name(name)
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
-            sign = "-" if isinstance(op, ast.USub) else "+"
-            return Prefix(sign, _admitted(operand, text))
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _SIGNS:
-            return _joined(
-                _SIGNS[type(op)], _admitted(left, text), _admitted(right, text)
-            )
-    raise ExprError(
-        f"'{text}' is not arithmetic: only numbers, parameters and + - * / // % ( ) are"
-    )
-
-
-def _joined(sign: str, left: Syntax, right: Syntax) -> Infix:
-    """`a + b + c` is one sum of three, and `a * b * c` one product."""
-    if isinstance(left, Infix) and left.operator == sign and sign in "+*":
-        return Infix(sign, (*left.operands, right))
-    return Infix(sign, (left, right))
-
-
-def _evaluate(tree: Syntax, env: Mapping[str, Fraction], whole: bool) -> Fraction:
-    match tree:
-        case Literal(value=int() | float() as value):
-            return exact(value)
-        case Name(text=name):
-            if name not in env:
-                raise ExprError(f"unknown parameter '{name}'")
-            return env[name]
-        case Prefix(operator=sign, operand=operand):
-            number = _evaluate(operand, env, whole)
-            return -number if sign == "-" else number
-        case Infix(operator=sign, operands=operands):
-            values = (_evaluate(operand, env, whole) for operand in operands)
-            return reduce(lambda a, b: _apply(tree, sign, a, b, whole), values)
-    raise AssertionError(f"not admitted: {tree}")
-
-
-def _apply(tree: Syntax, sign: str, a: Fraction, b: Fraction, whole: bool) -> Fraction:
-    if b == 0 and sign in ("/", "//", "%"):
-        raise ExprError(f"'{tree}' divides by zero")
-    value = _OPERATORS[sign](a, b)
-    if whole and sign == "/" and value.denominator != 1:
-        raise ExprError(f"'{tree}' comes out as {show(value)}, not whole")
-    if abs(value) > EXPRESSION_MAGNITUDE:
-        raise ExprError(f"'{tree}' is too large")
-    if value.denominator > EXPRESSION_DENOMINATOR:
-        raise ExprError(f"'{tree}' is a fraction with too many digits")
-    return value
-
-
-def _rewritten(tree: Syntax, prefix: str, whole: bool) -> Syntax:
-    match tree:
-        case Name(text=name):
-            return Name(prefix + name)
-        case Prefix(operator=sign, operand=operand):
-            return Prefix(sign, _rewritten(operand, prefix, whole))
-        case Infix(operator=sign, operands=operands):
-            sign = "//" if whole and sign == "/" else sign
-            return Infix(sign, tuple(_rewritten(o, prefix, whole) for o in operands))
-    return tree
+# --- numbers ------------------------------------------------------------------------------
 
 
 def exact(value: Number) -> Fraction:

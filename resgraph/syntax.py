@@ -1,4 +1,4 @@
-"""Python expressions as trees: ops build them, specs write arithmetic ones, each is printed once.
+"""Python expressions as trees: ops build them, specs write some of them, each is printed once.
 
 What a name or a call means is read off the tree; printed text is never searched.
 """
@@ -9,8 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_LEVELS = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
-_PREFIX, _ATOM = 3, 4
+COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+_COMPARISON, _ATOM = 4, 8
+INFIXES = {
+    "or": 1,
+    "and": 2,
+    **dict.fromkeys(COMPARISONS, _COMPARISON),
+    **dict.fromkeys(("+", "-"), 5),
+    **dict.fromkeys(("*", "/", "//", "%"), 6),
+}
+"""How tightly each operator between operands binds."""
+PREFIXES = {"not": 3, "+": 7, "-": 7}
+"""How tightly each operator before its operand binds."""
 
 
 class Syntax:
@@ -47,14 +57,22 @@ class Literal(Syntax):
 
 @dataclass(frozen=True)
 class Prefix(Syntax):
-    """`-a` or `+a`."""
+    """`-a`, `+a` or `not a`."""
 
     operator: str
     operand: Syntax
-    level = _PREFIX
+
+    @property
+    def level(self) -> int:  # type: ignore[override]
+        return PREFIXES[self.operator]
+
+    @property
+    def sign(self) -> str:
+        """The operator with the space that a word needs behind it."""
+        return f"{self.operator} " if self.operator == "not" else self.operator
 
     def __str__(self) -> str:
-        return f"{self.operator}{_wrapped(self.operand, _PREFIX)}"
+        return f"{self.sign}{_wrapped(self.operand, self.level)}"
 
     def parts(self) -> tuple[Syntax, ...]:
         return (self.operand,)
@@ -62,26 +80,66 @@ class Prefix(Syntax):
 
 @dataclass(frozen=True)
 class Infix(Syntax):
-    """`a + b + c`: one operator between operands, from left to right."""
+    """`a + b + c`, `a and b`, `a == b`: one operator between operands, from left to right."""
 
     operator: str
     operands: tuple[Syntax, ...]
 
     @property
     def level(self) -> int:  # type: ignore[override]
-        return _LEVELS[self.operator]
+        return INFIXES[self.operator]
 
     def shown(self) -> list[str]:
         """The operands, in parentheses where they bind less."""
         first, *rest = self.operands
         tighter = [_wrapped(operand, self.level + 1) for operand in rest]
-        return [_wrapped(first, self.level), *tighter]
+        # Python would read `a == b == c` as a chain.
+        least = self.level + (self.level == _COMPARISON)
+        return [_wrapped(first, least), *tighter]
 
     def __str__(self) -> str:
         return f" {self.operator} ".join(self.shown())
 
     def parts(self) -> tuple[Syntax, ...]:
         return self.operands
+
+
+@dataclass(frozen=True)
+class Ternary(Syntax):
+    """`then if test else otherwise`"""
+
+    then: Syntax
+    test: Syntax
+    otherwise: Syntax
+    level = 0
+
+    def shown(self) -> list[str]:
+        """The three, with their words, in parentheses where they bind less."""
+        return [
+            _wrapped(self.then, 1),
+            f"if {_wrapped(self.test, 1)}",
+            f"else {self.otherwise}",
+        ]
+
+    def __str__(self) -> str:
+        return " ".join(self.shown())
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return (self.then, self.test, self.otherwise)
+
+
+@dataclass(frozen=True)
+class Item(Syntax):
+    """`name[index]`: an element of a list."""
+
+    name: str
+    index: Syntax
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.index}]"
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return (Name(self.name), self.index)
 
 
 @dataclass(frozen=True)
