@@ -270,6 +270,13 @@ UNKNOWN_VALUE = Code(
     "Values are `x`, the unit's input, and the paths by their names.",
     Example("      out: {from: [x, G], ops: [add]}", _OUT),
 )
+CIRCULAR_UNITS = Code(
+    "circular-units",
+    _ERROR,
+    "A unit is made of itself, perhaps by way of others.",
+    "There would be no end to it. Units that follow one another are repeated in a stage.",
+    Example(f"          - body: {{width: width}}\n{_CONV}", _CONV),
+)
 CIRCULAR_PATHS = Code(
     "circular-paths",
     _ERROR,

@@ -23,7 +23,7 @@ from resgraph.diagnostics import (
 from resgraph.expr import Expr, exact, literal
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
-from resgraph.graph.params import Setting
+from resgraph.graph.params import Setting, constant
 from resgraph.names import network_refusal
 from resgraph.passes import analyse
 from resgraph.settings import name_with, options
@@ -156,9 +156,10 @@ def _drafts(
     findings = list(loaded.findings)
     for name, values in _wanted(loaded, network, settings, findings):
         builder = Builder(loaded, name, values)
-        graph, found = analyse(builder.build(), builder.findings)
         made = options(network, settings)
-        graphs.append(replace(graph, options=made, allow=loaded.allow))
+        program = replace(builder.build(), options=made, allow=loaded.allow)
+        graph, found = analyse(program, builder.findings)
+        graphs.append(graph)
         findings += found
     return graphs, findings
 
@@ -218,15 +219,15 @@ def _declared(
             message = f"the network has no parameter '{key}'"
             hint, place = did_you_mean(key, params), key_span(loaded.tree, loc)
             findings.append(Diagnostic(codes.UNKNOWN_PARAMETER, message, place, hint))
-        if isinstance(value, Expr):
+        plain = constant(value)
+        if plain is None:
             message = f"'{value}' has parameters, and networks set plain numbers"
             findings.append(Diagnostic(codes.NOT_CONSTANT, message, span))
             known = False
         free = [param for param in params if param not in written]
         name = key if key in params else nearest(key, free)
         if name is not None:
-            plain = known and not isinstance(value, Expr)
-            settings[name] = (exact(value) if plain else None, span)
+            settings[name] = (plain if known else None, span)
     return settings
 
 

@@ -112,6 +112,17 @@ class Condition:
         """What the condition reads, in order of appearance."""
         return tuple(dict.fromkeys(names(self.tree)))
 
+    def both(self, other: Condition) -> Condition:
+        """The condition that both hold."""
+        parts = [
+            part
+            for tree in (self.tree, other.tree)
+            for part in (
+                tree.parts() if getattr(tree, "operator", "") == "and" else (tree,)
+            )
+        ]
+        return Condition(Infix("and", tuple(parts)))
+
     def holds(self, env: Env) -> bool:
         """Whether it is so under `env`, read from left to right as far as need be.
 

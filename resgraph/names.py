@@ -124,16 +124,31 @@ MODULE_ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
 def refusal(name: str) -> str | None:
     """Why nothing in a spec can be called `name`, or None if something can."""
+    return _form_refusal(name) or _taken(name)
+
+
+def _form_refusal(name: str) -> str | None:
     if not re.fullmatch(PATTERN, name, re.ASCII):
         return "a name is ASCII letters and digits, words joined by one '_'"
     if len(name) > MAX_LENGTH:
         return f"a name has at most {MAX_LENGTH} characters"
-    return _taken(name)
+    return None
 
 
 def layer_refusal(name: str) -> str | None:
     """Why no op can be called `name`: its value, and its layer in the state_dict."""
     return "x is what comes in" if name == INPUT else refusal(name)
+
+
+def path_refusal(name: str) -> str | None:
+    """Why no path can be called `name`: it is a local variable, in lower case, and what
+    layers' names begin with."""
+    if why := _form_refusal(name):
+        return why
+    taken = {variable(name), name} & (KEYWORDS | MODULE_NAMES | {"self"})
+    if taken & KEYWORDS:
+        return "it is a keyword of Python"
+    return "generated code needs it for itself" if taken else None
 
 
 def unit_refusal(name: str) -> str | None:
@@ -210,6 +225,7 @@ _SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": PATTERN, "maxLength": MAX_LENGTH}
 )
 Name = Annotated[str, _checked(refusal), _SCHEMA]
+PathName = Annotated[str, _checked(path_refusal), _SCHEMA]
 LayerName = Annotated[str, _checked(layer_refusal), _SCHEMA]
 UnitName = Annotated[str, _checked(unit_refusal), _SCHEMA]
 StageName = Annotated[str, _checked(stage_refusal), _SCHEMA]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -38,7 +38,7 @@ from resgraph.graph.ir import (
     Style,
     sequence,
 )
-from resgraph.graph.params import Params, Setting, expressions
+from resgraph.graph.params import COUNT, Params, Setting, expressions
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, word
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
@@ -51,7 +51,6 @@ from resgraph.spec.model import End, Stage
 from resgraph.spec.tree import Items, Loc, at, key_span, plain
 from resgraph.values import Value
 
-COUNT = NumberField(minimum=1, whole=True)
 _PARAMS = ("network", "params")
 _STAGES = ("network", "stages")
 
@@ -156,7 +155,7 @@ class Builder:
         loc, span = ("network", name), self._key("network", name)
         if end.paths:
             empty = Block(name, "", (), (), (), span, tuple(end.inputs or (INPUT,)))
-            made = self.lowering.block(empty, end.paths, (*loc, "paths"), OUTPUT)
+            made = self.lowering.block(empty, end.paths, loc, OUTPUT)
         else:
             keyed = (*loc, "ops") if end.keyed else loc
             chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)
@@ -208,44 +207,63 @@ class Builder:
     def _network(self) -> Block:
         """The network as a block of rows: the stem, the stages, the head."""
         network, span = self.spec.network, self._key("network")
-        rows = [self._end_row(STEM, (INPUT,))]
+        rows = [self._end_row(STEM, {INPUT: self._key("network", STEM)})]
         values, before = {INPUT: INPUT, STEM: STEM}, STEM
         for number, stage in enumerate(network.stages):
-            row = self._stage(number, stage, values, before)
-            rows.append(row)
-            values[row.name] = before = row.name
+            name = stage.name or f"stage{number + 1}"
+            loc = (*_STAGES, stage.name or number)
+            inputs = self._inputs(stage.from_, before, values, (*loc, "from"))
+            rows.append(self._stage(number, name, stage, inputs, loc))
+            values[name] = before = name
         if network.head is not None:
-            sources = network.head.from_ or [before]
-            inputs = self._sources(sources, values, ("network", HEAD, "from"))
+            from_ = ("network", HEAD, "from")
+            inputs = self._inputs(network.head.from_, before, values, from_)
             rows.append(self._end_row(HEAD, inputs))
-            values[HEAD] = HEAD
-        outputs = None
-        if network.outputs is not None:
-            outputs = {
-                name: self._sources([source], values, ("network", "outputs", name))[0]
-                for name, source in network.outputs.items()
-            }
-        elif HEAD in values:
-            outputs = {OUTPUT: HEAD}
-        paths = tuple(Path(r.name, r.inputs, r.span, ()) for r in rows)
-        return Block(
-            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs or {OUTPUT: before}
+            values[HEAD] = before = HEAD
+        paths = tuple(self._path(row) for row in rows)
+        several = {
+            row.name: found for row in rows if len(found := self._results(row.name)) > 1
+        }
+        outputs = network.outputs or {OUTPUT: before}
+        block = Block(
+            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs, several=several
+        )
+        return self.lowering.returning(block, values, ("network", "outputs"))
+
+    def _path(self, row: Row) -> Path:
+        """A stage as a path of the network."""
+        spans = tuple(row.fields.get(name, row.span) for name in row.inputs)
+        return Path(row.name, row.inputs, row.span, spans)
+
+    def _inputs(
+        self,
+        sources: Sequence[str] | None,
+        before: str,
+        values: Mapping[str, str],
+        loc: Loc,
+    ) -> dict[str, Span]:
+        """What a stage starts from, each with its place; else all of what is before it."""
+        span = self._at(*loc)
+        if sources is None:
+            return dict.fromkeys(self._results(before), span)
+        if self.gaps.at(*loc):
+            return {SOMETHING: span}
+        return {
+            Block.value(source, values): self._at(*loc, i)
+            for i, source in enumerate(sources)
+        }
+
+    def _end_row(self, name: str, inputs: Mapping[str, Span]) -> Row:
+        span = self._key("network", name)
+        call = Call(name, {}, 1, span)
+        return Row(
+            name, tuple(inputs), span, inputs, name, calls=(call,), style=Style.INLINE
         )
 
-    def _end_row(self, name: str, inputs: tuple[str, ...]) -> Row:
-        span = self._key("network", name)
-        call = Call(name, {}, 1, span, {})
-        return Row(name, inputs, span, {}, name, calls=(call,), style=Style.INLINE)
-
     def _stage(
-        self, number: int, stage: Stage, values: Mapping[str, str], before: str
+        self, number: int, name: str, stage: Stage, inputs: Mapping[str, Span], loc: Loc
     ) -> Row:
-        name = stage.name or f"stage{number + 1}"
-        loc: Loc = (*_STAGES, stage.name or number)
         span = self._key(*loc) if stage.name else self._at(*loc)
-        inputs = self._results(before)
-        if stage.from_ is not None:
-            inputs = self._sources(stage.from_, values, (*loc, "from"))
         units = loc if isinstance(at(self.loaded.tree, loc), Items) else (*loc, "units")
         self.params.context = {"stage": Fraction(number)}
         made = [self.lowering.call(u, (*units, i)) for i, u in enumerate(stage.units)]
@@ -253,21 +271,8 @@ class Builder:
         calls = tuple(map(self._call, made))
         self.params.context = {}
         self._last[name] = calls[-1].block
-        return Row(name, inputs, span, {}, name, calls=calls, style=Style.NUMBERED)
-
-    # --- values of the network -----------------------------------------------------------------
-
-    def _sources(
-        self, sources: Iterable[str], values: Mapping[str, str], loc: Loc
-    ) -> tuple[str, ...]:
-        """The values that a stage starts from; of one with several outputs, each."""
-        if self.gaps.at(*loc):
-            return (SOMETHING,)
-        found: list[str] = []
-        for source in sources:
-            plain = source in values
-            found += self._results(source) if plain else [Block.value(source, values)]
-        return tuple(found)
+        style = Style.NUMBERED
+        return Row(name, tuple(inputs), span, inputs, name, calls=calls, style=style)
 
     def _results(self, row: str) -> tuple[str, ...]:
         several = self.lowering.outputs.get(self._last.get(row, ""), ())

@@ -33,6 +33,7 @@ from resgraph.spec.model import Path as SpecPath
 from resgraph.spec.model import Unit as SpecUnit
 from resgraph.spec.opitem import Item, Use
 from resgraph.spec.tree import Loc, at, key_span, param_span
+from resgraph.spec.tree import Mapping as Mapping_
 from resgraph.values import Value
 
 _MAIN = ("F", OUTPUT)
@@ -68,36 +69,59 @@ class Lowering:
                 key_span(self.tree, loc),
                 tuple(unit.inputs or (INPUT,)),
                 unit.outputs,
-                self._gaps(name),
+                gaps=self._gaps(name),
             ),
             unit.paths,
-            (*loc, "paths"),
+            loc,
             main,
         )
 
     def block(
         self, block: Block, paths: Mapping[str, SpecPath], loc: Loc, main: str
     ) -> Block:
-        """The block with these paths, which stand at `loc`; layers of `main` have no prefix."""
-        values = {name: name for name in block.inputs}
-        headers, nodes, waiting = [], list[Part](), dict[str, tuple[str, ...]]()
-        chains: dict[str, list[Part]] = {}
-        for name, path in paths.items():
-            header = self._header(name, path, (*loc, name))
-            chain = self._chain(name, path, (*loc, name), name == main, header)
-            headers.append(header)
-            chains[name] = chain
-            values[name] = chain[-1].name
-            waiting[name] = header.sources
-        for name, chain in chains.items():
-            given = tuple(Block.value(s, values) for s in waiting[name])
-            nodes += self.linked(chain, given)
-        results = block.outputs and {
-            output: Block.value(source, values)
-            for output, source in block.outputs.items()
+        """The block with these paths, as written at `loc`; layers of `main` have no prefix.
+
+        Its `outputs` are paths still, and become values.
+        """
+        headers = [self._header(n, p, (*loc, "paths", n)) for n, p in paths.items()]
+        chains = {
+            name: self._chain(name, path, (*loc, "paths", name), name == main)
+            for name, path in paths.items()
         }
+        values = {name: name for name in block.inputs}
+        values |= {name: chain[-1].name for name, chain in chains.items()}
+        nodes = [
+            node
+            for header, chain in zip(headers, chains.values(), strict=True)
+            for node in self.linked(
+                chain, tuple(Block.value(s, values) for s in header.sources)
+            )
+        ]
+        several = {
+            name: tuple(f"{name}{r.removeprefix(chain[-1].name)}" for r in results)
+            for name, chain in chains.items()
+            if len(results := self._results(chain[-1])) > 1
+        }
+        block = replace(
+            block, paths=tuple(headers), nodes=tuple(nodes), several=several
+        )
+        return self.returning(block, values, (*loc, "outputs"))
+
+    def returning(self, block: Block, values: Mapping[str, str], loc: Loc) -> Block:
+        """The block with values in the place of the paths that its outputs name."""
+        if block.outputs is None:
+            return block
+        tree = at(self.tree, loc)
+        by_name = isinstance(tree, Mapping_)
+        spans = tuple(
+            at(tree, (name if by_name else i,)).span
+            for i, name in enumerate(block.outputs)
+        )
         return replace(
-            block, paths=tuple(headers), nodes=tuple(nodes), outputs=results
+            block,
+            outputs={n: Block.value(s, values) for n, s in block.outputs.items()},
+            returned=tuple(block.outputs.values()),
+            returned_spans=spans,
         )
 
     def linked(self, chain: Sequence[Part], given: tuple[str, ...]) -> list[Part]:
@@ -128,9 +152,7 @@ class Lowering:
         )
         return Path(name, tuple(sources), key_span(self.tree, loc), spans)
 
-    def _chain(
-        self, name: str, path: SpecPath, loc: Loc, main: bool, header: Path
-    ) -> list[Part]:
+    def _chain(self, name: str, path: SpecPath, loc: Loc, main: bool) -> list[Part]:
         prefix = "" if main else f"{name}_"
         nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered=main)
         nodes = [replace(node, path=name) for node in nodes]

@@ -154,6 +154,11 @@ class Block:
     inputs: tuple[str, ...] = (INPUT,)
     outputs: Mapping[str, str] | None = None
     """By the name of each output its value; None: the path `out` is the only one."""
+    returned: tuple[str, ...] = ()
+    """The paths, or values of them, that `outputs` names, as they are written."""
+    returned_spans: tuple[Span, ...] = ()
+    several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By path whose value is several ones, how each of them is read: `s.a`."""
     gaps: Gaps = Gaps()
 
     @cached_property
@@ -233,6 +238,10 @@ class Program:
         """What the call is of. Units are called `stem` and `head` by none."""
         return self.ends.get(call.block) or self.blocks[call.block]
 
+    def find(self, call: Call) -> Block | None:
+        """The same; None where there is no such unit."""
+        return self.ends.get(call.block) or self.blocks.get(call.block)
+
     @cached_property
     def used(self) -> tuple[Block, ...]:
         """The units that the network is made of, whatever is between, in the spec's order."""
@@ -242,7 +251,7 @@ class Program:
                 for call in row.calls:
                     if call.block not in found:
                         found.add(call.block)
-                        left.append(self.block(call))
+                        left += [b] if (b := self.find(call)) else []
         return tuple(block for name, block in self.blocks.items() if name in found)
 
     def with_head(self, head: Block) -> Program:

@@ -16,6 +16,7 @@ from resgraph.spec.values import Written
 from resgraph.values import Value, show
 
 NUMBER = NumberField()
+COUNT = NumberField(minimum=1, whole=True)
 _NUMBERS = {Kind.NUMBER, Kind.ANY}
 _WORDS = {Kind.WORD, Kind.OP}
 BARE: Mapping[str, Op] = {
@@ -280,6 +281,20 @@ class Params:
                 good.append(show(number))
                 break
         return f"{plain[0]} = {' or '.join(good)} would do" if good else None
+
+
+def constant(value: Written) -> Value | None:
+    """The value of what is written without parameters; None of what reads one."""
+    only = word(value)
+    if only is not None:
+        return BARE.get(only)
+    if expressions(value):
+        return None
+    if isinstance(value, tuple):
+        return tuple(exact(item) for item in value if not isinstance(item, Expr))
+    if isinstance(value, Op | bool | Expr):
+        return value if not isinstance(value, Expr) else None
+    return exact(value)
 
 
 def expressions(value: Written | None) -> list[Expr]:

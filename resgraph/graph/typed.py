@@ -290,6 +290,11 @@ class Graph:
         return self.program.input
 
     @property
+    def units(self) -> Mapping[str, Block]:
+        """The spec's units by name, symbolic."""
+        return self.program.blocks
+
+    @property
     def recipe(self) -> Mapping[str, Any]:
         return self.program.recipe
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resgraph.graph import Graph
-from resgraph.graph.ir import Node
+from resgraph.graph import HEAD, Graph, Node
 from resgraph.ops import Role
 from resgraph.passes.shapes import infer_shapes
 
@@ -13,10 +12,9 @@ from resgraph.passes.shapes import infer_shapes
 def classifier(graph: Graph) -> tuple[str, ...]:
     """The tensors of the layer that tells the classes apart, the head's last with weights;
     none where no layer of the head has one output for each class."""
-    node = _classifier(graph)
-    if node is None:
+    node, head = _classifier(graph), graph.head
+    if node is None or head is None:
         return ()
-    head = graph.typed(graph.head_run)
     return tuple(
         f"{layer}.{weight.name}" for layer, weight in head.weights if layer == node.name
     )
@@ -27,24 +25,28 @@ def with_classes(graph: Graph, classes: int) -> Graph | None:
     node = _classifier(graph)
     if node is None:
         return None
-    width = _width(node)
-    other = replace(node, op=node.op.having({width: classes}))
-    paths = tuple(
-        replace(path, nodes=tuple(other if n is node else n for n in path.nodes))
-        for path in graph.head.paths
+    program = graph.program
+    head = program.ends[HEAD]
+    nodes = tuple(
+        replace(n, op=n.op.having({_width(node): classes}))
+        if isinstance(n, Node) and n.name == node.name
+        else n
+        for n in head.nodes
     )
-    head = replace(graph.head, paths=paths)
-    told = None if graph.classes is None else classes
-    typed, findings = infer_shapes(replace(graph, head=head, classes=told))
+    other = replace(program.with_head(replace(head, nodes=nodes)))
+    told = None if program.classes is None else classes
+    typed, findings = infer_shapes(replace(other, classes=told))
     return None if findings else typed
 
 
 def _classifier(graph: Graph) -> Node | None:
-    nodes = [node for _, node, _ in graph.head.steps() if node.op.role is Role.WEIGHT]
-    outputs = graph.typed(graph.head_run).output
-    if not nodes or len(outputs) != 1 or not (width := _width(nodes[-1])):
+    if graph.head is None:
         return None
-    return nodes[-1] if getattr(nodes[-1].op, width) == outputs[0] else None
+    nodes = [node for node in graph.head.block.ops if node.op.role is Role.WEIGHT]
+    output = graph.head.output
+    if not nodes or len(output) != 1 or not (width := _width(nodes[-1])):
+        return None
+    return nodes[-1] if getattr(nodes[-1].op, width) == output[0] else None
 
 
 def _width(node: Node) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.graph import INPUT, Graph, Unit, used_units
+from resgraph.graph import HEAD, INPUT, Block, Node, Part, Program
 from resgraph.names import (
     IN_CHANNELS,
     LOGITS,
@@ -20,55 +20,70 @@ Named = tuple[str, str, Span | None]
 """A name in Python, what bears it in the spec, and where."""
 
 
-def check_names(graph: Graph) -> list[Diagnostic]:
+def check_names(program: Program) -> list[Diagnostic]:
     """Findings on names that collide, or that Python or the unit itself has taken."""
-    findings = [*_clashes(_classes(graph)), *_clashes(_network_layers(graph))]
-    for unit in _declared(graph):
+    findings = [*_clashes(_classes(program)), *_clashes(_network_layers(program))]
+    for unit in _declared(program):
         findings += _unit(unit)
-    for end in (graph.stem, graph.head):
-        findings += _told(_reserved_in(end, graph.head.output))
+    for end in program.ends.values():
+        findings += _told(_reserved_in(end, program.ends))
+        findings += _clashes(_variables(end)) if len(end.paths) > 1 else ()
     return findings
 
 
-def _declared(graph: Graph) -> list[Unit]:
-    return [unit for unit in graph.units.values() if not unit.gaps.stranger]
+def _declared(program: Program) -> list[Block]:
+    return [unit for unit in program.blocks.values() if not unit.gaps.stranger]
 
 
-def _classes(graph: Graph) -> Iterator[Named]:
+def _classes(program: Program) -> Iterator[Named]:
     """Of names that are refused there are findings already, and no classes."""
-    named = [(graph.name, f"the network '{graph.name}'", graph.span)]
-    named += [(u.name, f"the unit '{u.name}'", u.span) for u in _declared(graph)]
+    named = [(program.name, f"the network '{program.name}'", program.span)]
+    named += [(u.name, f"the unit '{u.name}'", u.span) for u in _declared(program)]
     for name, what, span in named:
         if refusal(name) is None:
             yield class_name(name), what, span
-    ends = (graph.stem, graph.head)
-    for name in sorted(set().union(*map(helper_classes, [*used_units(graph), *ends]))):
+    blocks = (*program.used, *program.ends.values())
+    for name in sorted(set().union(*map(helper_classes, blocks))):
         yield name, f"the class {name} of an op", None
 
 
-def helper_classes(unit: Unit) -> set[str]:
-    """The classes that the unit's ops add to the file."""
-    texts = {node.op.helper for _, node, _ in unit.steps()}
+def helper_classes(block: Block) -> set[str]:
+    """The classes that the block's ops add to the file."""
+    texts = {node.op.helper for node in block.ops}
     trees = (statement for text in texts for statement in ast.parse(text).body)
     return {tree.name for tree in trees if isinstance(tree, ast.ClassDef)}
 
 
-def _network_layers(graph: Graph) -> Iterator[Named]:
-    for number, stage in enumerate(graph.stages, 1):
-        span = stage[0].span if stage else None
-        yield f"stage{number}", f"stage {number}", span
-    for end in (graph.stem, graph.head):
-        for _, node, _ in end.steps():
-            yield node.name, f"the op '{node.name}'", node.span
+def _network_layers(program: Program) -> Iterator[Named]:
+    for number, row in enumerate(program.network.rows):
+        if row.name not in program.ends:
+            plain = row.name == f"stage{number}"
+            what = f"stage {number}" if plain else f"the stage '{row.name}'"
+            yield row.name, what, row.calls[0].span if plain else row.span
+    for end in program.ends.values():
+        for node in end.nodes:
+            yield node.name, f"the {_what(node)} '{node.name}'", node.span
 
 
-def _unit(unit: Unit) -> Iterator[Diagnostic]:
+def _what(node: Part) -> str:
+    return "op" if isinstance(node, Node) else "unit"
+
+
+def _unit(unit: Block) -> Iterator[Diagnostic]:
     yield from _told(_reserved(unit))
-    variables = [(variable(p.name), f"the path '{p.name}'", p.span) for p in unit.paths]
-    yield from _clashes(variables)
+    yield from _clashes(_variables(unit))
     params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
-    layers = [(n.name, f"the op '{n.name}'", n.span) for _, n, _ in unit.steps()]
+    layers = [(n.name, f"the {_what(n)} '{n.name}'", n.span) for n in unit.nodes]
     yield from _clashes([*params, *layers])
+
+
+def _variables(block: Block) -> Iterator[Named]:
+    """What `forward` calls values; of a block's only input, x, there is another finding."""
+    for name in block.inputs:
+        if block.inputs != (INPUT,):
+            yield variable(name), f"the input '{name}'", block.span
+    for path in block.paths:
+        yield variable(path.name), f"the path '{path.name}'", path.span
 
 
 def _told(reserved: Iterable[tuple[str, Named]]) -> Iterator[Diagnostic]:
@@ -76,21 +91,22 @@ def _told(reserved: Iterable[tuple[str, Named]]) -> Iterator[Diagnostic]:
         yield Diagnostic(codes.INVALID_NAME, f"{what}: {why}", span)
 
 
-def _reserved_in(end: Unit, last: str) -> Iterator[tuple[str, Named]]:
+def _reserved_in(
+    end: Block, ends: Mapping[str, Block]
+) -> Iterator[tuple[str, Named]]:
     """Values of the stem and the head stand beside the model's own in ONNX."""
-    for _, node, _ in end.steps():
+    last = ends[HEAD].output if HEAD in ends else ""
+    for node in end.nodes:
         if node.name == LOGITS and node.name != last:
             named = (node.name, f"the op '{node.name}'", node.span)
             yield "the model's output is called so, and this is not the last op", named
 
 
-def _reserved(unit: Unit) -> Iterator[tuple[str, Named]]:
+def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:
     for path in unit.paths:
-        named = (path.name, f"the path '{path.name}'", path.span)
-        if path.name == INPUT:
+        if path.name == INPUT and INPUT in unit.inputs:
+            named = (path.name, f"the path '{path.name}'", path.span)
             yield "x is the unit's input; give the path another name", named
-        elif refusal(path.name) is None and (why := refusal(variable(path.name))):
-            yield why, named
     for param in unit.params:
         if param.name in (INPUT, IN_CHANNELS):
             named = (param.name, f"the parameter '{param.name}'", param.span)

@@ -1,8 +1,8 @@
-"""Infer every shape: each distinct unit instance once, whatever the depth."""
+"""Infer every shape: each block once at each of its arguments and inputs, whatever the depth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise, product
@@ -10,12 +10,18 @@ from typing import Any
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.expr import Expr
-from resgraph.graph import INPUT, OUTPUT, Graph, Instance, Node, Run, Slot, Unit
-from resgraph.graph.text import slot_text
-from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS
+from resgraph.expr import Condition, Expr, ExprError
+from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
+from resgraph.graph.ir import REPEAT, STEM, Style
+from resgraph.graph.params import COUNT
+from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
+from resgraph.graph.text import call_text
+from resgraph.graph.typed import Each
+from resgraph.graph.uses import POSITION, Uses
+from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.ops import Op, OpError, Shape
-from resgraph.ops.unknown import doubted
+from resgraph.ops.given import Given
+from resgraph.ops.unknown import NAMELESS, doubted, unknown
 from resgraph.passes.output import check_output
 from resgraph.passes.sides import (
     Shapes,
@@ -29,32 +35,32 @@ from resgraph.passes.sides import (
     output,
     same,
 )
+from resgraph.values import Value
 
 MOST_COMBINATIONS = 64
 
 
-def infer_shapes(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
-    """The graph with `stem_run`, `runs` and `head_run`, and a finding per op that does
-    not fit its inputs.
+def infer_shapes(program: Program) -> tuple[Graph, list[Diagnostic]]:
+    """The program with its shapes, and a finding per op that does not fit its inputs.
 
     Of a draft, and after a finding, some shapes are not known: an instance then lacks them,
     and nothing is told of what depends on them alone.
     """
-    inference = _Inference(graph)
-    return inference.network(), inference.findings
+    inference = _Inference(program, Uses({**program.blocks, **program.ends}))
+    return Graph(program, inference.network()), inference.findings
 
 
 @dataclass(frozen=True)
 class _Typed:
-    """An instance, and the shapes that its output may have."""
+    """An instance, and the shapes that each of its outputs may have."""
 
     instance: Instance
-    output: Shapes
+    outputs: tuple[Shapes, ...]
 
 
 @dataclass(frozen=True)
 class _Value:
-    """What an op reads: its name and place, and the shapes that it may have."""
+    """What a node reads: its name and place, and the shapes that it may have."""
 
     name: str
     span: Span | None
@@ -63,55 +69,25 @@ class _Value:
 
 @dataclass
 class _Inference:
-    graph: Graph
+    program: Program
+    uses: Uses
     findings: list[Diagnostic] = field(default_factory=list)
     blamed: set[tuple[Any, ...]] = field(default_factory=set)
     failed: set[Span] = field(default_factory=set)
     typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
+    active: list[str] = field(default_factory=list)
+    """The blocks that are being typed, one within the other."""
     ops: int = 0
     full: bool = False
 
-    def network(self) -> Graph:
-        graph = self.graph
-        shapes: Shapes = (graph.input or any_map(),)
-        stem = self._instance(graph.stem, {}, shapes, None)
-        shapes, stages = stem.output, []
-        for number, stage in enumerate(graph.stages, 1):
-            runs: list[Run] = []
-            for slot in stage:
-                note = Note(f"in stage {number}: {slot_text(slot)}", slot.span)
-                more, shapes = self._runs(slot, shapes, note)
-                runs += more
-            stages.append(tuple(runs))
-        head = self._instance(graph.head, {}, shapes, None)
-        self.findings += check_output(graph, head.output)
-        return replace(
-            graph,
-            stem_run=stem.instance,
-            runs=tuple(stages),
-            head_run=head.instance,
-        )
+    def network(self) -> Instance:
+        program = self.program
+        given: Shapes = (program.input or any_map(),)
+        typed = _Inside(self, program.network, {}, {}, (given,), ()).typed()
+        self.findings += check_output(program, typed.outputs)
+        return typed.instance
 
-    def _runs(self, slot: Slot, shapes: Shapes, note: Note) -> tuple[list[Run], Shapes]:
-        """One run where the shape is kept; else instance by instance until it is."""
-        changing: list[Instance] = []
-        unit = self.graph.units[slot.unit]
-        while len(changing) < slot.repeat:
-            if self._is_full(slot):
-                untyped = Instance(unit, slot.args, {})
-                return [Run(slot, (untyped,), 1)], anything()
-            given = shapes
-            typed = self._instance(unit, slot.args, given, note)
-            shapes = typed.output
-            kept, lost = same(given, shapes), len(given) > 1 < len(shapes)
-            if kept or lost or slot.endless:
-                left = slot.repeat - len(changing)
-                run = Run(slot, (typed.instance,), left)
-                return [*_grouped(slot, changing), run], shapes if kept else anything()
-            changing.append(typed.instance)
-        return _grouped(slot, changing), shapes
-
-    def _is_full(self, slot: Slot) -> bool:
+    def is_full(self, call: Call) -> bool:
         """Whether there are as many distinct units as are taken; a finding the first time."""
         units, ops = len(self.typed), self.ops
         full = units > DISTINCT_UNITS or ops > DISTINCT_OPS
@@ -121,94 +97,167 @@ class _Inference:
                 if units > DISTINCT_UNITS
                 else f"more than {DISTINCT_OPS:,} ops in distinct units"
             )
-            self.findings.append(Diagnostic(codes.TOO_LARGE, message, slot.span))
+            self.tell(Diagnostic(codes.TOO_LARGE, message, call.span))
         self.full = full
         return full
 
-    def _instance(
-        self,
-        unit: Unit,
-        args: Mapping[str, Fraction],
-        shapes: Shapes,
-        note: Note | None,
-    ) -> _Typed:
-        key = (id(unit), *args.items(), *map(fewest, shapes))
-        if key not in self.typed:
-            self.typed[key] = self._infer(unit, args, shapes, note)
-            self.ops += self.typed[key].instance.nodes
-        return self.typed[key]
+    def tell(self, finding: Diagnostic) -> None:
+        self.findings.append(finding)
 
-    def _infer(
+    def instance(
         self,
-        unit: Unit,
-        args: Mapping[str, Fraction],
-        shapes: Shapes,
-        note: Note | None,
+        block: Block,
+        args: Mapping[str, Value],
+        context: Context,
+        given: tuple[Shapes, ...],
+        notes: tuple[Note, ...],
     ) -> _Typed:
-        inside = _Inside(self, unit, args, note)
-        values = {INPUT: _Value(INPUT, None, shapes)}
-        paths = []
-        for path in unit.paths:
-            given = [values.get(s) or _Value(s, None, anything()) for s in path.sources]
-            nodes = []
-            for node in path.nodes:
-                resolved = inside.resolved(node)
-                found = inside.output(resolved, given)
-                whole = resolved.op.known and not inside.unread(node.op)
-                nodes.append(resolved if whole else node)
-                given = [_Value(path.name, node.span, found)]
-            values.setdefault(path.name, given[0])
-            paths.append(replace(path, nodes=tuple(nodes)))
-        unit = replace(unit, paths=tuple(paths))
-        instance = Instance(unit, args, inside.known(shapes))
-        if unit.paths:
-            shapes = values[OUTPUT].shapes if OUTPUT in values else anything()
-        return _Typed(instance, shapes)
+        """The block at these arguments and inputs; at each place alike, if it does not ask."""
+        first = self.uses.first(block)
+        place = [
+            (name, context.get(name))
+            for name in POSITION
+            if name in first and (name != "index" or first[name].shape)
+        ]
+        shapes = [tuple(map(fewest, each)) for each in given]
+        key = (id(block), *args.items(), *place, *shapes)
+        if key not in self.typed:
+            self.active.append(block.name)
+            inside = _Inside(self, block, args, context, given, notes)
+            self.typed[key] = inside.typed()
+            self.active.pop()
+            self.ops += len(block.nodes)
+        return self.typed[key]
 
 
 @dataclass
 class _Inside:
-    """The inference of one unit at given arguments."""
+    """The inference of one block at given arguments, inputs and place."""
 
     inference: _Inference
-    unit: Unit
-    args: Mapping[str, Fraction]
-    note: Note | None
-    shapes: dict[str, Shapes] = field(default_factory=dict)
+    block: Block
+    args: Mapping[str, Value]
+    context: Context
+    given: tuple[Shapes, ...]
+    notes: tuple[Note, ...]
+    values: dict[str, _Value] = field(default_factory=dict)
+    alias: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
 
-    def known(self, given: Shapes) -> dict[str, Shape]:
-        """The shapes that are known, by value."""
-        found = {INPUT: given} | self.shapes
-        return {name: shape for name, s in found.items() if (shape := known(s))}
+    def __post_init__(self) -> None:
+        inputs, given = self.block.inputs, self.given
+        given = (*given, *(anything() for _ in inputs[len(given) :]))[: len(inputs)]
+        for name, shapes in zip(inputs, given, strict=True):
+            self.values[name] = _Value(name, None, shapes)
+        self.sides = dict(sides(inputs, [known(shapes) for shapes in given]))
+        self.context = {**self.context, **_numbers(self.sides)}
+        self.names = scope(self.block, self.args, self.context)
+        self.in_network = self.block is self.inference.program.network
 
-    def resolved(self, node: Node) -> Node:
+    def typed(self) -> _Typed:
+        nodes = [found for node in self.block.nodes if (found := self._part(node))]
+        block = self._settled(nodes)
+        shapes = {n: s for n, v in self.values.items() if (s := known(v.shapes))}
+        kept = {n: s for n, s in shapes.items() if n not in self.alias}
+        instance = Instance(block, self.args, kept, self.runs, self.block, self.names)
+        return _Typed(instance, tuple(map(self._shapes, self.block.results.values())))
+
+    def _settled(self, nodes: Sequence[Part]) -> Block:
+        """The block with the nodes that are there, each reading what is there."""
+        outputs = self.block.outputs
+        if outputs is not None:
+            outputs = {n: self.alias.get(v, v) for n, v in outputs.items()}
+        return replace(self.block, nodes=tuple(nodes), outputs=outputs)
+
+    def _shapes(self, value: str) -> Shapes:
+        found = self.values.get(value)
+        return found.shapes if found else anything()
+
+    # --- nodes ----------------------------------------------------------------------------
+
+    def _part(self, node: Part) -> Part | None:
+        """The node with plain numbers; None where it is not there."""
+        given = [self.values.get(i) or _Value(i, None, anything()) for i in node.inputs]
+        there = True if node.when is None else self._holds(node.when, node)
+        if there is False:
+            self._leave_out(node, given)
+            return None
+        inputs = tuple(self.alias.get(i, i) for i in node.inputs)
+        if isinstance(node, Row):
+            outputs = self._row(node, given)
+            part: Part = replace(node, inputs=inputs)
+        else:
+            part, found = self._op(node, given)
+            part, outputs = replace(part, inputs=inputs), {node.name: found}
+        for name, shapes in outputs.items():
+            shapes = shapes if there else anything()
+            self.values.setdefault(name, _Value(node.path, node.span, shapes))
+        return part
+
+    def _leave_out(self, node: Part, given: Sequence[_Value]) -> None:
+        """Its name stands for what it reads."""
+        if given:
+            self.values.setdefault(node.name, given[0])
+            self.alias[node.name] = self.alias.get(node.inputs[0], node.inputs[0])
+
+    def _holds(self, when: Condition, node: Part) -> bool | None:
+        """Whether the condition holds; None where that is not known."""
+        if not self._has(when.names, node.span):
+            return None
+        try:
+            return when.holds(self.names)
+        except ExprError as error:
+            self._blame(OpError(codes.INVALID_NUMBER, str(error), field="when"), node)
+            return None
+
+    def _has(self, names: Iterable[str], span: Span) -> bool:
+        """Whether all these names have a value; a side that the input lacks is told."""
+        missing = [name for name in names if name not in self.names]
+        for name in missing:
+            if why := self._lacks(name):
+                self._tell(codes.INVALID_NUMBER, why, span)
+        return not missing
+
+    def _lacks(self, name: str) -> str | None:
+        """Why there is no such side, where the input is known."""
+        what, _, side = name.partition(".")
+        value = self.block.inputs[0] if what == "in" else what
+        found = self.values.get(value)
+        shape = known(found.shapes) if found and side else None
+        return None if shape is None else f"there is no {name}: {value} is {[*shape]}"
+
+    def _op(self, node: Node, given: Sequence[_Value]) -> tuple[Node, Shapes]:
+        resolved = self._resolved(node)
+        found = self._output(resolved, given)
+        whole = resolved.op.known and not self._unread(node)
+        return resolved if whole else node, found
+
+    def _resolved(self, node: Node) -> Node:
         """The node with plain numbers; an unknown op, after findings, where some are wrong.
 
         A number that is computed from what has no value here is any number.
         """
-        op = node.op.having({name: Side(object()) for name in self.unread(node.op)})
+        op = node.op
+        if unread := self._unread(node):
+            op = _without(op, unread)
         while True:
             try:
-                return replace(node, op=op.resolve(self.args))
+                return replace(node, op=op.resolve(self.names))
             except OpError as error:
-                self._blame(error, node, ())
+                self._blame(error, node)
                 op = doubted(op, [str(error.field)])
 
-    def unread(self, op: Op) -> list[str]:
+    def _unread(self, node: Node) -> list[str]:
         """The attributes that read what has no value here."""
         return [
             name
-            for name, value in op.attributes().items()
-            if isinstance(value, Expr) and not self.args.keys() >= {*value.names}
+            for name, value in node.op.attributes().items()
+            if isinstance(value, Expr)
+            and not self._has(value.names, node.fields.get(name, node.span))
         ]
 
-    def output(self, node: Node, given: Sequence[_Value]) -> Shapes:
-        """The shapes that the node's value may have; a finding where there can be none."""
-        found = self._output(node, given)
-        self.shapes.setdefault(node.name, found)
-        return found
-
     def _output(self, node: Node, given: Sequence[_Value]) -> Shapes:
+        """The shapes that the node's value may have; a finding where there can be none."""
         low, high = node.op.inputs
         fits = low <= len(given) and (high is None or len(given) <= high)
         if not node.op.known or not fits:
@@ -228,6 +277,188 @@ class _Inside:
         return (
             common([value.shapes for value in given]) if len(given) > 1 else anything()
         )
+
+    # --- rows of other blocks -------------------------------------------------------------
+
+    def _row(self, row: Row, given: Sequence[_Value]) -> dict[str, Shapes]:
+        """The shapes of the row's values, by name; its runs are noted."""
+        repeats = [self._repeat(call) for call in row.calls]
+        total = None if None in repeats else sum(r or 0 for r in repeats)
+        context = self._row_context(row)
+        runs: list[Run] = []
+        shapes = tuple(value.shapes for value in given)
+        for call, repeat in zip(row.calls, repeats, strict=True):
+            place = Place(call, row, self.names, context, total, self.in_network)
+            first = sum(run.count for run in runs)
+            block = self._block(call)
+            if block is None or not self._fits(call, block, shapes, given, row):
+                more, shapes = [], tuple(anything() for _ in self._outputs(call))
+            else:
+                more, shapes = self._runs(place, block, repeat, first, shapes)
+            runs += more
+        self.runs[row.name] = tuple(runs)
+        names = self._outputs(row.calls[-1])
+        if len(names) == 1:
+            return {row.name: shapes[0]}
+        return {f"{row.name}.{n}": s for n, s in zip(names, shapes, strict=True)}
+
+    def _row_context(self, row: Row) -> Context:
+        """In the network, a row of units is a stage, and has a number."""
+        if not self.in_network:
+            return self.context
+        rows = [each.name for each in self.block.rows]
+        return {"stage": Fraction(rows.index(row.name) - 1)} if row.name != STEM else {}
+
+    def _outputs(self, call: Call) -> tuple[str, ...]:
+        block = self.inference.program.find(call)
+        return tuple(block.results) if block else ("out",)
+
+    def _repeat(self, call: Call) -> int | None:
+        """How often; None where it is not known."""
+        if call.endless:
+            return None
+        if not isinstance(call.repeat, Expr):
+            return call.repeat
+        span = call.fields.get(REPEAT, call.span)
+        if not self._has(call.repeat.names, span):
+            return None
+        try:
+            return int(COUNT.settle(call.repeat, self.names))
+        except ExprError as error:
+            self._tell(codes.INVALID_NUMBER, f"the repeat {error}", span)
+            return None
+
+    def _block(self, call: Call) -> Block | None:
+        """What the call is of; None where it would be within itself, or too deep."""
+        block = self.inference.program.find(call)
+        if block is None or block.name in self.inference.active:
+            return None
+        if len(self.inference.active) > NESTED_UNITS:
+            message = f"more than {NESTED_UNITS} units within one another"
+            self._tell(codes.TOO_LARGE, message, call.span)
+            return None
+        return block
+
+    def _fits(
+        self,
+        call: Call,
+        block: Block,
+        shapes: tuple[Shapes, ...],
+        given: Sequence[_Value],
+        row: Row,
+    ) -> bool:
+        """Whether the block takes as many values as it gets; a finding where it does not."""
+        wanted, got = len(block.inputs), len(shapes)
+        if wanted == got or block.gaps.paths or block.gaps.stranger:
+            return True
+        names = ", ".join(block.inputs)
+        message = f"'{block.name}' takes {_count(wanted)} ({names}), and gets {got}"
+        note = Note("its inputs are named here", block.span)
+        self._tell(codes.WRONG_INPUT_COUNT, message, call.span, (note,))
+        return False
+
+    def _runs(
+        self,
+        place: Place,
+        block: Block,
+        repeat: int | None,
+        first: int,
+        shapes: tuple[Shapes, ...],
+    ) -> tuple[list[Run], tuple[Shapes, ...]]:
+        """One run where the shapes are kept; else instance by instance until they are."""
+        made = _Made(place, first, self._each(place, block))
+        by_index = self._shape_by_index(place, block)
+        count = 1 if repeat is None else repeat
+        while len(made.instances) < count:
+            if self.inference.is_full(place.call):
+                untyped = Instance(block, {}, {}, source=block)
+                made.instances.append(untyped)
+                return made.runs(), tuple(anything() for _ in block.results)
+            given, index = shapes, first + len(made.instances)
+            typed = self._instance(place, block, index, given)
+            shapes = typed.outputs
+            made.instances.append(typed.instance)
+            kept = len(given) == len(shapes) and all(map(same, given, shapes))
+            lost = any(len(a) > 1 < len(b) for a, b in zip(given, shapes, strict=False))
+            if (kept or lost) and not by_index or repeat is None:
+                made.last, made.kept = count - len(made.instances) + 1, True
+                unknown = tuple(anything() for _ in shapes)
+                return made.runs(), shapes if kept else unknown
+            if len(block.inputs) != len(shapes) and len(made.instances) < count:
+                self._one_after_the_other(place, block)
+                return made.runs(), tuple(anything() for _ in shapes)
+        return made.runs(), shapes
+
+    def _one_after_the_other(self, place: Place, block: Block) -> None:
+        message = (
+            f"'{block.name}' makes {_count(len(block.results))} and takes "
+            f"{_count(len(block.inputs))}, so it cannot follow itself"
+        )
+        span = place.call.fields.get(REPEAT, place.call.span)
+        self._tell(codes.WRONG_INPUT_COUNT, message, span)
+
+    def _instance(
+        self, place: Place, block: Block, index: int, given: tuple[Shapes, ...]
+    ) -> _Typed:
+        shapes = [known(s) for s in given][: len(block.inputs)]
+        inputs = block.inputs[: len(shapes)]
+        names = place.names_at(index, _numbers(dict(sides(inputs, shapes))))
+        args = self._arguments(place.call, names)
+        notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
+        context = place.context_at(index)
+        return self.inference.instance(block, args, context, given, notes)
+
+    def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
+        """The arguments that are known; a finding for one that cannot be computed."""
+        args: dict[str, Value] = {}
+        for name, value in call.args.items():
+            if all(n in names for n in read(value)):
+                try:
+                    args[name] = evaluated(value, names)
+                except (ExprError, OpError) as error:
+                    span = call.fields.get(name, call.span)
+                    self._tell(codes.INVALID_NUMBER, str(error), span)
+            else:
+                self._has(read(value), call.fields.get(name, call.span))
+        return args
+
+    def _tells(self, place: Place) -> bool:
+        """Stem and head stand where they stand; there is no more to say."""
+        return place.row.style is not Style.INLINE
+
+    def _note(self, place: Place) -> Note:
+        """Where the unit is used, for what does not fit in it."""
+        row, text = place.row, call_text(place.call)
+        if self.in_network:
+            number = row.name.removeprefix("stage")
+            where = f"stage {number}" if number.isdecimal() else f"the stage '{row.name}'"
+            return Note(f"in {where}: {text}", place.call.span)
+        return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
+
+    def _shape_by_index(self, place: Place, block: Block) -> bool:
+        """Whether shapes depend on the number of the unit in its row."""
+        uses = [*self.inference.uses.in_call(place.call)]
+        return place.row.style is Style.NUMBERED and any(
+            use.name == "index" and use.shape for use in uses
+        )
+
+    def _each(self, place: Place, block: Block) -> Each | None:
+        """What the blocks of a run differ in, if they ask for their number."""
+        uses = self.inference.uses.in_call(place.call)
+        asks = any(use.name == "index" and not use.shape for use in uses)
+        return Each(place) if asks and place.row.style is Style.NUMBERED else None
+
+    # --- findings -------------------------------------------------------------------------
+
+    def _tell(
+        self, code: Any, message: str, span: Span, notes: tuple[Note, ...] = ()
+    ) -> None:
+        """A finding that is told once, whatever the number of places where it shows."""
+        key = (span, code, message)
+        if key not in self.inference.blamed:
+            self.inference.blamed.add(key)
+            found = Diagnostic(code, message, span, notes=(*notes, *self.notes))
+            self.inference.tell(found)
 
     def _blame_all(
         self,
@@ -258,13 +489,15 @@ class _Inside:
         if value.span is not None:
             return Note(f"{value.name} is {list(shape)}, from here", value.span)
         what = (
-            f"{value.name}, the input of '{self.unit.name}',"
-            if value.name == INPUT
+            f"{value.name}, the input of '{self.block.name}',"
+            if value.name in self.block.inputs
             else value.name
         )
         return Note(f"{what} is {list(shape)}")
 
-    def _blame(self, error: OpError, node: Node, origins: Sequence[Note]) -> None:
+    def _blame(
+        self, error: OpError, node: Part, origins: Sequence[Note] = ()
+    ) -> None:
         """A finding at the op, the first time that it fails in this way."""
         self.inference.failed.add(node.span)
         key = (node.span, error.code, error.field)
@@ -272,17 +505,61 @@ class _Inside:
             return
         self.inference.blamed.add(key)
         span = node.fields.get(error.field or "", node.span)
-        notes = (*origins, *([self.note] if self.note else []))
-        self.inference.findings.append(
-            Diagnostic(error.code, error.message, span, error.hint, notes)
+        self.inference.tell(
+            Diagnostic(
+                error.code, error.message, span, error.hint, (*origins, *self.notes)
+            )
         )
 
 
-def _grouped(slot: Slot, instances: list[Instance]) -> list[Run]:
-    """Instances whose input channels grow by one constant step as one run, else each its own."""
-    channels = [i.input[0] for i in instances if INPUT in i.shapes]
-    steps = {b - a for a, b in pairwise(channels)}
-    grow = len(channels) == len(instances) and len(steps) == 1 and 0 not in steps
-    if len(instances) > 2 and grow:
-        return [Run(slot, tuple(instances), len(instances))]
-    return [Run(slot, (instance,), 1) for instance in instances]
+@dataclass
+class _Made:
+    """The instances of a call, one by one.
+
+    `last` is how often the last one follows, and `kept` whether it keeps its shape.
+    """
+
+    place: Place
+    first: int
+    each: Each | None
+    instances: list[Instance] = field(default_factory=list)
+    last: int = 1
+    kept: bool = False
+
+    def runs(self) -> list[Run]:
+        """Equal ones, and those whose input channels grow by one constant step, as one."""
+        if not self.kept:
+            return self._grouped(self.instances)
+        *changing, last = self.instances
+        end = self._run((last,), self.last, len(changing))
+        return [*self._grouped(changing), end]
+
+    def _grouped(self, instances: Sequence[Instance]) -> list[Run]:
+        channels = [i.input[0] for i in instances if i.block.inputs[0] in i.shapes]
+        steps = {b - a for a, b in pairwise(channels)}
+        grow = len(channels) == len(instances) and len(steps) == 1 and 0 not in steps
+        alike = len({tuple(i.args.items()) for i in instances}) == 1
+        if len(instances) > 2 and grow and alike:
+            return [self._run(tuple(instances), len(instances), 0)]
+        return [self._run((each,), 1, i) for i, each in enumerate(instances)]
+
+    def _run(self, instances: tuple[Instance, ...], count: int, after: int) -> Run:
+        first = self.first + after
+        return Run(self.place.call, instances, count, self.place, first, self.each)
+
+
+def _numbers(found: Mapping[str, int]) -> dict[str, Value]:
+    return {name: Fraction(number) for name, number in found.items()}
+
+
+def _without(op: Op, names: Sequence[str]) -> Op:
+    """The op with any numbers for attributes that are not known."""
+    if isinstance(op, Given):
+        return unknown(NAMELESS, any_inputs=True)
+    return op.having({name: Side(object()) for name in names})
+
+
+def _count(number: int) -> str:
+    return "one value" if number == 1 else f"{number} values"
+
+

@@ -10,7 +10,7 @@ from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import Expr
 from resgraph.graph import Graph, Instance, Node, Run
-from resgraph.graph.text import slot_text
+from resgraph.graph.text import call_text
 from resgraph.limits import NETWORK_NUMBERS, NETWORK_OPS, VALUE_NUMBERS
 
 
@@ -21,26 +21,25 @@ def check_size(graph: Graph) -> list[Diagnostic]:
     return findings or [*_weights(graph)]
 
 
-def _instances(graph: Graph) -> Iterator[tuple[Instance, Run | None]]:
-    """Each distinct one with the first run that has it."""
-    seen = set[int]()
-    found: list[tuple[Instance, Run | None]] = [
-        (end, None) for end in (graph.stem_run, graph.head_run) if end
-    ]
-    for run in (run for stage in graph.runs for run in stage):
-        found += [(instance, run) for instance in run.instances]
-    for instance, where in found:
-        if id(instance) not in seen:
-            seen.add(id(instance))
-            yield instance, where
+def _instances(
+    instance: Instance, run: Run | None, seen: set[int]
+) -> Iterator[tuple[Instance, Run | None]]:
+    """The instance and those in it, each distinct one with the first run that has it."""
+    if id(instance) not in seen:
+        seen.add(id(instance))
+        yield instance, run
+        for inner in (r for row in instance.block.rows for r in instance.runs[row.name]):
+            for each in inner.instances:
+                yield from _instances(each, inner, seen)
 
 
 def _values(graph: Graph) -> Iterator[Diagnostic]:
     """Values that are too large, each op once; what follows from them is not told."""
     told = set[Span]()
-    for instance, run in _instances(graph):
-        for _, node, inputs in instance.unit.steps():
-            there = [prod(instance.shapes.get(i, ())) for i in (*inputs, node.name)]
+    for instance, run in _instances(graph.network, None, set()):
+        for node in instance.block.ops:
+            names = (*node.inputs, node.name)
+            there = [prod(instance.shapes.get(i, ())) for i in names]
             if there[-1] <= VALUE_NUMBERS or node.span in told:
                 continue
             told.add(node.span)
@@ -50,7 +49,7 @@ def _values(graph: Graph) -> Iterator[Diagnostic]:
                     f"{node.op.kind} makes {shape} of each image, {there[-1]:,} numbers, "
                     f"and up to {VALUE_NUMBERS:,} are taken"
                 )
-                notes = (_in(run),) if run else ()
+                notes = (_in(run),) if run and run.call.block in graph.units else ()
                 yield Diagnostic(codes.TOO_LARGE, message, node.span, notes=notes)
     if prod(graph.input or (0,)) > VALUE_NUMBERS:
         message = (
@@ -61,27 +60,25 @@ def _values(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _in(run: Run) -> Note:
-    return Note(f"in a stage: {slot_text(run.slot)}", run.slot.span)
+    return Note(f"in a stage: {call_text(run.call)}", run.call.span)
 
 
 def _ops(graph: Graph) -> Iterator[Diagnostic]:
-    runs = [run for stage in graph.runs for run in stage]
-    count = sum(run.total("nodes") for run in runs)
+    count = graph.total("nodes")
     if count > NETWORK_OPS:
+        runs = [run for _, runs in graph.stages for run in runs]
         most = max(runs, key=lambda run: run.total("nodes"))
         message = f"the network has {count:,} ops, and up to {NETWORK_OPS:,} are taken"
         hint = f"{most.total('nodes'):,} of them are of this unit, {most.count:,} times"
-        yield Diagnostic(codes.TOO_LARGE, message, most.slot.span, hint)
+        yield Diagnostic(codes.TOO_LARGE, message, most.call.span, hint)
 
 
 def _weights(graph: Graph) -> Iterator[Diagnostic]:
     """The place is the op that has most of them."""
     total, most = 0, (0, graph.span)
-    counts = Counter(id(end) for end in (graph.stem_run, graph.head_run))
-    for run in (run for stage in graph.runs for run in stage):
-        for instance in run.instances:
-            counts[id(instance)] += run.count // len(run.instances)
-    for instance, _ in _instances(graph):
+    counts = Counter[int]()
+    _count(graph.network, 1, counts)
+    for instance, _ in _instances(graph.network, None, set()):
         count = counts[id(instance)]
         for node, own in _weighing(instance):
             total, most = total + count * own, max(most, (count * own, node.span))
@@ -94,10 +91,36 @@ def _weights(graph: Graph) -> Iterator[Diagnostic]:
         yield Diagnostic(codes.TOO_LARGE, message, most[1], hint)
 
 
+def _count(instance: Instance, times: int, counts: Counter[int]) -> None:
+    """How often each distinct instance stands in the network."""
+    order: list[Instance] = []
+    below: dict[int, list[tuple[Instance, int]]] = {}
+    waiting = [(instance, False)]
+    while waiting:
+        each, read = waiting.pop()
+        if read:
+            order.append(each)
+        elif id(each) not in below:
+            below[id(each)] = [*_inside(each)]
+            waiting.append((each, True))
+            waiting += [(inner, False) for inner, _ in below[id(each)]]
+    counts[id(instance)] = times
+    for each in reversed(order):
+        for inner, often in below[id(each)]:
+            counts[id(inner)] += counts[id(each)] * often
+
+
+def _inside(instance: Instance) -> Iterator[tuple[Instance, int]]:
+    for row in instance.block.rows:
+        for run in instance.runs[row.name]:
+            for each in run.instances:
+                yield each, run.count // len(run.instances)
+
+
 def _weighing(instance: Instance) -> Iterator[tuple[Node, int]]:
-    """Its ops with the numbers of their weights, of those of which all is known."""
-    for _, node, inputs in instance.unit.steps():
+    """Its own ops with the numbers of their weights, of those of which all is known."""
+    for node in instance.block.ops:
         settled = not any(isinstance(v, Expr) for v in node.op.attributes().values())
-        if node.op.known and settled and all(i in instance.shapes for i in inputs):
-            weights = node.op.weights(*(instance.shapes[i] for i in inputs))
+        if node.op.known and settled and all(i in instance.shapes for i in node.inputs):
+            weights = node.op.weights(*(instance.shapes[i] for i in node.inputs))
             yield node, sum(prod(weight.shape) for weight in weights)

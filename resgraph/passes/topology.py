@@ -2,67 +2,208 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resgraph import codes
-from resgraph.diagnostics import ANY, Diagnostic, did_you_mean, like, meant
-from resgraph.expr import Expr
+from resgraph.diagnostics import (
+    ANY,
+    Diagnostic,
+    Note,
+    Span,
+    did_you_mean,
+    like,
+    meant,
+)
 from resgraph.graph import (
+    HEAD,
     INPUT,
     OUTPUT,
-    Graph,
+    STEM,
+    Block,
+    Call,
     Node,
     Param,
     Path,
-    Unit,
+    Program,
 )
+from resgraph.graph.uses import POSITION, Use, Uses, context
 from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
     import networkx as nx
 
 
-def check_topology(graph: Graph) -> list[Diagnostic]:
-    """Findings on every unit, the stem and the head, in the order of the spec."""
-    units = [*graph.units.values(), graph.stem, graph.head]
-    return [finding for unit in units for finding in _unit(unit, graph)]
+def check_topology(program: Program) -> list[Diagnostic]:
+    """Findings on every unit, the stem, the head and the network, in the order of the spec."""
+    uses = Uses({**program.blocks, **program.ends})
+    check = _Check(program, uses)
+    blocks = [*program.blocks.values(), *program.ends.values(), program.network]
+    findings = [finding for block in blocks for finding in check.block(block)]
+    return [*findings, *check.circles()]
 
 
-def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
-    yield from _arities(unit)
-    if unit.name not in graph.units or unit.gaps.stranger:
-        return
-    yield from _parameters(unit, graph)
-    if OUTPUT not in unit.values and not unit.gaps.paths:
-        yield Diagnostic(
-            codes.MISSING_OUTPUT,
-            f"the unit '{unit.name}' has no path 'out'",
-            unit.span,
-            "out: {from: [x, F], ops: [add]} returns x + F(x)",
-        )
-    if _plainly_sound(unit):
-        return
-    if not unit.gaps.paths:
-        yield from _unknown(unit)
-    knots = _knots(unit)
-    yield from _cycles(unit, knots)
-    yield from _late(unit, knots)
-    if OUTPUT in unit.values:
-        yield from _unreachable(unit, knots)
+@dataclass(frozen=True)
+class _Check:
+    program: Program
+    uses: Uses
 
+    def block(self, block: Block) -> Iterator[Diagnostic]:
+        yield from _arities(block)
+        if block.gaps.stranger:
+            return
+        if block.name in self.program.blocks:
+            yield from self._parameters(block)
+            if OUTPUT not in block.values and block.outputs is None:
+                yield from _no_output(block)
+        elif block.name in self.program.ends:
+            yield from self._unknown_names(block)
+            if block.paths and OUTPUT not in block.values:
+                yield from _no_output(block)
+        words = STAGES if block is self.program.network else PATHS
+        if _plainly_sound(block):
+            return
+        if not block.gaps.paths:
+            yield from _unknown(block, words)
+        knots = _knots(block)
+        yield from _cycles(block, knots, words)
+        yield from _late(block, knots, words)
+        if block.outputs is not None or OUTPUT in block.values:
+            yield from _unreachable(block, knots, words)
 
-def _arities(unit: Unit) -> Iterator[Diagnostic]:
-    for _, node, inputs in unit.steps():
-        low, high = node.op.inputs
-        if len(inputs) < low:
-            hint = "name them in from: [x, F]" if low > 1 else None
-            yield _arity(node, f"at least {low} values", len(inputs), hint)
-        elif high is not None and len(inputs) > high:
-            hint = "merge them first, with add, mul or concat"
-            yield _arity(
-                node, "one value" if high == 1 else f"{high}", len(inputs), hint
+    def _unknown_names(self, block: Block) -> Iterator[Diagnostic]:
+        """Expressions of the stem or the head that read what has no value there."""
+        known = {param.name for param in block.params} | context(block) - {*POSITION}
+        for use in self.uses.of(block):
+            if use.name not in known and use.name in POSITION:
+                message = f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                yield Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span)
+
+    def _parameters(self, unit: Block) -> Iterator[Diagnostic]:
+        """Expressions that read unknown parameters, and parameters that nothing reads, or
+        that are read as different kinds of values."""
+        known = [param.name for param in unit.params]
+        around = context(unit)
+        used: dict[str, Use] = {}
+        for use in self.uses.of(unit):
+            first = used.setdefault(use.name, use)
+            if not first.kind.takes(use.kind):
+                yield _two_kinds(first, use)
+                used[use.name] = use
+            if use.name in known or use.name in around or unit.gaps.params:
+                continue
+            declare = f"declare it: params: [{use.name}], and give it in the stages"
+            yield Diagnostic(
+                codes.UNKNOWN_PARAMETER,
+                f"the unit '{unit.name}' has no parameter '{use.name}'",
+                use.span,
+                did_you_mean(use.name, known) or declare,
             )
+        unsure = unit.gaps.reads | like({*used}.difference(known, around), known)
+        read = {*used} | meant(unsure - {ANY}, known)
+        for param in unit.params:
+            if param.name not in read and not (
+                ANY in unsure and self._given(param, unit)
+            ):
+                message = f"the parameter '{param.name}' is never used"
+                yield Diagnostic(
+                    codes.UNUSED_PARAMETER, message, param.span, "remove it"
+                )
+
+    def _given(self, param: Param, unit: Block) -> bool:
+        """Whether a use gives the parameter a value of its own, and so wants it read."""
+        blocks = [self.program.network, *self.program.blocks.values()]
+        calls = [
+            call
+            for block in blocks
+            for row in block.rows
+            for call in row.calls
+            if call.block == unit.name
+        ]
+        own = any(call.args.get(param.name) != param.default for call in calls)
+        return own or param.default is None or not calls
+
+    def circles(self) -> Iterator[Diagnostic]:
+        """Units that are made of themselves, each circle once."""
+        done = set[str]()
+        for name in self.program.blocks:
+            trail: list[tuple[str, Iterator[Call]]] = [(name, self._calls(name))]
+            while trail:
+                call = next(trail[-1][1], None)
+                if call is None:
+                    done.add(trail.pop()[0])
+                    continue
+                names = [each for each, _ in trail]
+                if call.block in names:
+                    route = [*names[names.index(call.block) :], call.block]
+                    yield _circle(route, call)
+                elif call.block not in done and call.block in self.program.blocks:
+                    trail.append((call.block, self._calls(call.block)))
+
+    def _calls(self, name: str) -> Iterator[Call]:
+        rows = self.program.blocks[name].rows
+        return (call for row in rows for call in row.calls)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the parts of a block are called, and what it ends in."""
+
+    part: str
+    end: str
+    whole: str
+
+
+PATHS = Words("path", "'out'", "a unit")
+STAGES = Words("stage", "what the network returns", "a network")
+
+
+def _circle(route: Sequence[str], call: Call) -> Diagnostic:
+    message = f"the unit '{route[0]}' is made of itself: {' -> '.join(route)}"
+    hint = "a unit may use others, and these others again, but none that it is part of"
+    return Diagnostic(codes.CIRCULAR_UNITS, message, call.span, hint)
+
+
+def _two_kinds(first: Use, other: Use) -> Diagnostic:
+    message = f"'{first.name}' is used as {other.kind.value} here"
+    note = Note(f"and as {first.kind.value} here", first.span)
+    hint = "make two parameters of it"
+    return Diagnostic(codes.WRONG_TYPE, message, other.span, hint, (note,))
+
+
+def _no_output(block: Block) -> Iterator[Diagnostic]:
+    if block.gaps.paths:
+        return
+    what = f"the unit '{block.name}'"
+    if block.name in (STEM, HEAD):
+        what = f"the {block.name}"
+    yield Diagnostic(
+        codes.MISSING_OUTPUT,
+        f"{what} has no path 'out'",
+        block.span,
+        "out: {from: [x, F], ops: [add]} returns x + F(x)",
+    )
+
+
+def _arities(block: Block) -> Iterator[Diagnostic]:
+    for node in block.nodes:
+        if node.when is not None and len(node.inputs) != 1:
+            message = "what may be left out reads one value, which then stands for it"
+            yield Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span)
+        if isinstance(node, Node):
+            yield from _op_arity(node)
+
+
+def _op_arity(node: Node) -> Iterator[Diagnostic]:
+    low, high = node.op.inputs
+    if len(node.inputs) < low:
+        hint = "name them in from: [x, F]" if low > 1 else None
+        yield _arity(node, f"at least {low} values", len(node.inputs), hint)
+    elif high is not None and len(node.inputs) > high:
+        hint = "merge them first, with add, mul or concat"
+        wanted = "one value" if high == 1 else f"{high}"
+        yield _arity(node, wanted, len(node.inputs), hint)
 
 
 def _arity(node: Node, wanted: str, got: int, hint: str | None) -> Diagnostic:
@@ -70,73 +211,74 @@ def _arity(node: Node, wanted: str, got: int, hint: str | None) -> Diagnostic:
     return Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span, hint)
 
 
-def _parameters(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
-    """Expressions that read unknown parameters, and parameters that nothing reads."""
-    known = [param.name for param in unit.params]
-    used: set[str] = set()
-    for _, node, _ in unit.steps():
-        for attribute, value in node.op.attributes().items():
-            names = value.names if isinstance(value, Expr) else ()
-            used.update(names)
-            for name in names:
-                if name not in known and not unit.gaps.params:
-                    declare = f"declare it: params: [{name}], and give it in the stages"
-                    yield Diagnostic(
-                        codes.UNKNOWN_PARAMETER,
-                        f"the unit '{unit.name}' has no parameter '{name}'",
-                        node.fields[attribute],
-                        did_you_mean(name, known) or declare,
-                    )
-    unsure = unit.gaps.reads | like(used.difference(known), known)
-    used |= meant(unsure - {ANY}, known)
-    for param in unit.params:
-        if param.name not in used and not (
-            ANY in unsure and _given(param, unit, graph)
-        ):
-            message = f"the parameter '{param.name}' is never used"
-            yield Diagnostic(codes.UNUSED_PARAMETER, message, param.span, "remove it")
+def _plainly_sound(block: Block) -> bool:
+    """Whether every path reads from above, and each but the outputs is read below.
 
-
-def _given(param: Param, unit: Unit, graph: Graph) -> bool:
-    """Whether a stage gives the parameter a value of its own, and so wants it read."""
-    slots = [slot for stage in graph.stages for slot in stage if slot.unit == unit.name]
-    own = any(slot.args.get(param.name) != param.default for slot in slots)
-    return own or param.default is None or not slots
-
-
-def _plainly_sound(unit: Unit) -> bool:
-    """Whether every path reads from above, and each but `out`, the last, is read below.
-
-    Then the unit is acyclic, all of it reaches `out`, and networkx, whose import is a tenth
-    of a second, has nothing to explain.
+    Then the block is acyclic, all of it reaches its outputs, and networkx, whose import is
+    a tenth of a second, has nothing to explain.
     """
-    above, unread = {INPUT}, set[str]()
-    for path in unit.paths:
+    above, unread = {*_readable(block, block.inputs)}, {*block.inputs} - {INPUT}
+    for path in block.paths:
         if not above.issuperset(path.sources):
             return False
-        unread = unread.difference(path.sources) | {path.name}
-        above.add(path.name)
-    return unread == {OUTPUT}
+        unread = unread.difference(map(_path, path.sources)) | {path.name}
+        above |= _readable(block, [path.name])
+    returned = {*_returned(block)}
+    return above.issuperset(returned) and unread <= {*map(_path, returned)}
 
 
-def _unknown(unit: Unit) -> Iterator[Diagnostic]:
-    for path in unit.paths:
+def _returned(block: Block) -> tuple[str, ...]:
+    """The paths, or values of them, that the block returns."""
+    if block.outputs is None:
+        return (OUTPUT,)
+    return block.returned
+
+
+def _path(source: str) -> str:
+    """The path of which a source names a value."""
+    return source.partition(".")[0]
+
+
+def _readable(block: Block, names: Iterable[str]) -> set[str]:
+    """What can be read of these inputs and paths: of one that has several values, each."""
+    return {value for name in names for value in block.several.get(name, (name,))}
+
+
+def _sources(block: Block) -> Iterator[tuple[Path, str, Span]]:
+    for path in block.paths:
         for source, span in zip(path.sources, path.source_spans, strict=True):
-            if source not in (*unit.values, SOMETHING):
-                known = [name for name in unit.values if name != path.name]
-                yield Diagnostic(
-                    codes.UNKNOWN_VALUE,
-                    f"the path '{path.name}' starts from an unknown value '{source}'",
-                    span,
-                    did_you_mean(source, known),
-                )
+            yield path, source, span
+
+
+def _unknown(block: Block, words: Words) -> Iterator[Diagnostic]:
+    known = {*_readable(block, block.values)}
+    for path, source, span in _sources(block):
+        if source not in known | {SOMETHING}:
+            others = [name for name in known if _path(name) != path.name]
+            what = f"the {words.part} '{path.name}' starts from"
+            yield _unknown_value(block, source, span, what, others)
+    for source, span in zip(_returned(block), block.returned_spans, strict=False):
+        if source not in known | {SOMETHING}:
+            yield _unknown_value(block, source, span, "an output is", [*known])
+
+
+def _unknown_value(
+    block: Block, source: str, span: Span, what: str, known: Sequence[str]
+) -> Diagnostic:
+    hint = did_you_mean(source, known)
+    if source in block.several:
+        values = " and ".join(block.several[source])
+        hint = f"it has several values: name {values}"
+    return Diagnostic(
+        codes.UNKNOWN_VALUE, f"{what} an unknown value '{source}'", span, hint
+    )
 
 
 Knots = dict[str, frozenset[str]]
 """By path, the paths that it needs and that need it, itself among them; of a circle."""
 
 
-def _knots(unit: Unit) -> Knots:
+def _knots(unit: Block) -> Knots:
     import networkx as nx
 
     knots: Knots = {}
@@ -147,14 +289,15 @@ def _knots(unit: Unit) -> Knots:
     return knots
 
 
-def _needs(unit: Unit) -> nx.DiGraph[str]:
+def _needs(unit: Block) -> nx.DiGraph[str]:
     """The paths, with an edge to each from those that it starts from."""
     import networkx as nx
 
-    return nx.DiGraph((s, p.name) for p in unit.paths for s in p.sources if s != INPUT)
+    pairs = ((_path(s), p.name) for p in unit.paths for s in p.sources)
+    return nx.DiGraph(pair for pair in pairs if pair[0] not in unit.inputs)
 
 
-def _cycles(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
+def _cycles(unit: Block, knots: Knots, words: Words) -> Iterator[Diagnostic]:
     """One finding per knot of paths that need one another."""
     import networkx as nx
 
@@ -165,54 +308,71 @@ def _cycles(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
         route = " -> ".join([edges[0][0], *(edge[1] for edge in edges)])
         yield Diagnostic(
             codes.CIRCULAR_PATHS,
-            f"the paths of '{unit.name}' go in a circle: {route}",
+            f"the {words.part}s of '{unit.name}' go in a circle: {route}",
             spans[first],
-            "a unit is computed in one pass: start one of them from x",
+            f"{words.whole} is computed in one pass: start one of them from x",
         )
 
 
-def _late(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
+def _late(block: Block, knots: Knots, words: Words) -> Iterator[Diagnostic]:
     """Paths that start from one written below them, and not because of a circle."""
-    done = {INPUT}
-    for path in unit.paths:
-        for source, span in zip(path.sources, path.source_spans, strict=True):
-            circular = source in knots.get(path.name, ())
-            if source in unit.values and source not in done and not circular:
-                yield Diagnostic(
-                    codes.USED_BEFORE_DEFINITION,
-                    f"the path '{path.name}' starts from '{source}', which comes later",
-                    span,
-                    f"write '{source}' above it: a unit reads from top to bottom",
-                )
-        done.add(path.name)
+    done = {*block.inputs}
+    order = {path.name: i for i, path in enumerate(block.paths)}
+    for path, source, span in _sources(block):
+        done |= {name for name, i in order.items() if i < order[path.name]}
+        name = _path(source)
+        circular = name in knots.get(path.name, ())
+        if name in block.values and name not in done and not circular:
+            yield Diagnostic(
+                codes.USED_BEFORE_DEFINITION,
+                f"the {words.part} '{path.name}' starts from '{name}', which comes later",
+                span,
+                f"write '{name}' above it: {words.whole} reads from top to bottom",
+            )
 
 
-def _unreachable(unit: Unit, knots: Knots) -> Iterator[Diagnostic]:
-    """Paths whose value never reaches `out`, nor may be meant to.
+def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnostic]:
+    """Paths, and inputs, whose value never reaches an output, nor may be meant to.
 
     A path of a circle must start from another value, which may be any.
     """
-    paths = {path.name: path for path in unit.paths}
-    pending = [OUTPUT, *meant(unit.gaps.sources, paths)]
+    paths = {path.name: path for path in block.paths}
+    pending = [*map(_path, _returned(block)), *meant(block.gaps.sources, paths)]
     needed = set[str]()
     while pending:
         name = pending.pop()
-        if name in paths and name not in needed:
-            needed.add(name)
-            if name in knots:
-                return
-            sources = {*paths[name].sources} - {INPUT, SOMETHING}
+        if name in needed:
+            continue
+        needed.add(name)
+        if name in knots:
+            return
+        if name in paths:
+            sources = {*map(_path, paths[name].sources)} - {SOMETHING}
             others = [n for n in paths if n != name]
-            pending += sources & paths.keys()
-            pending += meant(like(sources - paths.keys(), others), others)
-    yield from (_dead(path) for path in unit.paths if path.name not in needed)
+            pending += sources
+            strange = sources - paths.keys() - {*block.inputs}
+            pending += meant(like(strange, others), others)
+    yield from (
+        _dead(path, block, words) for path in block.paths if path.name not in needed
+    )
+    for name in block.inputs:
+        if name not in needed and name != INPUT and not block.gaps.paths:
+            message = f"the input '{name}' never reaches {words.end}"
+            yield Diagnostic(codes.UNUSED_PATH, message, block.span, "remove it")
 
 
-def _dead(path: Path) -> Diagnostic:
-    ops = f"its {len(path.nodes)} ops" if len(path.nodes) > 1 else "its op"
+def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
+    if words is STAGES:
+        ops = "it would be computed for nothing"
+        hint = f"start another stage from '{path.name}', name it in outputs, or remove it"
+    else:
+        count = len(dict(block.chains)[path])
+        ops = f"its {count} ops" if count > 1 else "its op"
+        ops += " would be computed for nothing"
+        hint = f"start another path from '{path.name}', or remove it"
     return Diagnostic(
         codes.UNUSED_PATH,
-        f"the path '{path.name}' never reaches 'out': {ops} would be computed for nothing",
+        f"the {words.part} '{path.name}' never reaches {words.end}: {ops}",
         path.span,
-        f"start another path from '{path.name}', or remove it",
+        hint,
     )

@@ -21,7 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
 from resgraph.expr import Condition
-from resgraph.names import Name, NetworkName, Reference, StageName, UnitName
+from resgraph.names import Name, NetworkName, PathName, Reference, StageName, UnitName
 from resgraph.ops.base import Count
 from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
@@ -154,7 +154,7 @@ def _outputs(value: object) -> object:
 
 
 Inputs = Annotated[
-    list[Name], Field(min_length=1), AfterValidator(_distinct)
+    list[PathName], Field(min_length=1), AfterValidator(_distinct)
 ]
 Outputs = Annotated[
     dict[Name, Reference],
@@ -180,7 +180,7 @@ class Unit(Model):
         default={}, description="Names, or {name: default}, that ops may compute with."
     )
     inputs: Inputs | None = Field(default=None, description=_INPUTS)
-    paths: dict[Name, Path] = Field(
+    paths: dict[PathName, Path] = Field(
         min_length=1, description="Named chains of ops; 'out' is what the unit returns."
     )
     outputs: Outputs | None = Field(default=None, description=_OUTPUTS)
@@ -280,7 +280,7 @@ class End(Model):
     from_: Sources | None = Field(default=None, alias="from")
     inputs: Inputs | None = None
     ops: list[OpItem] = Field(default=[], alias="[ops]")
-    paths: dict[Name, Path] = {}
+    paths: dict[PathName, Path] = {}
     keyed: bool = Field(default=False, alias="[keyed]")
     """Whether its ops are written under a key of their own."""
 
