@@ -113,16 +113,12 @@ class Ternary(Syntax):
     otherwise: Syntax
     level = 0
 
-    def shown(self) -> list[str]:
-        """The three, with their words, in parentheses where they bind less."""
-        return [
-            _wrapped(self.then, 1),
-            f"if {_wrapped(self.test, 1)}",
-            f"else {self.otherwise}",
-        ]
+    def shown(self) -> tuple[str, str, str]:
+        """The three, in parentheses where they bind less."""
+        return _wrapped(self.then, 1), _wrapped(self.test, 1), str(self.otherwise)
 
     def __str__(self) -> str:
-        return " ".join(self.shown())
+        return "{} if {} else {}".format(*self.shown())
 
     def parts(self) -> tuple[Syntax, ...]:
         return (self.then, self.test, self.otherwise)

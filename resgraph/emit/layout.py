@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from resgraph.syntax import Call, Infix, Listing, Prefix, Syntax
+from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Syntax, Ternary
 
 WIDTH = 88
 INDENT = "    "
 
 
-def statement(start: str, tree: Syntax, indent: int) -> list[str]:
+class _Row(NamedTuple):
+    """An operator, its operand, and the operand as it is shown, perhaps in parentheses."""
+
+    operator: str
+    operand: Syntax
+    shown: str
+
+
+def statement(start: str, tree: Syntax, indent: int, after: str = "") -> list[str]:
     """`start tree`, broken inside the outermost brackets, or set in parentheses, if too long.
 
-    The lines come without their indentation, which is `indent` columns.
+    The lines come without their indentation, which is `indent` columns; `after` ends the
+    last one, as the colon of an `if`.
     """
-    if isinstance(tree, Call | Listing) or _fits(f"{start} {tree}", indent):
-        lines = laid_out(f"{start} ", tree, "", indent)
+    if _in_brackets(tree) or _fits(f"{start} {tree}{after}", indent):
+        lines = laid_out(f"{start} ", tree, after, indent)
         if _fits(lines[0], indent):
             return lines
     inner = laid_out("", tree, "", indent + len(INDENT))
-    return [f"{start} (", *_indented(inner), ")"]
+    return [f"{start} (", *_indented(inner), f"){after}"]
+
+
+def _in_brackets(tree: Syntax) -> bool:
+    """Whether it ends in brackets that hold all that could be broken."""
+    match tree:
+        case Prefix(operand=operand):
+            return operand.level < tree.level
+    return isinstance(tree, Call | Listing)
 
 
 def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
@@ -39,11 +57,18 @@ def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
         case Listing(items) if items:
             lines = _lines([("", item) for item in items], indent)
             return [f"{before}[", *lines, f"]{after}"]
-        case Prefix(operator, Infix() as operand):
+        case Item(name, index):
+            inner = laid_out("", index, "", indent + len(INDENT))
+            return [f"{before}{name}[", *_indented(inner), f"]{after}"]
+        case Prefix(operand=operand) if operand.level < tree.level:
             inner = laid_out("", operand, "", indent + len(INDENT))
-            return [f"{before}{operator}(", *_indented(inner), f"){after}"]
+            return [f"{before}{tree.sign}(", *_indented(inner), f"){after}"]
+        case Prefix(operand=operand):
+            return laid_out(f"{before}{tree.sign}", operand, after, indent)
         case Infix():
-            return [*_operands(before, tree, after, indent)]
+            return [*_rows(before, _chain(tree), after, indent)]
+        case Ternary():
+            return [*_rows(before, _choices(tree), after, indent)]
     return [flat]
 
 
@@ -79,12 +104,11 @@ def _lines(items: Sequence[tuple[str, Syntax]], indent: int) -> Iterator[str]:
         yield from _indented(laid_out(before, item, ",", indent + len(INDENT)))
 
 
-def _operands(before: str, tree: Infix, after: str, indent: int) -> Iterator[str]:
+def _rows(before: str, rows: Sequence[_Row], after: str, indent: int) -> Iterator[str]:
     """An operand a line, each but the first behind its operator."""
-    chain = _chain(tree)
-    for i, (operator, operand, shown) in enumerate(chain):
+    for i, (operator, operand, shown) in enumerate(rows):
         start = f"{operator} " if i else before
-        end = after if i == len(chain) - 1 else ""
+        end = after if i == len(rows) - 1 else ""
         if _fits(f"{start}{shown}{end}", indent):
             yield f"{start}{shown}{end}"
         elif shown != str(operand):
@@ -94,12 +118,32 @@ def _operands(before: str, tree: Infix, after: str, indent: int) -> Iterator[str
             yield from laid_out(start, operand, end, indent)
 
 
-def _chain(tree: Infix) -> list[tuple[str, Syntax, str]]:
-    """Operands that bind alike, from left to right, each with the operator before it."""
-    (first, *rest), (shown, *others) = tree.operands, tree.shown()
-    if isinstance(first, Infix) and first.level == tree.level:
-        start = _chain(first)
-    else:
-        start = [("", first, shown)]
-    pairs = zip(rest, others, strict=True)
-    return [*start, *((tree.operator, operand, text) for operand, text in pairs)]
+def _chain(tree: Infix) -> list[_Row]:
+    """Operands that break together, from left to right, each with the operator before it.
+
+    They are those that bind alike; `and` breaks with the `or` around it.
+    """
+    rows: list[_Row] = []
+    for operand, shown in zip(tree.operands, tree.shown(), strict=True):
+        first, *rest = _links(tree, operand, shown)
+        rows += [first._replace(operator=tree.operator if rows else ""), *rest]
+    return rows
+
+
+def _links(tree: Infix, operand: Syntax, shown: str) -> list[_Row]:
+    """The operands in an operand, if it breaks with the others."""
+    if isinstance(operand, Infix) and shown == str(operand):
+        together = {operand.operator, tree.operator} <= {"and", "or"}
+        if together or operand.level == tree.level:
+            return _chain(operand)
+    return [_Row("", operand, shown)]
+
+
+def _choices(tree: Ternary) -> list[_Row]:
+    """The values of `a if b else c if d else e` and what they depend on, as one row."""
+    then, test, otherwise = tree.shown()
+    rows = [_Row("", tree.then, then), _Row("if", tree.test, test)]
+    if isinstance(tree.otherwise, Ternary):
+        first, *rest = _choices(tree.otherwise)
+        return [*rows, first._replace(operator="else"), *rest]
+    return [*rows, _Row("else", tree.otherwise, otherwise)]
