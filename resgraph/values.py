@@ -4,7 +4,7 @@ from typing import Any
 Value = Any
 from resgraph.expr import written as _w
 def written(value: Any) -> str:
-    return _w(value)
+    return _w(value) if not isinstance(value,(bool,str,tuple)) and not hasattr(value,'kind') else str(value)
 
 def show(value: Any) -> str:
     return str(value)

@@ -109,7 +109,7 @@ class Builder:
         self.uses = Uses(blocks)
         self.defaults = Defaults(self.loaded, self.params, self.uses)
         given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.uses = Uses(given)
+        self.uses, self.blocks = Uses(given), given
         made = {name: self._with_calls(block) for name, block in given.items()}
         self.uses = Uses(made)
         return made
@@ -200,7 +200,8 @@ class Builder:
 
     def _in_context(self, value: Expr, names: Iterable[str] = CONTEXT[:3]) -> bool:
         """Whether it reads what only the place of a unit, or its input, decides."""
-        return any(n in names and n not in self.params.written for n in value.names)
+        known = self.params.written.keys() | self.params.context
+        return any(n in names and n not in known for n in value.names)
 
     # --- stages --------------------------------------------------------------------------------
 
@@ -341,7 +342,7 @@ class Builder:
     ) -> Value | Expr | None:
         """An argument in a stage: its value, or an expression over the unit's place."""
         if isinstance(value, Expr) and self._in_context(value, CONTEXT):
-            rest = [n for n in value.names if n not in CONTEXT]
+            rest = [n for n in value.names if n not in CONTEXT or n == "stage"]
             readable = [self.params.readable(n, span) for n in rest]
             return value if all(readable) else None
         return self.params.value(value, use, span, what)
