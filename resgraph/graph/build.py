@@ -194,7 +194,9 @@ class Builder:
         value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")
         return value if isinstance(value, Op) else unknown(NAMELESS)
 
-    def _word(self, value: Expr, field: AnyField, span: Span, what: str) -> Value | None:
+    def _word(
+        self, value: Expr, field: AnyField, span: Span, what: str
+    ) -> Value | None:
         kind = Kind.FLAG if isinstance(field, FlagField) else Kind.WORD
         return self.params.value(value, Use(what, kind, True, span), span, what)
 
@@ -227,7 +229,15 @@ class Builder:
         }
         outputs = network.outputs or {OUTPUT: before}
         block = Block(
-            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs, several=several
+            self.name,
+            "",
+            (),
+            paths,
+            tuple(rows),
+            span,
+            (INPUT,),
+            outputs,
+            several=several,
         )
         return self.lowering.returning(block, values, ("network", "outputs"))
 
