@@ -7,4 +7,5 @@ def written(value: Any) -> str:
     return _w(value) if not isinstance(value,(bool,str,tuple)) and not hasattr(value,'kind') else str(value)
 
 def show(value: Any) -> str:
-    return str(value)
+    from resgraph.expr import show as _s
+    return _s(value) if not isinstance(value,(bool,str,tuple)) and not hasattr(value,'kind') else str(value)

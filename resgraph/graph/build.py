@@ -172,7 +172,7 @@ class Builder:
             return replace(node, calls=tuple(map(self._call, node.calls)))
         op, numbers = node.op, node.op.numbers()
         if isinstance(op, Given):
-            return replace(node, op=self._given(op, node.span))
+            return replace(node, op=self._chosen(op, node.span))
         values: dict[str, Value | None] = {}
         for attribute, value in op.attributes().items():
             if isinstance(value, Expr) and not self._in_context(value):
@@ -188,7 +188,7 @@ class Builder:
         known = {a: _plain(v) for a, v in values.items() if v is not None}
         return replace(node, op=op.having(known))
 
-    def _given(self, op: Given, span: Span) -> Op:
+    def _chosen(self, op: Given, span: Span) -> Op:
         """The op that a parameter of the network is."""
         use = Use(op.param, Kind.OP, True, span)
         value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")

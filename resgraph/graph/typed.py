@@ -81,7 +81,7 @@ class Instance:
 
     def total(self, quantity: str) -> int:
         """The sum of a quantity of ops over all of them, without walking the depth."""
-        own = sum(_QUANTITIES[quantity](self, node) for node in self.block.ops)
+        own = sum(int(_QUANTITIES[quantity](self, node)) for node in self.block.ops)
         runs = (run for row in self.block.rows for run in self.runs[row.name])
         return own + sum(run.total(quantity) for run in runs)
 

@@ -292,7 +292,8 @@ class _Inside:
             first = sum(run.count for run in runs)
             block = self._block(call)
             if block is None or not self._fits(call, block, shapes, given, row):
-                more, shapes = [], tuple(anything() for _ in self._outputs(call))
+                more: list[Run] = []
+                shapes = tuple(anything() for _ in self._outputs(call))
             else:
                 more, shapes = self._runs(place, block, repeat, first, shapes)
             runs += more
