@@ -119,10 +119,9 @@ def name_with(
     marks = [_mark(key, value) for key, value in settings.items()]
     name = "_".join([base, *(mark for mark in marks if mark)])
     if all(marks) and len(name) <= MAX_LENGTH:
-        # Names of numbers alone are as they were before there were other values.
-        plain = all(isinstance(value, Fraction) for value in settings.values())
+        rank = max(map(_rank, settings.values()))
         bases = frozenset({base, *networks})
-        if _readings(name, bases, tuple(params), plain) == 1:
+        if _readings(name, bases, tuple(params), rank) == 1:
             return name
     digest = hashlib.sha256(options(base, settings).encode()).hexdigest()
     return f"{base}_set{digest[:8]}"
@@ -147,10 +146,20 @@ def _digits(value: Fraction) -> str:
     return written(value).translate(_LETTERS)
 
 
+def _rank(value: Value) -> int:
+    """Whose the name is where values of several kinds could make it: the lowest kind's.
+
+    Numbers come first, since there were no others once, and words of several parts last.
+    """
+    if isinstance(value, Fraction):
+        return 0
+    return 2 if isinstance(value, str) and "_" in value else 1
+
+
 def _readings(
-    name: str, bases: frozenset[str], params: tuple[str, ...], plain: bool
+    name: str, bases: frozenset[str], params: tuple[str, ...], rank: int
 ) -> int:
-    """How many settings of all networks would have that name, none among them."""
+    """How many settings of all networks, of values up to that rank, would have the name."""
 
     @cache
     def splits(at: int) -> int:
@@ -158,18 +167,20 @@ def _readings(
         if at == len(name):
             return 1
         starts = (at + len(p) + 1 for p in params if name.startswith(f"_{p}", at))
-        return sum(splits(end) for start in starts for end in _ends(name, start, plain))
+        return sum(splits(end) for start in starts for end in _ends(name, start, rank))
 
     return sum(splits(len(base)) for base in bases if name.startswith(base))
 
 
-def _ends(name: str, start: int, plain: bool) -> Iterator[int]:
-    """Where in a name the values end that may start there; numbers alone where `plain`."""
-    first = name[start:].split("_")[0]
-    if _PLAIN.fullmatch(first) or (not plain and _ITEMS.fullmatch(first)):
+def _ends(name: str, start: int, rank: int) -> Iterator[int]:
+    """Where in a name the values end that may start there."""
+    first, *rest = name[start:].split("_")
+    if _PLAIN.fullmatch(first) or (rank > 0 and _ITEMS.fullmatch(first)):
         yield start + len(first)
-    if not plain and not first:
-        ends = [found.start() for found in re.finditer("_|$", name[start + 1 :])]
-        for end in (start + 1 + place for place in ends):
-            if _WORD.fullmatch(name, start + 1, end):
-                yield end
+    if first or rank == 0:
+        return
+    end = start
+    for part in rest if rank > 1 else rest[:1]:
+        end += 1 + len(part)
+        if _WORD.fullmatch(name, start + 1, end):
+            yield end
