@@ -447,7 +447,8 @@ class Builder:
             for call in row.calls
             if call.block != block.name
         }
-        used |= self.gaps.mentioned("units") | self.gaps.mentioned("network", "stem")
+        unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
+        used |= meant(unsure - {ANY}, program.blocks)
         for stranger in self.strangers.values():
             used |= meant(stranger.gaps.sources, program.blocks)
         for name, unit in program.blocks.items():

@@ -12,11 +12,11 @@ from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
-from resgraph.graph.ir import REPEAT, STEM, Style
+from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
 from resgraph.graph.text import call_text
-from resgraph.graph.typed import Each
+from resgraph.graph.typed import Each, NodeError
 from resgraph.graph.uses import POSITION, Uses
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.ops import Op, OpError, Shape
@@ -202,12 +202,13 @@ class _Inside:
 
     def _holds(self, when: Condition, node: Part) -> bool | None:
         """Whether the condition holds; None where that is not known."""
-        if not self._has(when.names, node.span):
+        if not self._has(when.names, node.fields.get(WHEN, node.span)):
             return None
         try:
             return when.holds(self.names)
         except ExprError as error:
-            self._blame(OpError(codes.INVALID_NUMBER, str(error), field="when"), node)
+            span = node.fields.get(WHEN, node.span)
+            self._tell(codes.INVALID_NUMBER, str(error), span)
             return None
 
     def _has(self, names: Iterable[str], span: Span) -> bool:
@@ -297,11 +298,25 @@ class _Inside:
             else:
                 more, shapes = self._runs(place, block, repeat, first, shapes)
             runs += more
+            self._try_all(more)
         self.runs[row.name] = tuple(runs)
         names = self._outputs(row.calls[-1])
         if len(names) == 1:
             return {row.name: shapes[0]}
         return {f"{row.name}.{n}": s for n, s in zip(names, shapes, strict=True)}
+
+    def _try_all(self, runs: Sequence[Run]) -> None:
+        """A finding where what is computed from a block's number cannot be, for some."""
+        for run in (run for run in runs if run.each):
+            for number in range(run.count):
+                try:
+                    run[number]
+                except NodeError as found:
+                    notes = (self._note(run.place), *self.notes)
+                    self._blame(found.error, found.node, notes=notes)
+                    break
+                except ExprError:
+                    break  # an argument, which is told
 
     def _row_context(self, row: Row) -> Context:
         """In the network, a row of units is a stage, and has a number."""
@@ -497,7 +512,11 @@ class _Inside:
         return Note(f"{what} is {list(shape)}")
 
     def _blame(
-        self, error: OpError, node: Part, origins: Sequence[Note] = ()
+        self,
+        error: OpError,
+        node: Part,
+        origins: Sequence[Note] = (),
+        notes: Sequence[Note] | None = None,
     ) -> None:
         """A finding at the op, the first time that it fails in this way."""
         self.inference.failed.add(node.span)
@@ -506,11 +525,9 @@ class _Inside:
             return
         self.inference.blamed.add(key)
         span = node.fields.get(error.field or "", node.span)
-        self.inference.tell(
-            Diagnostic(
-                error.code, error.message, span, error.hint, (*origins, *self.notes)
-            )
-        )
+        around = self.notes if notes is None else notes
+        parts = (error.message, span, error.hint, (*origins, *around))
+        self.inference.tell(Diagnostic(error.code, *parts))
 
 
 @dataclass

@@ -84,7 +84,7 @@ class _Check:
         """Expressions that read unknown parameters, and parameters that nothing reads, or
         that are read as different kinds of values."""
         known = [param.name for param in unit.params]
-        around = context(unit)
+        around, told = context(unit), set[tuple[str, Span]]()
         used: dict[str, Use] = {}
         for use in self.uses.of(unit):
             first = used.setdefault(use.name, use)
@@ -93,6 +93,9 @@ class _Check:
                 used[use.name] = use
             if use.name in known or use.name in around or unit.gaps.params:
                 continue
+            if ("." in use.name and unit.gaps.paths) or (use.name, use.span) in told:
+                continue
+            told.add((use.name, use.span))
             declare = f"declare it: params: [{use.name}], and give it in the stages"
             yield Diagnostic(
                 codes.UNKNOWN_PARAMETER,
