@@ -24,7 +24,15 @@ from resgraph.syntax import Call, Syntax, call
 from resgraph.values import Value
 
 Shape = tuple[int, ...]
-"""A value's shape without the batch: (C, H, W) for maps, (C,) for vectors."""
+"""A value's shape without the batch: (C, H, W) for maps, (T, C) for tokens, (C,) for
+vectors."""
+
+AXES: Mapping[int, tuple[str, str]] = {
+    1: ("vector", "C"),
+    2: ("tokens", "TC"),
+    3: ("map", "CHW"),
+}
+"""By rank, what a value is called, and its axes."""
 
 # Statically these are the plain numbers that `Op.resolve` leaves; before it, an Expr.
 Count = Annotated[int, NumberField(minimum=1, whole=True)]
@@ -279,13 +287,21 @@ class Op(BaseModel):
         raise NotImplementedError(f"{self.kind} has no ONNX form")
 
 
+def form(shape: Shape) -> str:
+    """What the value is, with its axes: `the tokens [T, C] = [196, 64]`."""
+    name, axes = AXES.get(len(shape), ("value", ""))
+    named = f" [{', '.join(axes)}] =" if name == "tokens" else ""
+    return f"the {name}{named} {[*shape]}"
+
+
 def need_map(op: Op, shape: Shape) -> None:
     """Raise `OpError` unless the value is a [C, H, W] map."""
     if len(shape) != 3:
+        hint = "move it before global_avg_pool or flatten" if len(shape) == 1 else None
         raise OpError(
             codes.WRONG_RANK,
-            f"{op.kind} needs a [C, H, W] map, and gets the vector {list(shape)}",
-            hint="move it before global_avg_pool or flatten",
+            f"{op.kind} needs a [C, H, W] map, and gets {form(shape)}",
+            hint=hint,
         )
 
 

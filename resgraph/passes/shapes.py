@@ -111,6 +111,7 @@ class _Inference:
         context: Context,
         given: tuple[Shapes, ...],
         notes: tuple[Note, ...],
+        origins: Sequence[Span | None],
     ) -> _Typed:
         """The block at these arguments and inputs; at each place alike, if it does not ask."""
         first = self.uses.first(block)
@@ -123,7 +124,9 @@ class _Inference:
         key = (id(block), *args.items(), *place, *shapes)
         if key not in self.typed:
             self.active.append(block.name)
-            inside = _Inside(self, block, args, context, given, notes)
+            inside = _Inside(
+                self, block, args, context, given, notes, origins=origins
+            )
             self.typed[key] = inside.typed()
             self.active.pop()
             self.ops += len(block.nodes)
@@ -143,12 +146,17 @@ class _Inside:
     values: dict[str, _Value] = field(default_factory=dict)
     alias: dict[str, str] = field(default_factory=dict)
     runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
+    origins: Sequence[Span | None] = ()
+    """Where what comes in is made, of several inputs."""
+    sources: Sequence[Span | None] = ()
+    """The same, of the row that is being typed."""
 
     def __post_init__(self) -> None:
         inputs, given = self.block.inputs, self.given
         given = (*given, *(anything() for _ in inputs[len(given) :]))[: len(inputs)]
-        for name, shapes in zip(inputs, given, strict=True):
-            self.values[name] = _Value(name, None, shapes)
+        origins = (*self.origins, *(None for _ in inputs))
+        for name, shapes, span in zip(inputs, given, origins, strict=False):
+            self.values[name] = _Value(name, span, shapes)
         self.sides = dict(sides(inputs, [known(shapes) for shapes in given]))
         self.context = {**self.context, **_numbers(self.sides)}
         self.names = scope(self.block, self.args, self.context)
@@ -288,6 +296,7 @@ class _Inside:
         context = self._row_context(row)
         runs: list[Run] = []
         shapes = tuple(value.shapes for value in given)
+        self.sources = [value.span for value in given] if len(given) > 1 else []
         for call, repeat in zip(row.calls, repeats, strict=True):
             place = Place(call, row, self.names, context, total, self.in_network)
             first = sum(run.count for run in runs)
@@ -298,6 +307,7 @@ class _Inside:
             else:
                 more, shapes = self._runs(place, block, repeat, first, shapes)
             runs += more
+            self.sources = []
             self._try_all(more)
         self.runs[row.name] = tuple(runs)
         names = self._outputs(row.calls[-1])
@@ -422,7 +432,8 @@ class _Inside:
         args = self._arguments(place.call, names)
         notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
         context = place.context_at(index)
-        return self.inference.instance(block, args, context, given, notes)
+        origins = tuple(self.sources)
+        return self.inference.instance(block, args, context, given, notes, origins)
 
     def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
         """The arguments that are known; a finding for one that cannot be computed."""
@@ -502,14 +513,11 @@ class _Inside:
                 return
 
     def _origin(self, value: _Value, shape: Shape) -> Note:
-        if value.span is not None:
-            return Note(f"{value.name} is {list(shape)}, from here", value.span)
-        what = (
-            f"{value.name}, the input of '{self.block.name}',"
-            if value.name in self.block.inputs
-            else value.name
-        )
-        return Note(f"{what} is {list(shape)}")
+        what, here = value.name, ", from here" if value.span else ""
+        if value.name in self.block.inputs:
+            article = "the" if len(self.block.inputs) == 1 else "an"
+            what = f"{value.name}, {article} input of '{self.block.name}',"
+        return Note(f"{what} is {list(shape)}{here}", value.span)
 
     def _blame(
         self,
