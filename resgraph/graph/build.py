@@ -109,10 +109,8 @@ class Builder:
         self.uses = Uses(blocks)
         self.defaults = Defaults(self.loaded, self.params, self.uses)
         given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.uses, self.blocks = Uses(given), given
-        made = {name: self._with_calls(block) for name, block in given.items()}
-        self.uses = Uses(made)
-        return made
+        self.blocks = given
+        return {name: self._with_calls(block) for name, block in given.items()}
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span
