@@ -109,10 +109,8 @@ class Builder:
         self.uses = Uses(blocks)
         self.defaults = Defaults(self.loaded, self.params, self.uses)
         given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.uses, self.blocks = Uses(given), given
-        made = {name: self._with_calls(block) for name, block in given.items()}
-        self.uses = Uses(made)
-        return made
+        self.blocks = given
+        return {name: self._with_calls(block) for name, block in given.items()}
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span
@@ -172,7 +170,7 @@ class Builder:
             return replace(node, calls=tuple(map(self._call, node.calls)))
         op, numbers = node.op, node.op.numbers()
         if isinstance(op, Given):
-            return replace(node, op=self._given(op, node.span))
+            return replace(node, op=self._chosen(op, node.span))
         values: dict[str, Value | None] = {}
         for attribute, value in op.attributes().items():
             if isinstance(value, Expr) and not self._in_context(value):
@@ -188,7 +186,7 @@ class Builder:
         known = {a: _plain(v) for a, v in values.items() if v is not None}
         return replace(node, op=op.having(known))
 
-    def _given(self, op: Given, span: Span) -> Op:
+    def _chosen(self, op: Given, span: Span) -> Op:
         """The op that a parameter of the network is."""
         use = Use(op.param, Kind.OP, True, span)
         value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")
@@ -457,7 +455,8 @@ class Builder:
             for call in row.calls
             if call.block != block.name
         }
-        used |= self.gaps.mentioned("units") | self.gaps.mentioned("network", "stem")
+        unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
+        used |= meant(unsure - {ANY}, program.blocks)
         for stranger in self.strangers.values():
             used |= meant(stranger.gaps.sources, program.blocks)
         for name, unit in program.blocks.items():

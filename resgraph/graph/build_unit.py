@@ -11,6 +11,7 @@ from resgraph.expr import Condition
 from resgraph.graph.ir import (
     OUTPUT,
     REPEAT,
+    WHEN,
     Block,
     Call,
     Gaps,
@@ -157,7 +158,11 @@ class Lowering:
         nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered=main)
         nodes = [replace(node, path=name) for node in nodes]
         if path.when is not None:
-            nodes = [replace(n, when=_both(path.when, n)) for n in nodes]
+            where = {WHEN: at(self.tree, (*loc, WHEN)).span}
+            nodes = [
+                replace(n, when=_both(path.when, n), fields=where | {**n.fields})
+                for n in nodes
+            ]
         if self.gaps.at(*loc, "when"):
             nodes = [_doubtful(node) for node in nodes]
         first = nodes[0]
@@ -182,17 +187,20 @@ class Lowering:
 
     def _node(self, item: Item, name: str, loc: Loc) -> Part:
         span, what = at(self.tree, loc).span, item.what
+        where = {WHEN: at(self.tree, (*loc, WHEN)).span} if item.when else {}
         if isinstance(what, Use):
             style = Style.SINGLE if what.repeat is None else Style.NUMBERED
             call = self.call(what, loc)
-            name = what.name or name
-            return Row(name, (), span, {}, when=item.when, calls=(call,), style=style)
+            name = own_name(what.name) or name
+            return Row(
+                name, (), span, where, when=item.when, calls=(call,), style=style
+            )
         op = Given(param=what) if isinstance(what, str) else what
-        own = op.name if op.name != INPUT else None  # which has a finding
         fields = {f: at(self.tree, (*loc, op.kind, f)).span for f in op.written()}
         if isinstance(op, Given):
             fields = {"op": span}
-        return Node(own or name, (), span, fields, when=item.when, op=op)
+        name = own_name(op.name) or name
+        return Node(name, (), span, fields | where, when=item.when, op=op)
 
     def call(self, use: Use, loc: Loc) -> Call:
         """The use of a unit that is written at `loc`."""
@@ -231,6 +239,11 @@ class Lowering:
                 sources |= mentioned
         stranger = name == SOMETHING
         return Gaps(stranger, params, paths, frozenset(reads), frozenset(sources))
+
+
+def own_name(name: str | None) -> str | None:
+    """The name that an item gives itself; `x` has a finding already."""
+    return None if name == INPUT else name
 
 
 def _kind(item: Item) -> str:

@@ -92,7 +92,7 @@ class Params:
             self._give(name, self._list(value, span, what))
         elif isinstance(value, Op):
             self._give(name, self._op(value, span))
-        else:
+        elif not isinstance(value, Expr):
             self.values[name] = exact(value)
 
     def _give(self, name: str, value: Value | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from resgraph import codes
 from resgraph.expr import total
-from resgraph.ops.base import Numbers, OnnxBuilder, Op, OpError, Shape
+from resgraph.ops.base import Numbers, OnnxBuilder, Op, OpError, Shape, form
 from resgraph.ops.facts import POINT, Reach, Role, Saved
 from resgraph.syntax import Listing, Syntax, call, infix
 
@@ -125,6 +125,9 @@ class Concat(Op):
         return total(channels)
 
     def shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) == 2:
+            message = f"concat needs maps or vectors, and gets {form(inputs[0])}"
+            raise OpError(codes.WRONG_RANK, message)
         for a, b in pairwise(inputs):
             if a[1:] != b[1:]:
                 raise OpError(

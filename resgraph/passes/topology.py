@@ -28,7 +28,7 @@ from resgraph.graph import (
     Path,
     Program,
 )
-from resgraph.graph.uses import POSITION, Use, Uses, context
+from resgraph.graph.uses import POSITION, Use, Uses, context, uses_in
 from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 def check_topology(program: Program) -> list[Diagnostic]:
     """Findings on every unit, the stem, the head and the network, in the order of the spec."""
-    uses = Uses({**program.blocks, **program.ends})
-    check = _Check(program, uses)
+    check = _Check(program, uses_in(program))
     blocks = [*program.blocks.values(), *program.ends.values(), program.network]
     findings = [finding for block in blocks for finding in check.block(block)]
     return [*findings, *check.circles()]
@@ -84,7 +83,7 @@ class _Check:
         """Expressions that read unknown parameters, and parameters that nothing reads, or
         that are read as different kinds of values."""
         known = [param.name for param in unit.params]
-        around = context(unit)
+        around, told = context(unit), set[tuple[str, Span]]()
         used: dict[str, Use] = {}
         for use in self.uses.of(unit):
             first = used.setdefault(use.name, use)
@@ -93,6 +92,9 @@ class _Check:
                 used[use.name] = use
             if use.name in known or use.name in around or unit.gaps.params:
                 continue
+            if ("." in use.name and unit.gaps.paths) or (use.name, use.span) in told:
+                continue
+            told.add((use.name, use.span))
             declare = f"declare it: params: [{use.name}], and give it in the stages"
             yield Diagnostic(
                 codes.UNKNOWN_PARAMETER,

@@ -28,6 +28,7 @@ from resgraph.recipe import Recipe
 from resgraph.spec.opitem import (
     ARGUMENTS_SCHEMA,
     OP_REFERENCE,
+    PATH_REFERENCE,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
     Item,
@@ -125,13 +126,16 @@ def _sources(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+_SOURCES_SCHEMA: dict[str, Any] = {
+    "type": ["string", "array"],
+    "items": {"type": "string"},
+    "minItems": 1,
+}
 Sources = Annotated[
     list[Reference],
     BeforeValidator(_sources),
     Field(min_length=1),
-    WithJsonSchema(
-        {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
-    ),
+    WithJsonSchema(_SOURCES_SCHEMA),
 ]
 When = Annotated[Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)]
 
@@ -240,11 +244,8 @@ _STAGE_SCHEMA: dict[str, Any] = {
         {
             "type": "object",
             "properties": {
-                "from": {
-                    "type": ["string", "array"],
-                    "items": {"type": "string"},
-                    "description": "Earlier stages, stem, or x, the network's input.",
-                },
+                "from": _SOURCES_SCHEMA
+                | {"description": "Earlier stages, stem, or x, the network's input."},
                 "units": _UNITS_SCHEMA,
             },
             "required": ["units"],
@@ -292,18 +293,31 @@ def _end(value: object) -> object:
     return {"[ops]": value}
 
 
-EndField = Annotated[
-    End,
-    BeforeValidator(_end),
-    WithJsonSchema(
+_END_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "array", "items": OP_REFERENCE},
         {
-            "anyOf": [
-                {"type": "array", "items": dict(OP_REFERENCE)},
-                {"$ref": "#/$defs/Unit"},
-            ]
-        }
-    ),
-]
+            "type": "object",
+            "properties": {
+                "from": _SOURCES_SCHEMA
+                | {"description": "Of the head: the stages (or stem) it reads."},
+                "inputs": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": _INPUTS,
+                },
+                "ops": {"type": "array", "items": OP_REFERENCE},
+                "paths": {
+                    "type": "object",
+                    "description": "Named chains of ops; 'out' is what is returned.",
+                    "additionalProperties": PATH_REFERENCE,
+                },
+            },
+            "additionalProperties": False,
+        },
+    ]
+}
+EndField = Annotated[End, BeforeValidator(_end), WithJsonSchema(_END_SCHEMA)]
 
 
 class Network(Model):

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from resgraph.spec.model import Spec
-from resgraph.spec.opitem import OP_REFERENCE, op_schema
+from resgraph.spec.opitem import OP_REFERENCE, PATH_REFERENCE, op_schema
 
 Schema = dict[str, Any]
 
@@ -35,8 +35,10 @@ def schema_text() -> str:
         "$defs": _tidy(definitions | {"Op": op_schema()}),
     }
     text = json.dumps(schema, indent=1)
-    placeholder = json.dumps(OP_REFERENCE)[1:-1]
-    return text.replace(placeholder, '"$ref": "#/$defs/Op"') + "\n"
+    for stand_in, name in ((OP_REFERENCE, "Op"), (PATH_REFERENCE, "Path")):
+        placeholder = json.dumps(stand_in)[1:-1]
+        text = text.replace(placeholder, f'"$ref": "#/$defs/{name}"')
+    return text + "\n"
 
 
 def _required(schema: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -68,7 +70,7 @@ def _tidy(node: Any) -> Any:
         return node
     node = {key: _tidy(value) for key, value in node.items()}
     if node.get("default", ...) is None:
-        node |= _not_null(node.pop("anyOf"))
+        node |= _not_null(node.pop("anyOf")) if "anyOf" in node else {}
         del node["default"]
     if "patternProperties" in node:
         node["additionalProperties"] = False
@@ -82,5 +84,5 @@ def _tidy(node: Any) -> Any:
 
 
 def _not_null(forms: list[Schema]) -> Schema:
-    (form,) = (form for form in forms if form != {"type": "null"})
-    return form
+    others = [form for form in forms if form != {"type": "null"}]
+    return others[0] if len(others) == 1 else {"anyOf": others}
