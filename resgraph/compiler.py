@@ -29,6 +29,7 @@ from resgraph.passes import analyse
 from resgraph.settings import name_with, options
 from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
+from resgraph.spec.merge import noted
 from resgraph.spec.tree import Entry, Scalar, at, key_span
 from resgraph.spec.tree import Mapping as Mapping_
 
@@ -160,7 +161,7 @@ def _drafts(
         made = options(network, settings)
         graphs.append(replace(graph, options=made, allow=loaded.allow))
         findings += found
-    return graphs, findings
+    return graphs, [noted(finding, loaded.removed) for finding in findings]
 
 
 def _with_network(
@@ -217,7 +218,12 @@ def _declared(
         if key not in params and not loaded.gaps.within("network", "params"):
             message = f"the network has no parameter '{key}'"
             hint, place = did_you_mean(key, params), key_span(loaded.tree, loc)
-            findings.append(Diagnostic(codes.UNKNOWN_PARAMETER, message, place, hint))
+            at_fault = ("network", "params", key)
+            findings.append(
+                Diagnostic(
+                    codes.UNKNOWN_PARAMETER, message, place, hint, missing=at_fault
+                )
+            )
         if isinstance(value, Expr):
             message = f"'{value}' has parameters, and networks set plain numbers"
             findings.append(Diagnostic(codes.NOT_CONSTANT, message, span))

@@ -170,7 +170,8 @@ class Builder:
             units_meant = written or frozenset({ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, units)
-            self._report(codes.UNKNOWN_UNIT, f"unknown unit '{name}'", where, hint)
+            message = f"unknown unit '{name}'"
+            self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))
         node = Node(NAMELESS, unknown(NAMELESS), where, {})
         path = Path(OUTPUT, (INPUT,), (node,), where, (where,))
         gaps = UnitGaps(stranger=True, params=True, paths=True, sources=units_meant)
@@ -208,7 +209,8 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
-            self._report(codes.UNKNOWN_ARGUMENT, message, self._key(*loc), hint)
+            place = ("units", unit.name, "params", name)
+            self._report(codes.UNKNOWN_ARGUMENT, message, self._key(*loc), hint, place)
         return nearest(name, [k for k in known if k not in given]) or name
 
     def _missing(self, unit: Unit, needed: Iterable[str], where: Span) -> None:
@@ -270,6 +272,12 @@ class Builder:
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 
     def _report(
-        self, code: Code, message: str, span: Span, hint: str | None = None
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        missing: Loc = (),
     ) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+        found = Diagnostic(code, message, span, hint, missing=missing)
+        self.findings.append(found)

@@ -40,6 +40,7 @@ def _unit(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
             f"the unit '{unit.name}' has no path 'out'",
             unit.span,
             "out: {from: [x, F], ops: [add]} returns x + F(x)",
+            missing=("units", unit.name, "paths", OUTPUT),
         )
     if _plainly_sound(unit):
         return
@@ -86,6 +87,7 @@ def _parameters(unit: Unit, graph: Graph) -> Iterator[Diagnostic]:
                         f"the unit '{unit.name}' has no parameter '{name}'",
                         node.fields[attribute],
                         did_you_mean(name, known) or declare,
+                        missing=("units", unit.name, "params", name),
                     )
     unsure = unit.gaps.reads | like(used.difference(known), known)
     used |= meant(unsure - {ANY}, known)
@@ -129,6 +131,7 @@ def _unknown(unit: Unit) -> Iterator[Diagnostic]:
                     f"the path '{path.name}' starts from an unknown value '{source}'",
                     span,
                     did_you_mean(source, known),
+                    missing=("units", unit.name, "paths", source),
                 )
 
 

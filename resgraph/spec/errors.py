@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,14 +16,19 @@ from resgraph.recipe.foreign import called_here, hint_for
 from resgraph.recipe.words import keys
 from resgraph.recipe.words import place as placed
 from resgraph.spec import model
-from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
+from resgraph.spec.tree import Loc, Mapping, Scalar, at, below, key_span, plain, words
 
 
-def explain(errors: Sequence[Any], tree: Mapping) -> list[Diagnostic]:
-    """One diagnostic per error, with a place, and a hint where one is known."""
+def explain(
+    errors: Sequence[Any], tree: Mapping, upper: Set[str] = frozenset()
+) -> list[Diagnostic]:
+    """One diagnostic per error, with a place, and a hint where one is known.
+
+    In the `upper` files of those that the tree is made of, `key: ~` was to remove.
+    """
     meant = {(*loc[:-1], key) for loc, key in misspelt(errors, tree).items()}
     return [
-        _explain(e, tree)
+        _in_vain(e, tree, upper) or _explain(e, tree)
         for e in errors
         if not (e["type"] == "missing" and location(e) in meant)
     ]
@@ -48,6 +53,32 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
     return meant
 
 
+def idle(loc: Loc, tree: Mapping, upper: Set[str]) -> bool:
+    """Whether `key: ~` of an upper file is at that place: there was nothing to remove."""
+    holder, value = at(tree, loc[:-1]), at(tree, loc)
+    return (
+        all(isinstance(step, str) for step in loc)
+        and isinstance(holder, Mapping)
+        and loc[-1] in holder.entries
+        and value == Scalar(None, value.span)
+        and value.span.file in upper
+    )
+
+
+def _in_vain(error: Any, tree: Mapping, upper: Set[str]) -> Diagnostic | None:
+    """The finding on a key that was to be removed, and is not inherited."""
+    loc = in_yaml(location(error), tree)
+    if error["type"] == "extra_forbidden" or not idle(loc, tree, upper):
+        return None
+    span, holder = key_span(tree, loc), at(tree, loc[:-1])
+    inherited = [
+        k for k, _ in below(holder) if key_span(holder, (k,)).file != span.file
+    ]
+    message = f"there is no '{loc[-1]}' here to remove"
+    hint = did_you_mean(str(loc[-1]), map(str, inherited))
+    return Diagnostic(codes.UNKNOWN_KEY, message, span, hint)
+
+
 def _explain(error: Any, tree: Mapping) -> Diagnostic:
     loc = in_yaml(location(error), tree)
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
@@ -61,7 +92,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "missing":
         message = f"{_owner(loc[:-1])} needs '{name}'"
         span = at(tree, loc[:-1]).span
-        return Diagnostic(codes.MISSING_KEY, message, span, _example(loc))
+        missing = codes.MISSING_KEY
+        return Diagnostic(missing, message, span, _example(loc), missing=loc)
     span = at(tree, loc).span
     if kind == "unknown-key" or error["loc"][-1:] == ("[key]",):
         span = key_span(tree, loc)

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import ANY, Diagnostic, Span, SpecError
+from resgraph.diagnostics import ANY, Diagnostic, SpecError
 from resgraph.names import SOMETHING
-from resgraph.spec.errors import explain, in_yaml, location, misspelt
+from resgraph.spec.errors import explain, idle, in_yaml, location, misspelt
+from resgraph.spec.extends import Stack
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
 from resgraph.spec.tree import Loc, Mapping, at, plain, renamed, walk, words
@@ -23,20 +24,19 @@ MOST_ROUNDS = 50
 class Mender:
     """Validates a tree again and again, each time with what was wrong mended.
 
-    `doubts` are the values that the YAML puts in doubt, `unread` those that it cannot read;
-    `whole` says whether the tree has all that it extends. Afterwards `tree` has misspelt keys under their right names.
+    `stack` says what the YAML of its files puts in doubt, and whether all could be read.
+    Afterwards `tree` has misspelt keys under their right names.
     """
 
     tree: Mapping
-    doubts: dict[Span, frozenset[str]]
-    unread: frozenset[Span]
-    whole: bool
+    stack: Stack
     gaps: Gaps = field(default_factory=Gaps)
     findings: list[Diagnostic] = field(default_factory=list)
 
     def spec(self) -> Spec:
         """The spec, with stand-ins at the gaps; the findings are told by `findings`."""
         self._data = plain(self.tree)
+        self._doubts, self._whole = self.stack.doubts, self.stack.whole
         self._unsure: defaultdict[Loc, set[str]] = defaultdict(set)
         for mend in (self._rename_keys, self._fill, self._doubt):
             for _ in range(MOST_ROUNDS):
@@ -53,15 +53,17 @@ class Mender:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         told = [error for error in errors if not self._follows(error)]
-        self.findings += explain(told, self.tree)
+        self.findings += explain(told, self.tree, self.stack.upper)
         return None, errors
 
     def _follows(self, error: Any) -> bool:
         """Whether the error follows from what is told already: from the YAML, or since
-        what is missing may stand in the spec that this one extends."""
+        what is missing, or is to be removed, may stand in a spec that this one extends."""
         loc = in_yaml(location(error), self.tree)
         below = error["type"] == "missing" and op_place(loc) is None
-        return at(self.tree, loc).span in self.unread or (below and not self.whole)
+        below |= idle(loc, self.tree, self.stack.upper)
+        unread = at(self.tree, loc).span in self.stack.unread
+        return unread or (below and not self._whole)
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""
@@ -120,14 +122,14 @@ class Mender:
 
     def _doubt(self, errors: list[Any]) -> bool:
         """Once all is valid: gaps at what may be valid, and be meant otherwise."""
-        for loc, mentioned in doubtful(self.tree, self.doubts):
+        for loc, mentioned in doubtful(self.tree, self._doubts):
             self._doubt_at(loc, mentioned)
-        if not self.whole:
+        if not self._whole:
             self._open()
         for op, wrong in self._unsure.items():
             self.gaps.fill_op(self._data, op, wrong)
         changed = bool(self._unsure)
-        self.doubts, self.whole = {}, True
+        self._doubts, self._whole = {}, True
         self._unsure.clear()
         return changed
 

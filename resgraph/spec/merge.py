@@ -1,0 +1,125 @@
+"""One tree over another: keys merge, lists and values replace, `key: ~` removes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from resgraph.diagnostics import Diagnostic, Note, Span
+from resgraph.recipe.words import surviving
+from resgraph.spec.tree import Entry, Items, Loc, Mapping, Scalar, Tree
+from resgraph.spec.tree import plain as values
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Where a spec removes an inherited key, and what stood there."""
+
+    span: Span
+    value: Tree
+
+
+Removals = dict[Loc, Removal]
+"""What was removed last, by its place; something else may stand there again."""
+
+
+def merged(layers: Iterable[Mapping]) -> tuple[Mapping, Removals]:
+    """The trees of a spec's files, each over those before it, and what they removed."""
+    removals: Removals = {}
+    lowest, *others = (_without(layer, "extends") for layer in layers)
+    for layer in others:
+        lowest = _over(_inherited(lowest, layer), layer, removals)
+    return lowest, removals
+
+
+def _without(tree: Mapping, *keys: str) -> Mapping:
+    entries = {k: v for k, v in tree.entries.items() if k not in keys}
+    return replace(tree, entries=entries)
+
+
+def _inherited(tree: Mapping, own: Mapping) -> Mapping:
+    """What of a base goes into a spec: not its networks, since each generated file comes
+    from one spec, nor words of its recipe that the spec's own exclude."""
+    kept = _without(tree, "networks").entries
+    if {"train"} <= kept.keys() & own.entries.keys():
+        train = _without_rivals(kept["train"].value, own.entries["train"].value)
+        kept |= {"train": replace(kept["train"], value=train)}
+    return replace(tree, entries=kept)
+
+
+def _without_rivals(train: Tree, own: Tree) -> Tree:
+    if not isinstance(train, Mapping) or not isinstance(own, Mapping):
+        return train
+    written = values(own)
+    nothing = {word for word, value in written.items() if value is None}
+    stay = surviving(values(train), written) | nothing
+    return _without(train, *train.entries.keys() - stay)
+
+
+def _over(base: Mapping, top: Mapping, removals: Removals, loc: Loc = ()) -> Mapping:
+    """`top` over `base`, key by key; a new key stands before the next one they share."""
+    new, entries = _new(base, top), dict[str, Entry]()
+    for key, old in base.entries.items():
+        entries |= new.get(key, {})
+        own = top.entries.get(key)
+        if own is None:
+            entries[key] = old
+        elif _removes(own, (*loc, key)):
+            removals[*loc, key] = Removal(own.key_span, old.value)
+        elif isinstance(old.value, Mapping) and isinstance(own.value, Mapping):
+            value = _over(old.value, own.value, removals, (*loc, key))
+            entries[key] = Entry(own.key_span, value)
+        else:
+            entries[key] = own
+    entries |= new[None]
+    return Mapping(entries, top.span, 1 + sum(e.value.size for e in entries.values()))
+
+
+def _new(base: Mapping, top: Mapping) -> dict[str | None, dict[str, Entry]]:
+    """The keys that `top` alone has, by the next one they share; None: there is none."""
+    found, pending = dict[str | None, dict[str, Entry]](), dict[str, Entry]()
+    for key, entry in top.entries.items():
+        if key in base.entries:
+            found[key], pending = pending, {}
+        else:
+            pending[key] = entry
+    return found | {None: pending}
+
+
+def _removes(entry: Entry, loc: Loc) -> bool:
+    """Whether an entry is the removal of what it stands over.
+
+    A part of a recipe that is named with nothing, `optimizer: {adamw: ~}`, is chosen.
+    """
+    chosen = loc[0] == "train" and len(loc) == 3
+    return isinstance(entry.value, Scalar) and entry.value.value is None and not chosen
+
+
+# --- what is missing since it was removed ---------------------------------------------------
+
+
+def noted(finding: Diagnostic, removals: Removals) -> Diagnostic:
+    """The finding; of something that is missing since it was removed, with that line too."""
+    for depth in range(len(finding.missing), 0, -1):
+        place, rest = finding.missing[:depth], finding.missing[depth:]
+        removal = removals.get(place)
+        if removal and _had(removal.value, rest):
+            note = Note(f"'{place[-1]}' is removed here", removal.span)
+            return replace(finding, notes=(*finding.notes, note))
+    return finding
+
+
+def _had(tree: Tree, rest: Loc) -> bool:
+    """Whether what is at `rest`, as a key or as its name in a list, was in the tree."""
+    match tree, rest:
+        case _, ():
+            return True
+        case Mapping(entries=entries), (step, *below) if step in entries:
+            return _had(entries[str(step)].value, tuple(below))
+        case Items(items=items), (name,):
+            return any(name in _names(item) for item in items)
+    return False
+
+
+def _names(item: Tree) -> Iterable[object]:
+    return item.entries if isinstance(item, Mapping) else (values(item),)
