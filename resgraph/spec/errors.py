@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
+from resgraph.diagnostics import Diagnostic, Span, did_you_mean, nearest
 from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import WANTED, kind_of
 from resgraph.recipe import Recipe
@@ -16,19 +16,19 @@ from resgraph.recipe.foreign import called_here, hint_for
 from resgraph.recipe.words import keys
 from resgraph.recipe.words import place as placed
 from resgraph.spec import model
-from resgraph.spec.tree import Loc, Mapping, Scalar, at, below, key_span, plain, words
+from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
 
 
 def explain(
-    errors: Sequence[Any], tree: Mapping, upper: Set[str] = frozenset()
+    errors: Sequence[Any], tree: Mapping, idle: Set[Span] = frozenset()
 ) -> list[Diagnostic]:
     """One diagnostic per error, with a place, and a hint where one is known.
 
-    In the `upper` files of those that the tree is made of, `key: ~` was to remove.
+    Where an `idle` null is no value, it was to remove something.
     """
     meant = {(*loc[:-1], key) for loc, key in misspelt(errors, tree).items()}
     return [
-        _in_vain(e, tree, upper) or _explain(e, tree)
+        _in_vain(e, tree, idle) or _explain(e, tree)
         for e in errors
         if not (e["type"] == "missing" and location(e) in meant)
     ]
@@ -53,22 +53,10 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
     return meant
 
 
-def idle(loc: Loc, tree: Mapping, upper: Set[str]) -> bool:
-    """Whether `key: ~` of an upper file is at that place: there was nothing to remove."""
-    holder, value = at(tree, loc[:-1]), at(tree, loc)
-    return (
-        all(isinstance(step, str) for step in loc)
-        and isinstance(holder, Mapping)
-        and loc[-1] in holder.entries
-        and value == Scalar(None, value.span)
-        and value.span.file in upper
-    )
-
-
-def _in_vain(error: Any, tree: Mapping, upper: Set[str]) -> Diagnostic | None:
+def _in_vain(error: Any, tree: Mapping, idle: Set[Span]) -> Diagnostic | None:
     """The finding on a key that was to be removed, and is not inherited."""
     loc = in_yaml(location(error), tree)
-    if error["type"] == "extra_forbidden" or not idle(loc, tree, upper):
+    if error["type"] == "extra_forbidden" or at(tree, loc).span not in idle:
         return None
     span, holder = key_span(tree, loc), at(tree, loc[:-1])
     inherited = [

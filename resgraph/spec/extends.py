@@ -47,11 +47,6 @@ class Stack:
         """The places of values that cannot be read."""
         return frozenset[Span]().union(*(layer.unread for layer in self.layers))
 
-    @property
-    def upper(self) -> frozenset[str]:
-        """The files that stand over another: there `key: ~` removes what is below."""
-        return frozenset(layer.tree.span.file for layer in self.layers[1:])
-
 
 def stacked(path: Path, sources: Sources) -> Stack:
     """The files of the spec at `path`. Raises what `load` does, for the spec itself."""

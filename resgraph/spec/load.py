@@ -44,16 +44,16 @@ def load(path: Path, sources: Sources) -> Loaded:
     be read; findings of the language are returned, so that more can join them.
     """
     stack = stacked(path, sources)
-    tree, removed = merged(layer.tree for layer in stack.layers)
-    if beyond := bounds(tree):
+    whole = merged(stack.layers)
+    if beyond := bounds(whole.tree):
         raise SpecError([*stack.findings, *beyond])
-    mender = Mender(tree, stack)
+    mender = Mender(whole.tree, stack, whole.idle)
     spec = mender.spec()
     allow, refused = read_allow(_allowed(mender.tree), str(path))
     foreign = conventions(spec, mender.tree, mender.gaps)
     found = dict.fromkeys([*stack.findings, *mender.findings, *refused, *foreign])
-    gaps = mender.gaps
-    return Loaded(spec, mender.tree, str(path), tuple(found), gaps, allow, removed)
+    about = (tuple(found), mender.gaps, allow, whole.removals)
+    return Loaded(spec, mender.tree, str(path), *about)
 
 
 def _allowed(tree: Mapping) -> Iterator[tuple[str, Span]]:

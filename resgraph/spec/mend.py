@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import ANY, Diagnostic, SpecError
+from resgraph.diagnostics import ANY, Diagnostic, Span, SpecError
 from resgraph.names import SOMETHING
-from resgraph.spec.errors import explain, idle, in_yaml, location, misspelt
+from resgraph.spec.errors import explain, in_yaml, location, misspelt
 from resgraph.spec.extends import Stack
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
-from resgraph.spec.tree import Loc, Mapping, at, plain, renamed, walk, words
+from resgraph.spec.tree import Loc, Mapping, Scalar, at, plain, renamed, walk, words
 
 MOST_ROUNDS = 50
 """Each round mends all that it finds; what a wrong value hid comes with the next one."""
@@ -25,11 +25,12 @@ class Mender:
     """Validates a tree again and again, each time with what was wrong mended.
 
     `stack` says what the YAML of its files puts in doubt, and whether all could be read.
-    Afterwards `tree` has misspelt keys under their right names.
+    `idle` are the nulls that nothing is below. Afterwards `tree` has misspelt keys under their right names.
     """
 
     tree: Mapping
     stack: Stack
+    idle: frozenset[Span]
     gaps: Gaps = field(default_factory=Gaps)
     findings: list[Diagnostic] = field(default_factory=list)
 
@@ -53,7 +54,7 @@ class Mender:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         told = [error for error in errors if not self._follows(error)]
-        self.findings += explain(told, self.tree, self.stack.upper)
+        self.findings += explain(told, self.tree, self.idle)
         return None, errors
 
     def _follows(self, error: Any) -> bool:
@@ -61,9 +62,10 @@ class Mender:
         what is missing, or is to be removed, may stand in a spec that this one extends."""
         loc = in_yaml(location(error), self.tree)
         below = error["type"] == "missing" and op_place(loc) is None
-        below |= idle(loc, self.tree, self.stack.upper)
-        unread = at(self.tree, loc).span in self.stack.unread
-        return unread or (below and not self._whole)
+        value = at(self.tree, loc)
+        doubtful = value == Scalar(None, value.span) and value.span in self._doubts
+        told = value.span in self.stack.unread or doubtful
+        return told or (not self._whole and (below or value.span in self.idle))
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""
@@ -84,6 +86,9 @@ class Mender:
             op = op_place(loc)
             if op is not None:
                 ops[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
+            elif at(self.tree, loc).span in self.idle:
+                self.gaps.remove(self._data, loc)
+                self.gaps.add(loc, {str(loc[-1])})
             elif error["loc"][-1] == "[key]":
                 self._refuse(location(error))
             elif error["type"] == "extra_forbidden":

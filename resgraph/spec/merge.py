@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.recipe.words import surviving
 from resgraph.spec.tree import Entry, Items, Loc, Mapping, Scalar, Tree
 from resgraph.spec.tree import plain as values
+from resgraph.spec.yaml import Parsed
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,39 @@ Removals = dict[Loc, Removal]
 """What was removed last, by its place; something else may stand there again."""
 
 
-def merged(layers: Iterable[Mapping]) -> tuple[Mapping, Removals]:
-    """The trees of a spec's files, each over those before it, and what they removed."""
-    removals: Removals = {}
-    lowest, *others = (_without(layer, "extends") for layer in layers)
-    for layer in others:
-        lowest = _over(_inherited(lowest, layer), layer, removals)
-    return lowest, removals
+@dataclass(frozen=True)
+class Merged:
+    """The trees of a spec's files, each over those before it, and what they removed.
+
+    `idle` has the nulls with nothing below: they may be values, or were to remove something.
+    """
+
+    tree: Mapping
+    removals: Removals
+    idle: frozenset[Span]
+
+
+def merged(layers: Sequence[Parsed]) -> Merged:
+    """The files of a spec as one tree, the lowest of them first."""
+    merger = _Merger(frozenset[Span]().union(*(layer.doubts for layer in layers)))
+    tree, *others = (_without(layer.tree, "extends") for layer in layers)
+    for other in others:
+        tree = merger.over(_inherited(tree, other), other)
+    upper = {other.span.file for other in others}
+    idle = (span for span in _nulls(tree) if span.file in upper)
+    return Merged(tree, merger.removals, frozenset(idle) - merger.doubts)
+
+
+def _nulls(tree: Mapping) -> Iterator[Span]:
+    for entry in tree.entries.values():
+        if isinstance(entry.value, Mapping):
+            yield from _nulls(entry.value)
+        elif _nothing(entry.value):
+            yield entry.value.span
+
+
+def _nothing(tree: Tree) -> bool:
+    return isinstance(tree, Scalar) and tree.value is None
 
 
 def _without(tree: Mapping, *keys: str) -> Mapping:
@@ -56,23 +83,43 @@ def _without_rivals(train: Tree, own: Tree) -> Tree:
     return _without(train, *train.entries.keys() - stay)
 
 
-def _over(base: Mapping, top: Mapping, removals: Removals, loc: Loc = ()) -> Mapping:
-    """`top` over `base`, key by key; a new key stands before the next one they share."""
-    new, entries = _new(base, top), dict[str, Entry]()
-    for key, old in base.entries.items():
-        entries |= new.get(key, {})
-        own = top.entries.get(key)
-        if own is None:
-            entries[key] = old
-        elif _removes(own, (*loc, key)):
-            removals[*loc, key] = Removal(own.key_span, old.value)
-        elif isinstance(old.value, Mapping) and isinstance(own.value, Mapping):
-            value = _over(old.value, own.value, removals, (*loc, key))
-            entries[key] = Entry(own.key_span, value)
-        else:
-            entries[key] = own
-    entries |= new[None]
-    return Mapping(entries, top.span, 1 + sum(e.value.size for e in entries.values()))
+@dataclass
+class _Merger:
+    """Merges trees, and notes what it removes; a null that is in doubt removes nothing."""
+
+    doubts: frozenset[Span]
+    removals: Removals = field(default_factory=dict)
+
+    def over(self, base: Mapping, top: Mapping, loc: Loc = ()) -> Mapping:
+        """`top` over `base`, key by key; a new key stands before the next one they share."""
+        new, entries = _new(base, top), dict[str, Entry]()
+        for key, old in base.entries.items():
+            entries |= new.get(key, {})
+            own = top.entries.get(key, old)
+            if (left := self._entry(old, own, (*loc, key))) is not None:
+                entries[key] = left
+        entries |= new[None]
+        size = 1 + sum(entry.value.size for entry in entries.values())
+        return Mapping(entries, top.span, size)
+
+    def _entry(self, old: Entry, own: Entry, loc: Loc) -> Entry | None:
+        if old is own:
+            return old
+        if self._removes(own, loc):
+            self.removals[loc] = Removal(own.key_span, old.value)
+            return None
+        if isinstance(old.value, Mapping) and isinstance(own.value, Mapping):
+            return Entry(own.key_span, self.over(old.value, own.value, loc))
+        return own
+
+    def _removes(self, entry: Entry, loc: Loc) -> bool:
+        """Whether an entry removes what it stands over.
+
+        A part of a recipe that is named with nothing, `optimizer: {adamw: ~}`, is chosen.
+        """
+        chosen = loc[0] == "train" and len(loc) == 3
+        in_doubt = entry.value.span in self.doubts
+        return _nothing(entry.value) and not chosen and not in_doubt
 
 
 def _new(base: Mapping, top: Mapping) -> dict[str | None, dict[str, Entry]]:
@@ -84,15 +131,6 @@ def _new(base: Mapping, top: Mapping) -> dict[str | None, dict[str, Entry]]:
         else:
             pending[key] = entry
     return found | {None: pending}
-
-
-def _removes(entry: Entry, loc: Loc) -> bool:
-    """Whether an entry is the removal of what it stands over.
-
-    A part of a recipe that is named with nothing, `optimizer: {adamw: ~}`, is chosen.
-    """
-    chosen = loc[0] == "train" and len(loc) == 3
-    return isinstance(entry.value, Scalar) and entry.value.value is None and not chosen
 
 
 # --- what is missing since it was removed ---------------------------------------------------
