@@ -101,13 +101,15 @@ class Compiler:
         with self._sources_in_errors():
             loaded = load(path, self.sources)
             graphs = self._graphs(loaded, network, settings or {})
-            tree = loaded.tree
-            if network or settings or alone:
-                values = _declared(loaded, network, [])
-                given = {k: v for k, (v, _) in values.items() if v is not None}
-                given |= settings or {}
-                tree = _with_network(tree, graphs[0].name, given)
-            return dump(tree)
+            loaded = _read_alone(loaded)
+            if not (network or settings or alone):
+                return dump(loaded.tree)
+            values = _declared(loaded, network, [])
+            given = {k: v for k, (v, _) in values.items() if v is not None}
+            given |= settings or {}
+            known = loaded.spec.network.params
+            given = {name: given[name] for name in given if name in known}
+            return dump(_with_network(loaded.tree, graphs[0].name, given))
 
     def _graphs(
         self, loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
@@ -162,6 +164,16 @@ def _drafts(
         graphs.append(replace(graph, options=made, allow=loaded.allow))
         findings += found
     return graphs, [noted(finding, loaded.removed) for finding in findings]
+
+
+def _read_alone(loaded: Loaded) -> Loaded:
+    """The spec without inherited parameters that nothing reads: in a text of its own they
+    are findings."""
+    builder = Builder(loaded, "network", {})
+    builder.build()
+    for name in builder.unread:
+        loaded = loaded.without_parameter(name)
+    return _read_alone(loaded) if builder.unread else loaded
 
 
 def _with_network(

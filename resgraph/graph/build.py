@@ -47,13 +47,15 @@ _PARAMS = ("network", "params")
 class Builder:
     """Builds one network of a spec, and gathers findings instead of stopping at the first.
 
-    What the spec has gaps for is not known in the graph either.
+    What the spec has gaps for is not known in the graph either. Afterwards `unread` has the
+    network's parameters that nothing reads, those of a spec that it extends among them.
     """
 
     loaded: Loaded
     name: str
     settings: Mapping[str, Setting]
     findings: list[Diagnostic] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
@@ -231,10 +233,11 @@ class Builder:
         )
         used = self.params.used | meant(unsure - {ANY}, names)
         used |= self._computed_from()
-        for name in names:
+        excused = used.union(n for n in names if ANY in unsure and self._given(n))
+        self.unread = [name for name in names if name not in excused]
+        for name in self.unread:
             span = self._key(*_PARAMS, name)
-            excused = name in used or (ANY in unsure and self._given(name))
-            if not excused and span.file == self.loaded.file:
+            if span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
 

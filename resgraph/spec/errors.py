@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
@@ -18,9 +19,12 @@ from resgraph.recipe.words import place as placed
 from resgraph.spec import model
 from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
 
+Idle = abc.Mapping[Span, Set[str]]
+"""Nulls that may be to remove something, each with the keys that it could remove."""
+
 
 def explain(
-    errors: Sequence[Any], tree: Mapping, idle: Set[Span] = frozenset()
+    errors: Sequence[Any], tree: Mapping, idle: Idle | None = None
 ) -> list[Diagnostic]:
     """One diagnostic per error, with a place, and a hint where one is known.
 
@@ -28,7 +32,7 @@ def explain(
     """
     meant = {(*loc[:-1], key) for loc, key in misspelt(errors, tree).items()}
     return [
-        _in_vain(e, tree, idle) or _explain(e, tree)
+        _in_vain(e, tree, idle or {}) or _explain(e, tree)
         for e in errors
         if not (e["type"] == "missing" and location(e) in meant)
     ]
@@ -53,18 +57,15 @@ def misspelt(errors: Iterable[Any], tree: Mapping) -> dict[Loc, str]:
     return meant
 
 
-def _in_vain(error: Any, tree: Mapping, idle: Set[Span]) -> Diagnostic | None:
+def _in_vain(error: Any, tree: Mapping, idle: Idle) -> Diagnostic | None:
     """The finding on a key that was to be removed, and is not inherited."""
     loc = in_yaml(location(error), tree)
-    if error["type"] == "extra_forbidden" or at(tree, loc).span not in idle:
+    null = at(tree, loc).span
+    if error["type"] == "extra_forbidden" or null not in idle:
         return None
-    span, holder = key_span(tree, loc), at(tree, loc[:-1])
-    inherited = [
-        k for k, _ in below(holder) if key_span(holder, (k,)).file != span.file
-    ]
     message = f"there is no '{loc[-1]}' here to remove"
-    hint = did_you_mean(str(loc[-1]), map(str, inherited))
-    return Diagnostic(codes.UNKNOWN_KEY, message, span, hint)
+    hint = did_you_mean(str(loc[-1]), idle[null])
+    return Diagnostic(codes.UNKNOWN_KEY, message, key_span(tree, loc), hint)
 
 
 def _explain(error: Any, tree: Mapping) -> Diagnostic:

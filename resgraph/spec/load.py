@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from resgraph.allow import Allow
 from resgraph.allow import read as read_allow
@@ -17,7 +18,9 @@ from resgraph.spec.gaps import Gaps
 from resgraph.spec.mend import Mender
 from resgraph.spec.merge import Removals, merged
 from resgraph.spec.model import Spec
-from resgraph.spec.tree import Items, Mapping, Scalar, at
+from resgraph.spec.tree import Items, Mapping, Scalar, at, without
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,24 @@ class Loaded:
     gaps: Gaps = field(default_factory=Gaps)
     allow: tuple[Allow, ...] = ()
     removed: Removals = field(default_factory=dict)
+
+    def without_parameter(self, name: str) -> Loaded:
+        """The same, where the network has no such parameter, and nothing sets one."""
+        tree, params = self.tree, _less(self.spec.network.params, name)
+        for place in (
+            ("network", "params"),
+            *(("networks", n) for n in self.spec.networks),
+        ):
+            tree = without(tree, (*place, name))
+        changed = {
+            "network": self.spec.network.model_copy(update={"params": params}),
+            "networks": {n: _less(v, name) for n, v in self.spec.networks.items()},
+        }
+        return replace(self, spec=self.spec.model_copy(update=changed), tree=tree)
+
+
+def _less(values: dict[str, T], name: str) -> dict[str, T]:
+    return {key: value for key, value in values.items() if key != name}
 
 
 def load(path: Path, sources: Sources) -> Loaded:

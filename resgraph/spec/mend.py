@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import ANY, Diagnostic, Span, SpecError
+from resgraph.diagnostics import ANY, Diagnostic, SpecError
 from resgraph.names import SOMETHING
-from resgraph.spec.errors import explain, in_yaml, location, misspelt
+from resgraph.spec.errors import Idle, explain, in_yaml, location, misspelt
 from resgraph.spec.extends import Stack
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
@@ -25,12 +25,12 @@ class Mender:
     """Validates a tree again and again, each time with what was wrong mended.
 
     `stack` says what the YAML of its files puts in doubt, and whether all could be read.
-    `idle` are the nulls that nothing is below. Afterwards `tree` has misspelt keys under their right names.
+    `idle` are the nulls that nothing is below, as `Merged` has them. Afterwards `tree` has misspelt keys under their right names.
     """
 
     tree: Mapping
     stack: Stack
-    idle: frozenset[Span]
+    idle: Idle
     gaps: Gaps = field(default_factory=Gaps)
     findings: list[Diagnostic] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ class Mender:
             op = op_place(loc)
             if op is not None:
                 ops[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
-            elif at(self.tree, loc).span in self.idle:
+            elif at(self.tree, loc).span in self.idle and error["type"] != "missing":
                 self.gaps.remove(self._data, loc)
                 self.gaps.add(loc, {str(loc[-1])})
             elif error["loc"][-1] == "[key]":

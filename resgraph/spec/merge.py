@@ -28,12 +28,13 @@ Removals = dict[Loc, Removal]
 class Merged:
     """The trees of a spec's files, each over those before it, and what they removed.
 
-    `idle` has the nulls with nothing below: they may be values, or were to remove something.
+    `idle` has the nulls with nothing below, each with the keys that are inherited beside it:
+    they may be values, or were to remove something.
     """
 
     tree: Mapping
     removals: Removals
-    idle: frozenset[Span]
+    idle: dict[Span, frozenset[str]]
 
 
 def merged(layers: Sequence[Parsed]) -> Merged:
@@ -43,8 +44,9 @@ def merged(layers: Sequence[Parsed]) -> Merged:
     for other in others:
         tree = merger.over(_inherited(tree, other), other)
     upper = {other.span.file for other in others}
-    idle = (span for span in _nulls(tree) if span.file in upper)
-    return Merged(tree, merger.removals, frozenset(idle) - merger.doubts)
+    nulls = (s for s in _nulls(tree) if s.file in upper and s not in merger.doubts)
+    idle = {span: merger.beside.get(span, frozenset()) for span in nulls}
+    return Merged(tree, merger.removals, idle)
 
 
 def _nulls(tree: Mapping) -> Iterator[Span]:
@@ -85,10 +87,14 @@ def _without_rivals(train: Tree, own: Tree) -> Tree:
 
 @dataclass
 class _Merger:
-    """Merges trees, and notes what it removes; a null that is in doubt removes nothing."""
+    """Merges trees, and notes what it removes; a null that is in doubt removes nothing.
+
+    `beside` has the keys below of each mapping with a null that removes none of them.
+    """
 
     doubts: frozenset[Span]
     removals: Removals = field(default_factory=dict)
+    beside: dict[Span, frozenset[str]] = field(default_factory=dict)
 
     def over(self, base: Mapping, top: Mapping, loc: Loc = ()) -> Mapping:
         """`top` over `base`, key by key; a new key stands before the next one they share."""
@@ -99,6 +105,9 @@ class _Merger:
             if (left := self._entry(old, own, (*loc, key))) is not None:
                 entries[key] = left
         entries |= new[None]
+        values = (entry.value for more in new.values() for entry in more.values())
+        vain = (value.span for value in values if _nothing(value))
+        self.beside |= dict.fromkeys(vain, frozenset(base.entries))
         size = 1 + sum(entry.value.size for entry in entries.values())
         return Mapping(entries, top.span, size)
 
