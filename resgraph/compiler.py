@@ -29,6 +29,7 @@ from resgraph.passes import analyse
 from resgraph.settings import name_with, options
 from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
+from resgraph.spec.merge import noted
 from resgraph.spec.tree import Entry, Scalar, at, key_span
 from resgraph.spec.tree import Mapping as Mapping_
 from resgraph.values import Value
@@ -101,13 +102,15 @@ class Compiler:
         with self._sources_in_errors():
             loaded = load(path, self.sources)
             graphs = self._graphs(loaded, network, settings or {})
-            tree = loaded.tree
-            if network or settings or alone:
-                values = _declared(loaded, network, [])
-                given = {k: v for k, (v, _) in values.items() if v is not None}
-                given |= _numbers(settings or {})
-                tree = _with_network(tree, graphs[0].name, given)
-            return dump(tree)
+            loaded = _read_alone(loaded)
+            if not (network or settings or alone):
+                return dump(loaded.tree)
+            values = _declared(loaded, network, [])
+            given = {k: v for k, (v, _) in values.items() if v is not None}
+            given |= _numbers(settings or {})
+            known = loaded.spec.network.params
+            given = {name: given[name] for name in given if name in known}
+            return dump(_with_network(loaded.tree, graphs[0].name, given))
 
     def _graphs(
         self, loaded: Loaded, network: str | None, settings: Mapping[str, Value]
@@ -162,7 +165,17 @@ def _drafts(
         graph, found = analyse(program, builder.findings)
         graphs.append(graph)
         findings += found
-    return graphs, findings
+    return graphs, [noted(finding, loaded.removed) for finding in findings]
+
+
+def _read_alone(loaded: Loaded) -> Loaded:
+    """The spec without inherited parameters that nothing reads: in a text of its own they
+    are findings."""
+    builder = Builder(loaded, "network", {})
+    builder.build()
+    for name in builder.unread:
+        loaded = loaded.without_parameter(name)
+    return _read_alone(loaded) if builder.unread else loaded
 
 
 def _with_network(
@@ -232,7 +245,12 @@ def _declared(
         if key not in params and not loaded.gaps.within("network", "params"):
             message = f"the network has no parameter '{key}'"
             hint, place = did_you_mean(key, params), key_span(loaded.tree, loc)
-            findings.append(Diagnostic(codes.UNKNOWN_PARAMETER, message, place, hint))
+            at_fault = ("network", "params", key)
+            findings.append(
+                Diagnostic(
+                    codes.UNKNOWN_PARAMETER, message, place, hint, missing=at_fault
+                )
+            )
         plain = constant(value)
         if plain is None:
             message = f"'{value}' has parameters, and networks set plain numbers"

@@ -59,13 +59,15 @@ _STAGES = ("network", "stages")
 class Builder:
     """Builds one network of a spec, and gathers findings instead of stopping at the first.
 
-    What the spec has gaps for is not known in the program either.
+    What the spec has gaps for is not known in the program either. Afterwards `unread` has the
+    network's parameters that nothing reads, those of a spec that it extends among them.
     """
 
     loaded: Loaded
     name: str
     settings: Mapping[str, Setting]
     findings: list[Diagnostic] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
@@ -364,7 +366,8 @@ class Builder:
             units_meant = self._meant_at(call) or frozenset({ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, self.blocks)
-            self._report(codes.UNKNOWN_UNIT, f"unknown unit '{name}'", where, hint)
+            message = f"unknown unit '{name}'"
+            self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))
         node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
         gaps = Gaps(stranger=True, params=True, paths=True, sources=units_meant)
         unit = replace(sequence(name, "", [node], where), gaps=gaps)
@@ -384,7 +387,10 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
-            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint)
+            place = ("units", unit.name, "params", name)
+            self._report(
+                codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place
+            )
         return nearest(name, [k for k in known if k not in call.args]) or name
 
     def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:
@@ -407,10 +413,11 @@ class Builder:
         )
         used = self.params.used | meant(unsure - {ANY}, names)
         used |= self._computed_from()
-        for name in names:
+        excused = used.union(n for n in names if ANY in unsure and self._given(n))
+        self.unread = [name for name in names if name not in excused]
+        for name in self.unread:
             span = self._key(*_PARAMS, name)
-            excused = name in used or (ANY in unsure and self._given(name))
-            if not excused and span.file == self.loaded.file:
+            if span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
 
@@ -456,9 +463,15 @@ class Builder:
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 
     def _report(
-        self, code: Code, message: str, span: Span, hint: str | None = None
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        missing: Loc = (),
     ) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+        found = Diagnostic(code, message, span, hint, missing=missing)
+        self.findings.append(found)
 
 
 def _is_number(value: object) -> bool:

@@ -200,13 +200,20 @@ class Params:
         if name not in self.written and name not in self.context and not self.more:
             hint = did_you_mean(name, self.written)
             message = f"unknown parameter '{name}'"
-            self._report(codes.UNKNOWN_PARAMETER, message, span, hint)
+            place = ("network", "params", name)
+            self._report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
         return name in self.known
 
     def _report(
-        self, code: Code, message: str, span: Span, hint: str | None = None
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        missing: tuple[str, ...] = (),
     ) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+        found = Diagnostic(code, message, span, hint, missing=missing)
+        self.findings.append(found)
 
     def settle(
         self, value: int | float | Expr, kind: NumberField, span: Span, what: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resgraph import codes
@@ -101,6 +101,7 @@ class _Check:
                 f"the unit '{unit.name}' has no parameter '{use.name}'",
                 use.span,
                 did_you_mean(use.name, known) or declare,
+                missing=("units", unit.name, "params", use.name),
             )
         unsure = unit.gaps.reads | like({*used}.difference(known, around), known)
         read = {*used} | meant(unsure - {ANY}, known)
@@ -185,7 +186,15 @@ def _no_output(block: Block) -> Iterator[Diagnostic]:
         f"{what} has no path 'out'",
         block.span,
         "out: {from: [x, F], ops: [add]} returns x + F(x)",
+        missing=(*_holder(block), "paths", OUTPUT),
     )
+
+
+def _holder(block: Block) -> tuple[str, ...]:
+    """Where the block is written."""
+    if block.name in (STEM, HEAD):
+        return ("network", block.name)
+    return ("units", block.name)
 
 
 def _arities(block: Block) -> Iterator[Diagnostic]:
@@ -258,7 +267,12 @@ def _unknown(block: Block, words: Words) -> Iterator[Diagnostic]:
         if source not in known | {SOMETHING}:
             others = [name for name in known if _path(name) != path.name]
             what = f"the {words.part} '{path.name}' starts from"
-            yield _unknown_value(block, source, span, what, others)
+            place = (*_holder(block), "paths", source)
+            if words is STAGES:
+                place = ("network", "stages", source)
+            yield replace(
+                _unknown_value(block, source, span, what, others), missing=place
+            )
     for source, span in zip(_returned(block), block.returned_spans, strict=False):
         if source not in known | {SOMETHING}:
             yield _unknown_value(block, source, span, "an output is", [*known])

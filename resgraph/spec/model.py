@@ -362,14 +362,28 @@ AllowedCode = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+Extends = Annotated[
+    Annotated[list[StrictStr], Field(min_length=1)] | None,
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
+    ),
+]
+
+
 class Spec(Model):
     """A unit topology, the networks built from it, and how they are trained."""
 
     resgraph: Literal[1] = Field(description="Version of the language.")
     title: Title = Field(description="A line for the generated files' docstrings.")
-    extends: StrictStr | None = Field(
+    extends: Extends = Field(
         default=None,
-        description="A spec beside this one, of which this one is a change.",
+        description="The spec, or the specs, of which this one is a change: later ones of "
+        "a list over earlier ones.",
     )
     units: dict[UnitName, Unit] = Field(min_length=1, description="The units by name.")
     network: Network
