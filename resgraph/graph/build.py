@@ -194,7 +194,9 @@ class Builder:
         value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")
         return value if isinstance(value, Op) else unknown(NAMELESS)
 
-    def _word(self, value: Expr, field: AnyField, span: Span, what: str) -> Value | None:
+    def _word(
+        self, value: Expr, field: AnyField, span: Span, what: str
+    ) -> Value | None:
         kind = Kind.FLAG if isinstance(field, FlagField) else Kind.WORD
         return self.params.value(value, Use(what, kind, True, span), span, what)
 
@@ -227,7 +229,15 @@ class Builder:
         }
         outputs = network.outputs or {OUTPUT: before}
         block = Block(
-            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs, several=several
+            self.name,
+            "",
+            (),
+            paths,
+            tuple(rows),
+            span,
+            (INPUT,),
+            outputs,
+            several=several,
         )
         return self.lowering.returning(block, values, ("network", "outputs"))
 
@@ -352,11 +362,12 @@ class Builder:
     ) -> Value | Expr | None:
         """An argument in a unit: a word is a parameter of the unit, an op, or text."""
         name = word(value)
-        if name is None or name in names:
-            return exact(value) if _is_number(value) else value
-        if use.kind in (Kind.OP, Kind.WORD):
+        if _is_number(value):
+            return exact(value)
+        if name is not None and name not in names and use.kind in (Kind.OP, Kind.WORD):
             return self.params.plain(name, use.kind, span)
-        return value
+        found: Value | Expr = value
+        return found
 
     def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
@@ -388,9 +399,7 @@ class Builder:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
             place = ("units", unit.name, "params", name)
-            self._report(
-                codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place
-            )
+            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place)
         return nearest(name, [k for k in known if k not in call.args]) or name
 
     def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:

@@ -101,9 +101,7 @@ class Params:
 
     # --- values of each kind --------------------------------------------------------------
 
-    def value(
-        self, written: Written, use: Use, span: Span, what: str
-    ) -> Value | None:
+    def value(self, written: Written, use: Use, span: Span, what: str) -> Value | None:
         """What is written, as the kind of value that it is used as, or None after a finding."""
         found = self._of_kind(written, use.kind, span, what)
         if found is not None and not _fits(found, use.kind):
@@ -149,7 +147,8 @@ class Params:
 
     def _op(self, op: Op, span: Span) -> Op | None:
         """The op with numbers in the place of expressions."""
-        if not all([self._readable(value, span) for value in expressions(op)]):
+        readable = [self._readable(value, span) for value in expressions(op)]
+        if not all(readable):
             return None
         try:
             return op.resolve(self.values)
@@ -192,7 +191,8 @@ class Params:
 
     def _readable(self, value: Expr, span: Span) -> bool:
         """Whether all that the expression reads has a value; what is no parameter is told."""
-        return all([self.readable(name, span) for name in value.names])
+        readable = [self.readable(name, span) for name in value.names]
+        return all(readable)
 
     def readable(self, name: str, span: Span) -> bool:
         """Whether the name has a value; a finding where it is no parameter's."""

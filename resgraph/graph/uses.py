@@ -145,8 +145,8 @@ def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
     if isinstance(value, Expr):
         kind = use.kind if use and word(value) else Kind.NUMBER
         for found in _in_number(value, shape, span):
-            yield found if found.kind is Kind.LIST else Use(
-                found.name, kind, shape, span
+            yield (
+                found if found.kind is Kind.LIST else Use(found.name, kind, shape, span)
             )
     elif isinstance(value, Op):
         yield from in_op(value, {}, span)

@@ -76,7 +76,9 @@ class _Check:
         known = {param.name for param in block.params} | context(block) - {*POSITION}
         for use in self.uses.of(block):
             if use.name not in known and use.name in POSITION:
-                message = f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                message = (
+                    f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                )
                 yield Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span)
 
     def _parameters(self, unit: Block) -> Iterator[Diagnostic]:
@@ -380,7 +382,9 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
     if words is STAGES:
         ops = "it would be computed for nothing"
-        hint = f"start another stage from '{path.name}', name it in outputs, or remove it"
+        hint = (
+            f"start another stage from '{path.name}', name it in outputs, or remove it"
+        )
     else:
         count = len(dict(block.chains)[path])
         ops = f"its {count} ops" if count > 1 else "its op"

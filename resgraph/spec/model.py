@@ -137,7 +137,9 @@ Sources = Annotated[
     Field(min_length=1),
     WithJsonSchema(_SOURCES_SCHEMA),
 ]
-When = Annotated[Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)]
+When = Annotated[
+    Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)
+]
 
 
 class Path(Model):
@@ -157,9 +159,7 @@ def _outputs(value: object) -> object:
     return value
 
 
-Inputs = Annotated[
-    list[PathName], Field(min_length=1), AfterValidator(_distinct)
-]
+Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
 Outputs = Annotated[
     dict[Name, Reference],
     BeforeValidator(_outputs),
@@ -339,9 +339,7 @@ class Network(Model):
         BeforeValidator(_stages),
         WithJsonSchema(_STAGES_SCHEMA),
     ] = Field(min_length=1, description="Stages, each a list of units.")
-    head: EndField | None = Field(
-        default=None, description="Ops after the last stage."
-    )
+    head: EndField | None = Field(default=None, description="Ops after the last stage.")
     outputs: Outputs | None = Field(
         default=None,
         description="Names, and the stages (or head) whose values the network returns.",
