@@ -28,7 +28,7 @@ Colours = tuple[list[Any], list[Any]]
 
 
 class UnsettledError(Exception):
-    """The graphs are too symmetric: the steps ran out before it was known."""
+    """Two graphs, given by their titles, are too symmetric: the steps ran out."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Labelled:
     """By node, whether an operand of the same label may be written out: (a + b) + c."""
     names: Sequence[Hashable] = ()
     """By node; where either of two will do, the one of the same name is preferred."""
+    title: str = ""
+    """What it is called in a message."""
 
     @cached_property
     def uses(self) -> list[list[tuple[int, int]]]:
@@ -166,7 +168,7 @@ class Classes:
     def _same(self, graph: Labelled, other: Labelled) -> bool:
         found = isomorphism(graph, other, regroup=self.regroup)
         if isinstance(found, Parting) and not found.settled:
-            raise UnsettledError
+            raise UnsettledError(graph.title, other.title)
         return isinstance(found, Pairing)
 
 
@@ -280,8 +282,10 @@ def _swept(
 ) -> tuple[list[Any], list[Any]]:
     """Colours by all that each value is computed from, and then by what it is used for."""
     up = [*colours]
-    for i, reads in enumerate(graph.reads):
-        up[i] = name((up[i], graph.ordered(i, [up[r] for r in reads])))
+    for value in reversed(graph.values):
+        reads = graph.reads[value] if value >= 0 else ()
+        above = graph.ordered(value, [up[r] for r in reads]) if reads else ()
+        up[value] = name((up[value], above))
     down = [*up]
     for value in graph.values:
         uses = sorted((down[i], place) for i, place in graph.uses[value])
@@ -352,15 +356,14 @@ def _as_they_come(
         found = _next(waiting[key], taken) if found is None else found
         if found is None:
             why = "the same ops, but values are shared between them in another way"
-            alike = (
-                j for j, colour in enumerate(colours[1]) if colour == colours[0][i]
-            )
-            return Parting(i, next((j for j in alike if j not in taken), None), why)
+            left = (j for j in range(len(theirs.labels)) if j not in taken)
+            alike = (j for j in left if colours[1][j] == colours[0][i])
+            return Parting(i, next(alike, None), why)
         pairs.append(found)
         taken.add(found)
-    left = next((j for j in range(len(theirs.labels)) if j not in taken), None)
-    if left is not None:
-        return Parting(None, left, "they compute more than is needed for the same")
+    if len(taken) < len(theirs.labels):
+        over = next(j for j in range(len(theirs.labels)) if j not in taken)
+        return Parting(None, over, "they compute more than is needed for the same")
     return pairs
 
 
@@ -399,7 +402,7 @@ class _Search:
         while count < (count := len({*colours[0]})):
             self.left -= len(colours[0]) + len(colours[1])
             if self.left < 0:
-                raise UnsettledError
+                raise UnsettledError(self.ours.title, self.theirs.title)
             if Counter(colours[0]) != Counter(colours[1]):
                 return []
             colours = _both_swept(self.ours, self.theirs, colours)[1]
