@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
+from resgraph.diagnostics import ResgraphError
 from resgraph.diff.edits import Edit, edits
 from resgraph.diff.isomorphism import isomorphism, regrouped, rows_alike
 from resgraph.diff.properties import (
@@ -110,8 +112,7 @@ def compare(before: Graph, after: Graph) -> Difference:
     """The difference of two networks with shapes, at the cost of their distinct units."""
     ours, theirs = _rows(before), _rows(after)
     if before.input == after.input and _alike(ours, theirs, regroup=True):
-        regrouped = not _alike(ours, theirs, regroup=False)
-        return Difference(before, after, True, (), regrouped)
+        return Difference(before, after, True, (), not _nested_alike(ours, theirs))
     return Difference(before, after, False, tuple(_pairs(ours, theirs)))
 
 
@@ -129,6 +130,15 @@ def _alike(ours: list[list[Units]], theirs: list[list[Units]], regroup: bool) ->
 
     cuts = slice(0, 1), slice(1, -1), slice(-1, None)
     return all(rows_alike(row(ours[c]), row(theirs[c]), regroup) for c in cuts)
+
+
+def _nested_alike(ours: list[list[Units]], theirs: list[list[Units]]) -> bool:
+    """Whether it is known that networks that are the same nest their sums in one way."""
+    with suppress(
+        ResgraphError
+    ):  # too symmetric to tell: they are the same all the same
+        return _alike(ours, theirs, regroup=False)
+    return False
 
 
 def _pairs(ours: list[list[Units]], theirs: list[list[Units]]) -> Iterator[Pair]:

@@ -59,12 +59,15 @@ class Labelled:
     """What it is called in a message."""
 
     @cached_property
-    def uses(self) -> list[list[tuple[int, int]]]:
-        """By value, its readers and the places at which they read it."""
-        found: list[list[tuple[int, int]]] = [[] for _ in self.values]
+    def uses(self) -> list[list[tuple[int, tuple[int, ...]]]]:
+        """By value, its readers, each with the places at which it reads it."""
+        found: list[list[tuple[int, tuple[int, ...]]]] = [[] for _ in self.values]
         for i, reads in enumerate(self.reads):
+            places: dict[int, list[int]] = defaultdict(list)
             for place, value in enumerate(reads):
-                found[value].append((i, 0 if self.commutes[i] else place))
+                places[value].append(0 if self.commutes[i] else place)
+            for value, at in places.items():
+                found[value].append((i, tuple(at)))
         return found
 
     @cached_property
@@ -96,8 +99,7 @@ class Pairing:
     """Ours -> theirs. Of sums that are grouped in two ways, and of rows that are cut in two
     ways, the last nodes are a pair, and those before them have no partner."""
     regrouped: bool = False
-    """Whether they are the same only if `(a + b) + c` is `a + (b + c)`, which is true up to
-    rounding."""
+    """Whether they are the same only if `(a + b) + c` is `a + (b + c)`: up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,13 @@ def isomorphism(
 def canonical(graph: Labelled, regroup: bool = False) -> str:
     """A digest that isomorphic graphs share; with `regroup`, up to how sums are grouped.
 
-    Graphs that look alike from every node may share it too, as cycles of sums over 6 and over
+    It is made in linear time of all that each value is computed from and is used for, so
+    graphs that look alike from every node may share it too, as cycles of sums over 6 and over
     3 + 3 values do. Who must know asks `isomorphism`, as `Classes` does.
     """
     graph = _Folded.of(graph, regroup).graph
     _, down = _swept(graph, _labels(graph, _digest), _digest)
-    return _digest((sorted(down), graph.inputs, [down[o] for o in graph.outputs]))
+    return _digest(tuple(sorted(down)))
 
 
 @dataclass
@@ -224,7 +227,7 @@ class _Folded:
 
 def _joins(graph: Labelled, i: int, r: int, regroup: bool) -> bool:
     """Whether a node takes the place of one that it alone reads, once."""
-    if len(graph.uses[r]) != 1 or graph.results[r]:
+    if [len(at) for _, at in graph.uses[r]] != [1] or graph.results[r]:
         return False
     if isinstance(graph.labels[i], Repeated):
         return isinstance(graph.labels[r], Repeated) and len(graph.reads[i]) == 1
@@ -288,7 +291,7 @@ def _swept(
         up[value] = name((up[value], above))
     down = [*up]
     for value in graph.values:
-        uses = sorted((down[i], place) for i, place in graph.uses[value])
+        uses = sorted((down[i], at) for i, at in graph.uses[value])
         down[value] = name((up[value], tuple(uses), graph.results[value]))
     return up, down
 

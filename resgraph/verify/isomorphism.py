@@ -37,20 +37,12 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Mismatch:
-    """Where two flows part: the first step of each that the other does not have.
+class Mismatch(Parting):
+    """Where two flows part, by their own steps."""
 
-    None where one of them has all that the other has, and more.
-    """
-
-    ours: int | None
-    theirs: int | None
-    why: str
     our_place: Place | None = None
     their_place: Place | None = None
     """The same in normal form: what is compared, and so what can be told of it."""
-    settled: bool = True
-    """Whether it is known that they part; else they are too symmetric to tell."""
 
 
 def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
@@ -60,7 +52,7 @@ def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     if isinstance(found, Parting):
         steps = _cause(one, found.ours), _cause(two, found.theirs)
         places = _place(one, found.ours), _place(two, found.theirs)
-        return Mismatch(*steps, found.why, *places, found.settled)
+        return Mismatch(*steps, found.why, found.settled, *places)
     mine, others = _origins(one), _origins(two)
     pairs = {
         mine[i]: others[j] for i, j in found.steps.items() if i in mine and j in others
@@ -77,7 +69,7 @@ def pairing(ours: Normal, theirs: Normal) -> Match | Parting:
 
 
 def written_alike(ours: Flow, theirs: Flow) -> bool:
-    """Whether the flows are the same but for their order, by no rule that may round."""
+    """Whether the flows are the same but for their order, without a rule that may round."""
     one, two = (_labelled(*_live(flow)) for flow in (ours, theirs))
     return isinstance(graphs.isomorphism(one, two), graphs.Pairing)
 

@@ -201,13 +201,12 @@ def test_steps_are_bounded() -> None:
 # --- where it is used -----------------------------------------------------------------------
 
 
-def woven(edges: Edges) -> str:
+def woven(edges: Edges, end: str = "add, relu") -> str:
     """A unit with a path for each vertex and a sum for each edge."""
     count = max(max(edge) for edge in edges) + 1
     nodes = [f"v{i}: {{from: x, ops: [relu]}}" for i in range(count)]
     added = [
-        f"s{k}: {{from: [v{a}, v{b}], ops: [add, relu]}}"
-        for k, (a, b) in enumerate(edges)
+        f"s{k}: {{from: [v{a}, v{b}], ops: [{end}]}}" for k, (a, b) in enumerate(edges)
     ]
     names = ", ".join(f"s{k}" for k in range(len(edges)))
     return one_unit([*nodes, *added, f"out: {{from: [{names}], ops: [add]}}"])
@@ -243,6 +242,16 @@ def test_diff_says_what_it_cannot_align(
     code, said = diffed(woven(rook()), woven(shrikhande()), tmp_path)
     assert code == 1
     assert "body and body are too symmetric to align" in said
+
+
+def test_diff_of_sums_of_sums_takes_no_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are one sum, in which each vertex is six times."""
+    few_steps(monkeypatch, 1_000)
+    code, said = diffed(woven(rook(), "add"), woven(shrikhande(), "add"), tmp_path)
+    assert code == 0
+    assert "up to how sums" in said
 
 
 class Woven(nn.Module):
