@@ -15,7 +15,7 @@ from networkx.algorithms.isomorphism import DiGraphMatcher
 
 from resgraph.graph.isomorphism import (
     INPUT,
-    Classes,
+    Distinct,
     Labelled,
     Pairing,
     Parting,
@@ -180,8 +180,8 @@ def check(one: Made, two: Made) -> None:
     if isinstance(exactly, Pairing):
         is_isomorphism(one, two, exactly)
     for regroup, found in ((False, exactly), (True, loosely)):
-        classes = Classes(regroup)
-        numbers = classes.number(one.graph), classes.number(two.graph)
+        distinct = Distinct(regroup)
+        numbers = distinct.number(one.graph), distinct.number(two.graph)
         assert (numbers[0] == numbers[1]) == isinstance(found, Pairing)
         digests = canonical(one.graph, regroup), canonical(two.graph, regroup)
         if isinstance(found, Pairing) or max(map(len, (one.nodes, two.nodes))) < 6:
@@ -345,8 +345,8 @@ def cycles(*lengths: int) -> Labelled:
 def test_a_digest_may_be_shared_where_a_class_is_not() -> None:
     one, two = cycles(6), cycles(3, 3)
     assert canonical(one) == canonical(two)
-    classes = Classes()
-    assert [classes.number(g) for g in (one, two, cycles(6))] == [0, 1, 0]
+    distinct = Distinct()
+    assert [distinct.number(g) for g in (one, two, cycles(6))] == [0, 1, 0]
 
 
 def test_reading_one_value_twice_is_not_reading_two() -> None:

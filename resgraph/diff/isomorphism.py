@@ -20,7 +20,7 @@ from resgraph.prove.dag import Dag
 from resgraph.syntax import Name
 
 Label = tuple[str, ...]
-Row = Iterable[tuple[Instance, int]]
+Repeats = Iterable[tuple[Instance, int]]
 """Units one after the other, each with how often."""
 _LAYER = Name("layer")
 
@@ -84,15 +84,15 @@ def regrouped(a: Instance, b: Instance) -> bool:
     return isinstance(graphs.isomorphism(labelled(a), labelled(b)), Pairing)
 
 
-def rows_alike(a: Row, b: Row, regroup: bool) -> bool:
+def rows_alike(a: Repeats, b: Repeats, regroup: bool) -> bool:
     """Whether the same units follow one another equally often, however the rows are cut.
 
     Raises `ResgraphError` as `isomorphism` does.
     """
-    classes = graphs.Classes(regroup)
+    distinct = graphs.Distinct(regroup)
     try:
         ours, theirs = (
-            [(classes.number(labelled(unit)), count) for unit, count in row]
+            [(distinct.number(labelled(unit)), count) for unit, count in row]
             for row in (a, b)
         )
     except graphs.UnsettledError as error:

@@ -133,10 +133,8 @@ def _alike(ours: list[list[Units]], theirs: list[list[Units]], regroup: bool) ->
 
 
 def _nested_alike(ours: list[list[Units]], theirs: list[list[Units]]) -> bool:
-    """Whether it is known that networks that are the same nest their sums in one way."""
-    with suppress(
-        ResgraphError
-    ):  # too symmetric to tell: they are the same all the same
+    """Whether networks that are the same are known to nest their sums in one way."""
+    with suppress(ResgraphError):  # too symmetric to know
         return _alike(ours, theirs, regroup=False)
     return False
 
@@ -165,12 +163,14 @@ def _together(x: Pair, y: Pair) -> Pair | None:
     """Both pairs as one, if nothing but places and numbers tells them apart."""
     if not (x.before and x.after and y.before and y.after):
         return None
-    if (x.edits, x.properties, x.factors) != (y.edits, y.properties, y.factors):
+    one, two = ((p.edits, p.regrouped, p.properties, p.factors) for p in (x, y))
+    if one != two:
         return None
     for a, b in ((x.before, y.before), (x.after, y.after)):
         if a.name != b.name or isomorphism(a.instance, b.instance) is None:
             return None
-    return Pair(x.before.with_next(y.before), x.after.with_next(y.after), x.edits)
+    rows = x.before.with_next(y.before), x.after.with_next(y.after)
+    return Pair(*rows, x.edits, x.regrouped)
 
 
 def _share(count: int, total: int) -> str:

@@ -21,7 +21,7 @@ from resgraph.limits import ISOMORPHISM_STEPS
 
 INPUT = -1
 """What a node that reads the graph's first input reads; the inputs after it are -2, -3, ..."""
-Name = Callable[[Hashable], Any]
+Short = Callable[[Hashable], Any]
 """A short name for a key, the same one for equal keys."""
 Colours = tuple[list[Any], list[Any]]
 """Of the values of both graphs, the inputs' at their negative indices."""
@@ -35,7 +35,7 @@ class UnsettledError(Exception):
 class Repeated:
     """The label of a node that stands for blocks one after the other: (block, how often).
 
-    What stands for a block is for the caller to say: the number of its class (`Classes`).
+    What stands for a block is for the caller to say: its number among `Distinct` ones.
     """
 
     row: tuple[tuple[Hashable, int], ...]
@@ -142,7 +142,7 @@ def canonical(graph: Labelled, regroup: bool = False) -> str:
 
     It is made in linear time of all that each value is computed from and is used for, so
     graphs that look alike from every node may share it too, as cycles of sums over 6 and over
-    3 + 3 values do. Who must know asks `isomorphism`, as `Classes` does.
+    3 + 3 values do. Who must know asks `isomorphism`, as `Distinct` does.
     """
     graph = _Folded.of(graph, regroup).graph
     _, down = _swept(graph, _labels(graph, _digest), _digest)
@@ -150,8 +150,8 @@ def canonical(graph: Labelled, regroup: bool = False) -> str:
 
 
 @dataclass
-class Classes:
-    """A number for each graph, the same one for graphs that are isomorphic.
+class Distinct:
+    """A number for each graph, the same one for isomorphic ones.
 
     With `regroup`, up to how sums are grouped.
     """
@@ -268,38 +268,38 @@ def _digest(key: Hashable) -> str:
     return hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest()
 
 
-def _numbers() -> Name:
+def _numbers() -> Short:
     """Numbers as names."""
     known: dict[Hashable, int] = {}
     return lambda key: known.setdefault(key, len(known))
 
 
-def _labels(graph: Labelled, name: Name) -> list[Any]:
+def _labels(graph: Labelled, short: Short) -> list[Any]:
     """The first colours: what each node does, and which input is which."""
-    inputs = [name(("input", number)) for number in range(graph.inputs)]
-    return [*(name((label,)) for label in graph.labels), *reversed(inputs)]
+    inputs = [short(("input", number)) for number in range(graph.inputs)]
+    return [*(short((label,)) for label in graph.labels), *reversed(inputs)]
 
 
 def _swept(
-    graph: Labelled, colours: Sequence[Any], name: Name
+    graph: Labelled, colours: Sequence[Any], short: Short
 ) -> tuple[list[Any], list[Any]]:
     """Colours by all that each value is computed from, and then by what it is used for."""
     up = [*colours]
     for value in reversed(graph.values):
         reads = graph.reads[value] if value >= 0 else ()
         above = graph.ordered(value, [up[r] for r in reads]) if reads else ()
-        up[value] = name((up[value], above))
+        up[value] = short((up[value], above))
     down = [*up]
     for value in graph.values:
         uses = sorted((down[i], at) for i, at in graph.uses[value])
-        down[value] = name((up[value], tuple(uses), graph.results[value]))
+        down[value] = short((up[value], tuple(uses), graph.results[value]))
     return up, down
 
 
 def _both_swept(ours: Labelled, theirs: Labelled, colours: Colours) -> list[Colours]:
     """Colours of both upwards, and then downwards."""
-    name = _numbers()
-    mine, others = _swept(ours, colours[0], name), _swept(theirs, colours[1], name)
+    short = _numbers()
+    mine, others = _swept(ours, colours[0], short), _swept(theirs, colours[1], short)
     return [*zip(mine, others, strict=True)]
 
 
@@ -316,8 +316,8 @@ def _isomorphism(one: _Folded, two: _Folded, most: int) -> Pairing | Parting:
 
 def _paired(ours: Labelled, theirs: Labelled, most: int) -> list[int] | Parting:
     """For each node of ours the one of theirs."""
-    name = _numbers()
-    up, down = _both_swept(ours, theirs, (_labels(ours, name), _labels(theirs, name)))
+    short = _numbers()
+    up, down = _both_swept(ours, theirs, (_labels(ours, short), _labels(theirs, short)))
     mine, others = ([up[k][o] for o in g.outputs] for k, g in enumerate((ours, theirs)))
     if (ours.inputs, mine) != (theirs.inputs, others):
         return _differing(up[0][: len(ours.labels)], up[1][: len(theirs.labels)])

@@ -97,6 +97,15 @@ def test_beside_what_changed(tmp_path: Path) -> None:
     assert [bool(pair["edits"]) for pair in pairs] == [False, True, False, False]
 
 
+def test_a_row_of_them_is_told_as_one(tmp_path: Path) -> None:
+    row = "[sums, {sums: {}, repeat: 5}]\n    - [conv]"
+    one, two = (
+        two_units(way, kernel).replace("[conv, sums]", row)
+        for way, kernel in (("left", 3), ("right", 5))
+    )
+    assert "\n  stage1.0 to stage1.5: sums\n" in diffed(one, two, tmp_path)[1]
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "same"),
     [
