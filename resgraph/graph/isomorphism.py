@@ -126,14 +126,14 @@ def isomorphism(
 
     Without `regroup`, sums must be grouped alike too.
     """
-    one, two = _Folded.of(ours, False), _Folded.of(theirs, False)
-    found = _isomorphism(one, two, most)
+    exact = [_Folded.of(graph, regroup=False) for graph in (ours, theirs)]
+    found = _isomorphism(exact, most)
     if isinstance(found, Pairing) or not regroup:
         return found
-    flat = _Folded.of(ours, True), _Folded.of(theirs, True)
-    if (flat[0].origin, flat[1].origin) == (one.origin, two.origin):
+    loose = [_Folded.of(graph, regroup=True) for graph in (ours, theirs)]
+    if [len(each.origin) for each in loose] == [len(each.origin) for each in exact]:
         return found
-    again = _isomorphism(*flat, most)
+    again = _isomorphism(loose, most)
     return replace(again, regrouped=True) if isinstance(again, Pairing) else again
 
 
@@ -201,6 +201,9 @@ class _Folded:
 
     @classmethod
     def of(cls, graph: Labelled, regroup: bool) -> _Folded:
+        rows = any(isinstance(label, Repeated) for label in graph.labels)
+        if not rows and not (regroup and any(graph.associates)):
+            return cls(graph, range(len(graph.labels)))
         inner = {
             r
             for i, reads in enumerate(graph.reads)
@@ -306,7 +309,8 @@ def _both_swept(ours: Labelled, theirs: Labelled, colours: Colours) -> list[Colo
 # --- pairing --------------------------------------------------------------------------------
 
 
-def _isomorphism(one: _Folded, two: _Folded, most: int) -> Pairing | Parting:
+def _isomorphism(both: Sequence[_Folded], most: int) -> Pairing | Parting:
+    one, two = both
     found = _paired(one.graph, two.graph, most)
     if isinstance(found, Parting):
         places = one.of_origin(found.ours), two.of_origin(found.theirs)
