@@ -166,9 +166,10 @@ class Lowering:
         if self.gaps.at(*loc, "when"):
             nodes = [_doubtful(node) for node in nodes]
         first = nodes[0]
-        if self.gaps.at(*loc, "from") and isinstance(first, Node):
-            if first.op.inputs != (1, 1):  # it is not known how many there are
-                nodes[0] = replace(first, op=doubted(first.op, any_inputs=True))
+        merges = isinstance(first, Node) and first.op.inputs != (1, 1)
+        if self.gaps.at(*loc, "from") and isinstance(first, Node) and merges:
+            # it is not known how many there are
+            nodes[0] = replace(first, op=doubted(first.op, any_inputs=True))
         return nodes
 
     def chain(
