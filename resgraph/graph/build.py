@@ -155,7 +155,7 @@ class Builder:
         loc, span = ("network", name), self._key("network", name)
         if end.paths:
             empty = Block(name, "", (), (), (), span, tuple(end.inputs or (INPUT,)))
-            made = self.lowering.block(empty, end.paths, loc, OUTPUT)
+            made = self.lowering.block(empty, end.paths, loc, OUTPUT, f"{name}_")
         else:
             keyed = (*loc, "ops") if end.keyed else loc
             chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)

@@ -161,7 +161,7 @@ def _outputs(value: object) -> object:
 
 Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
 Outputs = Annotated[
-    dict[Name, Reference],
+    dict[PathName, Reference],
     BeforeValidator(_outputs),
     Field(min_length=1),
     WithJsonSchema(
