@@ -225,7 +225,7 @@ class _Stages:
         unit = {"turn": {"width": "widths[0]" if width == 4 else width, "act": act}}
         unit["turn"] |= {"stride": stride} if stride > 1 else {}
         halved = tuple((side + stride - 1) // stride for side in shape[1:])
-        return (width, *halved), [unit]  # type: ignore[return-value]
+        return (width, *halved), [unit]
 
     def _kept(self) -> Ops:
         """Rows of units that keep the shape."""
@@ -264,7 +264,14 @@ def programs(draw: Draw) -> str:
         "units": _reachable(units.made, stages.made),
         "network": network,
     }
-    return yaml.safe_dump(spec, sort_keys=False, default_flow_style=None, width=100)
+    return str(yaml.dump(spec, Dumper=_Plain, sort_keys=False, default_flow_style=None))
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _network(draw: Draw, stages: _Stages, shape: list[int]) -> dict[str, Any]:
