@@ -20,7 +20,7 @@ from resgraph.diagnostics import (
     nearest,
     ordered,
 )
-from resgraph.expr import Expr, exact, literal
+from resgraph.expr import Expr, exact, kind_of, literal
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
 from resgraph.graph.params import Setting, constant
@@ -31,6 +31,7 @@ from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
 from resgraph.spec.tree import Entry, Scalar, at, key_span
 from resgraph.spec.tree import Mapping as Mapping_
+from resgraph.values import Value
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Compiler:
         self,
         path: Path,
         network: str | None = None,
-        settings: Mapping[str, Fraction] | None = None,
+        settings: Mapping[str, Value] | None = None,
     ) -> list[Graph]:
         """The spec's networks, checked and with shapes; or one of them; or one with settings.
 
@@ -64,7 +65,7 @@ class Compiler:
         self,
         path: Path,
         network: str | None = None,
-        settings: Mapping[str, Fraction] | None = None,
+        settings: Mapping[str, Value] | None = None,
     ) -> tuple[list[Graph], SpecError | None]:
         """The same graphs as far as they can be understood, and the findings, if any.
 
@@ -89,7 +90,7 @@ class Compiler:
         self,
         path: Path,
         network: str | None = None,
-        settings: Mapping[str, Fraction] | None = None,
+        settings: Mapping[str, Value] | None = None,
         alone: bool = False,
     ) -> str:
         """The spec as one YAML text, each line with the file and line it came from.
@@ -104,12 +105,12 @@ class Compiler:
             if network or settings or alone:
                 values = _declared(loaded, network, [])
                 given = {k: v for k, (v, _) in values.items() if v is not None}
-                given |= settings or {}
+                given |= _numbers(settings or {})
                 tree = _with_network(tree, graphs[0].name, given)
             return dump(tree)
 
     def _graphs(
-        self, loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
+        self, loaded: Loaded, network: str | None, settings: Mapping[str, Value]
     ) -> list[Graph]:
         graphs, findings = _drafts(loaded, network, settings)
         whole = network is None and not settings
@@ -150,7 +151,7 @@ class Compiler:
 
 
 def _drafts(
-    loaded: Loaded, network: str | None, settings: Mapping[str, Fraction]
+    loaded: Loaded, network: str | None, settings: Mapping[str, Value]
 ) -> tuple[list[Graph], list[Diagnostic]]:
     graphs: list[Graph] = []
     findings = list(loaded.findings)
@@ -179,7 +180,7 @@ def _with_network(
 def _wanted(
     loaded: Loaded,
     network: str | None,
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
     findings: list[Diagnostic],
 ) -> Iterator[tuple[str, dict[str, Setting]]]:
     """The networks to build, each with what sets its parameters.
@@ -195,7 +196,8 @@ def _wanted(
     if network not in (None, *spec.networks) and not gaps.at("networks"):
         hint = did_you_mean(str(network), spec.networks)
         raise UsageError(f"{loaded.file}: no network '{network}'", hint)
-    given: dict[str, Setting] = {k: (v, None) for k, v in settings.items()}
+    numbers = _numbers(settings)
+    given: dict[str, Setting] = {k: (v, None) for k, v in numbers.items()}
     if settings or not spec.networks:
         stem = network or _default_name(loaded, findings)
         name = name_with(stem, settings, spec.networks, spec.network.params)
@@ -203,6 +205,18 @@ def _wanted(
         return
     for name in [network] if network else spec.networks:
         yield name, _declared(loaded, name, findings)
+
+
+def _numbers(settings: Mapping[str, Value]) -> dict[str, Fraction]:
+    """The settings, if all are numbers. Raises `UsageError`."""
+    numbers: dict[str, Fraction] = {}
+    for key, value in settings.items():
+        if isinstance(value, str):
+            raise UsageError(f"--set {key}={value}: unknown parameter '{value}'")
+        if not isinstance(value, Fraction):
+            raise UsageError(f"--set {key}: it is a number, not {kind_of(value)}")
+        numbers[key] = value
+    return numbers
 
 
 def _declared(

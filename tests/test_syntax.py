@@ -141,6 +141,7 @@ def functions(rng: random.Random) -> list[str]:
             summed(rng),
             decided(rng),
             choice(rng),
+            call(word(rng), choice(rng), padding=choice(rng)),
         ]
         made = rng.choice(kinds)
         lines += [f"    {line}" for line in statement(start, made, 4)]
