@@ -1,14 +1,14 @@
-"""The shortcut, the thick line, through the cells of a drawing and into unfolded ones."""
+"""The shortcuts, the thick lines, through the cells of a drawing and into unfolded ones."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from resgraph.draw.cells import Cell, whole
 from resgraph.graph import Instance
-from resgraph.prove import decompose
+from resgraph.prove.parts import shortcuts
 
 
 @dataclass(frozen=True)
@@ -16,16 +16,15 @@ class Shortcut:
     """The layers on it, in order, as the state_dict calls them, and what of them is not the
     identity."""
 
+    start: str | None
+    """The input that it starts from; None: the first one that leads to its first layer."""
     layers: tuple[str, ...]
     broken: frozenset[str]
 
-    def into(self, prefix: str) -> Shortcut | None:
-        """What of it is in the unit with that prefix; None where it does not go there."""
-        layers = tuple(
-            name.removeprefix(prefix) for name in self.layers if name.startswith(prefix)
-        )
-        broken = {n.removeprefix(prefix) for n in self.broken if n.startswith(prefix)}
-        return Shortcut(layers, frozenset(broken)) if layers else None
+    def into(self, prefix: str) -> Shortcut:
+        """What of it is in the unit with that prefix."""
+        layers = _without(prefix, self.layers)
+        return Shortcut(None, layers, frozenset(_without(prefix, self.broken)))
 
     def breaks(self, cell: Cell) -> bool:
         """Whether it does not pass the cell as it is."""
@@ -39,20 +38,24 @@ class Shortcut:
         names: list[str] = []
         for layer in self.layers:
             near = owners.get(layer.partition(".")[0], ())
-            cell_name = next((cell.name for cell in near if cell.holds(layer)), None)
-            if cell_name is not None and names[-1:] != [cell_name]:
-                names.append(cell_name)
+            name = next((cell.name for cell in near if cell.holds(layer)), None)
+            if name is not None and names[-1:] != [name]:
+                names.append(name)
         return names
 
 
-def shortcut(instance: Instance) -> Shortcut | None:
-    """The shortcut of a unit as `prove` tells it, with its shapes where all are known."""
+def _without(prefix: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(n.removeprefix(prefix) for n in names if n.startswith(prefix))
+
+
+def shortcuts_of(instance: Instance) -> tuple[Shortcut, ...]:
+    """Those of a unit's inputs, as `prove` tells them; none where not all of it is known."""
     if not whole(instance):
-        return None
-    parts = decompose(instance)
-    if parts is None:
-        return None
-    return Shortcut(tuple(node.name for node in parts.route), parts.broken)
+        return ()
+    return tuple(
+        Shortcut(parts.x, tuple(node.name for node in parts.route), parts.broken)
+        for parts in shortcuts(instance)
+    )
 
 
 def through(

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from resgraph.draw.cells import Cell, cells, results, values
 from resgraph.draw.shortcut import Shortcut, through
-from resgraph.graph import Instance
+from resgraph.graph import OUTPUT, Instance
 
 END = "\0out "  # no op is called so
 
@@ -31,7 +31,7 @@ class Structure:
     """A unit's cells and lines; the inputs and the outputs are cells, too, in `lines`."""
 
     instance: Instance
-    shortcut: Shortcut | None = None
+    shortcuts: tuple[Shortcut, ...] = ()
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
@@ -49,6 +49,11 @@ class Structure:
     def outputs(self) -> dict[str, str]:
         """What stands for each output in the lines -> its value."""
         return {END + name: value for name, value in results(self.instance).items()}
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What stands for each output; for `out` where nothing makes it."""
+        return tuple(self.outputs) or (END + OUTPUT,)
 
     @cached_property
     def makers(self) -> dict[str, tuple[str, int]]:
@@ -92,19 +97,31 @@ class Structure:
 
     @cached_property
     def route(self) -> set[tuple[str, str]]:
-        """The lines of the shortcut."""
-        if self.shortcut is None or not self.outputs:
+        """The lines of the shortcuts."""
+        if not self.outputs:
             return set()
+        return {step for way in self.shortcuts for step in self._route(way)}
+
+    def _route(self, way: Shortcut) -> set[tuple[str, str]]:
+        stops = way.cells(self.cells.values())
+        if not stops:
+            return set()
+        first = {line.start for line in self.lines if line.end == stops[0]}
+        start = way.start or next((i for i in self.inputs if i in first), self.inputs[0])
         steps = {(line.start, line.end) for line in self.lines}
-        stops = self.shortcut.cells(self.cells.values())
-        first = [line.start for line in self.lines if [line.end] == stops[:1]]
-        start = next((i for i in self.inputs if i in first), self.inputs[0])
         return through([start, *stops, self._end(stops)], steps)
 
+    def breaks(self, cell: Cell) -> bool:
+        """Whether a shortcut does not pass the cell as it is."""
+        return any(way.breaks(cell) for way in self.shortcuts)
+
     def _end(self, stops: list[str]) -> str:
-        """The output that the shortcut leads to."""
-        ends = [e for e, v in self.outputs.items() if self.makers[v][0] in stops[-1:]]
+        """The output that a shortcut leads to."""
+        ends = [e for e, v in self.outputs.items() if self._maker(v) in stops[-1:]]
         return ends[0] if ends else next(iter(self.outputs))
+
+    def _maker(self, value: str) -> str:
+        return self.makers.get(value, ("", 0))[0]
 
     @cached_property
     def labels(self) -> dict[str, str]:
