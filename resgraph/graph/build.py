@@ -109,10 +109,8 @@ class Builder:
         self.uses = Uses(blocks)
         self.defaults = Defaults(self.loaded, self.params, self.uses)
         given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.uses, self.blocks = Uses(given), given
-        made = {name: self._with_calls(block) for name, block in given.items()}
-        self.uses = Uses(made)
-        return made
+        self.blocks = given
+        return {name: self._with_calls(block) for name, block in given.items()}
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span
@@ -194,7 +192,9 @@ class Builder:
         value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")
         return value if isinstance(value, Op) else unknown(NAMELESS)
 
-    def _word(self, value: Expr, field: AnyField, span: Span, what: str) -> Value | None:
+    def _word(
+        self, value: Expr, field: AnyField, span: Span, what: str
+    ) -> Value | None:
         kind = Kind.FLAG if isinstance(field, FlagField) else Kind.WORD
         return self.params.value(value, Use(what, kind, True, span), span, what)
 
@@ -227,7 +227,15 @@ class Builder:
         }
         outputs = network.outputs or {OUTPUT: before}
         block = Block(
-            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs, several=several
+            self.name,
+            "",
+            (),
+            paths,
+            tuple(rows),
+            span,
+            (INPUT,),
+            outputs,
+            several=several,
         )
         return self.lowering.returning(block, values, ("network", "outputs"))
 

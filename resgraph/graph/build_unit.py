@@ -262,9 +262,7 @@ def _both(when: Condition, node: Part) -> Condition:
 def _doubtful(node: Part) -> Part:
     """Nothing is known of what it makes, nor whether it is there."""
     if isinstance(node, Row):
-        return replace(
-            node, calls=tuple(replace(c, endless=True) for c in node.calls)
-        )
+        return replace(node, calls=tuple(replace(c, endless=True) for c in node.calls))
     return replace(node, op=doubted(node.op, any_inputs=True))
 
 

@@ -101,9 +101,7 @@ class Params:
 
     # --- values of each kind --------------------------------------------------------------
 
-    def value(
-        self, written: Written, use: Use, span: Span, what: str
-    ) -> Value | None:
+    def value(self, written: Written, use: Use, span: Span, what: str) -> Value | None:
         """What is written, as the kind of value that it is used as, or None after a finding."""
         found = self._of_kind(written, use.kind, span, what)
         if found is not None and not _fits(found, use.kind):

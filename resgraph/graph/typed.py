@@ -359,4 +359,3 @@ class Graph:
         """The rows of units between stem and head."""
         rows = (row for row in self.network.block.rows if row.name not in (STEM, HEAD))
         return tuple((row, self.network.runs[row.name]) for row in rows)
-

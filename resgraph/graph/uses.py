@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from resgraph.diagnostics import Span
 from resgraph.expr import Condition, Expr
-from resgraph.graph.ir import REPEAT, WHEN, Block, Call, Node
+from resgraph.graph.ir import REPEAT, WHEN, Block, Call, Node, Program
 from resgraph.names import INPUT
 from resgraph.ops import Op
 from resgraph.ops.fields import FlagField, NumberField, WordField
@@ -115,14 +116,37 @@ class Uses:
                 yield inner[name]
 
 
+@lru_cache(maxsize=1)
+def _of(key: _Same) -> Uses:
+    return Uses({**key.program.blocks, **key.program.ends})
+
+
+class _Same:
+    """A program, by its identity."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.program is self.program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+
+def uses_in(program: Program) -> Uses:
+    """The uses in the program, looked up once for all passes that ask in a row."""
+    return _of(_Same(program))
+
+
 def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
     """The names in an argument; a name alone is used as the parameter is."""
     shape = use is None or use.shape
     if isinstance(value, Expr):
         kind = use.kind if use and word(value) else Kind.NUMBER
         for found in _in_number(value, shape, span):
-            yield found if found.kind is Kind.LIST else Use(
-                found.name, kind, shape, span
+            yield (
+                found if found.kind is Kind.LIST else Use(found.name, kind, shape, span)
             )
     elif isinstance(value, Op):
         yield from in_op(value, {}, span)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -141,15 +142,9 @@ class Op(BaseModel):
     # --- attributes -----------------------------------------------------------------
 
     @classmethod
-    def numbers(cls) -> dict[str, AnyField]:
+    def numbers(cls) -> Mapping[str, AnyField]:
         """The attributes that may be expressions, those that may be None among them."""
-        return {
-            name: meta
-            for name, field in cls.model_fields.items()
-            for kind in (field, *get_args(field.annotation))
-            for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
-            if isinstance(meta, AnyField)
-        }
+        return _numbers(cls)
 
     def resolve(self, env: Mapping[str, Value]) -> Op:
         """A copy with every expression evaluated. Raises `OpError` naming the field."""
@@ -175,9 +170,9 @@ class Op(BaseModel):
     def attributes(self) -> dict[str, Any]:
         """What differs from the defaults, as it was written, without the layer's name."""
         return {
-            name: getattr(self, name)
-            for name, field in type(self).model_fields.items()
-            if name != "name" and getattr(self, name) != field.default
+            name: value
+            for name, default in _defaults(type(self))
+            if (value := getattr(self, name)) != default
         }
 
     def label(self) -> str:
@@ -285,6 +280,23 @@ class Op(BaseModel):
     def onnx(self, g: OnnxBuilder, *values: str, shapes: Sequence[Shape]) -> str:
         """Append the op's inference nodes and return the name of its result."""
         raise NotImplementedError(f"{self.kind} has no ONNX form")
+
+
+@cache
+def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
+    fields = cls.model_fields.items()
+    return tuple((name, field.default) for name, field in fields if name != "name")
+
+
+@cache
+def _numbers(cls: type[Op]) -> Mapping[str, AnyField]:
+    return {
+        name: meta
+        for name, field in cls.model_fields.items()
+        for kind in (field, *get_args(field.annotation))
+        for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
+        if isinstance(meta, AnyField)
+    }
 
 
 def form(shape: Shape) -> str:

@@ -31,7 +31,7 @@ class Unknown(Op):
         return dict(self.given)
 
     @classmethod
-    def numbers(cls) -> dict[str, AnyField]:
+    def numbers(cls) -> Mapping[str, AnyField]:
         return OPS[cls.kind].numbers() if cls.kind in OPS else {}
 
     def having(self, values: Mapping[str, Any]) -> Self:

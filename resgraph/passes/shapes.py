@@ -17,7 +17,7 @@ from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
 from resgraph.graph.text import call_text
 from resgraph.graph.typed import Each, NodeError
-from resgraph.graph.uses import POSITION, Uses
+from resgraph.graph.uses import POSITION, Uses, uses_in
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
@@ -46,7 +46,7 @@ def infer_shapes(program: Program) -> tuple[Graph, list[Diagnostic]]:
     Of a draft, and after a finding, some shapes are not known: an instance then lacks them,
     and nothing is told of what depends on them alone.
     """
-    inference = _Inference(program, Uses({**program.blocks, **program.ends}))
+    inference = _Inference(program, uses_in(program))
     return Graph(program, inference.network()), inference.findings
 
 

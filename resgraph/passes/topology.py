@@ -28,7 +28,7 @@ from resgraph.graph import (
     Path,
     Program,
 )
-from resgraph.graph.uses import POSITION, Use, Uses, context
+from resgraph.graph.uses import POSITION, Use, Uses, context, uses_in
 from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 def check_topology(program: Program) -> list[Diagnostic]:
     """Findings on every unit, the stem, the head and the network, in the order of the spec."""
-    uses = Uses({**program.blocks, **program.ends})
-    check = _Check(program, uses)
+    check = _Check(program, uses_in(program))
     blocks = [*program.blocks.values(), *program.ends.values(), program.network]
     findings = [finding for block in blocks for finding in check.block(block)]
     return [*findings, *check.circles()]
