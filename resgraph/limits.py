@@ -76,6 +76,8 @@ float64, and no size of a network comes near."""
 EXPRESSION_DENOMINATOR = 10**30
 """The largest denominator of a fraction that arithmetic may come to; without a bound a chain
 of products doubles its digits at every step."""
+LIST_ITEMS = 1_000
+"""Items of a list that is a parameter's value; a network has as many stages at most."""
 
 # --- drawings -----------------------------------------------------------------------------
 
@@ -104,7 +106,7 @@ SPEC_NESTING = 24
 SPEC_VALUES = 20_000
 """Values in a spec, those that aliases stand for counted each time."""
 SPEC_EXTENDS = 8
-"""Specs in a chain of `extends`."""
+"""Specs that one extends, directly or by way of others, each counted once."""
 
 # --- networks -----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ as well. A `ResgraphError` is told as on the command line, without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import UsageError, did_you_mean
 from resgraph.settings import parse_settings
+from resgraph.values import written
 
 if TYPE_CHECKING:
     from resgraph.draw import Figure
@@ -22,23 +23,28 @@ if TYPE_CHECKING:
     from resgraph.report import Report
 
 
+def _typed(value: object) -> str:
+    """A setting as `--set` takes it."""
+    return value if isinstance(value, str) else written(value)
+
+
 class Network:
     """A network of a spec: `Network("specs/preact_basic.yaml", network="resnet20")`.
 
     Without `network` it is the spec's first one. Settings are those of `--set`:
-    `Network(spec, depth=29)`, also as text: `n="(29 - 2) / 9"`.
+    `Network(spec, depth=29)`, also as text: `n="(29 - 2) / 9"`; `wide=True`, `depths=[2, 2]`.
     """
 
     def __init__(
         self,
         spec: str | Path,
         network: str | None = None,
-        **settings: int | float | str | Fraction,
+        **settings: float | str | Fraction | Sequence[float],
     ) -> None:
         """Compile it. Raises `SpecError` with all findings, and `UsageError` for what is
         not there."""
         self._compiler = Compiler()
-        values = parse_settings([f"{k}={v}" for k, v in settings.items()])
+        values = parse_settings([f"{k}={_typed(v)}" for k, v in settings.items()])
         self.graph: Graph = self._compiler.graphs(Path(spec), network, values)[0]
 
     @cached_property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from resgraph.graph import Graph, digest
 from resgraph.provenance import SPEC, Header, header_of, read_generated
 from resgraph.settings import parse_settings
 from resgraph.spec.files import refuse_outside, root_of
+from resgraph.values import Value
 
 _BEFORE, _WIDTH = 80, 160
 """Characters of a line that are shown: before where it differs, and in all."""
@@ -30,7 +31,7 @@ class Origin:
     spec: Path
     digest: str
     network: str | None
-    settings: dict[str, Fraction]
+    settings: dict[str, Value]
 
     @property
     def chosen(self) -> str | None:
@@ -49,7 +50,7 @@ class Origin:
         """The spec as one YAML text that builds this network alone."""
         return compiler.resolved(self.spec, *self._asked(compiler), alone=True)
 
-    def _asked(self, compiler: Compiler) -> tuple[str | None, dict[str, Fraction]]:
+    def _asked(self, compiler: Compiler) -> tuple[str | None, dict[str, Value]]:
         """Network and settings; a run folder's spec names what it took settings to make."""
         names = compiler.names(self.spec)
         if self.name in names:
@@ -78,7 +79,7 @@ def _origin(generated: Path, header: Header, spec: Path | None) -> Origin | None
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         return None
-    words = header.options.split()
+    words = shlex.split(header.options)
     network = words[1] if words[:1] == ["--network"] else None
     settings = parse_settings([word for word in words if "=" in word])
     return Origin(generated.stem, found, header.digest, network, settings)
@@ -118,7 +119,7 @@ class Source:
 
 
 def compiled_source(
-    spec: Path, network: str | None, settings: dict[str, Fraction], graph: Graph
+    spec: Path, network: str | None, settings: dict[str, Value], graph: Graph
 ) -> Source:
     """The text that `resgraph compile` would write for a graph of the spec, of no file yet."""
     text = torch_source(graph, Path("generated"))

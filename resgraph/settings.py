@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import cache
 
 from resgraph.diagnostics import UsageError
-from resgraph.expr import Expr, ExprError, written
-from resgraph.names import MAX_LENGTH
+from resgraph.expr import Expr, ExprError
+from resgraph.limits import LIST_ITEMS
+from resgraph.names import MAX_LENGTH, PATTERN
+from resgraph.values import Value, written
 
-_VALUE = re.compile(r"m?\d+(p\d+)?(em?\d+)?(d\d+)?")
+_TRUTHS = {"true": True, "false": False}
 _LETTERS = str.maketrans({"-": "m", ".": "p", "/": "d"})
+_NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?(?:d\d+)?"
+_PLAIN = re.compile(_NUMBER)
+# A list has an x that a number does not have: 2x, 2x2; without items it is x.
+_ITEMS = re.compile(rf"{_NUMBER}(?:(?:x{_NUMBER})+|x)|x")
+# No capitals: files of some systems do not tell them apart.
+_WORD = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Fraction]:
-    """`KEY=VALUE` pairs, each value arithmetic without parameters. Raises `UsageError`."""
-    settings: dict[str, Fraction] = {}
+# --- read and written -----------------------------------------------------------------------
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Value]:
+    """`KEY=VALUE` pairs, each value without parameters. Raises `UsageError`."""
+    settings: dict[str, Value] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         key = key.strip()
@@ -26,56 +40,147 @@ def parse_settings(pairs: list[str]) -> dict[str, Fraction]:
                 raise ExprError("expected KEY=VALUE, such as depth=1001")
             if key in settings:
                 raise ExprError(f"'{key}' is set twice")
-            settings[key] = Expr.parse(text).evaluate({})
+            settings[key] = _value(text.strip())
         except ExprError as error:
             raise UsageError(f"--set {pair}: {error}") from None
     return settings
 
 
-def options(network: str | None, settings: Mapping[str, Fraction]) -> str:
-    """The options that make a network which the spec does not name, values in full."""
+def _value(text: str) -> Value:
+    """A list, a truth value, a word, a text in quotes, or arithmetic."""
+    if text.startswith("[") and text.endswith("]"):
+        return _items(text[1:-1])
+    if text in _TRUTHS:
+        return _TRUTHS[text]
+    if _is_word(text):
+        return text
+    if text.startswith('"'):
+        return _quoted(text)
+    return Expr.parse(text).evaluate({})
+
+
+def _items(text: str) -> tuple[Fraction, ...]:
+    items = text.split(",") if text.strip() else []
+    if len(items) > LIST_ITEMS:
+        raise ExprError(f"a list may have {LIST_ITEMS} items, not {len(items)}")
+    return tuple(Expr.parse(item).evaluate({}) for item in items)
+
+
+def _is_word(text: str) -> bool:
+    return bool(re.fullmatch(PATTERN, text, re.ASCII)) and text not in _TRUTHS
+
+
+def _quoted(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, str):
+        raise ExprError('text in quotes is written as in JSON: "two words"')
+    return value
+
+
+def options(network: str | None, settings: Mapping[str, Value]) -> str:
+    """The options that make a network which the spec does not name, as a shell reads them."""
     if not settings:
         return ""
     base = f" --network {network}" if network else ""
-    return base + "".join(f" --set {k}={written(v)}" for k, v in settings.items())
+    words = (f"{k}={shlex.quote(_typed(v))}" for k, v in settings.items())
+    return base + "".join(f" --set {word}" for word in words)
+
+
+def _typed(value: Value) -> str:
+    """A value as `--set` takes it."""
+    match value:
+        case str() if _is_word(value):
+            return value
+        case tuple():
+            return written(value).replace(" ", "")
+    return written(value)
+
+
+# --- names ----------------------------------------------------------------------------------
 
 
 def name_with(
     base: str,
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
     networks: Iterable[str],
     params: Iterable[str],
 ) -> str:
     """The name of network `base` with these settings: `resnet164_depth29`.
 
     Among a spec's networks and parameters no other settings have it: where the plain name
-    could be read in two ways (`a1` = 2, `a` = 12), or is too long, a digest of them follows.
+    could be read in two ways (`a1` = 2, `a` = 12), is too long, or cannot say a value, a
+    digest of them follows.
     """
     if not settings:
         return base
-    words = (f"{k}{written(v).translate(_LETTERS)}" for k, v in settings.items())
-    name = "_".join([base, *words])
-    known = tuple(params)
-    readings = sum(_readings(name, other, known) for other in {base, *networks})
-    if readings == 1 and len(name) <= MAX_LENGTH:
-        return name
+    marks = [_mark(key, value) for key, value in settings.items()]
+    name = "_".join([base, *(mark for mark in marks if mark)])
+    if all(marks) and len(name) <= MAX_LENGTH:
+        rank = max(map(_rank, settings.values()))
+        bases = frozenset({base, *networks})
+        if _readings(name, bases, tuple(params), rank) == 1:
+            return name
     digest = hashlib.sha256(options(base, settings).encode()).hexdigest()
     return f"{base}_set{digest[:8]}"
 
 
-def _readings(name: str, base: str, params: tuple[str, ...]) -> int:
-    """How many settings would give network `base` that name, none among them."""
-    return _splits(name.removeprefix(base), params) if name.startswith(base) else 0
+def _mark(key: str, value: Value) -> str | None:
+    """A setting in a name: `depth29`, `depths2x2x2`, `act_relu`; None where none is safe."""
+    match value:
+        case bool():
+            return f"{key}_{written(value)}"
+        case Fraction():
+            return f"{key}{_digits(value)}"
+        case tuple():
+            items = "x".join(map(_digits, value))
+            return f"{key}{items}{'' if len(value) > 1 else 'x'}"
+        case str() if _WORD.fullmatch(value) and _is_word(value):
+            return f"{key}_{value}"
+    return None
 
 
-def _splits(rest: str, params: tuple[str, ...]) -> int:
-    """In how many ways `_a1_b2` is read as parameters with values."""
-    if not rest:
-        return 1
-    count = 0
-    for param in params:
-        if rest.startswith(f"_{param}"):
-            value = rest[len(param) + 1 :].split("_")[0]
-            if _VALUE.fullmatch(value):
-                count += _splits(rest[len(param) + 1 + len(value) :], params)
-    return count
+def _digits(value: Fraction) -> str:
+    return written(value).translate(_LETTERS)
+
+
+def _rank(value: Value) -> int:
+    """Whose the name is where values of several kinds could make it: the lowest kind's.
+
+    Numbers come first, since there were no others once, and words of several parts last.
+    """
+    if isinstance(value, Fraction):
+        return 0
+    return 2 if isinstance(value, str) and "_" in value else 1
+
+
+def _readings(
+    name: str, bases: frozenset[str], params: tuple[str, ...], rank: int
+) -> int:
+    """How many settings of all networks, of values up to that rank, would have the name."""
+
+    @cache
+    def splits(at: int) -> int:
+        """In how many ways `_a1_b2` is read as parameters with values."""
+        if at == len(name):
+            return 1
+        starts = (at + len(p) + 1 for p in params if name.startswith(f"_{p}", at))
+        return sum(splits(end) for start in starts for end in _ends(name, start, rank))
+
+    return sum(splits(len(base)) for base in bases if name.startswith(base))
+
+
+def _ends(name: str, start: int, rank: int) -> Iterator[int]:
+    """Where in a name the values end that may start there."""
+    first, *rest = name[start:].split("_")
+    if _PLAIN.fullmatch(first) or (rank > 0 and _ITEMS.fullmatch(first)):
+        yield start + len(first)
+    if first or rank == 0:
+        return
+    end = start
+    for part in rest if rank > 1 else rest[:1]:
+        end += 1 + len(part)
+        if _WORD.fullmatch(name, start + 1, end):
+            yield end

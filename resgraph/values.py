@@ -1,10 +1,65 @@
-"""Stand-in until the branch arrives."""
-from __future__ import annotations
-from typing import Any
-Value = Any
-from resgraph.expr import written as _w
-def written(value: Any) -> str:
-    return _w(value) if not isinstance(value,(bool,str,tuple)) and not hasattr(value,'kind') else str(value)
+"""What a parameter may be: a number, true or false, text, a list of numbers, an op."""
 
-def show(value: Any) -> str:
-    return str(value)
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, ClassVar, Protocol
+
+from resgraph import expr
+from resgraph.diagnostics import plain
+from resgraph.expr import Expr, Number
+
+
+class OpValue(Protocol):
+    """An op as a value: `resgraph.ops` has them all."""
+
+    kind: ClassVar[str]
+
+    @property
+    def name(self) -> str | None:
+        """The layer's name, where the spec gives one."""
+
+    def attributes(self) -> Mapping[str, Any]:
+        """What differs from the defaults."""
+
+
+Value = Fraction | bool | str | tuple[Fraction, ...] | OpValue
+
+
+def written(value: object) -> str:
+    """A value in full, so that no two read the same: `0.5`, `true`, `"same"`, `[3, 4]`, `relu`."""
+    return _put(value, expr.written, json.dumps)
+
+
+def show(value: object) -> str:
+    """A value for a reader; numbers rounded where they are long, text on one line."""
+    return _put(value, expr.show, lambda text: f"'{plain(text)}'")
+
+
+def _put(
+    value: object, number: Callable[[Number], str], text: Callable[[str], str]
+) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case int() | float() | Fraction():
+            return number(value)
+        case str():
+            return text(value)
+        case Expr():
+            return value.text
+        case tuple() | list():
+            return f"[{', '.join(_put(item, number, text) for item in value)}]"
+    return _op(value, lambda item: _put(item, number, text))
+
+
+def _op(value: Any, put: Callable[[object], str]) -> str:
+    """`relu`, `leaky_relu(slope=0.1)`."""
+    given = {**({"name": value.name} if value.name else {}), **value.attributes()}
+    if not given:
+        return str(value.kind)
+    return f"{value.kind}({', '.join(f'{k}={put(v)}' for k, v in given.items())})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import shlex
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -12,11 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resgraph import names
+from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError, UsageError
 from resgraph.emit import write
 from resgraph.emit.weights import drawn
-from resgraph.expr import Expr, total, written
+from resgraph.expr import Expr, total
+from resgraph.limits import LIST_ITEMS
+from resgraph.ops import OPS
+from resgraph.provenance import Header, header_of
 from resgraph.settings import name_with, options, parse_settings
+from resgraph.values import Value, show, written
 from tests.helpers import SPECS, graph_from, graph_of, printed, refused
 
 PARAMS = ("a", "a1", "a_1", "k", "km", "depth", "n")
@@ -26,12 +32,22 @@ numbers = st.one_of(
     st.fractions(-2, 2, max_denominator=12),
     st.floats(-1e-3, 1e-3, allow_nan=False).map(lambda x: Fraction(repr(x))),
 )
-settings = st.dictionaries(st.sampled_from(PARAMS), numbers, min_size=1, max_size=4)
+texts = st.sampled_from(["relu", "leaky_relu", "a1", "depth29", "Relu", "true", "x"])
+values: st.SearchStrategy[Value] = st.one_of(
+    numbers,
+    st.booleans(),
+    texts,
+    st.text(max_size=8),
+    st.lists(numbers, max_size=4).map(tuple),
+    st.lists(st.integers(1, 3).map(Fraction), max_size=3).map(tuple),
+)
+of_numbers = st.dictionaries(st.sampled_from(PARAMS), numbers, min_size=1, max_size=4)
+settings = st.dictionaries(st.sampled_from(PARAMS), values, min_size=1, max_size=4)
 
 
 @given(st.lists(st.tuples(st.sampled_from(NETWORKS), settings), min_size=2, max_size=8))
 def test_no_two_settings_have_one_name(
-    made: list[tuple[str, dict[str, Fraction]]],
+    made: list[tuple[str, dict[str, Value]]],
 ) -> None:
     seen: dict[str, str] = {}
     for base, values in made:
@@ -43,14 +59,151 @@ def test_no_two_settings_have_one_name(
 
 
 @given(settings)
-def test_options_say_the_numbers_in_full(values: dict[str, Fraction]) -> None:
-    words = options("net", values).split()
-    assert parse_settings([w for w in words if "=" in w]) == values
+def test_options_are_read_back_equal(values: dict[str, Value]) -> None:
+    words = shlex.split(options("net", values))
+    assert words[:2] == ["--network", "net"]
+    assert {*words[2::2]} == {"--set"}
+    assert same(parse_settings(words[3::2]), values)
+
+
+@given(settings)
+def test_a_generated_file_says_them(values: dict[str, Value]) -> None:
+    made = Header("specs/a b.yaml", "sha256:" + "0" * 64, options("net", values))
+    assert header_of(f"{made}\nimport torch\n") == made
+
+
+def same(a: dict[str, Value], b: dict[str, Value]) -> bool:
+    """Whether they are equal, and of one kind: `True` is 1 in Python."""
+    return a == b and [type(v) for v in a.values()] == [type(v) for v in b.values()]
+
+
+@given(of_numbers)
+def test_numbers_need_no_quotes(values: dict[str, Value]) -> None:
+    assert options("net", values).split() == shlex.split(options("net", values))
 
 
 @given(numbers)
 def test_a_number_in_full(number: Fraction) -> None:
     assert Fraction(written(number)) == number
+
+
+@given(values, values)
+def test_no_two_values_are_written_alike(a: Value, b: Value) -> None:
+    assert (written(a) == written(b)) == same({"": a}, {"": b})
+
+
+@pytest.mark.parametrize(
+    ("value", "in_full", "shown"),
+    [
+        (Fraction(1, 2), "0.5", "0.5"),
+        (Fraction(163, 9), "163/9", "18.1111"),
+        (True, "true", "true"),
+        ("two\nwords", '"two\\nwords"', "'two�words'"),
+        ((Fraction(3), Fraction(4)), "[3, 4]", "[3, 4]"),
+        ((), "[]", "[]"),
+        (OPS["relu"](), "relu", "relu"),
+        (OPS["scale"](factor=0.1), "scale(factor=0.1)", "scale(factor=0.1)"),
+        (
+            OPS["conv"](kernel=3, channels="4 * width", bias=True, name="c"),
+            'conv(name="c", kernel=3, channels=4 * width, bias=true)',
+            "conv(name='c', kernel=3, channels=4 * width, bias=true)",
+        ),
+    ],
+)
+def test_values_in_words(value: Value, in_full: str, shown: str) -> None:
+    assert (written(value), show(value)) == (in_full, shown)
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("n=(29 - 2) / 9", Fraction(3)),
+        ("depths=[2,2,2,2]", (Fraction(2),) * 4),
+        ("depths=[ 4 * 2, 1/2 ]", (Fraction(8), Fraction(1, 2))),
+        ("depths=[]", ()),
+        ("wide=true", True),
+        ("wide= false", False),
+        ("act=relu", "relu"),
+        ('act="relu"', "relu"),
+        ('mode="true"', "true"),
+        ('mode="a b\\u00e9"', "a b\u00e9"),
+    ],
+)
+def test_values_of_options(pair: str, value: Value) -> None:
+    key = pair.partition("=")[0]
+    assert same(parse_settings([pair]), {key: value})
+
+
+@pytest.mark.parametrize(
+    ("pair", "why"),
+    [
+        ("a", "expected KEY=VALUE"),
+        ("a=", "is not arithmetic"),
+        ("a=[1,]", "is not arithmetic"),
+        ("a=[1,x]", "unknown parameter 'x'"),
+        ("a=[[1]]", "is not a complete arithmetic expression"),
+        ("a=[1", "is not a complete arithmetic expression"),
+        ("a=b + 1", "unknown parameter 'b'"),
+        ("a=1 < 2", "only under 'when'"),
+        ('a="x', "as in JSON"),
+        ('a="x" "y"', "as in JSON"),
+        ("a=relu()", "is not arithmetic"),
+        (f"a=[{'1,' * LIST_ITEMS}1]", f"{LIST_ITEMS} items, not {LIST_ITEMS + 1}"),
+    ],
+)
+def test_no_value(pair: str, why: str) -> None:
+    told = refused(lambda: parse_settings([pair]))
+    assert told.startswith("--set a")
+    assert why in told
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"depth": Fraction(29)}, "net_depth29"),
+        ({"k": Fraction(-1, 2), "n": Fraction(1, 3)}, "net_km0p5_n1d3"),
+        ({"depths": (Fraction(2),) * 4}, "net_depths2x2x2x2"),
+        ({"depths": (Fraction(2),)}, "net_depths2x"),
+        ({"depths": ()}, "net_depthsx"),
+        ({"act": "leaky_relu"}, "net_act_leaky_relu"),
+        ({"wide": True, "n": Fraction(2)}, "net_wide_true_n2"),
+        ({"act": "relu", "wide": False}, "net_act_relu_wide_false"),
+    ],
+)
+def test_readable_names(values: dict[str, Value], name: str) -> None:
+    assert name_with("net", values, ["net"], [*values]) == name
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mode": "two words"},
+        {"mode": "true"},
+        {"act": "Relu"},
+        {"act": OPS["relu"]()},
+        {"depths": (Fraction(12345),) * 12},
+        {"a": "x_b1"},
+        {"a": "b_x"},
+    ],
+)
+def test_other_names_have_a_digest(values: dict[str, Value]) -> None:
+    name = name_with("net", values, ["net"], ["a", "b", "a_b", "mode", "act", "depths"])
+    assert name.startswith("net_set")
+    assert names.refusal(name) is None
+
+
+@pytest.mark.parametrize(
+    ("pair", "why"),
+    [
+        ("depth=os", "unknown parameter 'os'"),
+        ("depth=true", "it is a number, not true"),
+        ("depth=[8]", "it is a number, not a list"),
+    ],
+)
+def test_a_parameter_that_is_a_number(pair: str, why: str) -> None:
+    values = parse_settings([pair])
+    told = refused(lambda: Compiler().graphs(SPECS / "tiny.yaml", None, values))
+    assert why in told
 
 
 def test_small_numbers_stay_apart(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +32,7 @@ from resgraph.diagnostics import (
     ordered,
 )
 from resgraph.settings import parse_settings
+from resgraph.values import Value
 
 if TYPE_CHECKING:
     from resgraph.emit import Written
@@ -135,7 +135,7 @@ def load_all(
     compiler: Compiler,
     specs: list[Path],
     network: str | None,
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
 ) -> list[Graph]:
     """The graphs of all specs. Raises `SpecError` with the findings of all of them."""
     graphs, findings = gather(compiler, specs, network, settings)
@@ -148,7 +148,7 @@ def gather(
     compiler: Compiler,
     specs: list[Path],
     network: str | None,
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
 ) -> tuple[list[Graph], list[Diagnostic]]:
     """The graphs of the specs that compile, and the findings of those that do not."""
     graphs: list[Graph] = []

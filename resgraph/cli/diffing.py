@@ -23,12 +23,12 @@ from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from fractions import Fraction
 
     from rich.table import Table
 
     from resgraph.diff import Difference
     from resgraph.graph import Graph
+    from resgraph.values import Value
 
 _STYLES = {
     "heading": "bold",
@@ -95,7 +95,7 @@ def diff_command(
 def _both(
     paths: tuple[Path, Path],
     names: tuple[str | None, str | None],
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
 ) -> list[list[Graph]]:
     """The networks of both sides. Raises `SpecError` with the findings of both."""
     compiler = telling_compiler()
@@ -112,7 +112,7 @@ def _both(
 
 
 def _graphs(
-    compiler: Compiler, path: Path, name: str | None, settings: Mapping[str, Fraction]
+    compiler: Compiler, path: Path, name: str | None, settings: Mapping[str, Value]
 ) -> list[Graph]:
     """The networks that a spec, a generated file or a run folder has."""
     if path.suffix == ".py":
@@ -126,7 +126,7 @@ def _graphs(
 
 
 def _generated(
-    compiler: Compiler, path: Path, name: str | None, settings: Mapping[str, Fraction]
+    compiler: Compiler, path: Path, name: str | None, settings: Mapping[str, Value]
 ) -> Graph:
     """The graph that a generated file was made from."""
     from resgraph.cli.common import require_file

@@ -16,6 +16,7 @@ from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.graph import Graph, digest
 from resgraph.limits import VERIFIED_OPS
 from resgraph.provenance import SPEC
+from resgraph.values import Value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +71,7 @@ class Target:
 def targets(
     path: Path,
     network: str | None,
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
     spec: Path | None,
 ) -> Iterator[Target]:
     """What the path names; of a generated file the text, of which nothing has run.
@@ -99,15 +100,17 @@ def targets(
 
 
 def reference(
-    graph: Graph, network: str | None, settings: Mapping[str, Fraction]
+    graph: Graph, network: str | None, settings: Mapping[str, Value]
 ) -> Callable[[], nn.Module] | None:
     """The paper's network by hand: of that name, and at that depth and number of classes."""
     from resgraph.reference import REFERENCES
 
     found = REFERENCES.get((network or "") if settings else graph.name)
-    if found is None or not settings.keys() <= {"depth", "classes"}:
+    known = {k: v for k, v in settings.items() if k in ("depth", "classes")}
+    numbers = {k: int(v) for k, v in known.items() if isinstance(v, Fraction)}
+    if found is None or numbers.keys() != settings.keys():
         return None
-    return partial(found, **{key: int(value) for key, value in settings.items()})
+    return partial(found, **numbers)
 
 
 def own(graph: Graph) -> Generated:

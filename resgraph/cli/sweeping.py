@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +35,7 @@ from resgraph.cli.planning import AUTO, MemoryBudget
 from resgraph.cli.recipes import with_recipe
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.settings import parse_settings
+from resgraph.values import Value
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -135,7 +135,7 @@ def run_sweep(
 def sources(
     targets: Sequence[Path],
     network: str | None,
-    settings: Mapping[str, Fraction],
+    settings: Mapping[str, Value],
     folder: Path,
 ) -> list[Path]:
     """The generated files to train; of specs, those that are not there are written.

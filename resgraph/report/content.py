@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from resgraph.report.draft import drafts, where
 from resgraph.report.network import Units, networks
 from resgraph.report.page import Report
 from resgraph.report.places import Files, of_check, of_prove
+from resgraph.values import Value
 
 if TYPE_CHECKING:
     from resgraph.study.series import Series
@@ -27,7 +27,7 @@ Facts = dict[str, Any]
 def of_spec(
     path: Path,
     network: str | None = None,
-    settings: Mapping[str, Fraction] | None = None,
+    settings: Mapping[str, Value] | None = None,
 ) -> Report:
     """A spec's networks, or one of them; with findings, what there is, and them.
 
