@@ -59,13 +59,15 @@ _STAGES = ("network", "stages")
 class Builder:
     """Builds one network of a spec, and gathers findings instead of stopping at the first.
 
-    What the spec has gaps for is not known in the program either.
+    What the spec has gaps for is not known in the program either. Afterwards `unread` has the
+    network's parameters that nothing reads, those of a spec that it extends among them.
     """
 
     loaded: Loaded
     name: str
     settings: Mapping[str, Setting]
     findings: list[Diagnostic] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
@@ -109,10 +111,8 @@ class Builder:
         self.uses = Uses(blocks)
         self.defaults = Defaults(self.loaded, self.params, self.uses)
         given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.uses, self.blocks = Uses(given), given
-        made = {name: self._with_calls(block) for name, block in given.items()}
-        self.uses = Uses(made)
-        return made
+        self.blocks = given
+        return {name: self._with_calls(block) for name, block in given.items()}
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span
@@ -155,7 +155,7 @@ class Builder:
         loc, span = ("network", name), self._key("network", name)
         if end.paths:
             empty = Block(name, "", (), (), (), span, tuple(end.inputs or (INPUT,)))
-            made = self.lowering.block(empty, end.paths, loc, OUTPUT)
+            made = self.lowering.block(empty, end.paths, loc, OUTPUT, f"{name}_")
         else:
             keyed = (*loc, "ops") if end.keyed else loc
             chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)
@@ -172,7 +172,7 @@ class Builder:
             return replace(node, calls=tuple(map(self._call, node.calls)))
         op, numbers = node.op, node.op.numbers()
         if isinstance(op, Given):
-            return replace(node, op=self._given(op, node.span))
+            return replace(node, op=self._chosen(op, node.span))
         values: dict[str, Value | None] = {}
         for attribute, value in op.attributes().items():
             if isinstance(value, Expr) and not self._in_context(value):
@@ -188,13 +188,15 @@ class Builder:
         known = {a: _plain(v) for a, v in values.items() if v is not None}
         return replace(node, op=op.having(known))
 
-    def _given(self, op: Given, span: Span) -> Op:
+    def _chosen(self, op: Given, span: Span) -> Op:
         """The op that a parameter of the network is."""
         use = Use(op.param, Kind.OP, True, span)
         value = self.params.value(op.attributes()["op"], use, span, f"'{op.param}'")
         return value if isinstance(value, Op) else unknown(NAMELESS)
 
-    def _word(self, value: Expr, field: AnyField, span: Span, what: str) -> Value | None:
+    def _word(
+        self, value: Expr, field: AnyField, span: Span, what: str
+    ) -> Value | None:
         kind = Kind.FLAG if isinstance(field, FlagField) else Kind.WORD
         return self.params.value(value, Use(what, kind, True, span), span, what)
 
@@ -227,7 +229,15 @@ class Builder:
         }
         outputs = network.outputs or {OUTPUT: before}
         block = Block(
-            self.name, "", (), paths, tuple(rows), span, (INPUT,), outputs, several=several
+            self.name,
+            "",
+            (),
+            paths,
+            tuple(rows),
+            span,
+            (INPUT,),
+            outputs,
+            several=several,
         )
         return self.lowering.returning(block, values, ("network", "outputs"))
 
@@ -352,11 +362,12 @@ class Builder:
     ) -> Value | Expr | None:
         """An argument in a unit: a word is a parameter of the unit, an op, or text."""
         name = word(value)
-        if name is None or name in names:
-            return exact(value) if _is_number(value) else value
-        if use.kind in (Kind.OP, Kind.WORD):
+        if _is_number(value):
+            return exact(value)
+        if name is not None and name not in names and use.kind in (Kind.OP, Kind.WORD):
             return self.params.plain(name, use.kind, span)
-        return value
+        found: Value | Expr = value
+        return found
 
     def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
@@ -366,7 +377,8 @@ class Builder:
             units_meant = self._meant_at(call) or frozenset({ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, self.blocks)
-            self._report(codes.UNKNOWN_UNIT, f"unknown unit '{name}'", where, hint)
+            message = f"unknown unit '{name}'"
+            self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))
         node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
         gaps = Gaps(stranger=True, params=True, paths=True, sources=units_meant)
         unit = replace(sequence(name, "", [node], where), gaps=gaps)
@@ -386,7 +398,8 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
-            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint)
+            place = ("units", unit.name, "params", name)
+            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place)
         return nearest(name, [k for k in known if k not in call.args]) or name
 
     def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:
@@ -409,10 +422,11 @@ class Builder:
         )
         used = self.params.used | meant(unsure - {ANY}, names)
         used |= self._computed_from()
-        for name in names:
+        excused = used.union(n for n in names if ANY in unsure and self._given(n))
+        self.unread = [name for name in names if name not in excused]
+        for name in self.unread:
             span = self._key(*_PARAMS, name)
-            excused = name in used or (ANY in unsure and self._given(name))
-            if not excused and span.file == self.loaded.file:
+            if span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
 
@@ -447,7 +461,8 @@ class Builder:
             for call in row.calls
             if call.block != block.name
         }
-        used |= self.gaps.mentioned("units") | self.gaps.mentioned("network", "stem")
+        unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
+        used |= meant(unsure - {ANY}, program.blocks)
         for stranger in self.strangers.values():
             used |= meant(stranger.gaps.sources, program.blocks)
         for name, unit in program.blocks.items():
@@ -457,9 +472,15 @@ class Builder:
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 
     def _report(
-        self, code: Code, message: str, span: Span, hint: str | None = None
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        missing: Loc = (),
     ) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+        found = Diagnostic(code, message, span, hint, missing=missing)
+        self.findings.append(found)
 
 
 def _is_number(value: object) -> bool:

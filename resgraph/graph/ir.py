@@ -23,7 +23,7 @@ from resgraph.values import Value
 
 OUTPUT = "out"
 STEM, HEAD = "stem", "head"
-REPEAT = "repeat"
+REPEAT, WHEN = "repeat", "when"
 
 
 class Style(Enum):
@@ -74,7 +74,7 @@ class _Named:
     inputs: tuple[str, ...]
     span: Span
     fields: Mapping[str, Span]
-    """Where each attribute is written."""
+    """Where each attribute is written, and the condition."""
     path: str = OUTPUT
     when: Condition | None = None
 

@@ -18,7 +18,9 @@ Context = Mapping[str, Value]
 """What is known of the place of a block: `index`, `total`, `stage`, and sides of inputs."""
 
 
-def sides(inputs: Sequence[str], shapes: Sequence[Shape | None]) -> Iterator[tuple[str, int]]:
+def sides(
+    inputs: Sequence[str], shapes: Sequence[Shape | None]
+) -> Iterator[tuple[str, int]]:
     """By name, the sides of a block's inputs, of those whose shapes are known."""
     for i, (name, shape) in enumerate(zip(inputs, shapes, strict=True)):
         if shape is None:
@@ -38,13 +40,17 @@ def channels(shape: Shape) -> int:
     return shape[-1] if len(shape) == 2 else shape[0]
 
 
-def scope(block: Block, args: Mapping[str, Value], context: Context) -> dict[str, Value]:
+def scope(
+    block: Block, args: Mapping[str, Value], context: Context
+) -> dict[str, Value]:
     """All that the block's expressions may read; a parameter hides what else has its name."""
     own = {p.name: p.default for p in block.params if p.default is not None}
     return {**context, **own, **args}
 
 
-def position(row: Row, context: Context, index: int, total: int | None) -> dict[str, Value]:
+def position(
+    row: Row, context: Context, index: int, total: int | None
+) -> dict[str, Value]:
     """Where a block of a row stands: in a row that is not numbered, where the row stands."""
     found = {name: context[name] for name in POSITION if name in context}
     if row.style is Style.NUMBERED:
@@ -55,7 +61,7 @@ def position(row: Row, context: Context, index: int, total: int | None) -> dict[
     return found
 
 
-def evaluated(value: Any, names: Mapping[str, Value]) -> Value:
+def evaluated(value: Any, names: Mapping[str, Any]) -> Any:
     """An argument's value. Raises `ExprError`, or `OpError` for the attributes of an op."""
     if isinstance(value, Expr):
         only = word(value)

@@ -112,7 +112,9 @@ def _call(call: Call) -> str:
 
 def _written(value: Value | Expr | int | float | None) -> str:
     """An attribute's value as Python has it, a number of a use in full."""
-    return str(value) if isinstance(value, Expr | int | float | None) else written(value)
+    return (
+        str(value) if isinstance(value, Expr | int | float | None) else written(value)
+    )
 
 
 def call_text(call: Call) -> str:

@@ -13,7 +13,8 @@ from resgraph.diagnostics import Span
 from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
 from resgraph.graph.scope import Place, evaluated, read, scope
 from resgraph.graph.uses import POSITION
-from resgraph.ops import Shape, Weight
+from resgraph.names import LOGITS, RESULT
+from resgraph.ops import OpError, Shape, Weight
 from resgraph.values import Value
 
 
@@ -81,7 +82,7 @@ class Instance:
 
     def total(self, quantity: str) -> int:
         """The sum of a quantity of ops over all of them, without walking the depth."""
-        own = sum(_QUANTITIES[quantity](self, node) for node in self.block.ops)
+        own = sum(int(_QUANTITIES[quantity](self, node)) for node in self.block.ops)
         runs = (run for row in self.block.rows for run in self.runs[row.name])
         return own + sum(run.total(quantity) for run in runs)
 
@@ -163,7 +164,7 @@ class Each:
         names = self.place.names_at(index, sides)
         args = dict(instance.args)
         for name, value in self.place.call.args.items():
-            if read(value):
+            if read(value) and all(n in names for n in read(value)):
                 args[name] = evaluated(value, names)
         return renewed(instance, args, self.place.context_at(index))
 
@@ -173,7 +174,7 @@ def renewed(
 ) -> Instance:
     """The instance with other arguments, at another place, where these change no shape.
 
-    Raises `OpError` and `ExprError` for values that its ops cannot have.
+    Raises `NodeError` for a value that an op cannot have.
     """
     source = instance.source or instance.block
     params = {param.name for param in source.params}
@@ -187,7 +188,7 @@ def renewed(
     for part in instance.block.nodes:
         node = written[part.name]
         if isinstance(node, Node) and isinstance(part, Node):
-            part = replace(part, op=node.op.resolve(names))
+            part = _computed(part, node, names)
         elif isinstance(part, Row):
             runs[part.name] = tuple(
                 _moved(run, names, context) for run in instance.runs[part.name]
@@ -195,6 +196,24 @@ def renewed(
         nodes.append(part)
     block = replace(instance.block, nodes=tuple(nodes))
     return replace(instance, block=block, args=args, runs=runs, scope=names)
+
+
+class NodeError(ValueError):
+    """A node of which an attribute cannot be what it would be at some place."""
+
+    def __init__(self, node: Node, error: OpError) -> None:
+        super().__init__(error.message)
+        self.node, self.error = node, error
+
+
+def _computed(part: Node, written: Node, names: Mapping[str, Value]) -> Node:
+    """The node with its attributes computed; as it was where it is not known of what."""
+    if not all(n in names for n in read(tuple(written.op.attributes().values()))):
+        return part
+    try:
+        return replace(part, op=written.op.resolve(names))
+    except OpError as error:
+        raise NodeError(part, error) from None
 
 
 def _moved(run: Run, outer: Mapping[str, Value], context: Mapping[str, Value]) -> Run:
@@ -314,6 +333,16 @@ class Graph:
     def allow(self) -> tuple[Allow, ...]:
         return self.program.allow
 
+    @property
+    def outputs(self) -> dict[str, str]:
+        """By the name of each output of its ONNX model, the network's value."""
+        results = self.network.block.results
+        if len(results) > 1:
+            return dict(results)
+        (value,) = results.values()
+        is_vector = len(self.network.shapes[value]) == 1
+        return {LOGITS if is_vector else RESULT: value}
+
     def parts(self) -> Iterator[tuple[str, Instance]]:
         """Every block of the network's rows with its prefix in the state_dict, in order of
         execution. This alone walks the depth."""
@@ -341,4 +370,3 @@ class Graph:
         """The rows of units between stem and head."""
         rows = (row for row in self.network.block.rows if row.name not in (STEM, HEAD))
         return tuple((row, self.network.runs[row.name]) for row in rows)
-

@@ -4,13 +4,14 @@ and whether shapes depend on it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from resgraph.diagnostics import Span
 from resgraph.expr import Condition, Expr
-from resgraph.graph.ir import Block, Call, Node
+from resgraph.graph.ir import REPEAT, WHEN, Block, Call, Node, Program
 from resgraph.names import INPUT
 from resgraph.ops import Op
 from resgraph.ops.fields import FlagField, NumberField, WordField
@@ -73,12 +74,12 @@ class Uses:
         return self._known[id(block)]
 
     def first(self, block: Block) -> dict[str, Use]:
-        """The first use of each name; one that shapes depend on before others."""
+        """The use of each name that says most of it, and whether shapes depend on any."""
         found: dict[str, Use] = {}
         for use in self.of(block):
             known = found.setdefault(use.name, use)
-            if use.shape and not known.shape:
-                found[use.name] = use
+            chosen = use if known.kind is Kind.ANY else known
+            found[use.name] = replace(chosen, shape=known.shape or use.shape)
         return found
 
     def reads(self, block: Block) -> frozenset[str]:
@@ -88,7 +89,8 @@ class Uses:
     def _found(self, block: Block) -> Iterator[Use]:
         for node in block.nodes:
             if node.when is not None:
-                yield from in_condition(node.when, node.span)
+                span = node.fields.get(WHEN, node.span)
+                yield from in_condition(node.when, span)
             if isinstance(node, Node):
                 yield from in_op(node.op, node.fields, node.span)
                 continue
@@ -98,7 +100,7 @@ class Uses:
     def in_call(self, call: Call) -> Iterator[Use]:
         """The uses of names in the arguments of a call, and in what it calls."""
         if isinstance(call.repeat, Expr):
-            span = call.fields.get("repeat", call.span)
+            span = call.fields.get(REPEAT, call.span)
             yield from _in_number(call.repeat, True, span)
         callee = self.blocks.get(call.block)
         if callee is None:
@@ -114,14 +116,37 @@ class Uses:
                 yield inner[name]
 
 
+@lru_cache(maxsize=1)
+def _of(key: _Same) -> Uses:
+    return Uses({**key.program.blocks, **key.program.ends})
+
+
+class _Same:
+    """A program, by its identity."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.program is self.program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+
+def uses_in(program: Program) -> Uses:
+    """The uses in the program, looked up once for all passes that ask in a row."""
+    return _of(_Same(program))
+
+
 def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
     """The names in an argument; a name alone is used as the parameter is."""
     shape = use is None or use.shape
     if isinstance(value, Expr):
         kind = use.kind if use and word(value) else Kind.NUMBER
         for found in _in_number(value, shape, span):
-            yield found if found.kind is Kind.LIST else Use(
-                found.name, kind, shape, span
+            yield (
+                found if found.kind is Kind.LIST else Use(found.name, kind, shape, span)
             )
     elif isinstance(value, Op):
         yield from in_op(value, {}, span)

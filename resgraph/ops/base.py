@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +25,15 @@ from resgraph.syntax import Call, Syntax, call
 from resgraph.values import Value
 
 Shape = tuple[int, ...]
-"""A value's shape without the batch: (C, H, W) for maps, (C,) for vectors."""
+"""A value's shape without the batch: (C, H, W) for maps, (T, C) for tokens, (C,) for
+vectors."""
+
+AXES: Mapping[int, tuple[str, str]] = {
+    1: ("vector", "C"),
+    2: ("tokens", "TC"),
+    3: ("map", "CHW"),
+}
+"""By rank, what a value is called, and its axes."""
 
 # Statically these are the plain numbers that `Op.resolve` leaves; before it, an Expr.
 Count = Annotated[int, NumberField(minimum=1, whole=True)]
@@ -113,6 +122,8 @@ class Op(BaseModel):
     """Whether each input stands in the output as it is, beside the others."""
     commutes: ClassVar[bool] = False
     """Whether the order of its inputs does not matter."""
+    associates: ClassVar[bool] = False
+    """Whether inputs that are it again may be written out: a + (b + c) as a + b + c."""
     on_shortcut: ClassVar[str] = ""
     """What it makes of a shortcut, with the paper's figure of it."""
     after_addition: ClassVar[str] = ""
@@ -133,15 +144,9 @@ class Op(BaseModel):
     # --- attributes -----------------------------------------------------------------
 
     @classmethod
-    def numbers(cls) -> dict[str, AnyField]:
+    def numbers(cls) -> Mapping[str, AnyField]:
         """The attributes that may be expressions, those that may be None among them."""
-        return {
-            name: meta
-            for name, field in cls.model_fields.items()
-            for kind in (field, *get_args(field.annotation))
-            for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
-            if isinstance(meta, AnyField)
-        }
+        return _numbers(cls)
 
     def resolve(self, env: Mapping[str, Value]) -> Op:
         """A copy with every expression evaluated. Raises `OpError` naming the field."""
@@ -167,9 +172,9 @@ class Op(BaseModel):
     def attributes(self) -> dict[str, Any]:
         """What differs from the defaults, as it was written, without the layer's name."""
         return {
-            name: getattr(self, name)
-            for name, field in type(self).model_fields.items()
-            if name != "name" and getattr(self, name) != field.default
+            name: value
+            for name, default in _defaults(type(self))
+            if (value := getattr(self, name)) != default
         }
 
     def label(self) -> str:
@@ -279,13 +284,38 @@ class Op(BaseModel):
         raise NotImplementedError(f"{self.kind} has no ONNX form")
 
 
+@cache
+def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
+    fields = cls.model_fields.items()
+    return tuple((name, field.default) for name, field in fields if name != "name")
+
+
+@cache
+def _numbers(cls: type[Op]) -> Mapping[str, AnyField]:
+    return {
+        name: meta
+        for name, field in cls.model_fields.items()
+        for kind in (field, *get_args(field.annotation))
+        for meta in getattr(kind, "metadata", getattr(kind, "__metadata__", ()))
+        if isinstance(meta, AnyField)
+    }
+
+
+def form(shape: Shape) -> str:
+    """What the value is, with its axes: `the tokens [T, C] = [196, 64]`."""
+    name, axes = AXES.get(len(shape), ("value", ""))
+    named = f" [{', '.join(axes)}] =" if name == "tokens" else ""
+    return f"the {name}{named} {[*shape]}"
+
+
 def need_map(op: Op, shape: Shape) -> None:
     """Raise `OpError` unless the value is a [C, H, W] map."""
     if len(shape) != 3:
+        hint = "move it before global_avg_pool or flatten" if len(shape) == 1 else None
         raise OpError(
             codes.WRONG_RANK,
-            f"{op.kind} needs a [C, H, W] map, and gets the vector {list(shape)}",
-            hint="move it before global_avg_pool or flatten",
+            f"{op.kind} needs a [C, H, W] map, and gets {form(shape)}",
+            hint=hint,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from resgraph import codes
 from resgraph.expr import total
-from resgraph.ops.base import Numbers, OnnxBuilder, Op, OpError, Shape
+from resgraph.ops.base import Numbers, OnnxBuilder, Op, OpError, Shape, form
 from resgraph.ops.facts import POINT, Reach, Role, Saved
 from resgraph.syntax import Listing, Syntax, call, infix
 
@@ -25,6 +25,7 @@ class Add(Op):
     symbol: ClassVar[str] = "+"
     sums: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
+    associates: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -68,6 +69,7 @@ class Mul(Op):
     symbol: ClassVar[str] = "×"
     multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
+    associates: ClassVar[bool] = True
     on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -120,11 +122,15 @@ class Concat(Op):
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "||"
     keeps: ClassVar[bool] = True
+    associates: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return total(channels)
 
     def shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) == 2:
+            message = f"concat needs maps or vectors, and gets {form(inputs[0])}"
+            raise OpError(codes.WRONG_RANK, message)
         for a, b in pairwise(inputs):
             if a[1:] != b[1:]:
                 raise OpError(

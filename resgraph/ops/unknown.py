@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from resgraph.names import refusal
 from resgraph.ops import OPS
 from resgraph.ops.base import Op
-from resgraph.ops.fields import NumberField
+from resgraph.ops.fields import AnyField
 
 NAMELESS = "unknown"
 """The kind of an op of which not even the name is known."""
@@ -31,10 +31,10 @@ class Unknown(Op):
         return dict(self.given)
 
     @classmethod
-    def numbers(cls) -> dict[str, NumberField]:
+    def numbers(cls) -> Mapping[str, AnyField]:
         return OPS[cls.kind].numbers() if cls.kind in OPS else {}
 
-    def having(self, values: Mapping[str, int | float]) -> Self:
+    def having(self, values: Mapping[str, Any]) -> Self:
         return self.model_copy(update={"given": {**self.given, **values}})
 
 

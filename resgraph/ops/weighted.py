@@ -21,6 +21,7 @@ from resgraph.ops.base import (
     Shape,
     Size,
     Weight,
+    form,
     need_map,
     window,
 )
@@ -264,7 +265,7 @@ class Linear(Op):
         if len(x) != 1:
             raise OpError(
                 codes.WRONG_RANK,
-                f"linear needs a vector, and gets the map {list(x)}",
+                f"linear needs a vector, and gets {form(x)}",
                 hint="put global_avg_pool or flatten before it",
             )
         return (self.features,)

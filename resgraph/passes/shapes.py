@@ -12,12 +12,12 @@ from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
-from resgraph.graph.ir import REPEAT, STEM, Style
+from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
 from resgraph.graph.text import call_text
-from resgraph.graph.typed import Each
-from resgraph.graph.uses import POSITION, Uses
+from resgraph.graph.typed import Each, NodeError
+from resgraph.graph.uses import POSITION, Uses, uses_in
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
@@ -46,7 +46,7 @@ def infer_shapes(program: Program) -> tuple[Graph, list[Diagnostic]]:
     Of a draft, and after a finding, some shapes are not known: an instance then lacks them,
     and nothing is told of what depends on them alone.
     """
-    inference = _Inference(program, Uses({**program.blocks, **program.ends}))
+    inference = _Inference(program, uses_in(program))
     return Graph(program, inference.network()), inference.findings
 
 
@@ -111,6 +111,7 @@ class _Inference:
         context: Context,
         given: tuple[Shapes, ...],
         notes: tuple[Note, ...],
+        origins: Sequence[Span | None],
     ) -> _Typed:
         """The block at these arguments and inputs; at each place alike, if it does not ask."""
         first = self.uses.first(block)
@@ -123,7 +124,7 @@ class _Inference:
         key = (id(block), *args.items(), *place, *shapes)
         if key not in self.typed:
             self.active.append(block.name)
-            inside = _Inside(self, block, args, context, given, notes)
+            inside = _Inside(self, block, args, context, given, notes, origins=origins)
             self.typed[key] = inside.typed()
             self.active.pop()
             self.ops += len(block.nodes)
@@ -143,12 +144,17 @@ class _Inside:
     values: dict[str, _Value] = field(default_factory=dict)
     alias: dict[str, str] = field(default_factory=dict)
     runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
+    origins: Sequence[Span | None] = ()
+    """Where what comes in is made, of several inputs."""
+    sources: Sequence[Span | None] = ()
+    """The same, of the row that is being typed."""
 
     def __post_init__(self) -> None:
         inputs, given = self.block.inputs, self.given
         given = (*given, *(anything() for _ in inputs[len(given) :]))[: len(inputs)]
-        for name, shapes in zip(inputs, given, strict=True):
-            self.values[name] = _Value(name, None, shapes)
+        origins = (*self.origins, *(None for _ in inputs))
+        for name, shapes, span in zip(inputs, given, origins, strict=False):
+            self.values[name] = _Value(name, span, shapes)
         self.sides = dict(sides(inputs, [known(shapes) for shapes in given]))
         self.context = {**self.context, **_numbers(self.sides)}
         self.names = scope(self.block, self.args, self.context)
@@ -202,12 +208,13 @@ class _Inside:
 
     def _holds(self, when: Condition, node: Part) -> bool | None:
         """Whether the condition holds; None where that is not known."""
-        if not self._has(when.names, node.span):
+        if not self._has(when.names, node.fields.get(WHEN, node.span)):
             return None
         try:
             return when.holds(self.names)
         except ExprError as error:
-            self._blame(OpError(codes.INVALID_NUMBER, str(error), field="when"), node)
+            span = node.fields.get(WHEN, node.span)
+            self._tell(codes.INVALID_NUMBER, str(error), span)
             return None
 
     def _has(self, names: Iterable[str], span: Span) -> bool:
@@ -287,20 +294,37 @@ class _Inside:
         context = self._row_context(row)
         runs: list[Run] = []
         shapes = tuple(value.shapes for value in given)
+        self.sources = [value.span for value in given] if len(given) > 1 else []
         for call, repeat in zip(row.calls, repeats, strict=True):
             place = Place(call, row, self.names, context, total, self.in_network)
             first = sum(run.count for run in runs)
             block = self._block(call)
             if block is None or not self._fits(call, block, shapes, given, row):
-                more, shapes = [], tuple(anything() for _ in self._outputs(call))
+                more: list[Run] = []
+                shapes = tuple(anything() for _ in self._outputs(call))
             else:
                 more, shapes = self._runs(place, block, repeat, first, shapes)
             runs += more
+            self.sources = []
+            self._try_all(more)
         self.runs[row.name] = tuple(runs)
         names = self._outputs(row.calls[-1])
         if len(names) == 1:
             return {row.name: shapes[0]}
         return {f"{row.name}.{n}": s for n, s in zip(names, shapes, strict=True)}
+
+    def _try_all(self, runs: Sequence[Run]) -> None:
+        """A finding where what is computed from a block's number cannot be, for some."""
+        for run in (run for run in runs if run.each):
+            for number in range(run.count):
+                try:
+                    run[number]
+                except NodeError as found:
+                    notes = (self._note(run.place), *self.notes)
+                    self._blame(found.error, found.node, notes=notes)
+                    break
+                except ExprError:
+                    break  # an argument, which is told
 
     def _row_context(self, row: Row) -> Context:
         """In the network, a row of units is a stage, and has a number."""
@@ -380,7 +404,7 @@ class _Inside:
             made.instances.append(typed.instance)
             kept = len(given) == len(shapes) and all(map(same, given, shapes))
             lost = any(len(a) > 1 < len(b) for a, b in zip(given, shapes, strict=False))
-            if (kept or lost) and not by_index or repeat is None:
+            if ((kept or lost) and not by_index) or repeat is None:
                 made.last, made.kept = count - len(made.instances) + 1, True
                 unknown = tuple(anything() for _ in shapes)
                 return made.runs(), shapes if kept else unknown
@@ -406,7 +430,8 @@ class _Inside:
         args = self._arguments(place.call, names)
         notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
         context = place.context_at(index)
-        return self.inference.instance(block, args, context, given, notes)
+        origins = tuple(self.sources)
+        return self.inference.instance(block, args, context, given, notes, origins)
 
     def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
         """The arguments that are known; a finding for one that cannot be computed."""
@@ -431,7 +456,9 @@ class _Inside:
         row, text = place.row, call_text(place.call)
         if self.in_network:
             number = row.name.removeprefix("stage")
-            where = f"stage {number}" if number.isdecimal() else f"the stage '{row.name}'"
+            where = (
+                f"stage {number}" if number.isdecimal() else f"the stage '{row.name}'"
+            )
             return Note(f"in {where}: {text}", place.call.span)
         return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
 
@@ -486,17 +513,18 @@ class _Inside:
                 return
 
     def _origin(self, value: _Value, shape: Shape) -> Note:
-        if value.span is not None:
-            return Note(f"{value.name} is {list(shape)}, from here", value.span)
-        what = (
-            f"{value.name}, the input of '{self.block.name}',"
-            if value.name in self.block.inputs
-            else value.name
-        )
-        return Note(f"{what} is {list(shape)}")
+        what, here = value.name, ", from here" if value.span else ""
+        if value.name in self.block.inputs:
+            article = "the" if len(self.block.inputs) == 1 else "an"
+            what = f"{value.name}, {article} input of '{self.block.name}',"
+        return Note(f"{what} is {list(shape)}{here}", value.span)
 
     def _blame(
-        self, error: OpError, node: Part, origins: Sequence[Note] = ()
+        self,
+        error: OpError,
+        node: Part,
+        origins: Sequence[Note] = (),
+        notes: Sequence[Note] | None = None,
     ) -> None:
         """A finding at the op, the first time that it fails in this way."""
         self.inference.failed.add(node.span)
@@ -505,11 +533,9 @@ class _Inside:
             return
         self.inference.blamed.add(key)
         span = node.fields.get(error.field or "", node.span)
-        self.inference.tell(
-            Diagnostic(
-                error.code, error.message, span, error.hint, (*origins, *self.notes)
-            )
-        )
+        around = self.notes if notes is None else notes
+        parts = (error.message, span, error.hint, (*origins, *around))
+        self.inference.tell(Diagnostic(error.code, *parts))
 
 
 @dataclass
@@ -561,5 +587,3 @@ def _without(op: Op, names: Sequence[str]) -> Op:
 
 def _count(number: int) -> str:
     return "one value" if number == 1 else f"{number} values"
-
-

@@ -104,8 +104,8 @@ def any_map() -> Shape:
 
 
 def anything() -> Shapes:
-    """The shapes of a value of which nothing is known: a map, or a vector."""
-    return (any_map(), (Side(object()),))
+    """The shapes of a value of which nothing is known: a map, tokens, or a vector."""
+    return (any_map(), (Side(object()), Side(object())), (Side(object()),))
 
 
 def fewest(shape: Shape) -> tuple[Any, ...]:

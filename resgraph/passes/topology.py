@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resgraph import codes
@@ -28,7 +28,7 @@ from resgraph.graph import (
     Path,
     Program,
 )
-from resgraph.graph.uses import POSITION, Use, Uses, context
+from resgraph.graph.uses import POSITION, Use, Uses, context, uses_in
 from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 def check_topology(program: Program) -> list[Diagnostic]:
     """Findings on every unit, the stem, the head and the network, in the order of the spec."""
-    uses = Uses({**program.blocks, **program.ends})
-    check = _Check(program, uses)
+    check = _Check(program, uses_in(program))
     blocks = [*program.blocks.values(), *program.ends.values(), program.network]
     findings = [finding for block in blocks for finding in check.block(block)]
     return [*findings, *check.circles()]
@@ -77,14 +76,16 @@ class _Check:
         known = {param.name for param in block.params} | context(block) - {*POSITION}
         for use in self.uses.of(block):
             if use.name not in known and use.name in POSITION:
-                message = f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                message = (
+                    f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                )
                 yield Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span)
 
     def _parameters(self, unit: Block) -> Iterator[Diagnostic]:
         """Expressions that read unknown parameters, and parameters that nothing reads, or
         that are read as different kinds of values."""
         known = [param.name for param in unit.params]
-        around = context(unit)
+        around, told = context(unit), set[tuple[str, Span]]()
         used: dict[str, Use] = {}
         for use in self.uses.of(unit):
             first = used.setdefault(use.name, use)
@@ -93,12 +94,16 @@ class _Check:
                 used[use.name] = use
             if use.name in known or use.name in around or unit.gaps.params:
                 continue
+            if ("." in use.name and unit.gaps.paths) or (use.name, use.span) in told:
+                continue
+            told.add((use.name, use.span))
             declare = f"declare it: params: [{use.name}], and give it in the stages"
             yield Diagnostic(
                 codes.UNKNOWN_PARAMETER,
                 f"the unit '{unit.name}' has no parameter '{use.name}'",
                 use.span,
                 did_you_mean(use.name, known) or declare,
+                missing=("units", unit.name, "params", use.name),
             )
         unsure = unit.gaps.reads | like({*used}.difference(known, around), known)
         read = {*used} | meant(unsure - {ANY}, known)
@@ -183,7 +188,15 @@ def _no_output(block: Block) -> Iterator[Diagnostic]:
         f"{what} has no path 'out'",
         block.span,
         "out: {from: [x, F], ops: [add]} returns x + F(x)",
+        missing=(*_holder(block), "paths", OUTPUT),
     )
+
+
+def _holder(block: Block) -> tuple[str, ...]:
+    """Where the block is written."""
+    if block.name in (STEM, HEAD):
+        return ("network", block.name)
+    return ("units", block.name)
 
 
 def _arities(block: Block) -> Iterator[Diagnostic]:
@@ -256,7 +269,12 @@ def _unknown(block: Block, words: Words) -> Iterator[Diagnostic]:
         if source not in known | {SOMETHING}:
             others = [name for name in known if _path(name) != path.name]
             what = f"the {words.part} '{path.name}' starts from"
-            yield _unknown_value(block, source, span, what, others)
+            place = (*_holder(block), "paths", source)
+            if words is STAGES:
+                place = ("network", "stages", source)
+            yield replace(
+                _unknown_value(block, source, span, what, others), missing=place
+            )
     for source, span in zip(_returned(block), block.returned_spans, strict=False):
         if source not in known | {SOMETHING}:
             yield _unknown_value(block, source, span, "an output is", [*known])
@@ -364,7 +382,9 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
     if words is STAGES:
         ops = "it would be computed for nothing"
-        hint = f"start another stage from '{path.name}', name it in outputs, or remove it"
+        hint = (
+            f"start another stage from '{path.name}', name it in outputs, or remove it"
+        )
     else:
         count = len(dict(block.chains)[path])
         ops = f"its {count} ops" if count > 1 else "its op"

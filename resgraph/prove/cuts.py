@@ -26,7 +26,7 @@ def _cuts(flow: Flow) -> bool:
     if flow.parts is None:
         return False
     for node, inputs in flow.inputs():
-        if node.name == flow.instance.unit.output and node in flow.parts.f:
+        if node.name == flow.instance.flat.block.output and node in flow.parts.f:
             keeps = node.op.idle(*(True for _ in inputs))
             stops = node.op.never_negative(*(False for _ in inputs))
             idle = node.op.idle(*(state.never_negative for state in inputs))

@@ -65,10 +65,10 @@ def depth(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
     """The number of weight layers on the longest path, and whether the name says so."""
     layers = grouped(found, lambda site: longest(site.instance))
     count = _Count(
-        longest(graph.typed(graph.stem_run)),
-        longest(graph.typed(graph.head_run)),
+        longest(graph.stem) if graph.stem else 0,
+        longest(graph.head) if graph.head else 0,
         tuple((units(group), each) for each, group in layers),
-        len(graph.runs),
+        len(graph.stages),
     )
     claim = _claim(graph.name, graph.options)
     family, named = claim or ("", count.total)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resgraph.diagnostics import Span
-from resgraph.graph import INPUT, Graph, Instance, Node
+from resgraph.graph import Graph, Instance, Node
 from resgraph.ops import POINT, Reach, Shape
 from resgraph.prove.finding import Finding, Level, Topic
 from resgraph.prove.sites import Site
@@ -40,13 +40,13 @@ class _View:
 
 def receptive_field(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
     """Findings on what a position sees: at each stage's exit, and before the pooling."""
-    field = _through(graph.typed(graph.stem_run), POINT)
+    field: Field = _through(graph.stem, POINT) if graph.stem else POINT
     views: list[_View] = []
     for number, site in enumerate(found):
         field = _repeated(site, field)
         if number + 1 == len(found) or found[number + 1].stage != site.stage:
-            place = f"at the exit of stage{site.stage}"
-            views.append(_View(place, field, site.instance.output, site.slot.span))
+            place = f"at the exit of {site.stage}"
+            views.append(_View(place, field, site.instance.output, site.call.span))
     if (pooled := _before_pooling(graph, field)) is not None:
         if views and (views[-1].field, views[-1].shape) == (pooled.field, pooled.shape):
             last = views.pop()
@@ -59,12 +59,15 @@ def receptive_field(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
 
 def _before_pooling(graph: Graph, field: Field) -> _View | None:
     """The head's map before the first op that sees all of it, if there is one."""
-    head = graph.typed(graph.head_run)
+    if (head := graph.head) is None:
+        return None
     fields = _fields(head, field)
-    for _, node, inputs in head.unit.steps():
-        reach, shape = node.op.reach(), head.shapes[inputs[0]]
+    for node in head.steps:
+        reach, shape = node.op.reach(), head.flat.shapes[node.inputs[0]]
         if reach is not None and math.isinf(reach.last):
-            view = _View(f"before {node.name}", fields[inputs[0]], shape, node.span)
+            view = _View(
+                f"before {node.name}", fields[node.inputs[0]], shape, node.span
+            )
             return view if len(shape) == 3 else None
     return None
 
@@ -114,13 +117,13 @@ def _repeated(site: Site, field: Field) -> Field:
 
 def _through(instance: Instance, field: Field) -> Field:
     """The field of a unit's output, from that of its input."""
-    return _fields(instance, field)[instance.unit.output]
+    return _fields(instance, field)[instance.flat.block.output]
 
 
 def _fields(instance: Instance, field: Field) -> dict[str, Field]:
-    fields: dict[str, Field] = {INPUT: field}
-    for _, node, inputs in instance.unit.steps():
-        fields[node.name] = _after(node, [fields[i] for i in inputs])
+    fields: dict[str, Field] = dict.fromkeys(instance.block.inputs, field)
+    for node in instance.steps:
+        fields[node.name] = _after(node, [fields[i] for i in node.inputs])
     return fields
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from resgraph.diagnostics import Code, Diagnostic, Note, Severity, Span
 from resgraph.graph import Node
+from resgraph.graph.sites import LISTED, listing
 
-LISTED = 6
-"""How many names or places a message lists before it says how many more there are."""
+__all__ = ["LISTED", "Finding", "Level", "Topic", "at", "listing"]
 
 
 class Level(StrEnum):
@@ -89,15 +88,6 @@ class Finding:
             "where": list(self.where),
             "hint": self.hint,
         }
-
-
-def listing(items: Sequence[str], last: str = ", ", most: int = LISTED) -> str:
-    """`a, b, c`, or `a, b and c`; a long list is cut."""
-    if len(items) > most:
-        return f"{', '.join(items[:most])} and {len(items) - most} more"
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])}{last}{items[-1]}"
 
 
 def at(node: Node, span: Span) -> str:

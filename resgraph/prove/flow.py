@@ -9,8 +9,8 @@ from functools import cached_property
 from resgraph.diagnostics import Span
 from resgraph.graph import INPUT, Graph, Instance, Node
 from resgraph.ops import POINT, Role
-from resgraph.prove.dag import Dag
 from resgraph.prove.parts import Parts
+from resgraph.prove.routes import Routes
 from resgraph.prove.sites import Site
 
 MOST_STATES = 8
@@ -86,11 +86,11 @@ class Flow:
     @property
     def given(self) -> State:
         """What is known of the units' input."""
-        return self.states.values[INPUT]
+        return self.states.values[self.instance.block.inputs[0]]
 
     @property
     def output(self) -> State:
-        return self.states.values[self.instance.unit.output]
+        return self.states.values[self.instance.flat.block.output]
 
     def path(self, node: Node) -> str:
         """The name of a node of the first of them."""
@@ -98,7 +98,7 @@ class Flow:
 
     def inputs(self) -> Iterator[tuple[Node, tuple[State, ...]]]:
         """Each node with the states of the values it reads."""
-        for _, node, _ in self.instance.unit.steps():
+        for node in self.instance.steps:
             yield node, self.states.reads[node.name]
 
 
@@ -109,14 +109,14 @@ def follow(instance: Instance, parts: Parts | None, given: State) -> States:
     that the shortcut of a unit that changes the shape is judged as the identity would be.
     A gate reads what is there, activated or not.
     """
-    graph = Dag.of(instance)
+    graph = Routes.through(instance)
     projections = {node.name for node in parts.breaks_h} if parts else set[str]()
     states, reads = (
-        {INPUT: _shared(given, graph, INPUT)},
+        {x: _shared(given, graph, x) for x in graph.inputs},
         dict[str, tuple[State, ...]](),
     )
-    for name, (node, inputs) in graph.steps.items():
-        known = tuple(_read(states[i], i, name, graph) for i in inputs)
+    for name, node in graph.nodes.items():
+        known = tuple(_read(states[i], i, name, graph) for i in graph.reads[name])
         state = _after(node, known, given, graph)
         if name in projections and node.op.role is Role.WEIGHT:
             state = replace(state, raw=_latest_raw(known, given))
@@ -124,19 +124,21 @@ def follow(instance: Instance, parts: Parts | None, given: State) -> States:
     return States(states, reads)
 
 
-def _read(state: State, value: str, reader: str, graph: Dag) -> State:
+def _read(state: State, value: str, reader: str, graph: Routes) -> State:
     """What is known of a value to its reader: to a gate, that it needs no activation."""
-    outside = value == INPUT or value in graph.trunk
+    outside = value in graph.inputs or value in graph.trunk
     return replace(state, raw=None) if outside and reader not in graph.trunk else state
 
 
-def _shared(state: State, graph: Dag, value: str) -> State:
+def _shared(state: State, graph: Routes, value: str) -> State:
     """A bare normalisation that also serves other readers is no mere forerunner of a next."""
     bare = state.norm and not state.activation
-    return replace(state, norm=None) if bare and graph.readers[value] > 1 else state
+    return (
+        replace(state, norm=None) if bare and len(graph.readers[value]) > 1 else state
+    )
 
 
-def _after(node: Node, inputs: Sequence[State], given: State, graph: Dag) -> State:
+def _after(node: Node, inputs: Sequence[State], given: State, graph: Routes) -> State:
     alone = inputs[0] if len(inputs) == 1 else State()
     return State(
         raw=_raw(node, inputs, given, graph),
@@ -146,7 +148,9 @@ def _after(node: Node, inputs: Sequence[State], given: State, graph: Dag) -> Sta
     )
 
 
-def _raw(node: Node, inputs: Sequence[State], given: State, graph: Dag) -> Mark | None:
+def _raw(
+    node: Node, inputs: Sequence[State], given: State, graph: Routes
+) -> Mark | None:
     through = [*inputs]
     if graph.only_scales(node.name):
         values = graph.values(node.name)
@@ -162,7 +166,7 @@ def _raw(node: Node, inputs: Sequence[State], given: State, graph: Dag) -> Mark 
     return latest
 
 
-def _weight(node: Node, before: Mark | None, graph: Dag) -> Mark:
+def _weight(node: Node, before: Mark | None, graph: Routes) -> Mark:
     """The mark of a weight layer. One that mixes nothing only prolongs the one before it."""
     shapes = graph.shapes or {}
     read = [shapes[i] for i in graph.reads[node.name]]
@@ -214,22 +218,22 @@ def _latest_raw(inputs: Sequence[State], given: State) -> Mark | None:
 
 def flows(graph: Graph, found: tuple[Site, ...]) -> list[Flow]:
     """The whole network, from stem to head, without walking the depth."""
-    result = [_end(graph.typed(graph.stem_run), ACTIVATED)]
-    for site in found:
-        result += _repeated(site, result[-1].output)
-    result.append(_end(graph.typed(graph.head_run), result[-1].output))
+    result = list[Flow]()
+    given = ACTIVATED
+    for end in (graph.stem, *found, graph.head):
+        if isinstance(end, Site):
+            result += _repeated(end, given)
+        elif end is not None:
+            result.append(Flow(end, None, follow(end, None, given), None))
+        given = result[-1].output if result else given
     return result
-
-
-def _end(instance: Instance, given: State) -> Flow:
-    return Flow(instance, None, follow(instance, None, given), None)
 
 
 def _repeated(site: Site, given: State) -> Iterator[Flow]:
     """The site's units one by one until they meet what the one before them met."""
     for offset in range(min(site.count, MOST_STATES)):
         states = follow(site.instance, site.parts, given)
-        after = states.values[site.instance.unit.output]
+        after = states.values[site.instance.flat.block.output]
         settled = after == given or offset == MOST_STATES - 1
         count = site.count - offset if settled else 1
         index, start = site.index + offset, site.start + offset

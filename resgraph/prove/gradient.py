@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from resgraph.graph import Node, Unit
+from resgraph.graph import Instance, Node
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, is_identity, passed_by_all, stacking
@@ -52,30 +52,30 @@ def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
 
 def _factors(site: Site) -> tuple[str, tuple[str, ...], Obstacle | None]:
     """The unit, what its shortcut multiplies a gradient by, node by node, and why."""
-    name, parts = site.instance.unit.name, site.parts
+    name, parts = site.instance.block.name, site.parts
     if parts is None:
         stack = stacking(site.instance)
         return name, (stack.name,) if stack else (), Obstacle.NO_SUM
     span = breaks(parts)[0][0].span
-    slopes = [_slope(node, parts, site.instance.unit) for node, _ in breaks(parts)]
+    slopes = [_slope(node, parts, site.instance) for node, _ in breaks(parts)]
     nodes = [at(node, span) for node, _ in breaks(parts)]
     factors = tuple(f"{s} at {n}" for s, n in zip(slopes, nodes, strict=True))
     return name, factors, obstacle(site)
 
 
-def _slope(node: Node, parts: Parts, unit: Unit) -> str:
+def _slope(node: Node, parts: Parts, instance: Instance) -> str:
     """The derivative through a node of the shortcut, its other inputs by their names."""
-    return node.op.slope(*(_called(v, unit) for v in parts.beside[node.name]))
+    return node.op.slope(*(_called(v, instance) for v in parts.beside[node.name]))
 
 
-def _called(value: str, unit: Unit) -> str:
+def _called(value: str, instance: Instance) -> str:
     """A value as a formula of the paths it is made of, `1 - g`, or by its path's name."""
-    paths = {value: path for path, value in unit.values.items()}
+    paths = {value: path for path, value in instance.flat.block.values.items()}
     formulas: dict[str, Syntax] = {}
-    for _, node, inputs in unit.steps():
-        known = {i: Name(paths[i]) for i in inputs if i in paths}
+    for node in instance.steps:
+        known = {i: Name(paths[i]) for i in node.inputs if i in paths}
         formula = node.op.formula(
-            *(known.get(i) or formulas.get(i) or Name(i) for i in inputs)
+            *(known.get(i) or formulas.get(i) or Name(i) for i in node.inputs)
         )
         if formula is not None and len(str(formula)) <= _LONGEST:
             formulas[node.name] = formula
@@ -142,7 +142,7 @@ def _constants(found: Sequence[Site]) -> Iterator[Finding]:
         if scaling:
             alike.setdefault(tuple(count.items()), []).append(scaling[0][:2])
     for powers, firsts in alike.items():
-        names = listing([f"stage{site.stage}" for site, _ in firsts])
+        names = listing([site.stage for site, _ in firsts])
         text, value = _powers(powers)
         plain = (
             ": nothing passes the shortcuts, as in a plain net" if value == "0" else ""
@@ -186,7 +186,7 @@ def _product(powers: Sequence[tuple[float, int]]) -> str:
 def _passed_by_all(found: Sequence[Site], total: int) -> Iterator[Finding]:
     """The nodes that all of a unit's paths share, and how often a gradient meets them."""
     alike = grouped(
-        found, lambda s: (s.instance.unit.name, _names(passed_by_all(s.instance)))
+        found, lambda s: (s.instance.block.name, _names(passed_by_all(s.instance)))
     )
     met = False
     for (_, names), group in alike:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from resgraph.diagnostics import Span
-from resgraph.graph import INPUT, Graph, Node
+from resgraph.graph import Graph, Node
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
 from resgraph.prove.flow import STRANGER, follow
 from resgraph.prove.parts import Parts, is_identity, stacking
@@ -75,7 +75,8 @@ def span_of_y(site: Site) -> Span:
     """The line of the unit's addition; of its last op, if it has none."""
     if site.parts is not None:
         return site.parts.y.span
-    return site.instance.unit.paths[-1].nodes[-1].span
+    steps = site.instance.steps
+    return steps[-1].span if steps else site.instance.block.span
 
 
 def _summary(graph: Graph, others: Sequence[Site], total: int) -> Finding:
@@ -113,9 +114,9 @@ def _stages(found: Sequence[Site]) -> Iterator[Finding]:
     for _, stage in grouped(found, lambda site: site.stage):
         verdicts.setdefault(_verdict(stage), []).append(stage[0])
     for (level, message), firsts in verdicts.items():
-        where = tuple(f"stage{site.stage}" for site in firsts)
+        where = tuple(site.stage for site in firsts)
         told = f"{listing(where)}: {message}"
-        yield Finding(level, Topic.IDENTITY, told, firsts[0].slot.span, where)
+        yield Finding(level, Topic.IDENTITY, told, firsts[0].call.span, where)
 
 
 def _verdict(stage: Sequence[Site]) -> tuple[Level, str]:
@@ -134,7 +135,7 @@ def _holds(found: Sequence[Site], total: int) -> Iterator[Finding]:
     carrying = [site for site in found if is_identity(site.instance)]
     alike: dict[tuple[str, ...], list[tuple[Site, ...]]] = {}
     for stretch in segments(carrying):
-        names = dict.fromkeys(site.instance.unit.name for site in stretch)
+        names = dict.fromkeys(site.instance.block.name for site in stretch)
         alike.setdefault(tuple(names), []).append(stretch)
     for stretches in alike.values():
         chosen = [site for stretch in stretches for site in stretch]
@@ -153,8 +154,7 @@ def growing(found: Sequence[Site]) -> Iterator[Finding]:
     for (_, value), chosen in grouped(carrying, _never_negative):
         if not value:
             continue
-        steps = chosen[0].instance.unit.steps()
-        node = next(node for _, node, _ in steps if node.name == value)
+        node = next(n for n in chosen[0].instance.steps if n.name == value)
         message = (
             f"{places(chosen, total)}: F ends in {node.name} and is never negative, so x "
             "only grows from unit to unit, as with ReLU before addition, Fig. 4c"
@@ -165,14 +165,15 @@ def growing(found: Sequence[Site]) -> Iterator[Finding]:
 
 def _never_negative(site: Site) -> tuple[str, str]:
     """The unit, and the last value added to x if none of those is ever negative, else ''."""
-    name = site.instance.unit.name
+    name = site.instance.block.name
     if site.parts is None:
         return name, ""
     states = follow(site.instance, site.parts, STRANGER).values
     added = [value for beside in site.parts.beside.values() for value in beside]
     if not all(states[value].never_negative for value in added):
         return name, ""
-    return name, next((v for v in reversed(added) if v != INPUT), "")
+    made = {node.name for node in site.instance.steps}
+    return name, next((v for v in reversed(added) if v in made), "")
 
 
 def _elsewhere(others: Sequence[Site], total: int) -> Iterator[Finding]:
@@ -207,7 +208,7 @@ def _named(found: Breaks, site: Site) -> str:
 def _way(site: Site) -> tuple[str, Obstacle | None, tuple[str, ...]]:
     """The unit, and the nodes of it that break the path: these may depend on shapes."""
     found = breaks(site.parts) if site.parts else ()
-    return site.instance.unit.name, obstacle(site), tuple(n.name for n, _ in found)
+    return site.instance.block.name, obstacle(site), tuple(n.name for n, _ in found)
 
 
 def _no_addition(group: Sequence[Site], total: int) -> Finding:

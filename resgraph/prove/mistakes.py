@@ -17,10 +17,10 @@ from resgraph import codes
 from resgraph.diagnostics import Code, Note
 from resgraph.graph import Graph, Instance, Node
 from resgraph.ops import POINT, Role, Shape
-from resgraph.prove.dag import Dag
 from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
 from resgraph.prove.parts import Parts, stacking
+from resgraph.prove.routes import Routes
 from resgraph.prove.sites import Site, places, units
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
@@ -116,7 +116,7 @@ def preactivated(instance: Instance, parts: Parts) -> bool:
 
 def _activates_first(instance: Instance, nodes: Sequence[Node]) -> bool:
     """Whether there are weights among the nodes, and none reads x before an activation."""
-    local, trunk = follow(instance, None, STRANGER), Dag.of(instance).trunk
+    local, trunk = follow(instance, None, STRANGER), Routes.through(instance).trunk
     weights = [n for n in nodes if n.op.role is Role.WEIGHT and n.name in trunk]
     late = any(s.raw == STRANGER.raw for n in weights for s in local.reads[n.name])
     return bool(weights) and not late
@@ -124,14 +124,14 @@ def _activates_first(instance: Instance, nodes: Sequence[Node]) -> bool:
 
 def _ends_in_norm(instance: Instance, parts: Parts) -> bool:
     """Whether what F adds is normalised last, gates and other plain ops aside."""
-    endings = Dag.of(instance).endings(parts.F_values)
+    endings = Routes.through(instance).endings(parts.F_values)
     return all(node.op.role is Role.NORM for node in endings)
 
 
 def _on_purpose(node: Node, raw: Mark, flow: Flow) -> bool:
     """Whether published designs do without an activation between these weight layers."""
-    shapes = flow.instance.shapes
-    (read,) = Dag.of(flow.instance).reads[node.name]
+    shapes = flow.instance.flat.shapes
+    (read,) = Routes.through(flow.instance).reads[node.name]
     if raw.embeds or _separable(raw, node, shapes[read]):
         return True
     if not _reads_from_outside(node, flow):
@@ -207,12 +207,12 @@ def _unactivated(node: Node, raw: Mark) -> _Suspicion:
 
 def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
     """Gates of several layers, and complements of gates, that end in a weight layer."""
-    graph = Dag.of(flow.instance)
-    for name, (node, inputs) in graph.steps.items():
+    graph = Routes.through(flow.instance)
+    for name, node in graph.nodes.items():
         gates = graph.gates.get(name, frozenset()) if graph.only_scales(name) else ()
-        states = dict(zip(inputs, flow.states.reads[name], strict=True))
+        states = dict(zip(graph.reads[name], flow.states.reads[name], strict=True))
         deep = [gate for gate in gates if graph.weights([gate]) > 1]
-        for value in inputs if node.op.complements else deep:
+        for value in graph.reads[name] if node.op.complements else deep:
             if (raw := states[value].raw) is not None:
                 text = f"{raw.name} ends a gate of {name}, and nothing bounds what it gives"
                 hint = "end the gate in sigmoid"

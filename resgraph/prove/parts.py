@@ -6,24 +6,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from resgraph.graph import INPUT, Instance, Node, Unit
-from resgraph.ops import Role
-from resgraph.prove.dag import Dag
+from resgraph.graph import Instance, Node
+from resgraph.prove.routes import Routes
 
 
 @dataclass(frozen=True)
 class Parts:
     """What stands where in a residual unit. Nodes are in reading order.
 
-    A value is named by the node that makes it; the unit's input is `x`. So, with numbers
+    A value is named by the node that makes it, or by the input that it is. So, with numbers
     for the values, y = value[h_value] + the sum of value[v] for v in F_values, and the
-    unit returns f(y).
+    unit returns f(y). Of several inputs x is one, and of several outputs `out`.
     """
 
+    x: str
+    """The input that the shortcut starts from."""
+    out: str
+    """The value that it leads to."""
     y: Node
-    """The last addition that every path to `out` passes."""
+    """The last addition that every path from x to `out` passes."""
     split: str
-    """The last value before y that all paths share: `x`, or a shared activation."""
+    """The last value before y that all these paths share: x, or a shared activation."""
     h_value: str
     """The operand of y that the shortcut brings."""
     F_values: tuple[str, ...]
@@ -86,79 +89,102 @@ class Parts:
         return tuple(node for node in nodes if node.name in on_route)
 
 
-def decompose(unit: Unit | Instance) -> Parts | None:
-    """The unit's h, F and f; None where no addition is on every path from x to `out`.
+def decompose(instance: Instance) -> Parts | None:
+    """The unit's h, F and f, for its first input that has some; None where no addition is on
+    every path from an input to an output."""
+    return next(iter(shortcuts(instance)), None)
+
+
+def shortcuts(instance: Instance) -> tuple[Parts, ...]:
+    """The unit's h, F and f, for each input from which every path passes an addition.
+
+    Of several outputs it is the first one that the input reaches as it is; else the first.
+    Ops of the units in it are among them. What depends on shapes that are not known counts
+    as breaking the identity.
+    """
+    routes = Routes.through(instance)
+    found = []
+    for x in routes.inputs:
+        ways = [parts for out in routes.outputs if (parts := _parts(routes, x, out))]
+        ways.sort(key=lambda parts: not parts.is_identity)
+        found += ways[:1]
+    return tuple(found)
+
+
+def _parts(routes: Routes, x: str, out: str) -> Parts | None:
+    """What leads from x to `out`, if every way does through an addition.
 
     y is the last such addition. h is the operand of y with fewest weight layers between
     the split and y, counted along the operand's best path; among equals an identity, then
-    the one written first. An `Instance` is judged with its shapes; a `Unit` without, so
-    that an op which is the identity only at some shapes counts as breaking it.
+    the one written first.
     """
-    graph = Dag.of(unit)
+    above = routes.dominators(x)
     sums = [
         name
-        for name in graph.spine()
-        if name != INPUT and graph.node(name).op.sums and len(graph.reads[name]) > 1
+        for name in routes.spine(x, out)
+        if name != x and routes.nodes[name].op.sums and len(routes.reads[name]) > 1
     ]
     if not sums:
         return None
     y = sums[-1]
-    split = graph.dominators[y]
-    h_value, others = graph.shortcut(split, graph.reads[y])
-    shared = graph.needed([split])
+    split = above[y]
+    h_value, others = routes.shortcut(split, routes.reads[y])
+    shared = routes.needed([split])
     route = (
-        *graph.cheapest(INPUT, split),
-        *graph.cheapest(split, h_value),
-        graph.node(y),
-        *graph.cheapest(y, graph.output),
+        *routes.cheapest(x, split),
+        *routes.cheapest(split, h_value),
+        routes.nodes[y],
+        *routes.cheapest(y, out),
     )
     return Parts(
-        y=graph.node(y),
+        x=x,
+        out=out,
+        y=routes.nodes[y],
         split=split,
         h_value=h_value,
         F_values=others,
-        before=graph.nodes(shared),
-        h=graph.nodes(graph.needed([h_value]) - shared),
-        F=graph.nodes(graph.needed(others) - shared),
-        f=graph.nodes(graph.steps.keys() - graph.needed([y])),
+        before=routes.chosen(shared),
+        h=routes.chosen(routes.needed([h_value]) - shared),
+        F=routes.chosen(routes.needed(others) - shared),
+        f=routes.chosen(routes.needed([out]) - routes.needed([y])),
         route=route,
-        broken=frozenset(n.name for n in route if n.name in graph.breaking),
-        beside=graph.beside(route),
+        broken=frozenset(n.name for n in route if n.name in routes.breaking),
+        beside=routes.beside(x, route),
     )
 
 
-def passed_by_all(unit: Unit | Instance) -> tuple[Node, ...]:
-    """The nodes that change the value and that every path from x to `out` passes."""
-    graph = Dag.of(unit)
-    return graph.nodes({*graph.spine()} & graph.breaking)
+def passed_by_all(instance: Instance) -> tuple[Node, ...]:
+    """The nodes that change the value and that every path through the unit passes."""
+    routes = Routes.through(instance)
+    ways = [routes.spine(x, out) for x in routes.inputs for out in routes.outputs]
+    shared = set.intersection(*({*way} for way in ways if way))
+    return routes.chosen(shared & routes.breaking)
 
 
-def is_identity(unit: Unit | Instance) -> bool:
-    """Whether a path from x to `out` passes nothing but identities and sums."""
-    parts = decompose(unit)
-    if parts is not None:
-        return parts.is_identity
-    return not Dag.of(unit).breaking
+def is_identity(instance: Instance) -> bool:
+    """Whether a path through it passes nothing but identities and sums."""
+    parts = shortcuts(instance)
+    if parts:
+        return any(each.is_identity for each in parts)
+    return not Routes.through(instance).breaking
 
 
-def stacking(unit: Unit | Instance) -> Node | None:
+def stacking(instance: Instance) -> Node | None:
     """What puts x as it is beside other channels on its way to `out`, in a dense unit."""
-    graph = Dag.of(unit)
-    kept: dict[str, Node | None] = {INPUT: None}
-    for name, (node, inputs) in graph.steps.items():
-        before = next((i for i in inputs if i in kept), None)
-        if before is not None and (node.op.keeps or name not in graph.breaking):
+    routes = Routes.through(instance)
+    kept: dict[str, Node | None] = dict.fromkeys(routes.inputs)
+    for name, node in routes.nodes.items():
+        before = next((i for i in routes.reads[name] if i in kept), None)
+        if before is not None and (node.op.keeps or name not in routes.breaking):
             kept[name] = kept[before] or (node if node.op.keeps else None)
-    return kept.get(graph.output)
+    return kept.get(routes.output)
 
 
-def longest(unit: Unit | Instance) -> int:
-    """Weight layers on the path from x to `out` that has most of them.
+def longest(instance: Instance) -> int:
+    """Weight layers on the path through it that has most of them.
 
     Those of a gate do not count: SE-ResNet-50 has 50, as ResNet-50 has.
     """
-    graph, count = Dag.of(unit), {INPUT: 0}
-    for name, (node, _) in graph.steps.items():
-        own = node.op.role is Role.WEIGHT
-        count[name] = max(count[i] for i in graph.values(name)) + own
-    return count[graph.output]
+    routes = Routes.through(instance)
+    counts = [routes.longest(x) for x in routes.inputs]
+    return max(count.get(out, 0) for count in counts for out in routes.outputs)

@@ -50,23 +50,39 @@ def _counts(tree: Mapping) -> Iterator[_Count]:
 
 def _network(tree: Mapping) -> Iterator[_Count]:
     for end in ("stem", "head"):
-        ops = _size(tree, "network", end)
-        yield f"a {end}", ("network", end), ops, "ops", UNIT_OPS
+        place: Loc = ("network", end)
+        listed = isinstance(_there(tree, place), Items)
+        ops = _size(tree, *place) if listed else _size(tree, *place, "ops")
+        yield f"a {end}", place, ops + _ops(tree, place), "ops", UNIT_OPS
+        yield from _paths(tree, place)
     loc: Loc = ("network", "params")
     yield "a network", loc, _size(tree, *loc), "parameters", PARAMETERS
-    stages = [stage for _, stage in below(_there(tree, ("network", "stages")))]
+    stages = [_units(stage) for _, stage in below(_there(tree, ("network", "stages")))]
     slots = sum(max(1, len([*below(stage)])) for stage in stages)
     what = "entries in its stages"
     yield "a network", ("network", "stages"), slots, what, NETWORK_SLOTS
 
 
 def _unit(tree: Mapping, loc: Loc) -> Iterator[_Count]:
-    params, paths = (*loc, "params"), (*loc, "paths")
+    params = (*loc, "params")
     yield "a unit", params, _size(tree, *params), "parameters", PARAMETERS
+    yield from _paths(tree, loc)
+    yield "a unit", (*loc, "paths"), _ops(tree, loc), "ops", UNIT_OPS
+
+
+def _paths(tree: Mapping, loc: Loc) -> Iterator[_Count]:
+    paths = (*loc, "paths")
+    for key in ("inputs", "outputs"):
+        yield "a unit", (*loc, key), _size(tree, *loc, key), key, UNIT_OPS
     for path, _ in below(_there(tree, paths)):
         read: Loc = (*paths, path, "from")
         yield "a path", read, _size(tree, *read), "values to read", UNIT_OPS
-    yield "a unit", paths, _ops(tree, loc), "ops", UNIT_OPS
+
+
+def _units(stage: Tree) -> Tree:
+    """The units of a stage, which may be written under a key of their own."""
+    keyed = isinstance(stage, Mapping) and "units" in stage.entries
+    return at(stage, ("units",)) if keyed else stage
 
 
 def _ops(tree: Mapping, unit: Loc) -> int:

@@ -28,6 +28,7 @@ from resgraph.recipe import Recipe
 from resgraph.spec.opitem import (
     ARGUMENTS_SCHEMA,
     OP_REFERENCE,
+    PATH_REFERENCE,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
     Item,
@@ -125,15 +126,20 @@ def _sources(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+_SOURCES_SCHEMA: dict[str, Any] = {
+    "type": ["string", "array"],
+    "items": {"type": "string"},
+    "minItems": 1,
+}
 Sources = Annotated[
     list[Reference],
     BeforeValidator(_sources),
     Field(min_length=1),
-    WithJsonSchema(
-        {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
-    ),
+    WithJsonSchema(_SOURCES_SCHEMA),
 ]
-When = Annotated[Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)]
+When = Annotated[
+    Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)
+]
 
 
 class Path(Model):
@@ -153,11 +159,9 @@ def _outputs(value: object) -> object:
     return value
 
 
-Inputs = Annotated[
-    list[PathName], Field(min_length=1), AfterValidator(_distinct)
-]
+Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
 Outputs = Annotated[
-    dict[Name, Reference],
+    dict[PathName, Reference],
     BeforeValidator(_outputs),
     Field(min_length=1),
     WithJsonSchema(
@@ -240,11 +244,8 @@ _STAGE_SCHEMA: dict[str, Any] = {
         {
             "type": "object",
             "properties": {
-                "from": {
-                    "type": ["string", "array"],
-                    "items": {"type": "string"},
-                    "description": "Earlier stages, stem, or x, the network's input.",
-                },
+                "from": _SOURCES_SCHEMA
+                | {"description": "Earlier stages, stem, or x, the network's input."},
                 "units": _UNITS_SCHEMA,
             },
             "required": ["units"],
@@ -292,18 +293,31 @@ def _end(value: object) -> object:
     return {"[ops]": value}
 
 
-EndField = Annotated[
-    End,
-    BeforeValidator(_end),
-    WithJsonSchema(
+_END_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "array", "items": OP_REFERENCE},
         {
-            "anyOf": [
-                {"type": "array", "items": dict(OP_REFERENCE)},
-                {"$ref": "#/$defs/Unit"},
-            ]
-        }
-    ),
-]
+            "type": "object",
+            "properties": {
+                "from": _SOURCES_SCHEMA
+                | {"description": "Of the head: the stages (or stem) it reads."},
+                "inputs": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": _INPUTS,
+                },
+                "ops": {"type": "array", "items": OP_REFERENCE},
+                "paths": {
+                    "type": "object",
+                    "description": "Named chains of ops; 'out' is what is returned.",
+                    "additionalProperties": PATH_REFERENCE,
+                },
+            },
+            "additionalProperties": False,
+        },
+    ]
+}
+EndField = Annotated[End, BeforeValidator(_end), WithJsonSchema(_END_SCHEMA)]
 
 
 class Network(Model):
@@ -325,9 +339,7 @@ class Network(Model):
         BeforeValidator(_stages),
         WithJsonSchema(_STAGES_SCHEMA),
     ] = Field(min_length=1, description="Stages, each a list of units.")
-    head: EndField | None = Field(
-        default=None, description="Ops after the last stage."
-    )
+    head: EndField | None = Field(default=None, description="Ops after the last stage.")
     outputs: Outputs | None = Field(
         default=None,
         description="Names, and the stages (or head) whose values the network returns.",
@@ -348,14 +360,28 @@ AllowedCode = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+Extends = Annotated[
+    Annotated[list[StrictStr], Field(min_length=1)] | None,
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
+    ),
+]
+
+
 class Spec(Model):
     """A unit topology, the networks built from it, and how they are trained."""
 
     resgraph: Literal[1] = Field(description="Version of the language.")
     title: Title = Field(description="A line for the generated files' docstrings.")
-    extends: StrictStr | None = Field(
+    extends: Extends = Field(
         default=None,
-        description="A spec beside this one, of which this one is a change.",
+        description="The spec, or the specs, of which this one is a change: later ones of "
+        "a list over earlier ones.",
     )
     units: dict[UnitName, Unit] = Field(min_length=1, description="The units by name.")
     network: Network

@@ -190,6 +190,9 @@ class _OpItem:
 OP_REFERENCE = {"$comment": "an op"}
 """Stands for an op in the schema of a list; `resgraph.spec.schema` defines it once."""
 
+PATH_REFERENCE = {"$comment": "a path"}
+"""Stands for a path, likewise."""
+
 WHEN_SCHEMA: dict[str, Any] = {
     "type": ["string", "boolean"],
     "title": "a condition",

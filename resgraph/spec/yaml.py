@@ -246,6 +246,8 @@ def _syntax_error(error: MarkedYAMLError, file: str) -> Diagnostic:
     elif "<stream end>" in problem or "end of stream" in problem:
         problem = "the file ends in the middle of a value"
         hint = "close what is open: a bracket, a quote, a key without its value"
+    elif "but got '['" in problem and "," in problem:
+        hint = 'an element of a list stands in quotes here: "widths[stage]"'
     elif "mapping values are not allowed" in problem:
         problem = "a ':' that YAML cannot place"
         hint = "check the indentation above, or put text that has a ': ' into quotes"
