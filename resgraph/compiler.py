@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from resgraph import codes
 from resgraph.allow import judged
 from resgraph.diagnostics import (
     Diagnostic,
+    Span,
     SpecError,
     UsageError,
     broken,
@@ -20,18 +22,21 @@ from resgraph.diagnostics import (
     nearest,
     ordered,
 )
-from resgraph.expr import Expr, exact, kind_of, literal
+from resgraph.expr import Expr, kind_of, literal
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
-from resgraph.graph.params import Setting, constant
+from resgraph.graph.params import BARE, Setting, constant
+from resgraph.graph.uses import word
 from resgraph.names import network_refusal
+from resgraph.ops import Op
 from resgraph.passes import analyse
 from resgraph.settings import name_with, options
 from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
-from resgraph.spec.tree import Entry, Scalar, at, key_span
+from resgraph.spec.merge import noted
+from resgraph.spec.tree import Entry, Items, Scalar, Tree, at, key_span
 from resgraph.spec.tree import Mapping as Mapping_
-from resgraph.values import Value
+from resgraph.values import Value, show
 
 
 @dataclass
@@ -101,13 +106,15 @@ class Compiler:
         with self._sources_in_errors():
             loaded = load(path, self.sources)
             graphs = self._graphs(loaded, network, settings or {})
-            tree = loaded.tree
-            if network or settings or alone:
-                values = _declared(loaded, network, [])
-                given = {k: v for k, (v, _) in values.items() if v is not None}
-                given |= _numbers(settings or {})
-                tree = _with_network(tree, graphs[0].name, given)
-            return dump(tree)
+            loaded = _read_alone(loaded)
+            if not (network or settings or alone):
+                return dump(loaded.tree)
+            values = _declared(loaded, network, [])
+            given = {k: v for k, (v, _) in values.items() if v is not None}
+            given |= settings or {}
+            known = loaded.spec.network.params
+            given = {name: given[name] for name in given if name in known}
+            return dump(_with_network(loaded.tree, graphs[0].name, given))
 
     def _graphs(
         self, loaded: Loaded, network: str | None, settings: Mapping[str, Value]
@@ -162,19 +169,41 @@ def _drafts(
         graph, found = analyse(program, builder.findings)
         graphs.append(graph)
         findings += found
-    return graphs, findings
+    return graphs, [noted(finding, loaded.removed) for finding in findings]
 
 
-def _with_network(
-    tree: Mapping_, name: str, values: Mapping[str, Fraction]
-) -> Mapping_:
+def _read_alone(loaded: Loaded) -> Loaded:
+    """The spec without inherited parameters that nothing reads: in a text of its own they
+    are findings."""
+    builder = Builder(loaded, "network", {})
+    builder.build()
+    for name in builder.unread:
+        loaded = loaded.without_parameter(name)
+    return _read_alone(loaded) if builder.unread else loaded
+
+
+def _with_network(tree: Mapping_, name: str, values: Mapping[str, Value]) -> Mapping_:
     """The tree with this one network under `networks`."""
-    params = {
-        k: Entry(tree.span, Scalar(literal(v), tree.span)) for k, v in values.items()
-    }
-    network = Entry(tree.span, Mapping_(params, tree.span))
-    networks = Entry(tree.span, Mapping_({name: network}, tree.span))
+    network = _tree(values, tree.span)
+    networks = Entry(tree.span, Mapping_({name: Entry(tree.span, network)}, tree.span))
     return replace(tree, entries=tree.entries | {"networks": networks})
+
+
+def _tree(value: Any, span: Span) -> Tree:
+    """A value as a spec has it."""
+    match value:
+        case Fraction():
+            return Scalar(literal(value), span)
+        case tuple():
+            items = tuple(_tree(item, span) for item in value)
+            return Items(items, span, 1 + len(items))
+        case Op():
+            given = value.attributes()
+            return _tree({value.kind: given} if given else value.kind, span)
+        case Mapping():
+            entries = {k: Entry(span, _tree(v, span)) for k, v in value.items()}
+            return Mapping_(entries, span, 1 + len(entries))
+    return Scalar(value, span)
 
 
 def _wanted(
@@ -196,8 +225,8 @@ def _wanted(
     if network not in (None, *spec.networks) and not gaps.at("networks"):
         hint = did_you_mean(str(network), spec.networks)
         raise UsageError(f"{loaded.file}: no network '{network}'", hint)
-    numbers = _numbers(settings)
-    given: dict[str, Setting] = {k: (v, None) for k, v in numbers.items()}
+    _refuse_other_kinds(settings, spec.network.params)
+    given: dict[str, Setting] = {k: (v, None) for k, v in settings.items()}
     if settings or not spec.networks:
         stem = network or _default_name(loaded, findings)
         name = name_with(stem, settings, spec.networks, spec.network.params)
@@ -207,16 +236,22 @@ def _wanted(
         yield name, _declared(loaded, name, findings)
 
 
-def _numbers(settings: Mapping[str, Value]) -> dict[str, Fraction]:
-    """The settings, if all are numbers. Raises `UsageError`."""
-    numbers: dict[str, Fraction] = {}
+def _refuse_other_kinds(
+    settings: Mapping[str, Value], params: Mapping[str, Any]
+) -> None:
+    """Raise `UsageError` for a setting of another kind than what the spec has there."""
     for key, value in settings.items():
-        if isinstance(value, str):
+        written = params.get(key)
+        if written is None or word(written) is not None:
+            continue
+        wanted = constant(written) if not isinstance(written, Expr) else Fraction(0)
+        if isinstance(value, str) and value not in BARE and not isinstance(written, Op):
             raise UsageError(f"--set {key}={value}: unknown parameter '{value}'")
-        if not isinstance(value, Fraction):
-            raise UsageError(f"--set {key}: it is a number, not {kind_of(value)}")
-        numbers[key] = value
-    return numbers
+        given = BARE.get(value, value) if isinstance(value, str) else value
+        flags = isinstance(given, bool) and isinstance(wanted, bool)
+        if wanted is not None and not flags and kind_of(given) != kind_of(wanted):
+            why = f"it is {kind_of(wanted)}, not {kind_of(given)}"
+            raise UsageError(f"--set {key}={show(value)}: {why}")
 
 
 def _declared(
@@ -232,7 +267,12 @@ def _declared(
         if key not in params and not loaded.gaps.within("network", "params"):
             message = f"the network has no parameter '{key}'"
             hint, place = did_you_mean(key, params), key_span(loaded.tree, loc)
-            findings.append(Diagnostic(codes.UNKNOWN_PARAMETER, message, place, hint))
+            at_fault = ("network", "params", key)
+            findings.append(
+                Diagnostic(
+                    codes.UNKNOWN_PARAMETER, message, place, hint, missing=at_fault
+                )
+            )
         plain = constant(value)
         if plain is None:
             message = f"'{value}' has parameters, and networks set plain numbers"

@@ -81,6 +81,8 @@ class Diagnostic:
     span: Span | None = None
     hint: str | None = None
     notes: tuple[Note, ...] = ()
+    missing: tuple[str | int, ...] = ()
+    """The place in a spec of what it needs and has not; `spec.merge` knows who removed it."""
 
     @property
     def severity(self) -> Severity:

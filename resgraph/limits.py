@@ -106,7 +106,7 @@ SPEC_NESTING = 24
 SPEC_VALUES = 20_000
 """Values in a spec, those that aliases stand for counted each time."""
 SPEC_EXTENDS = 8
-"""Specs in a chain of `extends`."""
+"""Specs that one extends, directly or by way of others, each counted once."""
 
 # --- networks -----------------------------------------------------------------------------
 

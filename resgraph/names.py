@@ -29,7 +29,9 @@ INPUT = "x"
 IN_CHANNELS = "in_channels"
 """What a generated unit's constructor calls the channels of its input."""
 LOGITS = "logits"
-"""What an ONNX model calls its output."""
+"""What an ONNX model calls its only output, if that is a vector."""
+RESULT = "output"
+"""What it calls one that is a map, or tokens."""
 CONSTANTS = ("INPUT_SHAPE", "RECIPE", "DIGEST")
 """What a generated module states about itself."""
 

@@ -18,7 +18,7 @@ import pytest
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.torch_source import torch_source
-from resgraph.graph import INPUT, Graph, Unit
+from resgraph.graph import INPUT, Block, Graph
 from resgraph.settings import parse_settings
 from tests.conftest import ROOT
 
@@ -123,15 +123,15 @@ def printed(code: str, *, cwd: Path = ROOT, env: Mapping[str, str] = os.environ)
     return done.stdout.strip()
 
 
-def unit_graph(unit: Unit) -> nx.DiGraph:
+def unit_graph(unit: Block) -> nx.DiGraph:
     """The unit's values as nodes (`x` and each op's), an edge where an op reads a value.
 
     Each node but `x` carries `path` and `node`; a value that nothing defines has no node.
     """
     graph: nx.DiGraph = nx.DiGraph(name=unit.name)
     graph.add_node(INPUT)
-    for path, node, _ in unit.steps():
-        graph.add_node(node.name, path=path, node=node)
-    for _, node, inputs in unit.steps():
-        graph.add_edges_from((i, node.name) for i in inputs if i in graph)
+    for node in unit.nodes:
+        graph.add_node(node.name, path=node.path, node=node)
+    for node in unit.nodes:
+        graph.add_edges_from((i, node.name) for i in node.inputs if i in graph)
     return graph

@@ -33,13 +33,21 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
+FORMS = ('"{0}"', '["{0}"]', '[../base.yaml, "{0}"]', '["{0}", by_way_of.yaml]')
+
+
 def findings(project: Path, extends: str) -> str:
-    """What `check` tells of a spec that extends this."""
+    """What `check` tells of a spec that extends this: by itself, in lists, by way of another."""
     spec = project / "specs" / "spec.yaml"
-    spec.write_text(f'resgraph: 1\ntitle: Over\nextends: "{extends}"\n', "utf-8")
-    with pytest.raises(ResgraphError) as caught:
-        Compiler().graphs(spec)
-    return "\n".join(caught.value.lines())
+    (spec.parent / "by_way_of.yaml").write_text(f'extends: ["{extends}"]\n', "utf-8")
+    told = list[str]()
+    for form in FORMS:
+        listed = form.format(extends)
+        spec.write_text(f"resgraph: 1\ntitle: Over\nextends: {listed}\n", "utf-8")
+        with pytest.raises(SpecError) as caught:
+            Compiler().graphs(spec)
+        told.append("\n".join(caught.value.lines()))
+    return "\n".join(told)
 
 
 def test_a_spec_of_the_project_is_read(project: Path) -> None:
@@ -61,7 +69,7 @@ OUTSIDE_OF_IT = [
 def test_outside_of_the_project(project: Path, extends: str) -> None:
     (project.parent / "x.yaml").write_text(TINY)
     told = findings(project, extends)
-    assert "outside of the project" in told
+    assert told.count("outside of the project") >= len(FORMS)
     assert "--allow-outside" in told
     assert "secret:19000" not in told
 

@@ -121,16 +121,6 @@ def full(tree: Syntax) -> str:
     return str(tree)
 
 
-def decided(rng: random.Random) -> Syntax:
-    """A condition as a statement has one; ruff may break a pair of operands inside one's
-    brackets, which is not laid out here."""
-    while True:
-        made = condition(rng, 2)
-        pair = isinstance(made, Infix) and len(made.operands) == 2
-        if not (pair and {str(made)[0], str(made)[-1]} & {*"()]"}):
-            return made
-
-
 def functions(rng: random.Random) -> list[str]:
     """Statements as `__init__` and `forward` have them."""
     lines = ["def f(self, x):"]
@@ -139,13 +129,15 @@ def functions(rng: random.Random) -> list[str]:
         kinds = [
             expression(rng, rng.randint(1, 2)),
             summed(rng),
-            decided(rng),
+            arithmetic(rng, 3),
+            infix(rng.choice("+*"), Name(word(rng)), expression(rng, 1)),
+            condition(rng, 2),
             choice(rng),
             call(word(rng), choice(rng), padding=choice(rng)),
         ]
         made = rng.choice(kinds)
         lines += [f"    {line}" for line in statement(start, made, 4)]
-        test = [*statement("if", decided(rng), 4, ":"), "    pass"]
+        test = [*statement("if", condition(rng, 2), 4, ":"), "    pass"]
         lines += [f"    {line}" for line in test]
         layer = statement(f"self.{word(rng)} =", expression(rng, 1), 4)
         lines += [f"    {line}" for line in layer]

@@ -181,5 +181,5 @@ def as_json(diagnostic: Diagnostic, allowed: bool = False) -> dict[str, Any]:
     return about | {
         key: value
         for key, value in dataclasses.asdict(diagnostic).items()
-        if key != "code"
+        if key not in ("code", "missing")
     }

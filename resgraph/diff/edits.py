@@ -9,9 +9,10 @@ from typing import Any
 
 from resgraph.diagnostics import Span
 from resgraph.diff.align import kept_and_moved
-from resgraph.diff.isomorphism import Flat, isomorphism
+from resgraph.diff.isomorphism import isomorphism, labels
 from resgraph.diff.parts import Standing
 from resgraph.graph import INPUT, Instance, Node
+from resgraph.prove.dag import Dag
 
 
 class Change(StrEnum):
@@ -93,18 +94,17 @@ class _Comparison:
         if None in (both[0].parts, both[1].parts):
             both = Standing.of(a, residual=False), Standing.of(b, residual=False)
         self.before, self.after = both
-        self.flats = Flat.of(a), Flat.of(b)
-        labels = self.flats[0].labels, self.flats[1].labels
-        self.kept, self.moved = kept_and_moved(*both, labels)
-        self.nodes = _nodes(a), _nodes(b)
+        self.dags = Dag.of(a), Dag.of(b)
+        self.labels = labels(a), labels(b)
+        self.kept, self.moved = kept_and_moved(*both, self.labels)
         self.anchors = (
-            _anchors(self.flats[0], {ours: ours for ours in self.kept}),
-            _anchors(self.flats[1], {b: a for a, b in self.kept.items()}),
+            _anchors(self.dags[0], {ours: ours for ours in self.kept}),
+            _anchors(self.dags[1], {b: a for a, b in self.kept.items()}),
         )
 
     def edits(self) -> Iterator[Edit]:
         pairs = self.kept | self.moved
-        for name in self.flats[0].names:
+        for name in self.dags[0].steps:
             before = self._before(name)
             if name not in pairs:
                 yield Edit(Change.REMOVED, before, None)
@@ -115,13 +115,13 @@ class _Comparison:
                 continue
             yield from self._kept(name, before, after)
         old = {*pairs.values()}
-        for name in self.flats[1].names:
+        for name in self.dags[1].steps:
             if name not in old:
                 yield Edit(Change.ADDED, None, self._after(name))
 
     def _kept(self, name: str, before: Spot, after: Spot) -> Iterator[Edit]:
         other = self.kept[name]
-        if self.flats[0].labels[name] != self.flats[1].labels[other]:
+        if self.labels[0][name] != self.labels[1][other]:
             changed = tuple(self._attributes(name, other))
             if changed:
                 yield Edit(Change.CHANGED, before, after, changed)
@@ -129,7 +129,7 @@ class _Comparison:
             yield Edit(Change.REWIRED, before, after)
 
     def _attributes(self, name: str, other: str) -> Iterator[tuple[str, Any, Any]]:
-        mine, theirs = self.nodes[0][name].op, self.nodes[1][other].op
+        mine, theirs = self.dags[0].node(name).op, self.dags[1].node(other).op
         for key in type(mine).model_fields:
             old, new = getattr(mine, key), getattr(theirs, key)
             if key != "name" and old != new:
@@ -138,51 +138,47 @@ class _Comparison:
     def _rewired(self, name: str, other: str) -> bool:
         """Whether what it reads has nothing in common, or it makes the result on one side."""
         ours, theirs = self.anchors
-        before, after = self.flats
+        before, after = self.dags
         if (name in ours[before.output]) != (name in theirs[after.output]):
             return True
         old = [ours[value] for value in before.reads[name]]
         new = [theirs[value] for value in after.reads[other]]
         if len(old) != len(new):
             return True
-        if name in before.free:
+        if before.node(name).op.commutes:
             return not _pairable(old, new)
         return not all(a & b for a, b in zip(old, new, strict=True))
 
     def _before(self, name: str) -> Spot:
-        return _spot(self.before, self.nodes[0][name], self.flats[0])
+        return _spot(self.before, *self.dags[0].steps[name])
 
     def _after(self, name: str) -> Spot:
-        return _spot(self.after, self.nodes[1][name], self.flats[1])
+        return _spot(self.after, *self.dags[1].steps[name])
 
 
-def _nodes(instance: Instance) -> dict[str, Node]:
-    return {node.name: node for _, node, _ in instance.unit.steps()}
-
-
-def _spot(standing: Standing, node: Node, flat: Flat) -> Spot:
+def _spot(standing: Standing, node: Node, reads: tuple[str, ...]) -> Spot:
     return Spot(
         node.name,
         node.op.kind,
         node.op.attributes(),
         standing.where(node.name),
         standing.after(node.name),
-        flat.reads[node.name],
+        reads,
         node.span,
     )
 
 
-def _anchors(flat: Flat, kept: Mapping[str, str]) -> dict[str, frozenset[str]]:
+def _anchors(dag: Dag, kept: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """By value, the kept ops that it is, or comes from through ops that are not kept.
 
     Kept ops are called by their names in the first unit, given by their own names.
     """
     found = {INPUT: frozenset({INPUT})}
-    for name in flat.names:
+    for name, reads in dag.reads.items():
         if name in kept:
             found[name] = frozenset({kept[name]})
         else:
-            found[name] = frozenset[str]().union(*(found[i] for i in flat.reads[name]))
+            found[name] = frozenset[str]().union(*(found[i] for i in reads))
     return found
 
 

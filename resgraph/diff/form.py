@@ -26,7 +26,12 @@ def as_json(difference: Difference) -> dict[str, Any]:
             name: {"before": old, "after": new}
             for name, (old, new) in difference.recipe.items()
         },
-    }
+    } | _regrouped(difference)
+
+
+def _regrouped(found: Difference | Pair) -> dict[str, bool]:
+    """Told where it is so, since it seldom is."""
+    return {"regrouped": True} if found.regrouped else {}
 
 
 def _network(graph: Graph) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "lost": list(lost),
         "gained": list(gained),
         "factor": {"before": factors[0], "after": factors[1]} if factors else None,
-    }
+    } | _regrouped(pair)
 
 
 def _units(units: Units | None) -> dict[str, Any] | None:

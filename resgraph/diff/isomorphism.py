@@ -6,15 +6,13 @@ care. Shapes follow from the ops and the network's input, so ops alone decide.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import INPUT, Instance
 from resgraph.graph import isomorphism as graphs
 from resgraph.graph.isomorphism import INPUT as NETWORK
-from resgraph.graph.isomorphism import Labelled
+from resgraph.graph.isomorphism import Labelled, Pairing
 from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.ops import Op
 from resgraph.ops.source import real
@@ -22,6 +20,8 @@ from resgraph.prove.dag import Dag
 from resgraph.syntax import Name
 
 Label = tuple[str, ...]
+Repeats = Iterable[tuple[Instance, int]]
+"""Units one after the other, each with how often."""
 _LAYER = Name("layer")
 
 
@@ -42,39 +42,26 @@ def label(op: Op, count: int) -> Label:
     )
 
 
-@dataclass(frozen=True)
-class Flat:
-    """A unit's ops in reading order, which is a topological one, with what each reads."""
+def labels(instance: Instance) -> dict[str, Label]:
+    """What each op of a unit does, in reading order."""
+    steps = Dag.of(instance).steps.items()
+    return {name: label(node.op, len(reads)) for name, (node, reads) in steps}
 
-    names: tuple[str, ...]
-    labels: Mapping[str, Label]
-    reads: Mapping[str, tuple[str, ...]]
-    free: frozenset[str]
-    """The ops whose operands may be swapped."""
-    output: str
 
-    @classmethod
-    def of(cls, instance: Instance) -> Flat:
-        dag = Dag.of(instance)
-        ops = {name: (node.op, len(reads)) for name, (node, reads) in dag.steps.items()}
-        return cls(
-            tuple(ops),
-            {name: label(*op) for name, op in ops.items()},
-            dag.reads,
-            frozenset(name for name, (op, _) in ops.items() if op.commutes),
-            dag.output,
-        )
-
-    @property
-    def labelled(self) -> Labelled:
-        """The same with numbers in place of names."""
-        number = {INPUT: NETWORK} | {name: i for i, name in enumerate(self.names)}
-        return Labelled(
-            [self.labels[name] for name in self.names],
-            [tuple(number[i] for i in self.reads[name]) for name in self.names],
-            [name in self.free for name in self.names],
-            number[self.output],
-        )
+def labelled(instance: Instance) -> Labelled:
+    """A unit's ops in reading order, which is a topological one, as a graph to compare."""
+    dag = Dag.of(instance)
+    number = {INPUT: NETWORK} | {name: i for i, name in enumerate(dag.steps)}
+    ops = [(node.op, len(reads)) for node, reads in dag.steps.values()]
+    return Labelled(
+        [label(op, 2 if op.associates else count) for op, count in ops],
+        [tuple(number[i] for i in reads) for reads in dag.reads.values()],
+        [op.commutes for op, _ in ops],
+        (number[dag.output],),
+        associates=[op.associates for op, _ in ops],
+        names=[*dag.steps],
+        title=instance.unit.name,
+    )
 
 
 def isomorphism(a: Instance, b: Instance) -> dict[str, str] | None:
@@ -82,17 +69,40 @@ def isomorphism(a: Instance, b: Instance) -> dict[str, str] | None:
 
     Raises `ResgraphError` where that is not known within a bounded number of steps.
     """
-    ours, theirs = Flat.of(a), Flat.of(b)
-    if Counter(ours.labels.values()) != Counter(theirs.labels.values()):
-        return None
+    ours, theirs = labelled(a), labelled(b)
+    found = graphs.isomorphism(ours, theirs, regroup=False)
+    if isinstance(found, Pairing):
+        pairs = found.nodes.items()
+        return {str(ours.names[i]): str(theirs.names[j]) for i, j in pairs}
+    if not found.settled:
+        raise _too_symmetric(ours.title, theirs.title)
+    return None
+
+
+def regrouped(a: Instance, b: Instance) -> bool:
+    """Whether two units that are not the same graph are, if sums of sums are sums."""
+    return isinstance(graphs.isomorphism(labelled(a), labelled(b)), Pairing)
+
+
+def rows_alike(a: Repeats, b: Repeats, regroup: bool) -> bool:
+    """Whether the same units follow one another equally often, however the rows are cut.
+
+    Raises `ResgraphError` as `isomorphism` does.
+    """
+    distinct = graphs.Distinct(regroup)
     try:
-        pairs = graphs.isomorphism(ours.labelled, theirs.labelled)
-    except graphs.UnsettledError:
-        raise ResgraphError(
-            f"{a.unit.name} and {b.unit.name} are too symmetric to align: after "
-            f"{ISOMORPHISM_STEPS:,} steps it is not known whether they are the same graph",
-            "ops that stand alike everywhere can be told apart by an attribute",
-        ) from None
-    if pairs is None:
-        return None
-    return {x: theirs.names[j] for x, j in zip(ours.names, pairs, strict=True)}
+        ours, theirs = (
+            [(distinct.number(labelled(unit)), count) for unit, count in row]
+            for row in (a, b)
+        )
+    except graphs.UnsettledError as error:
+        raise _too_symmetric(*error.args) from None
+    return graphs.rows_alike(ours, theirs)
+
+
+def _too_symmetric(a: str, b: str) -> ResgraphError:
+    return ResgraphError(
+        f"{a} and {b} are too symmetric to align: after {ISOMORPHISM_STEPS:,} steps it is "
+        "not known whether they are the same graph",
+        "ops that stand alike everywhere can be told apart by an attribute",
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
+from resgraph.diagnostics import ResgraphError
 from resgraph.diff.edits import Edit, edits
-from resgraph.diff.isomorphism import isomorphism
+from resgraph.diff.isomorphism import isomorphism, regrouped, rows_alike
 from resgraph.diff.properties import (
     PROPERTIES,
     counted,
@@ -17,8 +19,8 @@ from resgraph.diff.properties import (
     told,
     unit_properties,
 )
-from resgraph.diff.units import HEAD, STEM, Units, end, joined, side_by_side, stages
-from resgraph.graph import Graph
+from resgraph.diff.units import HEAD, STEM, Units, ends, side_by_side, stages
+from resgraph.graph import Graph, Instance
 from resgraph.recipe.parts import CHOICES
 from resgraph.recipe.words import EXPLICIT
 
@@ -30,10 +32,12 @@ class Pair:
     before: Units | None
     after: Units | None
     edits: tuple[Edit, ...] = ()
+    regrouped: bool = False
+    """Whether they are the same graph only if sums of sums are sums."""
 
     @property
     def same(self) -> bool:
-        """Whether it is the same graph, as often."""
+        """Whether it is the same graph, as often; perhaps regrouped."""
         if self.before is None or self.after is None or self.edits:
             return False
         return self.before.count == self.after.count
@@ -67,6 +71,8 @@ class Difference:
     same: bool
     """Whether both are one graph, whatever things are called."""
     pairs: tuple[Pair, ...]
+    regrouped: bool = False
+    """Whether they are the same only if sums of sums are sums: true up to rounding."""
 
     @cached_property
     def recipe(self) -> dict[str, tuple[Any, Any]]:
@@ -104,29 +110,47 @@ class Difference:
 
 def compare(before: Graph, after: Graph) -> Difference:
     """The difference of two networks with shapes, at the cost of their distinct units."""
-    ours, theirs = stages(before), stages(after)
-    pairs = tuple(_pairs(before, after, ours, theirs))
-    same = before.input == after.input and (
-        all(pair.same for pair in pairs) or _in_other_stages(pairs, ours, theirs)
-    )
-    return Difference(before, after, same, () if same else pairs)
+    ours, theirs = _rows(before), _rows(after)
+    if before.input == after.input and _alike(ours, theirs, regroup=True):
+        return Difference(before, after, True, (), not _nested_alike(ours, theirs))
+    return Difference(before, after, False, tuple(_pairs(ours, theirs)))
 
 
-def _pairs(
-    before: Graph, after: Graph, ours: list[list[Units]], theirs: list[list[Units]]
-) -> Iterator[Pair]:
-    yield _pair(
-        end(STEM, before.typed(before.stem_run)), end(STEM, after.typed(after.stem_run))
-    )
-    for a, b in zip_longest(ours, theirs):
+def _rows(graph: Graph) -> list[list[Units]]:
+    """The stem, the stages and the head."""
+    stem, head = ends(graph)
+    return [[stem], *stages(graph), [head]]
+
+
+def _alike(ours: list[list[Units]], theirs: list[list[Units]], regroup: bool) -> bool:
+    """Whether stem and head are the same, and the units between, whatever their stage."""
+
+    def row(parts: list[list[Units]]) -> list[tuple[Instance, int]]:
+        return [(units.instance, units.count) for part in parts for units in part]
+
+    cuts = slice(0, 1), slice(1, -1), slice(-1, None)
+    return all(rows_alike(row(ours[c]), row(theirs[c]), regroup) for c in cuts)
+
+
+def _nested_alike(ours: list[list[Units]], theirs: list[list[Units]]) -> bool:
+    """Whether networks that are the same are known to nest their sums in one way."""
+    with suppress(ResgraphError):  # too symmetric to know
+        return _alike(ours, theirs, regroup=False)
+    return False
+
+
+def _pairs(ours: list[list[Units]], theirs: list[list[Units]]) -> Iterator[Pair]:
+    yield _pair(ours[0][0], theirs[0][0])
+    for a, b in zip_longest(ours[1:-1], theirs[1:-1]):
         yield from _joined([_pair(x, y) for x, y in side_by_side(a or [], b or [])])
-    yield _pair(
-        end(HEAD, before.typed(before.head_run)), end(HEAD, after.typed(after.head_run))
-    )
+    yield _pair(ours[-1][0], theirs[-1][0])
 
 
 def _pair(a: Units | None, b: Units | None) -> Pair:
-    return Pair(a, b, edits(a.instance, b.instance) if a and b else ())
+    found = edits(a.instance, b.instance) if a and b else ()
+    if a and b and found and regrouped(a.instance, b.instance):
+        return Pair(a, b, regrouped=True)
+    return Pair(a, b, found)
 
 
 def _joined(stage: list[Pair]) -> list[Pair]:
@@ -139,29 +163,14 @@ def _together(x: Pair, y: Pair) -> Pair | None:
     """Both pairs as one, if nothing but places and numbers tells them apart."""
     if not (x.before and x.after and y.before and y.after):
         return None
-    if (x.edits, x.properties, x.factors) != (y.edits, y.properties, y.factors):
+    one, two = ((p.edits, p.regrouped, p.properties, p.factors) for p in (x, y))
+    if one != two:
         return None
     for a, b in ((x.before, y.before), (x.after, y.after)):
-        if a.name != b.name or not _iso(a, b):
+        if a.name != b.name or isomorphism(a.instance, b.instance) is None:
             return None
-    return Pair(x.before.with_next(y.before), x.after.with_next(y.after), x.edits)
-
-
-def _iso(a: Units, b: Units) -> bool:
-    return isomorphism(a.instance, b.instance) is not None
-
-
-def _in_other_stages(
-    pairs: tuple[Pair, ...], ours: list[list[Units]], theirs: list[list[Units]]
-) -> bool:
-    """Whether the units are the same ones in a row, and only the stages begin elsewhere."""
-    if not (pairs[0].same and pairs[-1].same):
-        return False
-    both = [joined([row for stage in rows for row in stage]) for rows in (ours, theirs)]
-    counts = [[row.count for row in rows] for rows in both]
-    return counts[0] == counts[1] and all(
-        _iso(x, y) for x, y in zip(*both, strict=True)
-    )
+    rows = x.before.with_next(y.before), x.after.with_next(y.after)
+    return Pair(*rows, x.edits, x.regrouped)
 
 
 def _share(count: int, total: int) -> str:

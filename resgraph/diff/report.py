@@ -14,6 +14,7 @@ from resgraph.graph import Graph
 T = TypeVar("T")
 Line = tuple[str, str]
 """A line of text and what it is: a `Change`, `heading`, `gained`, `lost` or nothing."""
+_UP_TO = " up to how sums, products and concatenations are nested"
 _WIDTH = 8
 """Of the word that says what a line is."""
 
@@ -23,7 +24,10 @@ def report(difference: Difference) -> Iterator[Line]:
     before, after = difference.before, difference.after
     if difference.same:
         names = f"{_named(before)} and {_named(after)}"
-        yield visible(f"the same graph: {names}"), "heading"
+        yield (
+            visible(f"the same graph{_UP_TO * difference.regrouped}: {names}"),
+            "heading",
+        )
     else:
         yield visible(f"before: {_named(before)}: {before.title}"), "removed"
         yield visible(f"after:  {_named(after)}: {after.title}"), "added"
@@ -60,6 +64,7 @@ def _topology(difference: Difference) -> Iterator[Line]:
         yield "", ""
         yield from _block(block)
     yield from _section("units in a row", _repeats(difference))
+    yield from _section(f"the same{_UP_TO}", _regrouped(difference))
     yield from _section("properties, in how many units", _shares(difference))
     lost, gained = difference.findings
     told = [*((t, "before") for t in lost), *((t, "after") for t in gained)]
@@ -97,6 +102,13 @@ def _repeats(difference: Difference) -> Iterator[Line]:
             yield f"  {'added':<{_WIDTH}} {new.part}: {_times(new)}", "added"
         elif old and not new:
             yield f"  {'removed':<{_WIDTH}} {old.part}: {_times(old)}", "removed"
+
+
+def _regrouped(difference: Difference) -> Iterator[Line]:
+    for pair in difference.pairs:
+        if pair.before and pair.after and pair.regrouped:
+            names = arrow(pair.before.name, pair.after.name)
+            yield f"  {pair.before.place}: {names}", ""
 
 
 def _shares(difference: Difference) -> Iterator[Line]:

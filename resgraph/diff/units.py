@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from resgraph.diff.align import Pairs, aligned
-from resgraph.diff.isomorphism import Flat, Label, isomorphism
+from resgraph.diff.isomorphism import Label, isomorphism, labels
 from resgraph.graph import Graph, Instance, Run
 from resgraph.ops import Shape
 
@@ -43,7 +43,7 @@ class Units:
     @cached_property
     def ops(self) -> tuple[Label, ...]:
         """What its ops do, whatever their order."""
-        return tuple(sorted(Flat.of(self.instance).labels.values()))
+        return tuple(sorted(labels(self.instance).values()))
 
     @cached_property
     def counts(self) -> tuple[Counter[Label], Counter[str]]:
@@ -61,8 +61,13 @@ class Units:
         )
 
 
-def end(part: str, instance: Instance) -> Units:
-    """The stem or the head."""
+def ends(graph: Graph) -> tuple[Units, Units]:
+    """The stem and the head."""
+    return _end(STEM, graph.stem_run), _end(HEAD, graph.head_run)
+
+
+def _end(part: str, run: Instance | None) -> Units:
+    instance = Graph.typed(run)
     costs = instance.parameters, instance.multiply_adds
     return Units(part, 0, part, 1, instance, instance.output, *costs)
 
@@ -70,17 +75,17 @@ def end(part: str, instance: Instance) -> Units:
 def stages(graph: Graph) -> list[list[Units]]:
     """Each stage's first unit, and then the others, equal neighbours together."""
     return [
-        joined([*_stage(f"stage{number}", runs)], first_apart=True)
+        _joined(_stage(f"stage{number}", runs))
         for number, runs in enumerate(graph.runs, 1)
     ]
 
 
-def joined(rows: Sequence[Units], first_apart: bool = False) -> list[Units]:
-    """Neighbours that are the same graph in one row."""
+def _joined(rows: Iterable[Units]) -> list[Units]:
+    """Neighbours that are the same graph in one row, the first unit apart."""
     found: list[Units] = []
     for row in rows:
-        alone = not found or (first_apart and len(found) == 1)
-        if not alone and isomorphism(found[-1].instance, row.instance) is not None:
+        last = found[-1].instance if len(found) > 1 else None
+        if last and isomorphism(last, row.instance) is not None:
             found[-1] = found[-1].with_next(row)
         else:
             found.append(row)

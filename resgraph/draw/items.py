@@ -129,9 +129,7 @@ class Node:
         tags += ["broken"] if self.broken else []
         tags += [f"mark-{self.mark.kind}"] if self.mark else []
         yield f'<g class="{" ".join(tags)}" data-node={attribute(self.data)}>'
-        notes = [self.note, self.mark.note if self.mark else ""]
-        if said := " \N{EM DASH} ".join(note for note in notes if note):
-            yield f"<title>{content(said)}</title>"
+        yield from _title(self.note, self.mark)
         yield from self._form(paint)
         for text in self.texts:
             yield from text.svg(paint)
@@ -179,6 +177,13 @@ class Node:
         yield from Text("sign", "", sign, x, y, 11, "badge-text", bold=True).svg(paint)
 
 
+def _title(note: str, mark: Mark | None) -> Iterator[str]:
+    """What is shown under the pointer."""
+    notes = [note, mark.note if mark else ""]
+    if said := " \N{EM DASH} ".join(note for note in notes if note):
+        yield f"<title>{content(said)}</title>"
+
+
 @dataclass(frozen=True)
 class Wire:
     """A line along `points` with an arrow's head at its end, and its value's shape."""
@@ -189,6 +194,8 @@ class Wire:
     data: str
     broken: bool = False
     label: Text | None = None
+    headless: bool = False
+    """It goes on, across the border of a frame."""
 
     def moved(self, dx: float, dy: float) -> Self:
         points = tuple((x + dx, y + dy) for x, y in self.points)
@@ -204,12 +211,14 @@ class Wire:
         colour = paint("broken" if self.broken else "shortcut" if thick else "line")
         head, line = (11.0, 5.0) if thick else (6.5, 1.4)
         tags = f"edge {self.kind}{' broken' * self.broken}"
+        points = self.points if self.headless else _shortened(self.points, head)
         yield f'<g class="{tags}" data-edge={attribute(self.data)}>'
         yield (
-            f'<path d="{_rounded(_shortened(self.points, head))}" fill="none" '
+            f'<path d="{_rounded(points)}" fill="none" '
             f'stroke="{colour}" stroke-width="{number(line)}"/>'
         )
-        yield f'<path d="{_head(self.points, head)}" fill="{colour}"/>'
+        if not self.headless:
+            yield f'<path d="{_head(self.points, head)}" fill="{colour}"/>'
         if self.label:
             yield from self.label.svg(paint)
         yield "</g>"
@@ -261,35 +270,64 @@ def _at(point: Point) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """Ground behind nodes that belong together, with its name. x, y: upper left corner."""
+    """Ground behind nodes that belong together, with its name. x, y: upper left corner.
+
+    With `data` it is an unfolded unit, which programs find by that name, and has a border.
+    """
 
     x: float
     y: float
     width: float
     height: float
-    label: Text
+    labels: tuple[Text, ...]
+    data: str = ""
+    note: str = ""
+    copies: bool = False
+    mark: Mark | None = None
 
     def moved(self, dx: float, dy: float) -> Self:
-        label = self.label.moved(dx, dy)
-        return replace(self, x=self.x + dx, y=self.y + dy, label=label)
+        labels = tuple(label.moved(dx, dy) for label in self.labels)
+        return replace(self, x=self.x + dx, y=self.y + dy, labels=labels)
 
     def boxes(self) -> Iterator[Box]:
-        yield from self.label.boxes()
+        for label in self.labels:
+            yield from label.boxes()
 
     def svg(self, paint: Paint) -> Iterator[str]:
-        yield (
+        yield from self._ground(paint) if self.data else [self._rect(paint)]
+        for label in self.labels:
+            yield from label.svg(paint)
+        yield from ["</g>"] if self.data else []
+
+    def _ground(self, paint: Paint) -> Iterator[str]:
+        tags = ["frame", *([f"mark-{self.mark.kind}"] if self.mark else [])]
+        yield f'<g class="{" ".join(tags)}" data-node={attribute(self.data)}>'
+        yield from _title(self.note, self.mark)
+        colour = paint(self.mark.kind if self.mark else "line")
+        edge = f' stroke="{colour}" stroke-width="{2 if self.mark else 1}"'
+        for shift in (6, 3, 0) if self.copies else (0,):
+            yield replace(self, x=self.x + shift, y=self.y - shift)._rect(paint, edge)
+
+    def _rect(self, paint: Paint, edge: str = "") -> str:
+        return (
             f'<rect class="frame" x="{number(self.x)}" y="{number(self.y)}" '
             f'width="{number(self.width)}" height="{number(self.height)}" rx="8" '
-            f'fill="{paint("frame-fill")}"/>'
+            f'fill="{paint("frame-fill")}"{edge}/>'
         )
-        yield from self.label.svg(paint)
 
 
 def terminal(word: str, x: float, y: float, prefix: str, mark: Mark | None) -> Node:
     """What comes in or goes out: a word without a box."""
     text = Text("text", word, word, x, y, 13, italic=True)
-    name = prefix + word
-    return Node("end", word, (text,), x, y, 36, 16, name, mark=mark, tags="terminal")
+    name, across = prefix + word, terminal_width(word)
+    return Node(
+        "end", word, (text,), x, y, across, 16, name, mark=mark, tags="terminal"
+    )
+
+
+def terminal_width(word: str) -> float:
+    """Pixels of its place."""
+    return max(36.0, 2.0 * round(width(word, 13) / 2) + 4)
 
 
 def shape_label(value: str, shape: str, start: Point) -> Text:

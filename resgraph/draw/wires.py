@@ -105,17 +105,22 @@ def _courses(plan: Layout, sizes: Mapping[str, Size]) -> Iterator[_Course]:
         )
         for way in ways:
             arrival = _last(way) if id(way) in aside else ports[id(way)]
-            columns = [*way.columns[:-1], arrival]
+            columns = [_first(way), *way.columns[1:-1], arrival]
             hops = (
-                _Hop(way.link.start, way.row + i, a, b)
+                _Hop(way.link.source, way.row + i, a, b)
                 for i, (a, b) in enumerate(pairwise(columns))
             )
             yield _Course(way, tuple(hops), id(way) in aside)
 
 
+def _first(way: Way) -> float:
+    """The column in which it begins."""
+    return way.columns[0] + way.link.leaves
+
+
 def _last(way: Way) -> float:
     """The column from which it reaches its end's row."""
-    return way.columns[-2]
+    return way.columns[-2] if len(way.columns) > 2 else _first(way)
 
 
 def _free(way: Way, plan: Layout, sizes: Mapping[str, Size]) -> bool:
@@ -140,12 +145,14 @@ def _free(way: Way, plan: Layout, sizes: Mapping[str, Size]) -> bool:
 
 def _ports(ways: Sequence[Way], column: float, size: Size) -> dict[int, float]:
     """Where at its end's top each way comes in; one from straight above in the middle."""
-    ordered = sorted(ways, key=_last)
+    fixed = {id(w): column + w.link.enters for w in ways if w.link.enters is not None}
+    ordered = sorted((way for way in ways if id(way) not in fixed), key=_last)
     straight = [i for i, way in enumerate(ordered) if _last(way) == column]
     middle = straight[0] if straight else (len(ordered) - 1) / 2
     farthest = max(middle, len(ordered) - 1 - middle, 1)
     pitch = min(PORT, (size.width / 2 - 3) / farthest)
-    return {id(way): column + (i - middle) * pitch for i, way in enumerate(ordered)}
+    free = {id(way): column + (i - middle) * pitch for i, way in enumerate(ordered)}
+    return fixed | free
 
 
 def _tracks(hops: Sequence[_Hop]) -> dict[str, int]:
@@ -228,8 +235,8 @@ def _line(
     floors: Sequence[float],
 ) -> Iterator[Point]:
     link = course.way.link
-    x, y = centres[link.start]
-    yield x, y + sizes[link.start].height / 2
+    _, y = centres[link.start]
+    yield _first(course.way), y + sizes[link.start].height / 2
     for hop in course.hops:
         if hop.start != hop.end:
             level = floors[hop.row] + LEAD + gaps[hop.row][hop.source] * TRACK

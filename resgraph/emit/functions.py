@@ -1,7 +1,7 @@
 """One model-local ONNX function for each distinct unit, called where the unit stands.
 
 A model of a thousand layers then has a few dozen nodes of source; runtimes put the bodies
-in the calls' places when they load it.
+in the calls' places when they load it. A unit within a unit is a call within a function.
 """
 
 from __future__ import annotations
@@ -11,63 +11,66 @@ from collections import Counter
 from onnx import FunctionProto, GraphProto, NodeProto, helper
 
 from resgraph.emit.element import Element
-from resgraph.emit.nodes import Constants, Template, template_of
-from resgraph.expr import written
-from resgraph.graph import INPUT, Instance
+from resgraph.emit.nodes import Constants, Made, Template, Templates
+from resgraph.graph import Instance
+from resgraph.values import written
 
 DOMAIN = "resgraph.units"
 
 
-class Functions:
-    """The functions of a model."""
+class Functions(Templates):
+    """The functions of a model; an instance's template is a call of its own."""
 
     def __init__(self, element: Element) -> None:
+        super().__init__(Constants(element))
         self.protos: list[FunctionProto] = []
         self._element = element
         self._counts: Counter[str] = Counter()
-        self._known: dict[int, tuple[str, Template, list[str]]] = {}
+        self._bodies: dict[bytes, str] = {}
 
-    def define(self, instance: Instance) -> None:
-        """Make the unit's function, unless there is one."""
-        if id(instance) not in self._known:
-            self._known[id(instance)] = self._define(instance)
+    def made(self, instance: Instance, shared: bool) -> Template:
+        """The call of the unit's function, which is defined if it is not."""
+        constants = Constants(self._element)
+        body = self.body(instance, constants, shared)
+        if not body.nodes:
+            return body
+        outputs = [*dict.fromkeys(o for o in body.outputs if o in body.local)]
+        weights = [f"{layer}.{weight.name}" for layer, weight in instance.weights]
+        inputs = [*body.inputs, *weights]
+        nodes = [*_constant_nodes(constants), *_nodes(body)]
+        name = self._defined(instance, inputs, outputs, nodes, shared)
+        call = Made("", NodeProto(op_type=name, domain=DOMAIN), inputs, outputs)
+        local = frozenset((*outputs, *weights))
+        return Template([call], body.inputs, body.outputs, local)
 
-    def call(self, proto: GraphProto, prefix: str, instance: Instance, x: str) -> str:
-        """Append a call for a defined unit, at `prefix`; return the name of its output."""
-        name, template, weights = self._known[id(instance)]
-        if not template.nodes:
-            return x
-        output = prefix + template.output
-        proto.node.add(
-            name=prefix.rstrip(".") or name,
-            op_type=name,
-            domain=DOMAIN,
-            input=[x, *(prefix + weight for weight in weights)],
-            output=[output],
-        )
-        return output
-
-    def _define(self, instance: Instance) -> tuple[str, Template, list[str]]:
-        unit = instance.unit.name
+    def _defined(
+        self,
+        instance: Instance,
+        inputs: list[str],
+        outputs: list[str],
+        nodes: list[NodeProto],
+        shared: bool,
+    ) -> str:
+        """The name of the function. Places that differ in what no node reads have one."""
+        unit = instance.block.name
+        made = NodeProto(op_type=unit, input=inputs, output=outputs)
+        body = GraphProto(node=[made, *nodes]).SerializeToString(deterministic=True)
+        if not shared and body in self._bodies:
+            return self._bodies[body]
         self._counts[unit] += 1
         number = self._counts[unit]
         name = unit if number == 1 else f"{unit}_{number}"
-        constants = Constants(self._element)
-        template = template_of(instance, constants)
-        weights = [f"{layer}.{weight.name}" for layer, weight in instance.weights]
-        if template.nodes:
-            self.protos.append(
-                helper.make_function(
-                    DOMAIN,
-                    name,
-                    [INPUT, *weights],
-                    [template.output],
-                    [*_constant_nodes(constants), *_body(template)],
-                    [helper.make_opsetid("", self._element.opset)],
-                    doc_string=_call_text(instance),
-                )
+        self._bodies.setdefault(body, name)
+        opsets = [helper.make_opsetid("", self._element.opset)]
+        if any(node.domain == DOMAIN for node in nodes):
+            opsets.append(helper.make_opsetid(DOMAIN, 1))
+        text = _call_text(instance)
+        self.protos.append(
+            helper.make_function(
+                DOMAIN, name, inputs, outputs, nodes, opsets, doc_string=text
             )
-        return name, template, weights
+        )
+        return name
 
 
 def _call_text(instance: Instance) -> str:
@@ -75,7 +78,8 @@ def _call_text(instance: Instance) -> str:
     args = ", ".join(
         f"{name}={written(value)}" for name, value in instance.args.items()
     )
-    return f"{instance.unit.name}({args}) of {list(instance.input)}"
+    shapes = (str([*instance.shapes[name]]) for name in instance.block.inputs)
+    return f"{instance.block.name}({args}) of {' and '.join(shapes)}"
 
 
 def _constant_nodes(constants: Constants) -> list[NodeProto]:
@@ -85,7 +89,7 @@ def _constant_nodes(constants: Constants) -> list[NodeProto]:
     ]
 
 
-def _body(template: Template) -> list[NodeProto]:
+def _nodes(template: Template) -> list[NodeProto]:
     body = GraphProto()
-    template.append_to(body, "", INPUT)
+    template.append_to(body, "", template.inputs)
     return list(body.node)

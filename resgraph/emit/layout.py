@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Syntax, Ternary
+from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Spread, Syntax, Ternary
 
 WIDTH = 88
 INDENT = "    "
@@ -25,27 +27,112 @@ def statement(start: str, tree: Syntax, indent: int, after: str = "") -> list[st
     The lines come without their indentation, which is `indent` columns; `after` ends the
     last one, as the colon of an `if`.
     """
-    if _in_brackets(tree) or _fits(f"{start} {tree}{after}", indent):
-        lines = laid_out(f"{start} ", tree, after, indent)
-        if _fits(lines[0], indent):
-            return lines
+    if _fits(flat := f"{start} {tree}{after}", indent):
+        return [flat]
+    if _has_brackets(tree) and (lines := _within(f"{start} ", tree, after, indent)):
+        return lines
     inner = laid_out("", tree, "", indent + len(INDENT))
     return [f"{start} (", *_indented(inner), f"){after}"]
 
 
-def _in_brackets(tree: Syntax) -> bool:
-    """Whether it ends in brackets that hold all that could be broken."""
+def _has_brackets(tree: Syntax) -> bool:
+    """Whether it is broken in its own brackets: one operator at most is then left on a line,
+    and they are at one of its ends."""
     match tree:
+        case Infix() if len(_chain(tree)) == 2:
+            return _opens(tree) or _closes(tree)
+        case Prefix(operand=Infix() as operand) if operand.level > tree.level:
+            return len(_chain(operand)) == 2 and _closes(operand)
         case Prefix(operand=operand):
-            return operand.level < tree.level
+            return operand.level < tree.level or _has_brackets(operand)
+    return isinstance(tree, Call | Listing | Item)
+
+
+def _opens(tree: Syntax) -> bool:
+    """Whether it begins with a bracket."""
+    match tree:
+        case Infix(operands=(first, *_)):
+            return tree.shown()[0] != str(first) or _opens(first)
+    return isinstance(tree, Listing)
+
+
+def _closes(tree: Syntax) -> bool:
+    """Whether it ends with a bracket, other than that of an index."""
+    match tree:
+        case Infix(operands=(*_, last)):
+            return tree.shown()[-1] != str(last) or _closes(last)
+        case Prefix(operand=operand):
+            return operand.level < tree.level or _closes(operand)
     return isinstance(tree, Call | Listing)
+
+
+class _Piece(NamedTuple):
+    """A text that stays on its line, or brackets that may be broken, as they are shown."""
+
+    shown: str
+    tree: Syntax | None = None
+
+    def before(self, tail: str) -> str:
+        """What is on one line whatever is broken, with `tail` behind the piece."""
+        if self.tree is None:
+            return self.shown + tail
+        return re.split(r"(?<=[(\[])", self.shown, maxsplit=1)[0]
+
+
+def _within(start: str, tree: Syntax, after: str, indent: int) -> list[str]:
+    """The expression on one line, but for what is in brackets where that is too long.
+
+    No lines where what is not in brackets is too long.
+    """
+    pieces = [*_pieces(tree, str(tree))]
+    tails = [
+        *accumulate(reversed(pieces), lambda tail, p: p.before(tail), initial=after)
+    ]
+    lines, joints, line = list[str](), list[str](), start
+    for piece, tail in zip(pieces, tails[-2::-1], strict=True):
+        if piece.tree is None or _fits(f"{line}{piece.shown}{tail}", indent):
+            line += piece.shown
+        else:
+            first, *inside, line = _broken(line, piece.shown, piece.tree, indent)
+            lines += [first, *inside]
+            joints.append(first)
+    joints.append(line + after)
+    return [*lines, line + after] if all(_fits(j, indent) for j in joints) else []
+
+
+def _broken(before: str, shown: str, tree: Syntax, indent: int) -> list[str]:
+    if shown == str(tree):
+        return _opened(before, tree, "", indent)
+    inner = laid_out("", tree, "", indent + len(INDENT))
+    return [f"{before}(", *_indented(inner), ")"]
+
+
+def _pieces(tree: Syntax, shown: str) -> Iterator[_Piece]:
+    """What may be broken in an expression that stands in no brackets, and what may not."""
+    match tree:
+        case _ if shown != str(tree):
+            yield _Piece(shown, tree)
+        case Infix(operator, operands):
+            for i, pair in enumerate(zip(operands, tree.shown(), strict=True)):
+                yield _Piece(f" {operator} " if i else "")
+                yield from _pieces(*pair)
+        case Prefix(operand=operand):
+            yield _Piece(tree.sign)
+            yield from _pieces(operand, shown.removeprefix(tree.sign))
+        case Call(arguments=[_, *_]) | Listing(items=[_, *_]) | Item():
+            yield _Piece(shown, tree)
+        case _:
+            yield _Piece(shown)
 
 
 def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
     """The expression within brackets, with what stands before and after it."""
     flat = f"{before}{tree}{after}"
-    if _fits(flat, indent):
-        return [flat]
+    return [flat] if _fits(flat, indent) else _opened(before, tree, after, indent)
+
+
+def _opened(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
+    """The same on several lines, if it can be broken."""
     match tree:
         case Call(function, arguments) if arguments:
             named = [(f"{key}=" if key else "", value) for key, value in arguments]
@@ -65,11 +152,19 @@ def laid_out(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
             return [f"{before}{tree.sign}(", *_indented(inner), f"){after}"]
         case Prefix(operand=operand):
             return laid_out(f"{before}{tree.sign}", operand, after, indent)
+        case Spread(element=element, loop=loop):
+            inner = laid_out("", element, "", indent + len(INDENT))
+            return [f"{before}*(", *_indented([*inner, loop]), f"){after}"]
         case Infix():
             return [*_rows(before, _chain(tree), after, indent)]
         case Ternary():
             return [*_rows(before, _choices(tree), after, indent)]
-    return [flat]
+    return [f"{before}{tree}{after}"]
+
+
+def exploded(before: str, items: Sequence[Syntax], indent: int) -> list[str]:
+    """`before(`, each item on lines of its own, `)`."""
+    return [f"{before}(", *_lines([("", item) for item in items], indent), ")"]
 
 
 def signature(before: str, items: Sequence[str], after: str, indent: int) -> list[str]:

@@ -1,53 +1,146 @@
-"""A unit instance as ONNX nodes, made once and put in each of its places."""
+"""A block as ONNX nodes, made once and put in each of its places."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from resgraph.emit.element import Element
-from resgraph.graph import INPUT, Instance
+from resgraph.graph import Instance, Node, Row, Run
 
 
-@dataclass
+class Made(NamedTuple):
+    """A node without the prefix of its place."""
+
+    name: str
+    proto: NodeProto
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Template:
-    """The nodes of one unit instance, names without the prefix of its place.
+    """The nodes of an instance, names without the prefix of its place.
 
-    `local` names are prefixed where the unit stands; all others are the model's constants,
-    and `x` is what came before.
+    `local` names are prefixed where the block stands; `inputs` are what came before, and all
+    others the model's constants. An output may be an input as it came.
     """
 
-    nodes: list[tuple[NodeProto, list[str], str]]
-    local: set[str]
-    output: str
+    nodes: Sequence[Made]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    local: frozenset[str]
 
-    def append_to(self, proto: GraphProto, prefix: str, x: str) -> str:
-        """Append the nodes for the unit at `prefix` and return the name of its output."""
-        names = {name: prefix + name for name in self.local}
-        names[INPUT] = x
-        for template, inputs, output in self.nodes:
+    def append_to(
+        self,
+        proto: GraphProto,
+        prefix: str,
+        given: Sequence[str],
+        renamed: Mapping[str, str] | None = None,
+    ) -> tuple[str, ...]:
+        """Append the nodes for the block at `prefix`, which is given these values.
+
+        Returns the names of its outputs; local names may be `renamed`.
+        """
+        names = self._names(prefix, given) | (renamed or {})
+        for made in self.nodes:
             node = proto.node.add()
-            node.CopyFrom(template)
-            node.name = names[output]
-            node.input.extend([names.get(name, name) for name in inputs])
-            node.output.append(names[output])
-        return names[self.output]
+            node.CopyFrom(made.proto)
+            node.name = (prefix + made.name).rstrip(".") or node.op_type
+            node.input.extend([names.get(name, name) for name in made.inputs])
+            node.output.extend([names[name] for name in made.outputs])
+        return tuple(names[name] for name in self.outputs)
+
+    def within(
+        self, prefix: str, given: Sequence[str]
+    ) -> tuple[list[Made], frozenset[str], tuple[str, ...]]:
+        """As a part of another template: its nodes, local names and outputs there."""
+        names = self._names(prefix, given)
+        nodes = [
+            Made(
+                prefix + made.name,
+                made.proto,
+                [names.get(name, name) for name in made.inputs],
+                [names[name] for name in made.outputs],
+            )
+            for made in self.nodes
+        ]
+        local = frozenset(names[name] for name in self.local)
+        return nodes, local, tuple(names[name] for name in self.outputs)
+
+    def _names(self, prefix: str, given: Sequence[str]) -> dict[str, str]:
+        names = {name: prefix + name for name in self.local}
+        return names | dict(zip(self.inputs, given, strict=True))
+
+
+class Templates:
+    """The templates of a model, each distinct instance's made once."""
+
+    def __init__(self, constants: Constants) -> None:
+        self.constants = constants
+        self._known: dict[int, Template] = {}
+
+    def of(self, instance: Instance, shared: bool = True) -> Template:
+        """The instance's; one that is not `shared` is of one place, and is not kept.
+
+        Constants that its nodes read are then among the model's.
+        """
+        if not shared:
+            return self.made(instance, shared)
+        if id(instance) not in self._known:  # it lives as long as its network
+            self._known[id(instance)] = self.made(instance, shared)
+        return self._known[id(instance)]
+
+    def made(self, instance: Instance, shared: bool) -> Template:
+        """A new one."""
+        return self.body(instance, self.constants, shared)
+
+    def body(self, instance: Instance, constants: Constants, shared: bool) -> Template:
+        """The nodes of the block, with what its rows of other blocks become."""
+        block = instance.block
+        values = {name: name for name in block.inputs}
+        nodes: list[Made] = []
+        local: set[str] = set()
+        for part in block.nodes:
+            given = tuple(values[i] for i in part.inputs)
+            if isinstance(part, Node):
+                builder = NodeBuilder(part.name, nodes, local, constants)
+                shapes = [instance.shapes[i] for i in part.inputs]
+                result = part.op.onnx(builder, *given, shapes=shapes)
+                values[part.name] = builder.name_last(result)
+                continue
+            runs = instance.runs[part.name]
+            for prefix, inner, alone in places(part, runs):
+                template = self.of(inner, shared and alone)
+                more, names, given = template.within(prefix, given)
+                nodes += more
+                local |= names
+            values |= zip(results(part, runs), given, strict=True)
+        outputs = [values[value] for value in block.results.values()]
+        return Template(nodes, block.inputs, outputs, frozenset(local))
 
 
 def template_of(instance: Instance, constants: Constants) -> Template:
-    """The instance's nodes; the constants that they read go to `constants`."""
-    values = {INPUT: INPUT}
-    nodes: list[tuple[NodeProto, list[str], str]] = []
-    local: set[str] = set()
-    for _, node, inputs in instance.unit.steps():
-        builder = NodeBuilder(node.name, nodes, local, constants)
-        shapes = [instance.shapes[i] for i in inputs]
-        result = node.op.onnx(builder, *(values[i] for i in inputs), shapes=shapes)
-        values[node.name] = builder.name_last(result)
-    return Template(nodes, local, values[instance.unit.output])
+    """The nodes of an instance; the constants that they read go to `constants`."""
+    return Templates(constants).of(instance)
+
+
+def places(row: Row, runs: Sequence[Run]) -> Iterator[tuple[str, Instance, bool]]:
+    """The instances of a row with their prefixes, and whether they are of several places."""
+    index = 0
+    for run in runs:
+        for instance in run:
+            yield row.prefix(index), instance, run.each is None
+            index += 1
+
+
+def results(row: Row, runs: Sequence[Run]) -> list[str]:
+    """The names of a row's values in the block that it is in."""
+    outputs = [*runs[-1].instances[-1].block.results]
+    return [f"{row.name}.{n}" for n in outputs] if len(outputs) > 1 else [row.name]
 
 
 @dataclass
@@ -55,7 +148,7 @@ class NodeBuilder:
     """What an op writes its nodes to (`resgraph.ops.OnnxBuilder`)."""
 
     name: str
-    nodes: list[tuple[NodeProto, list[str], str]]
+    nodes: list[Made]
     local: set[str]
     constants: Constants
     made: int = 0
@@ -63,10 +156,10 @@ class NodeBuilder:
     def node(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         output = f"{self.name}/{self.made}"
         self.made += 1
-        template = NodeProto(op_type=op_type)
+        proto = NodeProto(op_type=op_type)
         for key, value in attributes.items():
-            template.attribute.append(helper.make_attribute(key, value))
-        self.nodes.append((template, list(inputs), output))
+            proto.attribute.append(helper.make_attribute(key, value))
+        self.nodes.append(Made(output, proto, inputs, [output]))
         self.local.add(output)
         return output
 
@@ -74,9 +167,9 @@ class NodeBuilder:
         """Let the op's result bear the op's name; an op without nodes is an alias."""
         if not self.made:
             return result
-        node, inputs, output = self.nodes[-1]
-        self.nodes[-1] = (node, inputs, self.name)
-        self.local.discard(output)
+        last = self.nodes[-1]
+        self.nodes[-1] = last._replace(name=self.name, outputs=[self.name])
+        self.local.discard(last.name)
         self.local.add(self.name)
         return self.name
 

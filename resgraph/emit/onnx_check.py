@@ -1,8 +1,8 @@
 """A model file checked by `onnx.checker`, in pieces that fit into memory.
 
 A piece is what the file has between two places, byte by byte, with the head that any model
-needs. Its input has the shape that the units before it give, its output the one that those
-behind it take; so if all pieces are models, the file is one.
+needs. Its inputs have the shapes that the units before it give, its outputs those that the
+ones behind it take; so if all pieces are models, the file is one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from resgraph.diagnostics import ResgraphError, first_line
 
 @dataclass(frozen=True)
 class Piece:
-    """Bytes of the file, the value that they start from, and the one that they end in."""
+    """Bytes of the file, the values that they start from, and those that others read."""
 
     start: int
     stop: int
-    given: ValueInfoProto
-    result: ValueInfoProto
+    given: Sequence[ValueInfoProto]
+    results: Sequence[ValueInfoProto]
 
 
 def check(path: Path, frame: ModelProto, pieces: Sequence[Piece]) -> None:
@@ -44,8 +44,8 @@ def check(path: Path, frame: ModelProto, pieces: Sequence[Piece]) -> None:
 
 def _check_piece(path: Path, frame: ModelProto, piece: Piece, nodes: bytes) -> None:
     ends = ModelProto()
-    ends.graph.input.append(piece.given)
-    ends.graph.output.append(piece.result)
+    ends.graph.input.extend(piece.given)
+    ends.graph.output.extend(piece.results)
     # beside the model, since the piece may refer to its data
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".onnx") as file:
         for part in (frame.SerializeToString(), ends.SerializeToString(), nodes):

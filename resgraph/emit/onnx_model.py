@@ -6,23 +6,22 @@ only prefixes names. Node, value and tensor names are those of the graph and sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import onnx.printer
-from onnx import TensorProto, ValueInfoProto
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.element import FLOAT32, Element
 from resgraph.emit.initialisers import Initialisers, append
 from resgraph.emit.onnx_check import Piece, check
-from resgraph.emit.onnx_parts import INPUT, Model, Part, typed
+from resgraph.emit.onnx_parts import INPUT, Model, Part, Value
 from resgraph.emit.weights import WeightSource
 from resgraph.graph import Graph
 from resgraph.limits import MODEL_BYTES, PIECE_BYTES, PIECE_NODES, SHOWN_NODES
-from resgraph.names import LOGITS
 
 __all__ = ["INPUT", "OPSET", "onnx_text", "write_onnx"]
 
@@ -41,9 +40,9 @@ def write_onnx(
 ) -> list[Path]:
     """Write the model to `path` and check it in full, with strict shape inference.
 
-    Input `input` is float32 [N, C, H, W] with N free, output `logits` is float32
-    [N, classes]; between them everything is of type `element`. With `functions` each
-    distinct unit is a function of the model. Returns the files written: the model, and
+    Input `input` is float32 [N, C, H, W] with N free, the outputs are float32 under the names
+    of `graph.outputs`: `logits` [N, classes] of a classifier. Between them everything is of
+    type `element`. With `functions` each distinct unit is a function of the model. Returns the files written: the model, and
     `path` + `.data` where both together exceed `inline_bytes`. No more than one tensor and
     one unit's nodes are in memory. Raises `ResgraphError` where the model would not pass
     the checker, or a weight does not fit the type.
@@ -63,32 +62,47 @@ def write_onnx(
 def _write(model: Model, stream: BinaryIO, weights: Initialisers) -> list[Piece]:
     """Write the model; the pieces in which it is to be checked."""
     stream.write(model.head().SerializeToString())
-    pieces: list[Piece] = []
-    first: Part | None = None
-    start, nodes = stream.tell(), 0
+    pieces = [_Growing(stream.tell())]
     for part in model.parts():
-        first = first or part
+        if pieces[-1].is_full:
+            pieces.append(_Growing(pieces[-1].stop))
         append(stream, part.nodes)
-        weights.append(part.prefix, part.instance)
-        nodes += len(part.nodes.node)
-        stop = stream.tell()
-        if nodes >= PIECE_NODES or stop - start >= PIECE_BYTES or part.result == LOGITS:
-            pieces.append(Piece(start, stop, *_ends(model, first, part)))
-            first, start, nodes = None, stop, 0
-    return pieces
+        if part.instance is not None:
+            weights.append(part.prefix, part.instance)
+        pieces[-1].add(part, stream.tell())
+    return [*_ended(pieces, model)]
 
 
-def _ends(
-    model: Model, first: Part, last: Part
-) -> tuple[ValueInfoProto, ValueInfoProto]:
-    """What a piece is computed from, and what it computes."""
-    code, plain = model.element.code, TensorProto.FLOAT
-    given = plain if first.value == INPUT else code
-    result = plain if last.result == LOGITS else code
-    return (
-        typed(first.value, first.instance.input, given),
-        typed(last.result, last.instance.output, result),
-    )
+@dataclass
+class _Growing:
+    """A piece of the file, the values that it reads of others, and those that it makes."""
+
+    start: int
+    stop: int = 0
+    nodes: int = 0
+    read: dict[str, Value] = field(default_factory=dict)
+    made: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is enough in it to be checked at once."""
+        return self.nodes >= PIECE_NODES or self.stop - self.start >= PIECE_BYTES
+
+    def add(self, part: Part, stop: int) -> None:
+        """The part that ends there in the file."""
+        self.stop, self.nodes = stop, self.nodes + len(part.nodes.node)
+        self.made |= {value.name: value for value in part.made}
+        self.read |= {v.name: v for v in part.given if v.name not in self.made}
+
+
+def _ended(pieces: Sequence[_Growing], model: Model) -> Iterator[Piece]:
+    """The pieces with what the others read of them, from the last one to the first."""
+    needed = {value.name for value in model.outputs}
+    for piece in reversed(pieces):
+        results = [v.typed() for name, v in piece.made.items() if name in needed]
+        given = [value.typed() for value in piece.read.values()]
+        needed |= piece.read.keys()
+        yield Piece(piece.start, piece.stop, given, results)
 
 
 def onnx_text(graph: Graph) -> str:

@@ -6,9 +6,10 @@ written part by part, and none but the current one is in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
@@ -17,30 +18,47 @@ from resgraph.diagnostics import visible
 from resgraph.emit.element import FLOAT32, Element
 from resgraph.emit.functions import DOMAIN, Functions
 from resgraph.emit.initialisers import external, tensors
-from resgraph.emit.nodes import Constants, Template, template_of
-from resgraph.graph import Graph, Instance, digest
-from resgraph.names import LOGITS
+from resgraph.emit.nodes import Constants, Template, Templates, places, results
+from resgraph.graph import Graph, Instance, Run, digest
 from resgraph.ops import Shape
 
 INPUT = "input"
 
 
+class Value(NamedTuple):
+    """A value of the model, of so many images, N of them."""
+
+    name: str
+    shape: Shape
+    code: int = TensorProto.FLOAT
+
+    def typed(self) -> ValueInfoProto:
+        return helper.make_tensor_value_info(self.name, self.code, ["N", *self.shape])
+
+
 @dataclass(frozen=True)
 class Part:
-    """The nodes of one unit, without its weights.
+    """The nodes of one unit, without its weights; of the last part, no unit's.
 
-    `value` is what they are computed from, and `result` what comes out of them.
+    `given` are what they are computed from, and `made` what comes out of them.
     """
 
     prefix: str
-    instance: Instance
+    instance: Instance | None
     nodes: GraphProto
-    value: str
-    result: str
+    given: Sequence[Value]
+    made: Sequence[Value]
+
+
+class _Origin(NamedTuple):
+    """Where a value is made: by which unit, and its name there."""
+
+    prefix: str
+    name: str
 
 
 class Model:
-    """The parts of a graph's model, all of type `element` between input and logits."""
+    """The parts of a graph's model, all of type `element` between its input and outputs."""
 
     def __init__(
         self,
@@ -52,31 +70,23 @@ class Model:
         self.graph = graph
         self.element = element
         self._metadata = metadata
-        self._constants = Constants(element)
         self._functions = Functions(element) if functions else None
-        self._templates: dict[int, Template] = {}
-        for instance in self._distinct():
-            self._prepare(instance)
-
-    def _distinct(self) -> Iterator[Instance]:
-        """In the order of execution."""
-        graph = self.graph
-        yield graph.typed(graph.stem_run)
-        for stage in graph.runs:
-            for run in stage:
-                yield from run.instances
-        yield graph.typed(graph.head_run)
-
-    def _prepare(self, instance: Instance) -> None:
-        if self._functions:
-            self._functions.define(instance)
-        elif id(instance) not in self._templates:
-            self._templates[id(instance)] = template_of(instance, self._constants)
+        self._templates = self._functions or Templates(Constants(element))
+        self._taken = frozenset((INPUT, *graph.outputs))
+        for run in (run for runs in graph.network.runs.values() for run in runs):
+            for instance in run.instances if run.each is None else run:
+                self._templates.of(instance, run.each is None)
 
     @property
     def numbers(self) -> int:
         """Bytes of its numbers."""
         return self.element.size * self.graph.total("numbers")
+
+    @cached_property
+    def outputs(self) -> tuple[Value, ...]:
+        """What it returns, in float32."""
+        shapes = self.graph.network.shapes
+        return tuple(Value(n, shapes[v]) for n, v in self.graph.outputs.items())
 
     def head(self) -> ModelProto:
         """All but the nodes of units and their weights."""
@@ -86,9 +96,8 @@ class Model:
         model.doc_string = visible(graph.title)
         for key, value in (own | dict(self._metadata)).items():
             model.metadata_props.add(key=key, value=value)
-        model.graph.input.append(typed(INPUT, graph.input))
-        shape = graph.typed(graph.head_run).output
-        model.graph.output.append(typed(LOGITS, shape))
+        model.graph.input.append(Value(INPUT, graph.input).typed())
+        model.graph.output.extend(value.typed() for value in self.outputs)
         return model
 
     def frame(self) -> ModelProto:
@@ -103,87 +112,181 @@ class Model:
         if self._functions:
             model.opset_import.add(domain=DOMAIN, version=1)
             model.functions.extend(self._functions.protos)
-        model.graph.initializer.extend(self._constants.tensors.values())
+        model.graph.initializer.extend(self._templates.constants.tensors.values())
         return model
+
+    # --- parts ----------------------------------------------------------------------------
 
     def parts(self) -> Iterator[Part]:
         """The units that compute something, in order; their count is the depth."""
-        value = INPUT
-        held: Part | None = None  # the last one ends in the logits
-        for prefix, instance in self.graph.parts():
-            part = self._part(prefix, instance, value)
-            value = part.result
-            if part.nodes.node:  # a unit without nodes is its input, and has no weights
-                if held:
-                    yield held
-                held = part
-        assert held is not None  # something makes logits of an image
-        self._end_in(held.nodes, value)
-        yield replace(held, result=LOGITS)
-
-    def _part(self, prefix: str, instance: Instance, value: str) -> Part:
-        nodes = GraphProto()
-        given = value
-        if value == INPUT and not prefix and self.element is not FLOAT32:
-            given = _cast(nodes, INPUT, self.element.code)
-        if self._functions:
-            result = self._functions.call(nodes, prefix, instance, given)
-        else:
-            template = self._templates[id(instance)]
-            result = template.append_to(nodes, prefix, given)
-        return Part(prefix, instance, nodes, value, result)
-
-    def _end_in(self, nodes: GraphProto, value: str) -> None:
-        """Give the last value the public name `logits`, in float32."""
+        network, nodes = self.graph.network, GraphProto()
+        image = Value(INPUT, self.graph.input)
+        read, made = [image], list[Value]()
         if self.element is not FLOAT32:
-            value = _cast(nodes, value, TensorProto.FLOAT)
-        if nodes.node and list(nodes.node[-1].output) == [value]:
-            nodes.node[-1].output[0] = LOGITS
-        else:
-            nodes.node.add(
-                name=LOGITS, op_type="Identity", input=[value], output=[LOGITS]
+            image = _cast(nodes, image, self.element.code)
+            made.append(image)
+        values = dict.fromkeys(network.block.inputs, image)
+        for row in network.block.rows:
+            runs = network.runs[row.name]
+            given = tuple(values[i] for i in row.inputs)
+            for prefix, instance, shared in places(row, runs):
+                template = self._templates.of(instance, shared)
+                read += given
+                given, more = self._unit(nodes, prefix, instance, template, given)
+                if nodes.node:  # a unit without nodes is its input, and has no weights
+                    yield Part(prefix, instance, nodes, read, [*made, *more])
+                    nodes, read, made = GraphProto(), [], []
+            values |= zip(results(row, runs), given, strict=True)
+        yield from self._rest()
+
+    def _unit(
+        self,
+        nodes: GraphProto,
+        prefix: str,
+        instance: Instance,
+        template: Template,
+        given: tuple[Value, ...],
+    ) -> tuple[tuple[Value, ...], list[Value]]:
+        """Append a unit's nodes; its outputs, and all that it makes for others."""
+        ends = self._ends_in(prefix, template)
+        names = [value.name for value in given]
+        found = template.append_to(
+            nodes, prefix, names, self._renamed(prefix, template)
+        )
+        known = dict(zip(template.inputs, given, strict=True))
+        outputs = {
+            local: known.get(local) or Value(name, shape, self.element.code)
+            for local, name, shape in zip(
+                template.outputs, found, instance.outputs.values(), strict=True
             )
+        }
+        made = [value for local, value in outputs.items() if local not in known]
+        if self.element is not FLOAT32:
+            for local, public in ends.items():
+                made.append(_cast(nodes, outputs[local], TensorProto.FLOAT, public))
+        return tuple(outputs[local] for local in template.outputs), made
+
+    def _ends_in(self, prefix: str, template: Template) -> dict[str, str]:
+        """The outputs of the unit that the model returns, with the names that they have."""
+        origins = {
+            o: _Origin(prefix, o) for o in template.outputs if o in template.local
+        }
+        return {o: self._ends[at] for o, at in origins.items() if at in self._ends}
+
+    def _renamed(self, prefix: str, template: Template) -> dict[str, str]:
+        """Names of values that are others than the unit's own: public ones are kept free."""
+        names = {}
+        if not prefix:
+            names = {n: f"{n}{_INNER}" for n in template.local & self._taken}
+        if self.element is FLOAT32:
+            names |= self._ends_in(prefix, template)
+        return names
+
+    @cached_property
+    def _origins(self) -> dict[str, _Origin | None]:
+        """Where each value of the network is made; None: it is the image as it came."""
+        network = self.graph.network
+        values: dict[str, _Origin | None] = dict.fromkeys(network.block.inputs)
+        for row in network.block.rows:
+            runs = network.runs[row.name]
+            given = [values[i] for i in row.inputs]
+            for prefix, instance, shared in places(row, runs):
+                template = self._templates.of(instance, shared)
+                known = dict(zip(template.inputs, given, strict=True))
+                given = [
+                    known[o] if o in known else _Origin(prefix, o)
+                    for o in template.outputs
+                ]
+            values |= zip(results(row, runs), given, strict=True)
+        return values
+
+    @cached_property
+    def _ends(self) -> dict[_Origin, str]:
+        """The first name under which each value is returned, by where it is made."""
+        found: dict[_Origin, str] = {}
+        for name, value in self.graph.outputs.items():
+            if origin := self._origins[value]:
+                found.setdefault(origin, name)
+        return found
+
+    def _rest(self) -> Iterator[Part]:
+        """Values that are returned under one more name, or that are the image."""
+        for output, value in zip(
+            self.outputs, self.graph.outputs.values(), strict=True
+        ):
+            origin = self._origins[value]
+            source = self._ends[origin] if origin else INPUT
+            if source != output.name:
+                nodes = GraphProto()
+                nodes.node.add(
+                    name=output.name,
+                    op_type="Identity",
+                    input=[source],
+                    output=[output.name],
+                )
+                given = output._replace(name=source)
+                yield Part("", None, nodes, [given], [output])
+
+    # --- size -----------------------------------------------------------------------------
 
     @cached_property
     def size(self) -> int:
         """Bytes of the model without its numbers, as much as they can be: no depth is walked."""
-        graph = self.graph
+        network = self.graph.network
         total = int(self.head().ByteSize()) + _ENDS
-        for instance in (graph.typed(graph.stem_run), graph.typed(graph.head_run)):
-            total += self._most("", instance)
-        for number, stage in enumerate(graph.runs, 1):
-            last = sum(run.count for run in stage)
-            for run in stage:
-                each = sum(
-                    self._most(f"stage{number}.{last}.", i) for i in run.instances
-                )
+        total += sum(4 * (len(name) + self._longest) for name in self.graph.outputs)
+        for row in network.block.rows:
+            runs = network.runs[row.name]
+            prefix = row.prefix(sum(run.count for run in runs))
+            for run in runs:
+                each = sum(self._most(prefix, run, i) for i in run.instances)
                 total += each * (run.count // len(run.instances))
         return total
 
-    def _most(self, prefix: str, instance: Instance) -> int:
+    @cached_property
+    def _longest(self) -> int:
+        """Letters of a value's name at most."""
+        network = self.graph.network
+        longest = [_LONGEST, *map(len, self._taken)]
+        for row in network.block.rows:
+            runs = network.runs[row.name]
+            prefix = row.prefix(sum(run.count for run in runs))
+            longest += (
+                len(prefix) + len(name) + len(_INNER)
+                for run in runs
+                for instance in run.instances
+                for name in self._templates.of(instance).outputs
+            )
+        return max(longest)
+
+    def _most(self, prefix: str, run: Run, instance: Instance) -> int:
         """Bytes of a unit and its tensors, of which none has a number in it."""
-        nodes = self._part(prefix, instance, f"{prefix}{'x' * _LONGEST}").nodes
+        nodes, template = GraphProto(), self._templates.of(instance)
+        given = ["x" * self._longest for _ in template.inputs]
+        template.append_to(nodes, prefix, given)
         size = int(ModelProto(graph=nodes).ByteSize())
+        if run.each is not None:  # whose attributes are others in each place
+            size += _NUMBERS * len(nodes.node)
         for name, weight in tensors(prefix, instance):
             tensor = external(name, weight, self.element, _FILE, 2**40, 2**40)
             size += ModelProto(graph=GraphProto(initializer=[tensor])).ByteSize()
         return size
 
 
+_INNER = "/inner"
 _LONGEST = 64
-"""Letters of a value's name at most."""
+"""Letters of a value's name at least, since it may be any."""
 _ENDS = 1000
-"""Bytes of what makes the first value of the input, and the logits of the last, and then some."""
+"""Bytes of what makes the first value of the input, and the outputs of the last, and then some."""
+_NUMBERS = 100
+"""Bytes that a node's numbers may take more in one place than in another."""
 _FILE = f"{'x' * _LONGEST}.onnx.data"
 
 
-def typed(name: str, shape: Shape, code: int = TensorProto.FLOAT) -> ValueInfoProto:
-    """A value of so many images, N of them."""
-    return helper.make_tensor_value_info(name, code, ["N", *shape])
-
-
-def _cast(nodes: GraphProto, value: str, code: int) -> str:
-    name = f"{value}/cast"
-    nodes.node.add(name=name, op_type="Cast", input=[value], output=[name])
+def _cast(nodes: GraphProto, value: Value, code: int, name: str = "") -> Value:
+    """The value in another type, under this name or one of its own."""
+    node = f"{value.name}/cast"
+    made = Value(name or node, value.shape, code)
+    nodes.node.add(name=node, op_type="Cast", input=[value.name], output=[made.name])
     nodes.node[-1].attribute.append(helper.make_attribute("to", code))
-    return name
+    return made

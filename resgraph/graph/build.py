@@ -59,13 +59,15 @@ _STAGES = ("network", "stages")
 class Builder:
     """Builds one network of a spec, and gathers findings instead of stopping at the first.
 
-    What the spec has gaps for is not known in the program either.
+    What the spec has gaps for is not known in the program either. Afterwards `unread` has the
+    network's parameters that nothing reads, those of a spec that it extends among them.
     """
 
     loaded: Loaded
     name: str
     settings: Mapping[str, Setting]
     findings: list[Diagnostic] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
@@ -153,7 +155,7 @@ class Builder:
         loc, span = ("network", name), self._key("network", name)
         if end.paths:
             empty = Block(name, "", (), (), (), span, tuple(end.inputs or (INPUT,)))
-            made = self.lowering.block(empty, end.paths, loc, OUTPUT)
+            made = self.lowering.block(empty, end.paths, loc, OUTPUT, f"{name}_")
         else:
             keyed = (*loc, "ops") if end.keyed else loc
             chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)
@@ -360,11 +362,12 @@ class Builder:
     ) -> Value | Expr | None:
         """An argument in a unit: a word is a parameter of the unit, an op, or text."""
         name = word(value)
-        if name is None or name in names:
-            return exact(value) if _is_number(value) else value
-        if use.kind in (Kind.OP, Kind.WORD):
+        if _is_number(value):
+            return exact(value)
+        if name is not None and name not in names and use.kind in (Kind.OP, Kind.WORD):
             return self.params.plain(name, use.kind, span)
-        return value
+        found: Value | Expr = value
+        return found
 
     def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
@@ -374,7 +377,8 @@ class Builder:
             units_meant = self._meant_at(call) or frozenset({ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, self.blocks)
-            self._report(codes.UNKNOWN_UNIT, f"unknown unit '{name}'", where, hint)
+            message = f"unknown unit '{name}'"
+            self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))
         node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
         gaps = Gaps(stranger=True, params=True, paths=True, sources=units_meant)
         unit = replace(sequence(name, "", [node], where), gaps=gaps)
@@ -394,7 +398,8 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
-            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint)
+            place = ("units", unit.name, "params", name)
+            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place)
         return nearest(name, [k for k in known if k not in call.args]) or name
 
     def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:
@@ -417,10 +422,11 @@ class Builder:
         )
         used = self.params.used | meant(unsure - {ANY}, names)
         used |= self._computed_from()
-        for name in names:
+        excused = used.union(n for n in names if ANY in unsure and self._given(n))
+        self.unread = [name for name in names if name not in excused]
+        for name in self.unread:
             span = self._key(*_PARAMS, name)
-            excused = name in used or (ANY in unsure and self._given(name))
-            if not excused and span.file == self.loaded.file:
+            if span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
                 self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
 
@@ -466,9 +472,15 @@ class Builder:
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 
     def _report(
-        self, code: Code, message: str, span: Span, hint: str | None = None
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        missing: Loc = (),
     ) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+        found = Diagnostic(code, message, span, hint, missing=missing)
+        self.findings.append(found)
 
 
 def _is_number(value: object) -> bool:

@@ -78,15 +78,28 @@ class Lowering:
         )
 
     def block(
-        self, block: Block, paths: Mapping[str, SpecPath], loc: Loc, main: str
+        self,
+        block: Block,
+        paths: Mapping[str, SpecPath],
+        loc: Loc,
+        main: str,
+        prefix: str = "",
     ) -> Block:
-        """The block with these paths, as written at `loc`; layers of `main` have no prefix.
+        """The block with these paths, as written at `loc`.
+
+        Names of layers begin with `prefix` and their path, those of `main` without a path.
 
         Its `outputs` are paths still, and become values.
         """
         headers = [self._header(n, p, (*loc, "paths", n)) for n, p in paths.items()]
         chains = {
-            name: self._chain(name, path, (*loc, "paths", name), name == main)
+            name: self._chain(
+                name,
+                path,
+                (*loc, "paths", name),
+                prefix if name == main else f"{prefix}{name}_",
+                numbered=name == main and not prefix,
+            )
             for name, path in paths.items()
         }
         values = {name: name for name in block.inputs}
@@ -153,9 +166,10 @@ class Lowering:
         )
         return Path(name, tuple(sources), key_span(self.tree, loc), spans)
 
-    def _chain(self, name: str, path: SpecPath, loc: Loc, main: bool) -> list[Part]:
-        prefix = "" if main else f"{name}_"
-        nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered=main)
+    def _chain(
+        self, name: str, path: SpecPath, loc: Loc, prefix: str, numbered: bool
+    ) -> list[Part]:
+        nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered)
         nodes = [replace(node, path=name) for node in nodes]
         if path.when is not None:
             where = {WHEN: at(self.tree, (*loc, WHEN)).span}
@@ -166,9 +180,10 @@ class Lowering:
         if self.gaps.at(*loc, "when"):
             nodes = [_doubtful(node) for node in nodes]
         first = nodes[0]
-        if self.gaps.at(*loc, "from") and isinstance(first, Node):
-            if first.op.inputs != (1, 1):  # it is not known how many there are
-                nodes[0] = replace(first, op=doubted(first.op, any_inputs=True))
+        merges = isinstance(first, Node) and first.op.inputs != (1, 1)
+        if self.gaps.at(*loc, "from") and isinstance(first, Node) and merges:
+            # it is not known how many there are
+            nodes[0] = replace(first, op=doubted(first.op, any_inputs=True))
         return nodes
 
     def chain(
@@ -176,10 +191,11 @@ class Lowering:
     ) -> list[Part]:
         """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
         kinds = [_kind(item) for item in items]
-        totals, seen = Counter(kinds), Counter[str]()
+        unnamed = [k for k, item in zip(kinds, items, strict=True) if not _named(item)]
+        totals, seen = Counter(unnamed), Counter[str]()
         nodes: list[Part] = []
         for i, (item, kind) in enumerate(zip(items, kinds, strict=True)):
-            seen[kind] += 1
+            seen[kind] += not _named(item)
             several = numbered and not isinstance(item.what, Use)
             number = seen[kind] if several or totals[kind] > 1 else ""
             nodes.append(self._node(item, f"{prefix}{kind}{number}", (*loc, i)))
@@ -244,6 +260,11 @@ class Lowering:
 def own_name(name: str | None) -> str | None:
     """The name that an item gives itself; `x` has a finding already."""
     return None if name == INPUT else name
+
+
+def _named(item: Item) -> bool:
+    """Whether it is a unit with a name of its own; those are not counted."""
+    return isinstance(item.what, Use) and item.what.name is not None
 
 
 def _kind(item: Item) -> str:

@@ -147,7 +147,8 @@ class Params:
 
     def _op(self, op: Op, span: Span) -> Op | None:
         """The op with numbers in the place of expressions."""
-        if not all([self._readable(value, span) for value in expressions(op)]):
+        readable = [self._readable(value, span) for value in expressions(op)]
+        if not all(readable):
             return None
         try:
             return op.resolve(self.values)
@@ -190,7 +191,8 @@ class Params:
 
     def _readable(self, value: Expr, span: Span) -> bool:
         """Whether all that the expression reads has a value; what is no parameter is told."""
-        return all([self.readable(name, span) for name in value.names])
+        readable = [self.readable(name, span) for name in value.names]
+        return all(readable)
 
     def readable(self, name: str, span: Span) -> bool:
         """Whether the name has a value; a finding where it is no parameter's."""
@@ -198,13 +200,20 @@ class Params:
         if name not in self.written and name not in self.context and not self.more:
             hint = did_you_mean(name, self.written)
             message = f"unknown parameter '{name}'"
-            self._report(codes.UNKNOWN_PARAMETER, message, span, hint)
+            place = ("network", "params", name)
+            self._report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
         return name in self.known
 
     def _report(
-        self, code: Code, message: str, span: Span, hint: str | None = None
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        missing: tuple[str, ...] = (),
     ) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+        found = Diagnostic(code, message, span, hint, missing=missing)
+        self.findings.append(found)
 
     def settle(
         self, value: int | float | Expr, kind: NumberField, span: Span, what: str

@@ -61,7 +61,7 @@ def position(
     return found
 
 
-def evaluated(value: Any, names: Mapping[str, Value]) -> Value:
+def evaluated(value: Any, names: Mapping[str, Any]) -> Any:
     """An argument's value. Raises `ExprError`, or `OpError` for the attributes of an op."""
     if isinstance(value, Expr):
         only = word(value)

@@ -13,6 +13,7 @@ from resgraph.diagnostics import Span
 from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
 from resgraph.graph.scope import Place, evaluated, read, scope
 from resgraph.graph.uses import POSITION
+from resgraph.names import LOGITS, RESULT
 from resgraph.ops import OpError, Shape, Weight
 from resgraph.values import Value
 
@@ -331,6 +332,16 @@ class Graph:
     @property
     def allow(self) -> tuple[Allow, ...]:
         return self.program.allow
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """By the name of each output of its ONNX model, the network's value."""
+        results = self.network.block.results
+        if len(results) > 1:
+            return dict(results)
+        (value,) = results.values()
+        is_vector = len(self.network.shapes[value]) == 1
+        return {LOGITS if is_vector else RESULT: value}
 
     def parts(self) -> Iterator[tuple[str, Instance]]:
         """Every block of the network's rows with its prefix in the state_dict, in order of

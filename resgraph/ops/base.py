@@ -122,6 +122,8 @@ class Op(BaseModel):
     """Whether each input stands in the output as it is, beside the others."""
     commutes: ClassVar[bool] = False
     """Whether the order of its inputs does not matter."""
+    associates: ClassVar[bool] = False
+    """Whether inputs that are it again may be written out: a + (b + c) as a + b + c."""
     on_shortcut: ClassVar[str] = ""
     """What it makes of a shortcut, with the paper's figure of it."""
     after_addition: ClassVar[str] = ""

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -68,9 +67,7 @@ class NumberField:
             why = {"why": str(error)}
             raise PydanticCustomError("invalid-number", "{why}", why) from None
 
-    def settle(
-        self, value: int | float | Expr, env: Mapping[str, Fraction]
-    ) -> int | float:
+    def settle(self, value: int | float | Expr, env: Mapping[str, Any]) -> int | float:
         """The plain number that `value` is under `env`. Raises `ExprError`."""
         if not isinstance(value, Expr):
             return value

@@ -25,6 +25,7 @@ class Add(Op):
     symbol: ClassVar[str] = "+"
     sums: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
+    associates: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -68,6 +69,7 @@ class Mul(Op):
     symbol: ClassVar[str] = "×"
     multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
+    associates: ClassVar[bool] = True
     on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
@@ -120,6 +122,7 @@ class Concat(Op):
     role: ClassVar[Role] = Role.PLAIN
     symbol: ClassVar[str] = "||"
     keeps: ClassVar[bool] = True
+    associates: ClassVar[bool] = True
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return total(channels)

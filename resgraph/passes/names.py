@@ -91,9 +91,7 @@ def _told(reserved: Iterable[tuple[str, Named]]) -> Iterator[Diagnostic]:
         yield Diagnostic(codes.INVALID_NAME, f"{what}: {why}", span)
 
 
-def _reserved_in(
-    end: Block, ends: Mapping[str, Block]
-) -> Iterator[tuple[str, Named]]:
+def _reserved_in(end: Block, ends: Mapping[str, Block]) -> Iterator[tuple[str, Named]]:
     """Values of the stem and the head stand beside the model's own in ONNX."""
     last = ends[HEAD].output if HEAD in ends else ""
     for node in end.nodes:

@@ -124,9 +124,7 @@ class _Inference:
         key = (id(block), *args.items(), *place, *shapes)
         if key not in self.typed:
             self.active.append(block.name)
-            inside = _Inside(
-                self, block, args, context, given, notes, origins=origins
-            )
+            inside = _Inside(self, block, args, context, given, notes, origins=origins)
             self.typed[key] = inside.typed()
             self.active.pop()
             self.ops += len(block.nodes)
@@ -406,7 +404,7 @@ class _Inside:
             made.instances.append(typed.instance)
             kept = len(given) == len(shapes) and all(map(same, given, shapes))
             lost = any(len(a) > 1 < len(b) for a, b in zip(given, shapes, strict=False))
-            if (kept or lost) and not by_index or repeat is None:
+            if ((kept or lost) and not by_index) or repeat is None:
                 made.last, made.kept = count - len(made.instances) + 1, True
                 unknown = tuple(anything() for _ in shapes)
                 return made.runs(), shapes if kept else unknown
@@ -458,7 +456,9 @@ class _Inside:
         row, text = place.row, call_text(place.call)
         if self.in_network:
             number = row.name.removeprefix("stage")
-            where = f"stage {number}" if number.isdecimal() else f"the stage '{row.name}'"
+            where = (
+                f"stage {number}" if number.isdecimal() else f"the stage '{row.name}'"
+            )
             return Note(f"in {where}: {text}", place.call.span)
         return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
 
@@ -587,5 +587,3 @@ def _without(op: Op, names: Sequence[str]) -> Op:
 
 def _count(number: int) -> str:
     return "one value" if number == 1 else f"{number} values"
-
-

@@ -28,7 +28,9 @@ def _instances(
     if id(instance) not in seen:
         seen.add(id(instance))
         yield instance, run
-        for inner in (r for row in instance.block.rows for r in instance.runs[row.name]):
+        for inner in (
+            r for row in instance.block.rows for r in instance.runs[row.name]
+        ):
             for each in inner.instances:
                 yield from _instances(each, inner, seen)
 

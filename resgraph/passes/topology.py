@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resgraph import codes
@@ -76,7 +76,9 @@ class _Check:
         known = {param.name for param in block.params} | context(block) - {*POSITION}
         for use in self.uses.of(block):
             if use.name not in known and use.name in POSITION:
-                message = f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                message = (
+                    f"'{use.name}' is of a unit in a stage: the {block.name} has none"
+                )
                 yield Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span)
 
     def _parameters(self, unit: Block) -> Iterator[Diagnostic]:
@@ -101,6 +103,7 @@ class _Check:
                 f"the unit '{unit.name}' has no parameter '{use.name}'",
                 use.span,
                 did_you_mean(use.name, known) or declare,
+                missing=("units", unit.name, "params", use.name),
             )
         unsure = unit.gaps.reads | like({*used}.difference(known, around), known)
         read = {*used} | meant(unsure - {ANY}, known)
@@ -185,7 +188,15 @@ def _no_output(block: Block) -> Iterator[Diagnostic]:
         f"{what} has no path 'out'",
         block.span,
         "out: {from: [x, F], ops: [add]} returns x + F(x)",
+        missing=(*_holder(block), "paths", OUTPUT),
     )
+
+
+def _holder(block: Block) -> tuple[str, ...]:
+    """Where the block is written."""
+    if block.name in (STEM, HEAD):
+        return ("network", block.name)
+    return ("units", block.name)
 
 
 def _arities(block: Block) -> Iterator[Diagnostic]:
@@ -258,7 +269,12 @@ def _unknown(block: Block, words: Words) -> Iterator[Diagnostic]:
         if source not in known | {SOMETHING}:
             others = [name for name in known if _path(name) != path.name]
             what = f"the {words.part} '{path.name}' starts from"
-            yield _unknown_value(block, source, span, what, others)
+            place = (*_holder(block), "paths", source)
+            if words is STAGES:
+                place = ("network", "stages", source)
+            yield replace(
+                _unknown_value(block, source, span, what, others), missing=place
+            )
     for source, span in zip(_returned(block), block.returned_spans, strict=False):
         if source not in known | {SOMETHING}:
             yield _unknown_value(block, source, span, "an output is", [*known])
@@ -366,7 +382,9 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
     if words is STAGES:
         ops = "it would be computed for nothing"
-        hint = f"start another stage from '{path.name}', name it in outputs, or remove it"
+        hint = (
+            f"start another stage from '{path.name}', name it in outputs, or remove it"
+        )
     else:
         count = len(dict(block.chains)[path])
         ops = f"its {count} ops" if count > 1 else "its op"

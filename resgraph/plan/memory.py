@@ -6,12 +6,12 @@ to the gradient: not weights, not what an op needs while it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from resgraph.graph import INPUT, Instance, Node
+from resgraph.graph import Instance, Node
 from resgraph.ops import Role
 
 
@@ -20,28 +20,27 @@ class Kept:
     """What a unit keeps, for batches of any size and activations of any type."""
 
     elements: int
-    """Per image, of activations, the unit's input left out."""
+    """Per image, of activations that lie in none of its inputs and outputs."""
     bytes: int
     """Per image, of tensors of other types."""
     fixed: int
     """Bytes whatever the batch."""
-    input: int
-    """Elements of the unit's input per image."""
-    keeps_input: bool
-    keeps_output: bool
-    """Whether the output is among what is kept, as a final ReLU's is."""
+    shared: Mapping[str, int]
+    """Elements per image of what others may keep as well: the memory of its inputs, and that
+    of its outputs, each by the name of the value that was put there."""
+    held: frozenset[str]
+    """Which of these it keeps."""
+    outputs: tuple[str, ...]
+    """For each of its outputs, in whose memory it lies."""
 
-    def total(self, batch: int, size: int) -> int:
-        """Bytes without the input; `size` is that of an activation's element."""
+    def inside(self, batch: int, size: int) -> int:
+        """Bytes of what it alone keeps; `size` is that of an activation's element."""
         return batch * (self.elements * size + self.bytes) + self.fixed
-
-    def entry(self, batch: int, size: int) -> int:
-        """Bytes of the input."""
-        return batch * self.input * size
 
 
 def kept(instance: Instance, bn_relu: bool) -> Kept:
-    """What the unit keeps; with `bn_relu`, activations that can be computed anew are not.
+    """What the unit keeps, with all units in it; with `bn_relu`, activations that can be
+    computed anew are not.
 
     Where a BN feeds nothing but a ReLU, and that nothing but one op that can reread it,
     the op keeps what stands before the BN, which the BN keeps anyway.
@@ -69,49 +68,51 @@ class _Key:
 
 @lru_cache(maxsize=4096)
 def _fusable(key: _Key) -> tuple[str, ...]:
-    return tuple(bn for bn, _ in _fused(key.instance))
+    return tuple(bn for bn, _ in _fused(key.instance.flat))
 
 
 @lru_cache(maxsize=4096)
 def _kept(key: _Key, bn_relu: bool) -> Kept:
-    instance = key.instance
-    unit, shapes = instance.unit, instance.shapes
-    anew = {relu: bn for bn, relu in _fused(instance)} if bn_relu else {}
-    memory = {INPUT: INPUT}  # the value whose memory a value lies in
+    flat = key.instance.flat
+    block, shapes = flat.block, flat.shapes
+    anew = {relu for _, relu in _fused(flat)} if bn_relu else set()
+    memory = {name: name for name in block.inputs}  # whose memory a value lies in
     held: set[str] = set()
     elements = other = fixed = 0
-    for _, node, inputs in unit.steps():
-        saved = node.op.saved(*(shapes[i] for i in inputs))
-        memory[node.name] = memory[inputs[0]] if saved.view else node.name
+    for node in block.ops:
+        saved = node.op.saved(*(shapes[i] for i in node.inputs))
+        memory[node.name] = memory[node.inputs[0]] if saved.view else node.name
         if node.name not in anew:
-            held |= {memory[i] for i in inputs if saved.inputs and i not in anew}
+            held |= {memory[i] for i in node.inputs if saved.inputs and i not in anew}
             held |= {memory[node.name]} if saved.output else set()
         elements += saved.elements
         other += saved.bytes
         fixed += saved.fixed
+    outputs = tuple(memory[value] for value in block.results.values())
+    shared = {name: prod(shapes[name]) for name in (*block.inputs, *outputs)}
     return Kept(
-        elements=elements + sum(prod(shapes[v]) for v in held - {INPUT}),
+        elements=elements + sum(prod(shapes[v]) for v in held - shared.keys()),
         bytes=other,
         fixed=fixed,
-        input=prod(instance.input),
-        keeps_input=INPUT in held,
-        keeps_output=memory[unit.output] in held - {INPUT},
+        shared=shared,
+        held=frozenset(held & shared.keys()),
+        outputs=outputs,
     )
 
 
-def _fused(instance: Instance) -> Iterator[tuple[str, str]]:
+def _fused(flat: Instance) -> Iterator[tuple[str, str]]:
     """The BN and the ReLU of each BN-ReLU that can be computed anew."""
-    unit = instance.unit
+    outputs = {*flat.block.results.values()}
     readers: dict[str, list[Node]] = {}
-    for _, node, inputs in unit.steps():
-        for value in inputs:
+    for node in flat.block.ops:
+        for value in node.inputs:
             readers.setdefault(value, []).append(node)
 
     def only_reader(node: Node) -> Node | None:
         nodes = readers.get(node.name, [])
-        return nodes[0] if len(nodes) == 1 and node.name != unit.output else None
+        return nodes[0] if len(nodes) == 1 and node.name not in outputs else None
 
-    for _, node, _ in unit.steps():
+    for node in flat.block.ops:
         if node.op.role is not Role.NORM:
             continue
         relu = only_reader(node)

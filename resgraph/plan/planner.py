@@ -8,8 +8,12 @@ whose maps are smaller, save the most computation per byte kept.
 The peak is the larger of what is kept when the forward pass ends, and, for each segment,
 the inputs up to it with its own insides. So within a budget each segment is made as long as
 it can be: that leaves the fewest inputs to those behind it, which for the same reason get
-shorter and shorter. No other cut into segments, none of them across two stages, reaches the
-same peak with fewer units computed anew.
+shorter and shorter. In a chain of units no other cut into segments, none of them across two
+stages, reaches the same peak with fewer units computed anew.
+
+A value that several parts of the network keep, as a skip connection's is, is kept once, from
+the first of them on; autograd gives it free with the first again, since it goes through the
+parts in the reverse of the order in which they ran.
 """
 
 from __future__ import annotations
@@ -20,9 +24,10 @@ from functools import cached_property
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.graph import Graph
+from resgraph.graph import Graph, Row, Style
+from resgraph.graph.typed import row_parts
 from resgraph.plan.budget import words
-from resgraph.plan.memory import Kept, fusable, kept
+from resgraph.plan.memory import fusable, kept
 
 Span = tuple[int, int]
 """From which unit of a stage to which, the latter exclusive."""
@@ -34,7 +39,7 @@ class Plan:
 
     name: str
     segments: Mapping[str, tuple[Span, ...]]
-    """By stage (`stage1`), the units that are computed anew together."""
+    """By stage (`stage1`, `c2`), the units that are computed anew together."""
     bn_relu: tuple[str, ...]
     """The BNs that are computed anew with the ReLU behind them, as in the state_dict."""
     peak: int
@@ -57,88 +62,105 @@ class Plan:
         return asdict(self) | {"bn_relu": len(self.bn_relu)}
 
 
+_Memory = tuple[int, str]
+"""The memory of a value between parts: which part put which value there."""
+
+
 @dataclass(frozen=True)
-class _Unit:
-    stage: int
+class _Part:
+    """The stem, a unit of a stage, or the head."""
+
+    row: str
     index: int
-    kept: Kept
     inside: int
-    """Bytes without the input."""
-    entry: int
-    """Bytes of the input."""
+    """Bytes that it alone keeps."""
+    given: frozenset[_Memory]
+    """What it reads."""
+    held: frozenset[_Memory]
+    """What it keeps, where others may keep it as well."""
     multiply_adds: int
+    unit: bool
+    """Whether it may be computed anew, which stem and head are not."""
+    several: bool
+    """Whether it has several outputs; a segment ends there."""
 
 
 class _Costs:
-    """The network's units with what each keeps."""
+    """The network's parts, in the order in which they run, with what each keeps."""
 
     def __init__(self, graph: Graph, batch: int, element: int, bn_relu: bool) -> None:
+        self.graph = graph
         self.batch = batch
         self.element = element
         self.bn_relu = bn_relu
-        self.graph = graph
-        self.multiply_adds = graph.total("multiply_adds")
-        parts = [instance for _, instance in graph.parts()]
-        self.stem, *body, self.head = (kept(instance, bn_relu) for instance in parts)
-        places = [
-            (stage, index)
-            for stage, runs in enumerate(graph.runs, 1)
-            for index in range(sum(run.count for run in runs))
-        ]
-        self.units = [
-            _Unit(*place, cost, *self._bytes(cost), instance.multiply_adds)
-            for place, cost, instance in zip(places, body, parts[1:-1], strict=True)
-        ]
-        inside, entry = self._bytes(self.stem)
-        self.before = inside + entry * self.stem.keeps_input
+        self.sizes: dict[_Memory, int] = {}
+        """Bytes of each memory between parts."""
+        self.parts: list[_Part] = []
+        block = graph.network.block
+        values = {name: (-1, name) for name in block.inputs}
+        for row in block.rows:
+            given = tuple(values[name] for name in row.inputs)
+            given = self._row(row, given)
+            names = block.several.get(row.name, (row.name,))
+            values |= dict(zip(names, given, strict=True))
 
-    def _bytes(self, cost: Kept) -> tuple[int, int]:
-        return cost.total(self.batch, self.element), cost.entry(
-            self.batch, self.element
-        )
+    def _row(self, row: Row, given: tuple[_Memory, ...]) -> tuple[_Memory, ...]:
+        """Add the parts of a row that reads these memories; those that it writes."""
+        for index, (_, instance) in enumerate(
+            row_parts(row, self.graph.network.runs[row.name])
+        ):
+            cost, number = kept(instance, self.bn_relu), len(self.parts)
+            known = dict(zip(instance.block.inputs, given, strict=True))
+            place = {name: known.get(name, (number, name)) for name in cost.shared}
+            for name, elements in cost.shared.items():
+                self.sizes.setdefault(place[name], self.batch * elements * self.element)
+            part = _Part(
+                row.name,
+                index,
+                inside=cost.inside(self.batch, self.element),
+                given=frozenset(given),
+                held=frozenset(place[name] for name in cost.held),
+                multiply_adds=instance.multiply_adds,
+                unit=row.style is Style.NUMBERED,
+                several=len(cost.outputs) > 1,
+            )
+            self.parts.append(part)
+            given = tuple(place[name] for name in cost.outputs)
+        return given
+
+    @cached_property
+    def last(self) -> dict[_Memory, int]:
+        """The last part that keeps each memory."""
+        return {m: i for i, part in enumerate(self.parts) for m in part.held}
 
     @cached_property
     def tails(self) -> list[int]:
-        """For each unit, bytes of it and of all behind it, kept whole, inputs between
-        them included, its own input left out; at the end, the head's."""
-        totals = [self._bytes(self.head)[0]]
-        for i in range(len(self.units) - 1, -1, -1):
-            totals.append(totals[-1] + self.boundaries[i + 1] + self.units[i].inside)
+        """For each part, bytes of what it and all behind it keep, none computed anew; at
+        the end, 0."""
+        totals = [0]
+        for i in range(len(self.parts) - 1, -1, -1):
+            part = self.parts[i]
+            new = sum(self.sizes[m] for m in part.held if self.last[m] == i)
+            totals.append(totals[-1] + part.inside + new)
         return totals[::-1]
-
-    @cached_property
-    def entries(self) -> list[int]:
-        """For each unit, and for the head behind the last: bytes of its input, if it is kept."""
-        body = [unit.entry * unit.kept.keeps_input for unit in self.units]
-        return [*body, self._bytes(self.head)[1] * self.head.keeps_input]
-
-    @cached_property
-    def boundaries(self) -> list[int]:
-        """The same, where what makes the input is kept as well."""
-        makers = [self.stem, *(unit.kept for unit in self.units)]
-        return [
-            0 if maker.keeps_output else entry
-            for maker, entry in zip(makers, self.entries, strict=True)
-        ]
-
-    def added(self, start: int) -> int:
-        """Bytes that the input of a segment adds: the stem alone may have kept it."""
-        return 0 if start == 0 and self.stem.keeps_output else self.units[start].entry
 
     def whole(self) -> Plan:
         """The plan without segments."""
-        peak = self.before + self.boundaries[0] + self.tails[0]
-        return self.plan("BN-ReLU anew" if self.bn_relu else "all kept", peak)
+        name = "BN-ReLU anew" if self.bn_relu else "all kept"
+        return self.plan(name, self.tails[0])
 
-    def plan(
-        self,
-        name: str,
-        peak: int,
-        anew: float = 0.0,
-        segments: Mapping[str, tuple[Span, ...]] | None = None,
-    ) -> Plan:
-        names = self.fused if self.bn_relu else ()
-        return Plan(name, segments or {}, names, peak, anew, self.batch, self.element)
+    def plan(self, name: str, peak: int, cuts: Sequence[Span] = ()) -> Plan:
+        """The plan that computes the parts of these segments anew."""
+        anew = sum(p.multiply_adds for a, b in cuts for p in self.parts[a:b])
+        return Plan(
+            name,
+            self._by_stage(cuts),
+            self.fused if self.bn_relu else (),
+            peak,
+            anew / max(1, self.graph.total("multiply_adds")),
+            self.batch,
+            self.element,
+        )
 
     @cached_property
     def fused(self) -> tuple[str, ...]:
@@ -146,10 +168,90 @@ class _Costs:
         parts = self.graph.parts()
         return tuple(f"{prefix}{name}" for prefix, i in parts for name in fusable(i))
 
-    def inside(self, start: int, stop: int) -> int:
-        """Bytes inside a segment once it is computed anew, its input left out."""
-        own = sum(self.units[i].inside for i in range(start, stop))
-        return own + sum(self.boundaries[start + 1 : stop])
+    def _by_stage(self, cuts: Sequence[Span]) -> dict[str, tuple[Span, ...]]:
+        found: dict[str, list[Span]] = {}
+        for start, stop in cuts:
+            first = self.parts[start]
+            span = (first.index, first.index + stop - start)
+            found.setdefault(first.row, []).append(span)
+        return {stage: tuple(spans) for stage, spans in found.items()}
+
+
+class _Walk:
+    """What is kept as one goes through the parts in order: some whole, the others cut into
+    segments that are computed anew."""
+
+    def __init__(self, costs: _Costs) -> None:
+        self.costs = costs
+        self.cuts: list[Span] = []
+        self.peak = 0
+        """The most that is kept while a segment is computed anew."""
+        self._at = 0
+        self._kept = 0
+        self._held: set[_Memory] = set()
+        self._again = 0  # bytes of what is held that is held by parts to come, too
+        self._inside = 0
+        self._own: set[_Memory] = set()
+
+    def total(self) -> int:
+        """What is kept when the forward pass ends, all parts to come being kept whole."""
+        return self._kept + self.costs.tails[self._at] - self._again
+
+    def whole(self) -> None:
+        """Keep all of the next part."""
+        part = self._next()
+        self._kept += part.inside
+        self._hold(part.held)
+        self._at += 1
+
+    def begins(self) -> bool:
+        """Whether the next part cannot be of the segment before it."""
+        before, part = self.costs.parts[self._at - 1], self.costs.parts[self._at]
+        follows = bool(self.cuts) and self.cuts[-1][1] == self._at
+        return not follows or before.several or part.index == 0
+
+    def grown(self) -> int:
+        """What would be kept with the next part in the segment before it."""
+        part = self.costs.parts[self._at]
+        return self._kept + self._inside + self._new(part)
+
+    def anew(self, begin: bool) -> None:
+        """Compute the next part anew, in a segment that begins there, or in the one before."""
+        part = self._next()
+        if begin:
+            self._hold(part.given)
+            self._inside, self._own = 0, {*part.given}
+            self.cuts.append((self._at, self._at))
+        self._inside += self._new(part)
+        self._own |= part.held
+        self._at += 1
+        self.cuts[-1] = (self.cuts[-1][0], self._at)
+        self.peak = max(self.peak, self._kept + self._inside)
+
+    def plan(self) -> Plan:
+        """All parts to come being kept whole."""
+        name = "segments and BN-ReLU anew" if self.costs.bn_relu else "segments anew"
+        return self.costs.plan(name, max(self.peak, self.total()), self.cuts)
+
+    def _new(self, part: _Part) -> int:
+        """Bytes that a part adds to what is inside its segment."""
+        sizes = self.costs.sizes
+        return part.inside + sum(sizes[m] for m in part.held if m not in self._own)
+
+    def _next(self) -> _Part:
+        """The part that is passed, which no longer is one to come."""
+        part = self.costs.parts[self._at]
+        for memory in part.held & self._held:
+            if self.costs.last[memory] == self._at:
+                self._again -= self.costs.sizes[memory]
+        return part
+
+    def _hold(self, memories: frozenset[_Memory]) -> None:
+        for memory in memories - self._held:
+            size = self.costs.sizes[memory]
+            self._kept += size
+            self._again += size * (self.costs.last.get(memory, -1) > self._at)
+        self._held |= memories
 
 
 def plan(
@@ -186,10 +288,10 @@ def strategies(graph: Graph, batch: int, element: int = 4) -> Iterator[Plan]:
     both = [_Costs(graph, batch, element, bn_relu) for bn_relu in (False, True)]
     yield from (costs.whole() for costs in both)
     for count in (1, 8):
-        for costs in both if both[0].units else ():
+        for costs in both if any(part.unit for part in both[0].parts) else ():
             name = "each unit" if count == 1 else f"segments of {count} units"
             name += " and BN-ReLU anew" if costs.bn_relu else " anew"
-            yield replace(_segmented(costs, _equal(costs, count)), name=name)
+            yield replace(_equal(costs, count), name=name)
     yield replace(_smallest(both[1]), name="smallest")
 
 
@@ -206,55 +308,27 @@ def _smallest(costs: _Costs) -> Plan:
     return best
 
 
-def _equal(costs: _Costs, count: int) -> list[Span]:
+def _equal(costs: _Costs, count: int) -> Plan:
     """Segments of `count` units within the stages."""
-    cuts: list[Span] = []
-    for i, unit in enumerate(costs.units):
-        if unit.index % count == 0:
-            cuts.append((i, i + 1))
+    walk = _Walk(costs)
+    for part in costs.parts:
+        if part.unit:
+            walk.anew(walk.begins() or part.index % count == 0)
         else:
-            cuts[-1] = (cuts[-1][0], i + 1)
-    return cuts
-
-
-def _segmented(costs: _Costs, cuts: Sequence[Span]) -> Plan:
-    """The plan that computes these segments, from the first unit on, anew."""
-    inputs, end = costs.before, cuts[-1][1]
-    peak = 0
-    for start, stop in cuts:
-        inputs += costs.added(start)
-        peak = max(peak, inputs + costs.inside(start, stop))
-    peak = max(peak, inputs + costs.entries[end] + costs.tails[end])
-    units = costs.units[:end]
-    anew = sum(unit.multiply_adds for unit in units) / costs.multiply_adds
-    name = "segments and BN-ReLU anew" if costs.bn_relu else "segments anew"
-    return costs.plan(name, peak, anew, _by_stage(costs, cuts))
-
-
-def _by_stage(costs: _Costs, cuts: Sequence[Span]) -> dict[str, tuple[Span, ...]]:
-    found: dict[str, list[Span]] = {}
-    for start, stop in cuts:
-        first = costs.units[start]
-        span = (first.index, first.index + stop - start)
-        found.setdefault(f"stage{first.stage}", []).append(span)
-    return {stage: tuple(spans) for stage, spans in found.items()}
+            walk.whole()
+    return walk.plan()
 
 
 def _within(costs: _Costs, budget: int) -> Plan | None:
     """The plan that computes the fewest units anew within the budget."""
-    cuts: list[Span] = []
-    entries, boundaries, tails = costs.entries, costs.boundaries, costs.tails
-    inputs, inside = costs.before, 0
-    for i, unit in enumerate(costs.units):
-        grown = inside + boundaries[i] + unit.inside
-        if not cuts or unit.index == 0 or inputs + grown > budget:
-            inputs += costs.added(i)
-            grown = unit.inside
-            cuts.append((i, i))
-        inside = grown
-        cuts[-1] = (cuts[-1][0], i + 1)
-        if inputs + inside > budget:
+    walk = _Walk(costs)
+    for part in costs.parts:
+        if part.unit:
+            walk.anew(walk.begins() or walk.grown() > budget)
+        else:
+            walk.whole()
+        if walk.peak > budget:
             return None
-        if inputs + entries[i + 1] + tails[i + 1] <= budget:
-            return _segmented(costs, cuts)
+        if walk.cuts and walk.total() <= budget:
+            return walk.plan()
     return None

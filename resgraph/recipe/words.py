@@ -40,7 +40,12 @@ def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
 
 
 def surviving(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> frozenset[str]:
-    """The words of a recipe that stay where another one extends it."""
+    """The words of a recipe that stay where another one extends it.
+
+    A part that is removed there, `optimizer: ~`, is the one by default again.
+    """
+    first = {choice.word: choice.kinds[0].kind for choice in CHOICES}
+    upper = {w: first.get(w) if v is None else v for w, v in upper.items()}
     try:
         kept = {*merged(lower, upper)}
     except PydanticCustomError:  # told at the part itself

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from resgraph.spec.tree import Items, Mapping, Scalar, Tree, plain
+from resgraph.spec.tree import Entry, Items, Mapping, Scalar, Tree, plain
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ ]*(?<! )")
 _FLOW_WIDTH = 72
@@ -21,8 +21,7 @@ def dump(tree: Mapping) -> str:
 
 def _mapping(tree: Mapping, indent: str) -> Iterator[tuple[str, str]]:
     for key, entry in tree.entries.items():
-        origin = f"{entry.key_span.file}:{entry.key_span.line}"
-        yield from _value(f"{indent}{_text(key)}:", entry.value, indent + "  ", origin)
+        yield from _value(f"{indent}{_text(key)}:", entry, indent + "  ")
 
 
 def _items(tree: Items, indent: str) -> Iterator[tuple[str, str]]:
@@ -36,11 +35,11 @@ def _items(tree: Items, indent: str) -> Iterator[tuple[str, str]]:
         yield from lines[1:]
 
 
-def _value(
-    start: str, tree: Tree, indent: str, origin: str
-) -> Iterator[tuple[str, str]]:
+def _value(start: str, entry: Entry, indent: str) -> Iterator[tuple[str, str]]:
     """On the line of its key where it is short and from one line, else below it."""
-    one_line = tree.span.line == tree.span.end_line
+    tree, key = entry.value, entry.key_span
+    origin = f"{key.file}:{key.line}"
+    one_line = tree.span.line == tree.span.end_line and _files(tree) == {key.file}
     flat = f"{start} {_flow(tree)}"
     leaf = isinstance(tree, Scalar) or tree.size == 1
     if leaf or (one_line and len(flat) <= _FLOW_WIDTH):
@@ -48,6 +47,13 @@ def _value(
     else:
         yield start, origin
         yield from _block(tree, indent)
+
+
+def _files(tree: Tree) -> frozenset[str]:
+    """The files that a value is from; only the keys of mappings can be from several."""
+    entries = tree.entries.values() if isinstance(tree, Mapping) else ()
+    found = (_files(entry.value) | {entry.key_span.file} for entry in entries)
+    return frozenset({tree.span.file}).union(*found)
 
 
 def _block(tree: Tree, indent: str) -> list[tuple[str, str]]:

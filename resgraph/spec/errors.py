@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import abc
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from pydantic import BaseModel
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic, did_you_mean, nearest
+from resgraph.diagnostics import Diagnostic, Span, did_you_mean, nearest
 from resgraph.ops import OPS, elsewhere
 from resgraph.ops.fields import WANTED, kind_of
 from resgraph.recipe import Recipe
@@ -19,12 +20,20 @@ from resgraph.spec import model
 from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
 
+Idle = abc.Mapping[Span, Set[str]]
+"""Nulls that may be to remove something, each with the keys that it could remove."""
 
-def explain(errors: Sequence[Any], tree: Mapping) -> list[Diagnostic]:
-    """One diagnostic per error, with a place, and a hint where one is known."""
+
+def explain(
+    errors: Sequence[Any], tree: Mapping, idle: Idle | None = None
+) -> list[Diagnostic]:
+    """One diagnostic per error, with a place, and a hint where one is known.
+
+    Where an `idle` null is no value, it was to remove something.
+    """
     meant = {(*loc[:-1], key) for loc, key in misspelt(errors, tree).items()}
     return [
-        _explain(e, tree)
+        _in_vain(e, tree, idle or {}) or _explain(e, tree)
         for e in errors
         if not (e["type"] == "missing" and location(e) in meant)
     ]
@@ -55,6 +64,17 @@ def _in_network(loc: Loc, tree: Mapping) -> Loc:
     return in_yaml(loc, tree) if loc[:1] == ("network",) else loc
 
 
+def _in_vain(error: Any, tree: Mapping, idle: Idle) -> Diagnostic | None:
+    """The finding on a key that was to be removed, and is not inherited."""
+    loc = in_yaml(location(error), tree)
+    null = at(tree, loc).span
+    if error["type"] == "extra_forbidden" or null not in idle:
+        return None
+    message = f"there is no '{loc[-1]}' here to remove"
+    hint = did_you_mean(str(loc[-1]), idle[null])
+    return Diagnostic(codes.UNKNOWN_KEY, message, key_span(tree, loc), hint)
+
+
 def _explain(error: Any, tree: Mapping) -> Diagnostic:
     loc = in_yaml(location(error), tree)
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
@@ -68,7 +88,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "missing":
         message = f"{_owner(loc[:-1])} needs '{name}'"
         span = at(tree, loc[:-1]).span
-        return Diagnostic(codes.MISSING_KEY, message, span, _example(loc))
+        missing = codes.MISSING_KEY
+        return Diagnostic(missing, message, span, _example(loc), missing=loc)
     span = at(tree, loc).span
     if kind == "unknown-key" or error["loc"][-1:] in (("[key]",), ("[name]",)):
         span = key_span(tree, loc)

@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import ANY, Diagnostic, Span, SpecError
+from resgraph.diagnostics import ANY, Diagnostic, SpecError
 from resgraph.names import SOMETHING
-from resgraph.spec.errors import explain, in_yaml, location, misspelt
+from resgraph.spec.errors import Idle, explain, in_yaml, location, misspelt
+from resgraph.spec.extends import Stack
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
 from resgraph.spec.opitem import Names
-from resgraph.spec.tree import Loc, Mapping, at, plain, renamed, walk, words
+from resgraph.spec.tree import Loc, Mapping, Scalar, at, plain, renamed, walk, words
 
 MOST_ROUNDS = 50
 """Each round mends all that it finds; what a wrong value hid comes with the next one."""
@@ -24,20 +25,20 @@ MOST_ROUNDS = 50
 class Mender:
     """Validates a tree again and again, each time with what was wrong mended.
 
-    `doubts` are the values that the YAML puts in doubt, `unread` those that it cannot read;
-    `whole` says whether the tree has all that it extends. Afterwards `tree` has misspelt keys under their right names.
+    `stack` says what the YAML of its files puts in doubt, and whether all could be read.
+    `idle` are the nulls that nothing is below, as `Merged` has them. Afterwards `tree` has misspelt keys under their right names.
     """
 
     tree: Mapping
-    doubts: dict[Span, frozenset[str]]
-    unread: frozenset[Span]
-    whole: bool
+    stack: Stack
+    idle: Idle
     gaps: Gaps = field(default_factory=Gaps)
     findings: list[Diagnostic] = field(default_factory=list)
 
     def spec(self) -> Spec:
         """The spec, with stand-ins at the gaps; the findings are told by `findings`."""
         self._data = plain(self.tree)
+        self._doubts, self._whole = self.stack.doubts, self.stack.whole
         self._unsure: defaultdict[Loc, set[str]] = defaultdict(set)
         for mend in (self._rename_keys, self._fill, self._doubt):
             for _ in range(MOST_ROUNDS):
@@ -54,7 +55,7 @@ class Mender:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         told = [error for error in errors if not self._follows(error)]
-        self.findings += explain(told, self.tree)
+        self.findings += explain(told, self.tree, self.idle)
         return None, errors
 
     def _names(self) -> Names:
@@ -67,10 +68,13 @@ class Mender:
 
     def _follows(self, error: Any) -> bool:
         """Whether the error follows from what is told already: from the YAML, or since
-        what is missing may stand in the spec that this one extends."""
+        what is missing, or is to be removed, may stand in a spec that this one extends."""
         loc = in_yaml(location(error), self.tree)
         below = error["type"] == "missing" and op_place(loc) is None
-        return at(self.tree, loc).span in self.unread or (below and not self.whole)
+        value = at(self.tree, loc)
+        doubtful = value == Scalar(None, value.span) and value.span in self._doubts
+        told = value.span in self.stack.unread or doubtful
+        return told or (not self._whole and (below or value.span in self.idle))
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""
@@ -91,6 +95,9 @@ class Mender:
             op = op_place(loc)
             if op is not None:
                 ops[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
+            elif at(self.tree, loc).span in self.idle and error["type"] != "missing":
+                self.gaps.remove(self._data, loc)
+                self.gaps.add(loc, {str(loc[-1])})
             elif error["loc"][-1] == "[key]":
                 self._refuse(location(error))
             elif error["type"] == "extra_forbidden":
@@ -129,14 +136,14 @@ class Mender:
 
     def _doubt(self, errors: list[Any]) -> bool:
         """Once all is valid: gaps at what may be valid, and be meant otherwise."""
-        for loc, mentioned in doubtful(self.tree, self.doubts):
+        for loc, mentioned in doubtful(self.tree, self._doubts):
             self._doubt_at(loc, mentioned)
-        if not self.whole:
+        if not self._whole:
             self._open()
         for op, wrong in self._unsure.items():
             self.gaps.fill_op(self._data, op, wrong)
         changed = bool(self._unsure)
-        self.doubts, self.whole = {}, True
+        self._doubts, self._whole = {}, True
         self._unsure.clear()
         return changed
 

@@ -137,7 +137,9 @@ Sources = Annotated[
     Field(min_length=1),
     WithJsonSchema(_SOURCES_SCHEMA),
 ]
-When = Annotated[Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)]
+When = Annotated[
+    Condition | None, PlainValidator(condition), WithJsonSchema(WHEN_SCHEMA)
+]
 
 
 class Path(Model):
@@ -157,11 +159,9 @@ def _outputs(value: object) -> object:
     return value
 
 
-Inputs = Annotated[
-    list[PathName], Field(min_length=1), AfterValidator(_distinct)
-]
+Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
 Outputs = Annotated[
-    dict[Name, Reference],
+    dict[PathName, Reference],
     BeforeValidator(_outputs),
     Field(min_length=1),
     WithJsonSchema(
@@ -339,9 +339,7 @@ class Network(Model):
         BeforeValidator(_stages),
         WithJsonSchema(_STAGES_SCHEMA),
     ] = Field(min_length=1, description="Stages, each a list of units.")
-    head: EndField | None = Field(
-        default=None, description="Ops after the last stage."
-    )
+    head: EndField | None = Field(default=None, description="Ops after the last stage.")
     outputs: Outputs | None = Field(
         default=None,
         description="Names, and the stages (or head) whose values the network returns.",
@@ -362,14 +360,28 @@ AllowedCode = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+Extends = Annotated[
+    Annotated[list[StrictStr], Field(min_length=1)] | None,
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
+    ),
+]
+
+
 class Spec(Model):
     """A unit topology, the networks built from it, and how they are trained."""
 
     resgraph: Literal[1] = Field(description="Version of the language.")
     title: Title = Field(description="A line for the generated files' docstrings.")
-    extends: StrictStr | None = Field(
+    extends: Extends = Field(
         default=None,
-        description="A spec beside this one, of which this one is a change.",
+        description="The spec, or the specs, of which this one is a change: later ones of "
+        "a list over earlier ones.",
     )
     units: dict[UnitName, Unit] = Field(min_length=1, description="The units by name.")
     network: Network

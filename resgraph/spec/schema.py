@@ -19,20 +19,23 @@ Schema = dict[str, Any]
 def schema_text() -> str:
     """JSON Schema (draft 2020-12) of a spec file, as `resgraph schema` prints it.
 
-    A spec that `extends` another may leave out whatever the other one has.
+    A spec that `extends` another may leave out whatever the other one has, or remove it.
     """
-    spec = Spec.model_json_schema(by_alias=True)
+    spec: Schema = _tidy(Spec.model_json_schema(by_alias=True))
     definitions: dict[str, Schema] = spec.pop("$defs")
+    keys = (key for name, key in spec["properties"].items() if name != "networks")
+    for removable in (*keys, *definitions.values()):
+        _removable(removable)
     whole = _required(spec, definitions)
     for definition in (spec, *definitions.values()):
         definition.pop("required", None)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **_tidy(spec),
+        **spec,
         "title": "resgraph spec",
         "if": {"required": ["extends"]},
         "else": whole,
-        "$defs": _tidy(definitions | {"Op": op_schema()}),
+        "$defs": definitions | {"Op": _tidy(op_schema())},
     }
     text = json.dumps(schema, indent=1)
     for stand_in, name in ((OP_REFERENCE, "Op"), (PATH_REFERENCE, "Path")):
@@ -58,7 +61,24 @@ def _required(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         }
         if any("type" in part for part in parts.values()):
             found[key] = parts
-    return found
+    return found | (
+        {"not": {"type": "null"}} if "null" in found.get("type", ()) else {}
+    )
+
+
+def _removable(schema: Schema) -> None:
+    """Let null stand where a spec may remove what it inherits: for a value, and for those
+    of the mappings in it, down to the first list."""
+    if "anyOf" in schema:
+        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+    if "type" in schema and "const" not in schema:
+        kinds = schema["type"]
+        schema["type"] = [*(kinds if isinstance(kinds, list) else [kinds]), "null"]
+    for key in ("properties", "patternProperties"):
+        for below in schema.get(key, {}).values():
+            _removable(below)
 
 
 def _tidy(node: Any) -> Any:
@@ -70,7 +90,7 @@ def _tidy(node: Any) -> Any:
         return node
     node = {key: _tidy(value) for key, value in node.items()}
     if node.get("default", ...) is None:
-        node |= _not_null(node.pop("anyOf")) if "anyOf" in node else {}
+        node |= _not_null(node.pop("anyOf", []))
         del node["default"]
     if "patternProperties" in node:
         node["additionalProperties"] = False
@@ -84,5 +104,6 @@ def _tidy(node: Any) -> Any:
 
 
 def _not_null(forms: list[Schema]) -> Schema:
+    """What an optional value is where it is given, if the schema says so by a choice."""
     others = [form for form in forms if form != {"type": "null"}]
-    return others[0] if len(others) == 1 else {"anyOf": others}
+    return others[0] if len(others) == 1 else {"anyOf": others} if others else {}

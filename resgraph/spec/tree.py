@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,12 +108,23 @@ def below(tree: Tree) -> Iterator[tuple[str | int, Tree]]:
 
 def renamed(tree: Mapping, loc: Loc, key: str) -> Mapping:
     """The tree with the key at `loc` called otherwise; it stands where it stood."""
-    *above, old = loc
-    holder = at(tree, above)
-    if not isinstance(holder, Mapping):
+    return _rekeyed(tree, loc, {loc[-1]: key})
+
+
+def without(tree: Mapping, loc: Loc) -> Mapping:
+    """The tree without the key at `loc`, if it has it."""
+    return _rekeyed(tree, loc, {loc[-1]: None})
+
+
+def _rekeyed(
+    tree: Mapping, loc: Loc, names: abc.Mapping[str | int, str | None]
+) -> Mapping:
+    holder = at(tree, loc[:-1])
+    if not isinstance(holder, Mapping) or loc[-1] not in holder.entries:
         return tree
-    entries = {key if k == old else k: entry for k, entry in holder.entries.items()}
-    mended = _with(tree, above, replace(holder, entries=entries))
+    called = {key: names.get(key, key) for key in holder.entries}
+    entries = {n: holder.entries[k] for k, n in called.items() if n is not None}
+    mended = _with(tree, loc[:-1], replace(holder, entries=entries))
     return mended if isinstance(mended, Mapping) else tree
 
 

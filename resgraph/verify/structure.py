@@ -10,7 +10,13 @@ from torch import nn
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
 from resgraph.verify.flow import INPUT, Flow, Flows, Step
-from resgraph.verify.isomorphism import Match, Mismatch, Place, match
+from resgraph.verify.isomorphism import (
+    Match,
+    Mismatch,
+    Place,
+    match,
+    written_alike,
+)
 from resgraph.verify.places import spans
 from resgraph.verify.report import Check, failed, passed, unproven
 from resgraph.verify.skeleton import alike
@@ -91,13 +97,19 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
             return replace(parted, guess=alike(ours, theirs))
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
-    exactly = all(mine.sequence == other.sequence for mine, other in modes)
-    how = "same ops in the same order" if exactly else "the same up to order"
     return Compared(
-        passed(name, f"{_size(ours.training)}: {how}"),
+        passed(name, f"{_size(ours.training)}: {_how(modes)}"),
         pairs,
         chances=_chances(ours.training, theirs.training, pairs),
     )
+
+
+def _how(modes: Sequence[tuple[Flow, Flow]]) -> str:
+    """What must be allowed for to call two flows the same, in each mode."""
+    if all(ours.sequence == theirs.sequence for ours, theirs in modes):
+        return "same ops in the same order"
+    plainly = all(written_alike(*flows) for flows in modes)
+    return "the same up to order" if plainly else "the same up to order and rounding"
 
 
 def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:

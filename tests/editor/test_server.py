@@ -107,6 +107,30 @@ def test_a_missing_network_is_told_unless_it_is_inherited(server: Server) -> Non
     assert server.diagnostics(extending) == []
 
 
+REMOVING = """\
+extends: [original_basic.yaml, conv_shortcut.yaml]
+title: ~
+units: {down: ~, body: {params: ~, paths: {F: ~, h: {ops: ~}}}}
+network: {head: ~, params: {n: ~}}
+train: {lr: ~, optimizer: ~, warmup: ~}
+"""
+
+
+def test_what_is_inherited_may_be_removed(server: Server) -> None:
+    assert server.diagnostics(opened(server, MODELINE + REMOVING)) == []
+
+
+@pytest.mark.parametrize("key", ["  head:", "title:", "      out:"])
+def test_nothing_is_no_value_where_nothing_is_inherited(
+    server: Server, key: str
+) -> None:
+    line = place(GOOD, GOOD.index(key))[0]
+    lines = GOOD.splitlines()
+    lines[line] = f"{key} ~"
+    found = server.diagnostics(opened(server, "\n".join(lines)))
+    assert [d["range"]["start"]["line"] for d in found] == [line]
+
+
 def test_ops_are_completed(server: Server) -> None:
     """By their names, and explained in the words of their classes."""
     offered = complete(server, GOOD.replace("- bn\n", f"- {CURSOR}\n", 1))

@@ -55,6 +55,7 @@ PIECES = (
         "extends: spec.yaml\n",
         "extends: /etc/shadow\n",
         "extends: [\n",
+        "extends: [spec.yaml, ./spec.yaml, 1]\n",
         "-",
         ",",
         "(",
