@@ -163,10 +163,8 @@ def passed_by_all(instance: Instance) -> tuple[Node, ...]:
 
 def is_identity(instance: Instance) -> bool:
     """Whether a path through it passes nothing but identities and sums."""
-    parts = shortcuts(instance)
-    if parts:
-        return any(each.is_identity for each in parts)
-    return not Routes.through(instance).breaking
+    routes = Routes.through(instance)
+    return any(routes.carries(x, out) for x in routes.inputs for out in routes.outputs)
 
 
 def stacking(instance: Instance) -> Node | None:
@@ -185,6 +183,11 @@ def longest(instance: Instance) -> int:
 
     Those of a gate do not count: SE-ResNet-50 has 50, as ResNet-50 has.
     """
+    return max(count or 0 for way in lengths(instance) for count in way)
+
+
+def lengths(instance: Instance) -> list[list[int | None]]:
+    """For each output, the weight layers on the longest path from each input, if there is one."""
     routes = Routes.through(instance)
     counts = [routes.longest(x) for x in routes.inputs]
-    return max(count.get(out, 0) for count in counts for out in routes.outputs)
+    return [[count.get(out) for count in counts] for out in routes.outputs]
