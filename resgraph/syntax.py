@@ -5,7 +5,7 @@ What a name or a call means is read off the tree; printed text is never searched
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,6 +166,26 @@ class Listing(Syntax):
         return self.items
 
 
+@dataclass(frozen=True)
+class Spread(Syntax):
+    """`*(element for variable in over)`: so many arguments of a call."""
+
+    element: Syntax
+    variable: str
+    over: Syntax
+
+    @property
+    def loop(self) -> str:
+        """What follows the element."""
+        return f"for {self.variable} in {self.over}"
+
+    def __str__(self) -> str:
+        return f"*({self.element} {self.loop})"
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return (self.element, self.over)
+
+
 def call(function: str, *positional: Any, **keywords: Any) -> Call:
     """A call; plain numbers and texts among the arguments become literals."""
     given = [(None, syntax(value)) for value in positional]
@@ -191,6 +211,38 @@ def walk(tree: Syntax) -> Iterator[Syntax]:
         node = pending.pop()
         yield node
         pending.extend(reversed(node.parts()))
+
+
+def replaced(tree: Syntax, values: Mapping[str, Syntax]) -> Syntax:
+    """An expression with other ones in the place of names; sums of sums are one sum.
+
+    Raises `ValueError` for a list of which an element is read, and which has no name there.
+    """
+    match tree:
+        case Name(text=name):
+            return values.get(name, tree)
+        case Prefix(operator=sign, operand=operand):
+            return Prefix(sign, replaced(operand, values))
+        case Infix(operator=sign, operands=operands):
+            return _joined(sign, [replaced(operand, values) for operand in operands])
+        case Item(name, index):
+            listed = values.get(name, Name(name))
+            if not isinstance(listed, Name):
+                raise ValueError(f"{listed} has no name")
+            return Item(listed.text, replaced(index, values))
+    return tree
+
+
+def _joined(sign: str, operands: Sequence[Syntax]) -> Infix:
+    """The operands with the sign between them, without parentheses that are not needed."""
+    found: list[Syntax] = []
+    for i, operand in enumerate(operands):
+        alike = isinstance(operand, Infix) and operand.operator == sign
+        if alike and (sign in "+*" or i == 0) and isinstance(operand, Infix):
+            found += operand.operands
+        else:
+            found.append(operand)
+    return Infix(sign, tuple(found))
 
 
 def names(tree: Syntax) -> Iterator[str]:

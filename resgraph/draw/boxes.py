@@ -40,7 +40,15 @@ def op_node(
     text = Text("text", name, said, *at, letters)
     note = f"{name}: {op.label()}"
     return Node(
-        op_kind(op), name, (text,), *at, *size, data, broken=broken, mark=mark, note=note
+        op_kind(op),
+        name,
+        (text,),
+        *at,
+        *size,
+        data,
+        broken=broken,
+        mark=mark,
+        note=note,
     )
 
 
@@ -56,7 +64,9 @@ def arguments(cell: Cell) -> list[str]:
     return [f"{name} {show(value)}" for name, value in args.items()]
 
 
-def said_of(words: Sequence[str], size: float, across: float, lines: int = 3) -> list[str]:
+def said_of(
+    words: Sequence[str], size: float, across: float, lines: int = 3
+) -> list[str]:
     """The words in lines, with dots between them."""
     return wrap(" \N{MIDDLE DOT} ".join(words), size, across, lines)
 
@@ -123,12 +133,25 @@ def frame_texts(cell: Cell, name: str, x: float) -> list[Text]:
 
 
 def frame(
-    cell: Cell, texts: Sequence[Text], across: float, height: float, data: str, mark: Mark | None
+    cell: Cell,
+    texts: Sequence[Text],
+    across: float,
+    height: float,
+    data: str,
+    mark: Mark | None,
 ) -> Frame:
     """The ground behind the ops of unfolded units; its upper left corner is at 0, 0."""
     note = f"{texts[0].name} to {cell.last}" if cell.count > 1 else texts[0].name
     return Frame(
-        0, 0, across, height, tuple(texts), data, note=note, copies=cell.count > 1, mark=mark
+        0,
+        0,
+        across,
+        height,
+        tuple(texts),
+        data,
+        note=note,
+        copies=cell.count > 1,
+        mark=mark,
     )
 
 

@@ -251,7 +251,9 @@ class _Drawing:
         ]
 
     def _weight(self, step: tuple[str, str]) -> int:
-        return 200 if step in self.what.route else 20 if step in self.what.chained else 1
+        return (
+            200 if step in self.what.route else 20 if step in self.what.chained else 1
+        )
 
     @cached_property
     def plan(self) -> Layout:

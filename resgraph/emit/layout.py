@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Syntax, Ternary
+from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Spread, Syntax, Ternary
 
 WIDTH = 88
 INDENT = "    "
@@ -152,11 +152,19 @@ def _opened(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
             return [f"{before}{tree.sign}(", *_indented(inner), f"){after}"]
         case Prefix(operand=operand):
             return laid_out(f"{before}{tree.sign}", operand, after, indent)
+        case Spread(element=element, loop=loop):
+            inner = laid_out("", element, "", indent + len(INDENT))
+            return [f"{before}*(", *_indented([*inner, loop]), f"){after}"]
         case Infix():
             return [*_rows(before, _chain(tree), after, indent)]
         case Ternary():
             return [*_rows(before, _choices(tree), after, indent)]
     return [f"{before}{tree}{after}"]
+
+
+def exploded(before: str, items: Sequence[Syntax], indent: int) -> list[str]:
+    """`before(`, each item on lines of its own, `)`."""
+    return [f"{before}(", *_lines([("", item) for item in items], indent), ")"]
 
 
 def signature(before: str, items: Sequence[str], after: str, indent: int) -> list[str]:
