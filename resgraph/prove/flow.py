@@ -272,7 +272,9 @@ def _through(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
     """The flows of the first of the site's units, or of what is in it, and what comes out."""
     found = list[Flow]()
     for inner in site.inner:
-        more, given = _repeated(moved(inner, site), given)
+        assert isinstance(inner.outer, Site)
+        here = moved(inner, site, site.start - inner.outer.start)
+        more, given = _repeated(here, given)
         found += more
     if not site.inner:
         states = follow(site, [state for state, _ in given])
