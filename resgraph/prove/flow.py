@@ -168,7 +168,8 @@ def _raw(
         return _weight(node, latest, graph)
     if latest and latest.narrows and len(inputs) == 1 and not _by_element(node):
         return replace(latest, narrows=False)
-    if latest and latest not in outside and graph.meets(node.name):
+    own = latest and not any(latest is mark for mark in outside)
+    if latest and own and graph.meets(node.name):
         return replace(latest, lateral=True)
     return latest
 
