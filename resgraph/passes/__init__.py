@@ -1,33 +1,48 @@
-"""The passes, one plain function each, and the order in which they run."""
+"""From a spec's program to what is emitted, by passes of one form (`base.py`).
+
+Those for inference, over a network and its weights, stand in `deploy.py`: they need numpy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph, Program
+from resgraph.passes.base import Fact, Pass, Watch, check, run
 from resgraph.passes.names import check_names
 from resgraph.passes.shapes import infer_shapes
 from resgraph.passes.size import check_size
 from resgraph.passes.topology import check_topology
 
-CHECKS = (check_names, check_topology)
-TYPED_CHECKS = (check_size,)
+ANALYSIS: tuple[Pass[Any, Any, Diagnostic], ...] = (
+    check("names", check_names),
+    check("topology", check_topology, gives=frozenset({Fact.CHECKED})),
+    Pass(
+        "shapes",
+        infer_shapes,
+        needs=frozenset({Fact.CHECKED}),
+        gives=frozenset({Fact.SHAPES}),
+    ),
+    check(
+        "size",
+        check_size,
+        needs=frozenset({Fact.SHAPES}),
+        gives=frozenset({Fact.SIZED}),
+    ),
+)
+"""What every spec goes through, a draft with findings as well."""
 
 
 def analyse(
-    program: Program, earlier: Iterable[Diagnostic]
+    program: Program, earlier: Iterable[Diagnostic], watch: Watch | None = None
 ) -> tuple[Graph, list[Diagnostic]]:
-    """Run every pass: the graph, and all findings, the earlier ones among them.
+    """Run them all: the graph, and all findings, the earlier ones among them.
 
-    A pass may find anything from a note to an error. None tells what follows from an
-    earlier finding: what that leaves unknown is unknown in the program.
+    None tells what follows from an earlier finding: what that leaves unknown is unknown in
+    the program.
     """
-    findings = [*earlier]
-    for check in CHECKS:
-        findings += check(program)
-    graph, found = infer_shapes(program)
-    findings += found
-    for typed_check in TYPED_CHECKS:
-        findings += typed_check(graph)
-    return graph, findings
+    graph, findings = run(ANALYSIS, program, watch=watch)
+    assert isinstance(graph, Graph)
+    return graph, [*earlier, *findings]
