@@ -29,24 +29,26 @@ _SET = re.compile(r"_depth(\d+)(?=_|$)")
 
 @dataclass(frozen=True)
 class _Count:
-    """Weight layers of the parts of a network, on the longest path to a value."""
+    """Weight layers of the parts of a network, on the longest path to a value; None of what
+    it does not pass."""
 
-    stem: int = 0
-    head: int = 0
+    stem: int | None = None
+    head: int | None = None
     body: tuple[tuple[int, int], ...] = ()
     """How many units have how many."""
     stages: int = 0
 
     @property
     def total(self) -> int:
-        return self.stem + self.head + sum(n * each for n, each in self.body)
+        ends = (self.stem or 0) + (self.head or 0)
+        return ends + sum(n * each for n, each in self.body)
 
     def behind(self, site: Site, layers: int, units: int) -> _Count:
         """The count behind so many units of so many layers each."""
         if site.row.name == STEM and site.outer is None:
-            return replace(self, stem=self.stem + layers * units)
+            return replace(self, stem=(self.stem or 0) + layers * units)
         if site.row.name == HEAD and site.outer is None:
-            return replace(self, head=self.head + layers * units)
+            return replace(self, head=(self.head or 0) + layers * units)
         if site.loose and not layers:
             return self
         body = {each: count for count, each in self.body}
@@ -55,15 +57,15 @@ class _Count:
 
     def told(self) -> str:
         terms = " + ".join(f"{n} x {each}" for n, each in self.body)
-        body = f"{terms} in the units + " if terms else ""
-        sums = f"{self.stem} in the stem + {body}{self.head} in the head"
+        parts = (self.stem, "stem"), (terms or None, "units"), (self.head, "head")
+        sums = " + ".join(f"{n} in the {part}" for n, part in parts if n is not None)
         return f"{self.total} weight layers on the longest path: {sums}"
 
-    def otherwise(self, family: str, headed: bool) -> Iterator[tuple[int, str]]:
+    def otherwise(self, family: str) -> Iterator[tuple[int, str]]:
         """The depths that are also said, and by which count."""
-        if not headed:
+        if self.head is None:
             yield self.total + 1, "with the classifier that it is without"
-        short = self.total - max(self.stem - 1, 0) - max(self.head - 1, 0)
+        short = self.total - max((self.stem or 0) - 1, 0) - max((self.head or 0) - 1, 0)
         yield short, "where stem and head count as one layer each"
         if family.lower().startswith("w"):
             wide = self.total + self.stages - 1
@@ -96,7 +98,7 @@ def depth(
 def _named_so(graph: Graph, count: _Count, found: Sequence[Site]) -> Iterator[Finding]:
     claim = _claim(graph.name, graph.options)
     family, named = claim or ("", count.total)
-    ways = count.otherwise(family, graph.head is not None)
+    ways = count.otherwise(family)
     other = next((how for n, how in ways if n == named), None)
     if named == count.total or other is not None:
         said = "" if named == count.total else f"; {named} {other}"

@@ -139,7 +139,8 @@ def _repeated(site: Site, given: Fields) -> Fields:
     """
     for done in range(1, min(site.count, _LARGEST.bit_length()) + 1):
         after = _through(site, given)
-        if (growth := _growth(given, after)) is not None:
+        growth = _growth(given, after) if done < site.count else None
+        if growth is not None:
             first, last = (each * (site.count - done) for each in growth)
             return [_grown(field, first, last) for field in after]
         given = after

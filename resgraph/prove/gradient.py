@@ -206,11 +206,11 @@ def _passed_by_all(
         nodes = passed_by_all(group[0].instance)
         span = nodes[0].span
         named = listing([at(node, span) for node in nodes], " and ")
-        count = units(group)
+        whole, count = [site.plain for site in group], units(group)
         comes = " that comes this way" if aside else ""
         times = "once" if count == 1 else f"{count} times"
         message = (
-            f"{places(group, total)}: every gradient{comes} must pass {named}: {times}"
+            f"{places(whole, total)}: every gradient{comes} must pass {named}: {times}"
         )
         where = tuple(s[0].path(node) for s in segments(group) for node in nodes)
         yield Finding(Level.FACT, Topic.GRADIENT, message, span, where)

@@ -26,7 +26,8 @@ class Parts:
     y: Node
     """The last addition that every path from x to `out` passes."""
     split: str
-    """The last value before y that all these paths share: x, or a shared activation."""
+    """The last value before y that all these paths share: x, or a shared activation. It is x
+    where what is added comes from other inputs alone."""
     h_value: str
     """The operand of y that the shortcut brings."""
     F_values: tuple[str, ...]
@@ -127,7 +128,7 @@ def _parts(routes: Routes, x: str, out: str) -> Parts | None:
     if not sums:
         return None
     y = sums[-1]
-    split = above[y]
+    split = above[y] if routes.parts(x, above[y], y) else x
     h_value, others = routes.shortcut(split, routes.reads[y])
     shared = routes.needed([split])
     route = (

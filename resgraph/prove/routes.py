@@ -62,6 +62,11 @@ class Routes(Dag[Node]):
         read = [self.origins[value] for value in self.reads[name]]
         return any(a.isdisjoint(b) for a, b in combinations(read, 2))
 
+    def parts(self, start: str, split: str, y: str) -> bool:
+        """Whether several of an addition's operands come from the value before it."""
+        from_split = self.reached(split) | {split}
+        return start == split or len([v for v in self.reads[y] if v in from_split]) > 1
+
     @cached_property
     def gates(self) -> dict[str, frozenset[str]]:
         """By product, its operands that are gates: the others are the values they act on.

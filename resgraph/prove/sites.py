@@ -77,8 +77,13 @@ def stretches(graph: Graph) -> tuple[Stretch, ...]:
     return tuple(builder.stretch(row) for row in network.block.rows)
 
 
-def sites(network: Iterable[Stretch]) -> tuple[Site, ...]:
+def sites(graph: Graph) -> tuple[Site, ...]:
     """The network's units in order; one of several inputs once for each residual way."""
+    return units_of(stretches(graph))
+
+
+def units_of(network: Iterable[Stretch]) -> tuple[Site, ...]:
+    """The same of rows that are taken apart."""
     found = (leaf for each in network for leaf in leaves(each.sites))
     return tuple(way for site in found if not site.loose for way in ways(site))
 
