@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +35,13 @@ Found = dict[str, list[Lines]]
 
 def torch_source(graph: Graph, out: Path) -> str:
     """The module that `out/NAME.py` holds, laid out as `ruff format` would leave it."""
-    path = spec_path(graph.file, out)
-    return source_under(Header(path, digest(graph), graph.options), graph)
+    return module_source(graph, out).text
+
+
+def module_source(graph: Graph, out: Path) -> ModuleSource:
+    """The same with what is known of its lines."""
+    header = Header(spec_path(graph.file, out), digest(graph), graph.options)
+    return ModuleSource(graph, header)
 
 
 def source_under(header: Header, graph: Graph) -> str:
@@ -169,13 +175,8 @@ class ModuleSource:
 
     def _exports(self) -> Iterator[str]:
         yield self.name
-        for source in (*self.units, self.network):
-            if source.output_class != "Tensor" and source is not self.network:
-                yield source.output_class
-            if source is not self.network:
-                yield source.name
-        if self.network.output_class != "Tensor":
-            yield self.network.output_class
+        named = [n for s in (*self.units, self.network) for n in (s.output_class, s.name)]
+        yield from (n for n in dict.fromkeys(named) if n not in ("Tensor", self.name))
 
     def _imports(self) -> list[str]:
         """What the code uses of Python and of torch, beside `Tensor` and `nn`."""
@@ -204,7 +205,7 @@ class ModuleSource:
         loop = _loop(self.in_loop)
         if loop:
             layers += [Statement([""]), Statement(loop)]
-        facts = [line for fact in self._facts() for line in textwrap.wrap(fact, WIDTH - 4)]
+        facts = [line for fact in self._facts() for line in _wrapped(fact)]
         title = [f'"""{docstring(self.graph.title.rstrip("."))}.', "", *facts, '"""']
         return Parts(title, layers)
 
@@ -293,6 +294,13 @@ class Parts:
     layers: Sequence[Statement]
 
 
+def _wrapped(fact: str) -> list[str]:
+    """The fact on lines of a docstring, no shape broken in two."""
+    whole = re.sub(r"\[.*?\]", lambda shape: shape[0].replace(" ", "\0"), fact)
+    lines = textwrap.wrap(whole, WIDTH - 4, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
+
+
 def _unit_parts(source: ClassSource) -> Parts:
     assert source.variant is not None
     block = source.variant.block
@@ -302,12 +310,13 @@ def _unit_parts(source: ClassSource) -> Parts:
 
 def _class(source: ClassSource, parts: Parts) -> Printed:
     lines = [f"class {source.name}(nn.Module):", *(INDENT + t if t else t for t in parts.title), ""]
-    lines += (INDENT + line for line in source.signature())
-    lines.append(f"{2 * INDENT}super().__init__()")
     found: list[tuple[str, int, int]] = []
-    _add(lines, found, parts.layers)
+    if parts.layers:
+        lines += (INDENT + line for line in source.signature())
+        lines.append(f"{2 * INDENT}super().__init__()")
+        _add(lines, found, parts.layers)
+        lines.append("")
     inputs = [f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs]
-    lines.append("")
     end = f") -> {source.output_class}:"
     lines += (
         INDENT + line for line in signature("def forward(", ["self", *inputs], end, 4)

@@ -85,7 +85,8 @@ class Variants:
         made = sorted(self.found.values(), key=lambda v: order.index(v.block.name))
         taken = {class_name(n) for n in [self.graph.name, *self.graph.units]}
         for name in order:
-            _name([v for v in made if v.block.name == name], taken)
+            if several := [v for v in made if v.block.name == name]:
+                _name(several, taken)
         return made
 
     def key(self, instance: Instance) -> int:
