@@ -167,9 +167,11 @@ class Rows:
         rest = _Inside(self, row, callee, self._cases(row, lambda index: index > 0))
         values = rest.values(rest.at_rest)
         repeat = self.repeat(row)
-        over = call_of("range", 1, repeat)
+        over: Syntax | None = call_of("range", 1, repeat)
         if rest.loop not in {n for v in values.values() for n in _names(v)}:
             over = call_of("range", _less_one(repeat))
+        if repeat == Literal(2):
+            values, over = rest.values(rest.at_rest, 1), None
         return [
             Segment(callee, first.values(first.at_first)),
             Segment(callee, values, rest.loop, over),
@@ -425,8 +427,11 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _less_one(repeat: Syntax) -> Syntax:
-    if isinstance(repeat, Literal):
-        return Literal(int(repeat.value) - 1)
+    match repeat:
+        case Literal(value=int(number)):
+            return Literal(number - 1)
+        case Infix("+", (*terms, Literal(value=int(number)))):
+            return infix("+", *terms, *([number - 1] if number > 1 else []))
     return infix("-", repeat, 1)
 
 
