@@ -19,6 +19,7 @@ EVERYWHERE = {"limits", "syntax"}
 # What each part may import of it, beside that and itself.
 ARROWS = {
     "limits": set(),
+    "outputs": set(),
     "syntax": set(),
     "diagnostics": set(),
     "codes": {"diagnostics"},
@@ -111,6 +112,7 @@ ARROWS = {
         "diagnostics",
         "files",
         "isolation",
+        "outputs",
         "provenance",
         "reading",
         "recipe",
@@ -118,7 +120,7 @@ ARROWS = {
         "__init__",
     },
     "study": {"diagnostics", "files", "recipe", "train"},
-    "infer": {"data", "diagnostics", "reading"},
+    "infer": {"data", "diagnostics", "outputs", "reading"},
     "fsck": {
         "recipe",
         "compiler",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resgraph.diagnostics import RetryError, UsageError
+from resgraph.train.module import units_of
 from resgraph.train.options import AUTO, WORDS, TrainOptions
 
 _GROUPED = ("grouped_counts", "grouped_casts", "combo_kernels")
@@ -325,13 +326,13 @@ def compile_units(
     whole: bool = True,
     combined: bool = False,
 ) -> nn.Module:
-    """Let the units in the network's stages run compiled; it is changed in place, returned.
+    """Let the outermost units of a network run compiled; it is changed in place, returned.
 
-    What lies outside of stages runs as it did. `whole` refuses units that torch can
+    What lies outside of units runs as it did. `whole` refuses units that torch can
     compile in parts only. `combined` lets inductor run kernels that do not wait for each
     other as one.
     """
-    found = list(units(network))
+    found = units_of(network).values()
     how: dict[str, Any] = {"backend": backend, "fullgraph": whole, "dynamic": False}
     if combined:
         how["options"] = {"combo_kernels": True}
@@ -367,14 +368,6 @@ def failures_explained() -> Iterator[None]:
             "go on with --resume --no-compile",
             "--no-compile",
         ) from error
-
-
-def units(network: nn.Module) -> Iterator[nn.Module]:
-    """The modules in the network's stages that the generated file defines."""
-    for stage in network.children():
-        if isinstance(stage, nn.Sequential):
-            own = (u for u in stage if not type(u).__module__.startswith("torch."))
-            yield from own
 
 
 def _allow(compilations: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from resgraph.diagnostics import ResgraphError, raised
+from resgraph.diagnostics import ResgraphError, plain, raised
+from resgraph.outputs import LOGITS, classifying
 from resgraph.provenance import read_generated
 from resgraph.recipe import Recipe
 
@@ -53,29 +54,46 @@ class Generated:
         return _told(self.path, self.spec, what)
 
     def classes(self, network: nn.Module) -> int:
-        """The width of the network's output, found with a forward of zeros.
+        """How many classes the network tells apart, found with a forward of zeros.
 
-        Raises `ResgraphError` if the output is not of shape [N, classes].
+        Raises `ResgraphError` if it gives no logits of shape [N, classes].
         """
         was_training = network.training
         example = next(network.parameters(), torch.zeros(()))
         zeros = torch.zeros(2, *self.input_shape, device=example.device)
         try:
             with self.told("its forward fails at INPUT_SHAPE"), torch.inference_mode():
-                logits: object = network.eval()(zeros)
+                output: object = network.eval()(zeros)
         finally:
             network.train(was_training)
-        if not isinstance(logits, torch.Tensor):
-            what = f"its forward returns {type(logits).__name__}, and no tensor"
+        return self._logits(output).shape[1]
+
+    def _logits(self, output: object) -> Tensor:
+        """The logits among what the network gives for two images."""
+        given = named(output) if isinstance(output, tuple) else {"": output}
+        tensors = {n: t for n, t in given.items() if isinstance(t, Tensor)}
+        if not tensors or tensors.keys() != given.keys():
+            other = next((t for t in given.values() if not isinstance(t, Tensor)), ())
+            what = f"its forward returns {type(other).__name__}, and no tensor"
             raise _broken(self.path, self.spec, what)
-        shape = tuple(logits.shape)
-        if len(shape) != 2 or shape[0] != 2:
+        shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+        found = classifying({n: len(s) == 2 and s[0] == 2 for n, s in shapes.items()})
+        if found is not None:
+            return tensors[found]
+        if len(shapes) == 1:
+            (shape,) = shapes.values()
             raise ResgraphError(
-                f"{self.path}: the output has shape {list(shape)} for two images, "
+                f"{self.path}: the output has shape {shape} for two images, "
                 "not [2, classes], so it cannot be trained as a classifier",
                 f"end the head with a linear layer in {self.spec}",
             )
-        return int(shape[1])
+        told = ", ".join(f"{plain(name)} {shape}" for name, shape in shapes.items())
+        raise ResgraphError(
+            f"{self.path}: of the outputs for two images ({told}) none is its one vector of "
+            f"logits [2, classes], nor called {LOGITS[0]}, so it cannot be trained as a "
+            "classifier",
+            f"name one {LOGITS[0]} in {self.spec}, which a linear layer ends",
+        )
 
 
 def load_generated(
@@ -176,3 +194,50 @@ def _broken(path: Path, spec: str, what: str) -> ResgraphError:
         f"{path} is not usable: {what}",
         f"write it anew; run: resgraph compile {spec}",
     )
+
+
+# --- what a network and its units give, and where its units are -----------------------
+
+
+def named(output: Any) -> dict[str, Tensor]:
+    """The tensors of what a module gives, by name: one, or a tuple of several.
+
+    Those of a plain tuple are called by their numbers, and a single one by no name.
+    """
+    if isinstance(output, Tensor):
+        return {"": output}
+    names = getattr(output, "_fields", range(len(output)))
+    return dict(zip(map(str, names), output, strict=True))
+
+
+def parted(
+    output: Any,
+) -> tuple[tuple[Tensor, ...], Callable[[Sequence[Tensor]], Any]]:
+    """The tensors of what a module gives, and what puts others into the same form."""
+    kind: Any = type(output)
+    tensors = tuple(named(output).values())
+    if isinstance(output, Tensor):
+        return tensors, lambda others: others[0]
+    return tensors, kind if kind is tuple else kind._make
+
+
+def units_of(network: nn.Module) -> dict[str, nn.Module]:
+    """The outermost units of a generated network by name, `stage1.0`, in order.
+
+    A stage is an nn.Sequential or an nn.ModuleList of units, whatever it is called; a unit
+    outside of stages, as of a stem, stands by itself.
+    """
+    found: dict[str, nn.Module] = {}
+    for name, child in network.named_children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            inside = {f"{name}.{number}": u for number, u in child.named_children()}
+        else:
+            inside = {name: child}
+        found |= {name: unit for name, unit in inside.items() if _is_own(unit)}
+    return found
+
+
+def _is_own(module: nn.Module) -> bool:
+    """Whether the file defines its class; a layer of torch's is some other nn.Module."""
+    torchs = {c for c in type(module).__mro__ if c.__module__.startswith("torch.")}
+    return torchs == {nn.Module}

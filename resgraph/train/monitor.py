@@ -12,7 +12,6 @@ import contextlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,11 +28,11 @@ from resgraph.train import task
 from resgraph.train.batches import forked
 from resgraph.train.execution import uncompiled
 from resgraph.train.folder import UNITS, writing
+from resgraph.train.module import parted
 
 PROBE = 32
 """Images of a probe at most."""
 
-_STAGE = re.compile(r"stage\d+")
 _DIGITS = 5  # significant ones, enough for a figure; 333 units make long lines
 
 
@@ -105,23 +104,25 @@ class Monitor:
     def __init__(
         self, network: nn.Module, cuts: Mapping[str, bool], folder: Path | None
     ) -> None:
-        """`cuts` says of each unit whether its f ends in a cut at zero.
+        """`cuts` names the units in the network's stages, `stage1.0`, in order, and says of
+        each whether its f ends in a cut at zero.
 
         Without a folder nothing is written, as on ranks that only take part in the passes.
-        Raises `ResgraphError` if the network has no units, or others than `cuts`.
+        Raises `ResgraphError` if there are no units, or the network has not these.
         """
         self.network = network
-        self.units = units_of(network)
-        if not self.units:
+        if not cuts:
             raise ResgraphError(
                 "there is nothing to monitor: the network has no stages of units"
             )
-        if set(self.units) != set(cuts):
+        try:
+            self.units = {name: network.get_submodule(name) for name in cuts}
+        except AttributeError:
             raise ResgraphError(
                 "cannot monitor the network: its units are not those of its spec",
                 "compile the spec again",
-            )
-        self.cuts = tuple(cuts[name] for name in self.units)
+            ) from None
+        self.cuts = tuple(cuts.values())
         self.path = None if folder is None else folder / UNITS
 
     def record(self, iteration: int, images: Tensor, labels: Tensor) -> None:
@@ -162,7 +163,7 @@ class Monitor:
             seen = [stack.enter_context(_Seen(unit)) for unit in self.units.values()]
             self.network.train()
             with torch.enable_grad():
-                loss = task.loss(self.network(images), labels)
+                loss = task.loss(task.logits(self.network(images)), labels)
             torch.autograd.backward(loss)
             # The one place where the host waits for the device.
             table = torch.stack([unit.numbers() for unit in seen]).tolist()
@@ -173,21 +174,8 @@ class Monitor:
         return UnitRecord(iteration, truncated, negative, response, gradient)
 
 
-def units_of(network: nn.Module) -> dict[str, nn.Module]:
-    """The units of a generated network by name, `stage1.0`, in order.
-
-    They are the children of its children `stageN`, which are nn.Sequential.
-    """
-    return {
-        f"{stage}.{index}": unit
-        for stage, units in network.named_children()
-        if _STAGE.fullmatch(stage) and isinstance(units, nn.Sequential)
-        for index, unit in units.named_children()
-    }
-
-
 class _Seen:
-    """What one probe sees of one unit; a unit's later calls, done anew, are not looked at."""
+    """What one probe sees of one unit, of its first output; a unit's later calls, done anew, are not looked at."""
 
     def __init__(self, unit: nn.Module) -> None:
         self._unit = unit
@@ -210,7 +198,8 @@ class _Seen:
             gradient = torch.full_like(self._output[0], math.nan)
         return torch.cat([self._output, gradient.view(1)])
 
-    def _called(self, unit: nn.Module, inputs: Any, output: Tensor) -> None:
+    def _called(self, unit: nn.Module, inputs: Any, outputs: Any) -> None:
+        output = parted(outputs)[0][0]
         if self._output is None:
             with torch.no_grad():
                 zeros, below = (output == 0), (output < 0)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resgraph.train.batches import forked, generators, set_generators
+from resgraph.train.module import parted
 
 Span = tuple[int, int]
 
@@ -31,7 +33,7 @@ class Recompute(Protocol):
 
     @property
     def segments(self) -> Mapping[str, Sequence[Span]]:
-        """By the name of an nn.Sequential, from and to (exclusive) which child."""
+        """By the name of a stage, from and to (exclusive) which of its units."""
 
     @property
     def bn_relu(self) -> Sequence[str]:
@@ -67,7 +69,9 @@ def planned(network: nn.Module, recompute: Recompute) -> nn.Module:
     for name in recompute.bn_relu:
         PendingBatchNorm2d.adopt(network.get_submodule(name))
     for name, spans in recompute.segments.items():
-        _Segmented.adopt(network.get_submodule(name), spans)
+        units = _units(network.get_submodule(name))
+        for start, stop in spans:
+            _Segment(units[start:stop]).adopt()
     return network
 
 
@@ -82,7 +86,7 @@ def draws_anew(network: nn.Module, recompute: Recompute | None) -> bool:
         _draws(unit)
         for name, parts in spans.items()
         for start, stop in parts
-        for unit in list(network.get_submodule(name).children())[start:stop]
+        for unit in _units(network.get_submodule(name))[start:stop]
     )
 
 
@@ -124,54 +128,72 @@ def _left_to_the_group() -> Iterator[int]:
         yield limit - int((group / "memory.current").read_text())
 
 
+def _units(stage: nn.Module) -> list[nn.Module]:
+    """The units of a stage. Raises `TypeError` for a module that is none."""
+    if type(stage) not in (nn.Sequential, nn.ModuleList):
+        raise TypeError(
+            f"a {type(stage).__name__} is no nn.Sequential or nn.ModuleList"
+        )
+    return list(stage.children())
+
+
 class _Segment:
-    """Consecutive units that are computed anew together, and what that has to heed."""
+    """Consecutive units that are computed anew together, and what that has to heed.
+
+    The network calls each of its units, one after the other, as ever: the first one then
+    computes all of them, and the others pass on what they are given. So all have as many
+    outputs as the last one.
+    """
 
     def __init__(self, units: Sequence[nn.Module]) -> None:
         modules = [module for unit in units for module in unit.modules()]
         self.units = units
         self.norms = [m for m in modules if isinstance(m, _BatchNorm)]
         self.draws = any(_draws(unit) for unit in units)
+        self.made: Callable[[Sequence[Tensor]], Any]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The units' output, of which nothing is kept but x."""
-        # An input without a gradient would keep the weights' from being asked for.
-        root = torch.empty(0, device=x.device, requires_grad=True)
-        result: Tensor = _Anew.apply(x, root, self)  # type: ignore[no-untyped-call]
-        return result
+    def adopt(self) -> None:
+        """Make the units those of this segment."""
+        for unit in self.units:
+            kind: Any = type(unit)  # mypy takes none of torch's classes for hashable
+            unit.__class__ = _within_segments(kind)
+            vars(unit)["segment"] = self
 
+    def called(self, unit: nn.Module, *inputs: Tensor) -> Any:
+        """What one of its units gives to the network."""
+        if unit is not self.units[0]:
+            return self.made(inputs)
+        # Inputs without a gradient would keep the weights' from being asked for.
+        root = torch.empty(0, device=inputs[0].device, requires_grad=True)
+        tensors = _Anew.apply(self, root, *inputs)  # type: ignore[no-untyped-call]
+        return self.made(tensors)
 
-class _Segmented(nn.Sequential):
-    """A stage some of whose units are computed anew, segment by segment."""
-
-    steps: list[_Segment | nn.Module]
-    """Segments, and the units between them."""
-
-    @classmethod
-    def adopt(cls, stage: nn.Module, spans: Sequence[Span]) -> None:
-        """Make a stage one of these."""
-        if type(stage) is not nn.Sequential:
-            raise TypeError(f"a {type(stage).__name__} is no nn.Sequential")
-        units, steps, done = list(stage), list[_Segment | nn.Module](), 0
-        for start, stop in spans:
-            steps += [*units[done:start], _Segment(units[start:stop])]
-            done = stop
-        stage.__class__ = cls
-        vars(stage)["steps"] = [*steps, *units[done:]]
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and torch.is_grad_enabled()):
-            return _run(self, x)
-        return _run(self.steps, x)
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of the last unit; `made` gives them the form that they have there."""
+        tensors = inputs
+        for unit in self.units:
+            tensors, self.made = parted(nn.Module.__call__(unit, *tensors))
+        return tensors
 
 
-def _run(steps: Iterable[_Segment | nn.Module], x: Tensor) -> Tensor:
-    for step in steps:
-        x = step(x)
-    return x
+class _Within:
+    """What a unit's class has before it where the unit is of a segment."""
+
+    segment: _Segment
+    training: bool
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.training and torch.is_grad_enabled():
+            return self.segment.called(cast(nn.Module, self), *inputs)
+        return nn.Module.__call__(cast(nn.Module, self), *inputs)
 
 
-class _Anew(torch.autograd.Function):
+@cache
+def _within_segments(kind: type[nn.Module]) -> type[nn.Module]:
+    return type(kind.__name__, (_Within, kind), {"__module__": kind.__module__})
+
+
+class _Anew(Function):
     """Units whose forward is done once more when their gradients are asked for.
 
     Unlike torch.utils.checkpoint it needs no hook per saved tensor, and lets BN's running
@@ -179,27 +201,37 @@ class _Anew(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, root: Tensor, segment: _Segment) -> Tensor:
-        ctx.save_for_backward(x)
+    def forward(
+        ctx: Any, segment: _Segment, root: Tensor, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*inputs)
+        ctx.set_materialize_grads(False)
         ctx.segment = segment
-        ctx.autocast = _autocast_of(x.device)
-        ctx.random = generators(x.device) if segment.draws else None
-        return _run(segment.units, x)
+        ctx.autocast = _autocast_of(root.device)
+        ctx.random = generators(root.device) if segment.draws else None
+        return segment.run(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
-        (saved,) = ctx.saved_tensors
-        x = saved.detach().requires_grad_(ctx.needs_input_grad[0])
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        inputs = [
+            saved.detach().requires_grad_(needed)
+            for saved, needed in zip(
+                ctx.saved_tensors, ctx.needs_input_grad[2:], strict=True
+            )
+        ]
         with (
             torch.enable_grad(),
             torch.autocast(**ctx.autocast),
-            _random(ctx.random, x.device),
+            _random(ctx.random, inputs[0].device),
             _statistics_as_they_are(ctx.segment.norms),
         ):
-            y = _run(ctx.segment.units, x)
-        if y.requires_grad:  # else all in front of the next segment is frozen
-            torch.autograd.backward(y, gradient)
-        return x.grad, None, None
+            outputs = ctx.segment.run(*inputs)
+        pairs = zip(outputs, gradients, strict=True)
+        # Where all in front of an output is frozen, nothing is asked for.
+        reached = [(y, dy) for y, dy in pairs if y.requires_grad and dy is not None]
+        if reached:
+            torch.autograd.backward([y for y, _ in reached], [dy for _, dy in reached])
+        return None, None, *(x.grad for x in inputs)
 
 
 def _autocast_of(device: torch.device) -> dict[str, Any]:

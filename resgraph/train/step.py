@@ -154,7 +154,7 @@ class Engine:
             for group in self._groups:
                 groups.enter_context(group.grouped())
             with autocast(self.device, self.execution.precision):
-                logits = self.parallel(images)
+                logits = task.logits(self.parallel(images))
                 loss = task.loss(logits, labels, self.recipe.label_smoothing)
             # Not before the forward: maps would take the gradients' memory, and these need new.
             self.optimizer.zero_grad(set_to_none=True)
@@ -344,5 +344,5 @@ class Evaluation:
         if not self._execution.channels_last:
             images = images.contiguous()
         with autocast(self._execution.device, self._execution.precision):
-            logits = self._network(images)
+            logits = task.logits(self._network(images))
         self._wrong.add_(task.mistakes(logits, labels))

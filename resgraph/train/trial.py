@@ -12,6 +12,7 @@ import torch
 
 from resgraph.isolation import At, Child, Message, serve
 from resgraph.train.module import load_generated
+from resgraph.train.task import logits
 
 
 def tried(path: Path, source: str) -> None:
@@ -41,7 +42,7 @@ def _try(question: Message, at: At) -> Message:
     images = torch.zeros(2, *generated.input_shape)
     at("its forward runs in training")
     with generated.told("its forward fails in training"):
-        loss = network.train()(images).square().mean()
+        loss = logits(network.train()(images)).square().mean()
     at("its backward runs")
     with generated.told("its backward fails"):
         torch.autograd.backward(loss)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resgraph.train.execution import units
 from resgraph.train.fused.chain import Chain, Link, takes
 from resgraph.train.fused.ops import Window
+from resgraph.train.module import parted, units_of
 from resgraph.train.recompute import PendingBatchNorm2d
 
 
@@ -23,13 +23,18 @@ def fuse(network: nn.Module) -> nn.Module:
         if type(module) in (nn.BatchNorm2d, PendingBatchNorm2d):
             module.__class__ = FusedBatchNorm2d
     # Whoever looks at a unit's output from outside sees a tensor.
-    for part in (network, *units(network)):
+    for part in (network, *units_of(network).values()):
         part.register_forward_hook(_settled)
     return network
 
 
 def _settled(_module: nn.Module, _inputs: object, output: Any) -> Any:
-    return output.value() if isinstance(output, (_Waiting, Chain)) else output
+    if isinstance(output, (_Waiting, Chain)):
+        return output.value()
+    if isinstance(output, Tensor):
+        return output
+    tensors, made = parted(output)
+    return made([_settled(_module, _inputs, tensor) for tensor in tensors])
 
 
 class FusedBatchNorm2d(nn.BatchNorm2d):
