@@ -104,6 +104,7 @@ class _Units:
             paths |= {"out": {"from": ["x", "gate"], "ops": ["mul"]}}
         else:
             merge = self.draw(st.sampled_from(["add", "mul"]))
+            branch["ops"] += ["sigmoid"] if merge == "mul" else []
             paths = {"F": branch, "out": {"from": ["x", "F"], "ops": [merge]}}
             if self.draw(st.booleans()):
                 short = {"from": "x", "ops": self.chain(1, 2), "when": "in > 4"}
@@ -170,7 +171,7 @@ class _Units:
         }
 
 
-_USES_BOTH = {"scale": {"factor": 2}, "when": "on"}
+_USES_BOTH = {"scale": {"factor": 0.5}, "when": "on"}
 _NARROW = {"conv": {"kernel": 1, "channels": "in / 2", "bias": True}}
 _WIDE = {"conv": {"kernel": 1, "channels": "in", "bias": True}}
 

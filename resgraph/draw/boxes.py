@@ -40,7 +40,15 @@ def op_node(
     text = Text("text", name, said, *at, letters)
     note = f"{name}: {op.label()}"
     return Node(
-        op_kind(op), name, (text,), *at, *size, data, broken=broken, mark=mark, note=note
+        op_kind(op),
+        name,
+        (text,),
+        *at,
+        *size,
+        data,
+        broken=broken,
+        mark=mark,
+        note=note,
     )
 
 
@@ -56,7 +64,9 @@ def arguments(cell: Cell) -> list[str]:
     return [f"{name} {show(value)}" for name, value in args.items()]
 
 
-def said_of(words: Sequence[str], size: float, across: float, lines: int = 3) -> list[str]:
+def said_of(
+    words: Sequence[str], size: float, across: float, lines: int = 3
+) -> list[str]:
     """The words in lines, with dots between them."""
     return wrap(" \N{MIDDLE DOT} ".join(words), size, across, lines)
 
@@ -107,28 +117,44 @@ TITLE, NAMES, ASIDE, FOOT = 24.0, 15.0, 12.0, 12.0
 """Pixels of a frame: its title's height, that of its inputs' names, its margins."""
 
 
-def frame_texts(cell: Cell, name: str, x: float) -> list[Text]:
-    """A frame's title, from x on, its upper border at 0."""
-    said = called(cell)
-    bold = Text("frame-title", name, said, x, TITLE / 2, 11, bold=True, anchor="start")
+def frame_texts(cell: Cell, name: str, ports: Sequence[float]) -> list[Text]:
+    """A frame's title, on the left of the lines that come in there, or on their right."""
+    across = width(called(cell), 11, bold=True)
     words = said_of(arguments(cell), 10, WIDEST, 1)
-    after = x + bold.width + 8
+    whole = across + sum(8 + width(line, 10) for line in words)
+    x = 10.0 if 10 + whole + 10 <= min(ports, default=0) else max(ports, default=0) + 12
+    y = TITLE / 2
+    bold = Text("frame-title", name, called(cell), x, y, 11, bold=True, anchor="start")
+    x += across + 8
     return [
         bold,
         *(
-            Text("frame-title", name, w, after, TITLE / 2, 10, "muted", anchor="start")
-            for w in words
+            Text("frame-title", name, line, x, y, 10, "muted", anchor="start")
+            for line in words
         ),
     ]
 
 
 def frame(
-    cell: Cell, texts: Sequence[Text], across: float, height: float, data: str, mark: Mark | None
+    cell: Cell,
+    texts: Sequence[Text],
+    across: float,
+    height: float,
+    data: str,
+    mark: Mark | None,
 ) -> Frame:
     """The ground behind the ops of unfolded units; its upper left corner is at 0, 0."""
     note = f"{texts[0].name} to {cell.last}" if cell.count > 1 else texts[0].name
     return Frame(
-        0, 0, across, height, tuple(texts), data, note=note, copies=cell.count > 1, mark=mark
+        0,
+        0,
+        across,
+        height,
+        tuple(texts),
+        data,
+        note=note,
+        copies=cell.count > 1,
+        mark=mark,
     )
 
 

@@ -126,7 +126,9 @@ def values(instance: Instance) -> dict[str, Shape]:
         given = (
             [instance.shapes.get(cell.name)] if cell.node is not None else cell.outputs
         )
-        shapes |= {v: s for v, s in zip(cell.gives, given, strict=False) if s is not None}
+        shapes |= {
+            v: s for v, s in zip(cell.gives, given, strict=False) if s is not None
+        }
     return shapes
 
 
@@ -155,9 +157,9 @@ def _row(row: Row, runs: Sequence[Run], reads: tuple[str, ...]) -> Iterator[Cell
     index = 0
     for call in row.calls:
         own = [run for run in runs if run.call is call]
-        for instances, count in (
-            [(run.instances, run.count) for run in own] or [((), _repeat(call))]
-        ):
+        for instances, count in [(run.instances, run.count) for run in own] or [
+            ((), _repeat(call))
+        ]:
             name = _name(row, index)
             gives = _gives(name, instances)
             yield Cell(name, reads, gives, None, row, call, instances, index, count)

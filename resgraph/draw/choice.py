@@ -1,166 +1,124 @@
-"""The places of a network's units, which of them to draw, and what findings say there."""
+"""Which units of a network to draw, and what findings say of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from resgraph.diagnostics import Diagnostic, Span
+from resgraph.draw.cells import Cell, cells
 from resgraph.draw.items import Mark
-from resgraph.graph import OUTPUT, Graph, Instance, Node, Run, Slot, Unit
-from resgraph.ops import OpError, Shape
+from resgraph.graph import OUTPUT, Instance
 
 
-@dataclass(frozen=True)
-class Place:
-    """Equal units in a row: how many there are, and the name of the first one.
-
-    `stage` counts from 1; the stem and the head have 0, and so has a unit that no stage
-    names.
-    """
-
-    name: str
-    instances: tuple[Instance, ...]
-    count: int = 1
-    stage: int = 0
-    slot: Slot | None = None
-
-    @property
-    def unit(self) -> Unit:
-        return self.instances[0].unit
-
-    @property
-    def last(self) -> str:
-        """The name of the last one."""
-        stage, index = self.name.split(".")
-        return f"{stage}.{int(index) + self.count - 1}"
-
-    @property
-    def output(self) -> Shape | None:
-        last = self.instances[-1]
-        return last.shapes.get(last.unit.output)
-
-
-def places(graph: Graph) -> list[Place]:
-    """The stem, the runs of each stage, the head, and units that are in no stage.
-
-    Of a graph whose shapes are not known, the stages' slots.
-    """
-    found = [_end(graph.stem, graph.stem_run)]
-    for number, slots in enumerate(graph.stages, 1):
-        index = 0
-        runs = graph.runs[number - 1] if graph.runs else _untyped(graph, slots)
-        for run in runs:
-            name = f"stage{number}.{index}"
-            instances = tuple(_settled(instance) for instance in run.instances)
-            found.append(Place(name, instances, run.count, number, run.slot))
-            index += run.count
-    found.append(_end(graph.head, graph.head_run))
-    used = {place.unit.name for place in found if place.stage}
-    for name, unit in graph.units.items():
-        if name not in used and unit.span.file == graph.file:
-            found.append(Place(name, (Instance(unit, {}, {}),), 0))
-    return found
-
-
-def _end(unit: Unit, run: Instance | None) -> Place:
-    return Place(unit.name, (run or Instance(unit, {}, {}),))
-
-
-def _untyped(graph: Graph, slots: Iterable[Slot]) -> Iterator[Run]:
-    for slot in slots:
-        instance = Instance(graph.units[slot.unit], slot.args, {})
-        yield Run(slot, (instance,), slot.repeat)
-
-
-def _settled(instance: Instance) -> Instance:
-    """With numbers for the expressions, of the ops for which there are some."""
-
-    def settled(node: Node) -> Node:
-        try:
-            return replace(node, op=node.op.resolve(instance.args))
-        except OpError:
-            return node
-
-    paths = tuple(
-        replace(path, nodes=tuple(settled(node) for node in path.nodes))
-        for path in instance.unit.paths
-    )
-    return replace(instance, unit=replace(instance.unit, paths=paths))
-
-
-def distinct(found: Iterable[Place]) -> list[Place]:
+def distinct(found: Iterable[Cell]) -> list[Cell]:
     """Each unit once, where it is repeated most; the stem and the head are none."""
-    best = dict[str, Place]()
-    for place in found:
-        if place.stage or place.count == 0:
-            known = best.setdefault(place.unit.name, place)
-            if place.count > known.count:
-                best[place.unit.name] = place
-    return [*best.values()]
+    best = dict[str, Cell]()
+    for cell in found:
+        if cell.staged or cell.row is None:
+            known = best.setdefault(cell.unit, cell)
+            if cell.count > known.count and cell.instances:
+                best[cell.unit] = cell
+    return [cell for cell in best.values() if cell.instances]
 
 
-def commonest(found: Sequence[Place]) -> Place:
-    """The unit that the network has most often, where it is repeated most.
+def commonest(found: Sequence[Cell]) -> Cell:
+    """The unit that the network's stages have most often, where it is repeated most.
 
     The stem of a network without units.
     """
 
-    def total(place: Place) -> int:
-        return sum(p.count for p in found if p.unit.name == place.unit.name)
+    def total(cell: Cell) -> int:
+        return sum(c.count for c in found if c.unit == cell.unit and c.staged)
 
     return max(distinct(found) or found[:1], key=total)
 
 
-def faulty(found: Sequence[Place], findings: Sequence[Diagnostic]) -> list[Place]:
+def faulty(found: Sequence[Cell], findings: Sequence[Diagnostic]) -> list[Cell]:
     """The units that findings point at, each where they say that it fails; and stem, head."""
     spans = {note.span for finding in findings for note in finding.notes}
-    noted = {p.unit.name: p for p in reversed(found) if p.slot and p.slot.span in spans}
-    ends = [place for place in found if place.count and not place.stage]
+    noted = {c.unit: c for c in reversed(found) if c.call and c.call.span in spans}
+    ends = [cell for cell in found if cell.row and not cell.staged]
     return [
-        noted.get(place.unit.name, place)
-        for place in (*distinct(found), *ends)
-        if marks(place.unit, findings)
+        noted.get(cell.unit, cell)
+        for cell in (*distinct(found), *ends)
+        if marks(cell, findings)
     ]
 
 
-def marks(unit: Unit, findings: Iterable[Diagnostic]) -> dict[str, Mark]:
-    """The unit's ops that findings point at; `out` for what is said of all of it."""
+def marks(cell: Cell, findings: Iterable[Diagnostic]) -> dict[str, Mark]:
+    """What findings point at in the cell's first unit, by name, and in the units that it
+    uses; `out` for what is said of all of it."""
+    if cell.instance is None:
+        return {}
     notes = dict[str, list[str]]()
     for finding in findings:
-        if finding.span is not None and (name := _marked(unit, finding.span)):
+        for name in _marked(cell.instance, finding):
             notes.setdefault(name, []).append(finding.message)
     return {name: _mark(told) for name, told in notes.items()}
 
 
 def part_marks(
-    found: Iterable[Place], findings: Sequence[Diagnostic]
+    found: Iterable[Cell], findings: Sequence[Diagnostic]
 ) -> dict[str, Mark]:
-    """The places that findings point at, in the stage or inside of the unit."""
+    """The cells that findings point at, in the stage or inside of the unit."""
     told = dict[str, Mark]()
-    for place in found:
-        notes = [m.note for m in marks(place.unit, findings).values()]
-        if place.slot is not None:
-            spans = [f for f in findings if f.span is not None]
-            notes += [f.message for f in spans if f.span == place.slot.span]
+    for cell in found:
+        notes = [mark.note for mark in marks(cell, findings).values()]
+        notes += [finding.message for finding in findings if of_call(cell, finding)]
         if notes:
-            told[place.name] = _mark(notes)
+            told[cell.name] = _mark(notes)
     return told
+
+
+def of_call(cell: Cell, finding: Diagnostic) -> bool:
+    """Whether the finding is about the use of the unit, and not about what is in it."""
+    if cell.call is None or finding.span is None:
+        return False
+    return finding.span in (cell.call.span, *cell.call.fields.values())
+
+
+def here(
+    cell: Cell, found: Iterable[Cell], findings: Iterable[Diagnostic]
+) -> list[Diagnostic]:
+    """Without the findings that name another use in which the cell's unit fails."""
+    uses = {c.call.span for c in found if c.call and c.unit == cell.unit}
+    own = cell.call and cell.call.span
+    return [
+        finding
+        for finding in findings
+        if not (named := uses & {note.span for note in finding.notes}) or own in named
+    ]
 
 
 def _mark(notes: Iterable[str]) -> Mark:
     return Mark("finding", "; ".join(dict.fromkeys(notes)))
 
 
-def _marked(unit: Unit, span: Span) -> str | None:
-    """The op whose text has the place in it, or the first op of a path that is named."""
-    for path in unit.paths:
-        for node in path.nodes:
-            if _within(span, node.span):
-                return node.name
-        if path.nodes and span in (path.span, *path.source_spans):
-            return path.nodes[0].name
-    return OUTPUT if span == unit.span else None
+def _marked(instance: Instance, finding: Diagnostic) -> Iterator[str]:
+    """The op whose text has the finding's place in it, the use of a unit, or the first of a
+    path that is named."""
+    if finding.span is None:
+        return
+    found = cells(instance)
+    if finding.span == instance.block.span:
+        yield OUTPUT
+    own = [c for c in found if _is_at(c, finding.span)]
+    yield from (cell.name for cell in own[:1] or _named(instance, found, finding.span))
+    for cell in found:
+        if cell.instance is not None and here(cell, found, [finding]):
+            inside = _marked(cell.instance, finding)
+            yield from (f"{cell.prefix}{name}" for name in inside)
+
+
+def _is_at(cell: Cell, span: Span) -> bool:
+    part = cell.node or cell.row
+    return part is not None and _within(span, part.span)
+
+
+def _named(instance: Instance, found: Sequence[Cell], span: Span) -> list[Cell]:
+    """The first cell of a path that the place names."""
+    paths = {p.name for p in instance.block.paths if span in (p.span, *p.source_spans)}
+    return [c for c in found if (part := c.node or c.row) and part.path in paths][:1]
 
 
 def _within(inner: Span, outer: Span) -> bool:

@@ -320,7 +320,9 @@ def terminal(word: str, x: float, y: float, prefix: str, mark: Mark | None) -> N
     """What comes in or goes out: a word without a box."""
     text = Text("text", word, word, x, y, 13, italic=True)
     name, across = prefix + word, terminal_width(word)
-    return Node("end", word, (text,), x, y, across, 16, name, mark=mark, tags="terminal")
+    return Node(
+        "end", word, (text,), x, y, across, 16, name, mark=mark, tags="terminal"
+    )
 
 
 def terminal_width(word: str) -> float:

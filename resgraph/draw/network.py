@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
+from resgraph.draw.boxes import arguments, called, said_of
 from resgraph.draw.caption import framed
-from resgraph.draw.choice import Place, places
+from resgraph.draw.cells import Cell, cells, results
 from resgraph.draw.figure import Figure
 from resgraph.draw.items import (
+    LABEL,
     Frame,
     Item,
     Mark,
@@ -17,17 +21,18 @@ from resgraph.draw.items import (
     Wire,
     shape_label,
     terminal,
+    terminal_width,
 )
-from resgraph.draw.layout import Link, layout, named
-from resgraph.draw.text import wrap
-from resgraph.draw.wires import Size, Wiring, wire
-from resgraph.expr import show
-from resgraph.graph import Graph
+from resgraph.draw.layout import Layout, Link, layout, named, refuse_more
+from resgraph.draw.text import width, wrap
+from resgraph.draw.wires import GAP, Point, Size, Wiring, wire
+from resgraph.graph import OUTPUT, Graph
 
 WIDE, ASIDE, EDGE = 230.0, 72.0, 12.0
-"""Pixels of a box, of a stage's number beside it, and of the ground on its right."""
-START, END = "\0in", "\0out"  # no part is called so
-WORDS = {START: "input", END: "output"}
+"""Pixels of a box, of a stage's name beside it, and of the ground on its right."""
+BELOW = 16.0
+"""Pixels for a shape below a box."""
+START, END = "\0in ", "\0out "  # no part is called so
 
 
 def draw_network(
@@ -35,93 +40,306 @@ def draw_network(
 ) -> Figure:
     """The network from top to bottom; units that are alike are one box with their number.
 
-    Shapes stand below the parts that change them. A unit's name in the SVG is that of
-    the first of its run in the state_dict, such as `stage1.0`.
+    Shapes stand below what makes them; lines between stages that do not follow one another
+    run beside those in between. A unit's name in the SVG is that of the first of its run
+    in the state_dict, such as `stage1.0`. Raises `SizeError` for more than can be drawn.
     """
-    parts = [p for p in places(graph) if p.stage or (p.count and p.unit.paths)]
-    names = [START, *(part.name for part in parts), END]
-    heights = {p.name: 14 + 17 * (1 + len(_lines(p))) for p in parts}
-    sizes = {name: Size(WIDE, heights.get(name, 16), 16) for name in names}
+    drawing = _Drawing(graph, marks, prefix)
     with named(f"the network '{graph.name}'"):
-        plan = layout(
-            {name: size.width for name, size in sizes.items()},
-            [Link(a, b) for a, b in pairwise(names)],
+        refuse_more("nodes", len(drawing.cells))
+        items = [*drawing.items()]
+    extent = (*drawing.sides, drawing.wiring.height)
+    return framed(items, extent, graph.name, graph.title)
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """What of a row stands below one another: the units of a stage, the stem, the head."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def last(self) -> Cell:
+        return self.cells[-1]
+
+    @cached_property
+    def height(self) -> float:
+        return sum(map(_height, self.cells)) + (len(self.cells) - 1) * (BELOW + GAP)
+
+    def centres(self, centre: Point) -> Iterator[Point]:
+        """That of each box."""
+        x, y = centre[0], centre[1] - self.height / 2
+        for cell in self.cells:
+            yield x, y + _height(cell) / 2
+            y += _height(cell) + BELOW + GAP
+
+    @property
+    def pitch(self) -> float:
+        """Pixels between the lines that leave it."""
+        last = self.last
+        return max(width(_told(last, i), LABEL) for i, _ in enumerate(last.gives)) + 24
+
+    @property
+    def wide(self) -> float:
+        return max(WIDE, (len(self.last.gives) - 1) * self.pitch + 40)
+
+    def leaves(self, number: int) -> int:
+        """How far aside of its centre the value of that number leaves it."""
+        several = len(self.last.gives)
+        return round((number - (several - 1) / 2) * self.pitch) if several > 1 else 0
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A network with everything at its place."""
+
+    graph: Graph
+    marks: Mapping[str, Mark]
+    prefix: str
+
+    @cached_property
+    def stacks(self) -> dict[str, _Stack]:
+        """By row; not a stem that has no ops."""
+        found: dict[str, list[Cell]] = {}
+        for cell in cells(self.graph.network):
+            if cell.row is not None and not _is_empty(cell):
+                found.setdefault(cell.row.name, []).append(cell)
+        return {name: _Stack(name, tuple(row)) for name, row in found.items()}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        return [cell for stack in self.stacks.values() for cell in stack.cells]
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """What the network's inputs and outputs are called, by what they are in the lines."""
+        inputs, outputs = self.graph.network.block.inputs, self.results
+        several = len(inputs) > 1
+        words = {START + name: name if several else "input" for name in inputs}
+        alone = {*outputs} <= {OUTPUT}
+        return words | {
+            END + name: "output" if alone else name for name in outputs or [OUTPUT]
+        }
+
+    @cached_property
+    def results(self) -> dict[str, str]:
+        return results(self.graph.network)
+
+    # --- lines ------------------------------------------------------------------------------
+
+    @cached_property
+    def makers(self) -> dict[str, tuple[str, int]]:
+        """By value, what gives it, and its number there."""
+        makers = {name: (START + name, 0) for name in self.graph.network.block.inputs}
+        for cell in cells(self.graph.network):
+            if _is_empty(cell):
+                known = makers.get(cell.reads[0]) if cell.reads else None
+                makers |= {cell.name: known} if known else {}
+        for stack in self.stacks.values():
+            for number, value in enumerate(stack.last.gives):
+                makers.setdefault(value, (stack.name, number))
+        return makers
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """Those between rows, and to the outputs."""
+        found: list[Link] = []
+        before = START + self.graph.network.block.inputs[0]
+        for name, stack in self.stacks.items():
+            found += self._into(name, stack.cells[0].reads, before)
+            before = name
+        for name, value in self.results.items():
+            found += self._into(END + name, (value,), before)
+        return found
+
+    def _into(self, end: str, reads: tuple[str, ...], before: str) -> Iterator[Link]:
+        """The lines of what is read; one from the row before it is straighter."""
+        for value in reads:
+            start, number = self.makers.get(value, ("", 0))
+            stack = self.stacks.get(start)
+            if start:
+                weight = 200 if start == before else 8 if end.startswith(END) else 1
+                leaves = stack.leaves(number) if stack else 0
+                yield Link(start, end, weight, value, leaves)
+
+    # --- places -----------------------------------------------------------------------------
+
+    @cached_property
+    def sizes(self) -> dict[str, Size]:
+        """Of each stack, and of what comes in and goes out."""
+        stacks = {s.name: Size(s.wide, s.height, BELOW) for s in self.stacks.values()}
+        ends = {
+            name: Size(terminal_width(word), 16, BELOW)
+            for name, word in self.words.items()
+        }
+        starts = {name: size for name, size in ends.items() if name.startswith(START)}
+        return {
+            **starts,
+            **stacks,
+            **{n: s for n, s in ends.items() if n not in starts},
+        }
+
+    @cached_property
+    def plan(self) -> Layout:
+        """With the lines that run beside stages on the right, where no names stand."""
+        room = {
+            name: size.width + 2 * ASIDE * (name in self.stacks)
+            for name, size in self.sizes.items()
+        }
+        starts = [name for name in room if name.startswith(START)]
+        last = [name for name in room if name.startswith(END)] if self.several else []
+        plan = layout(room, self.links, starts, last)
+        beside = [c for way in plan.ways for c in way.columns[1:-1]]
+        if not beside or sum(beside) / len(beside) >= plan.columns[starts[0]]:
+            return plan
+        ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in plan.ways]
+        return Layout(plan.rows, {n: -c for n, c in plan.columns.items()}, ways)
+
+    @property
+    def several(self) -> bool:
+        return len(self.results) > 1
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        return wire(self.plan, self.sizes)
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """The left and the right end of everything."""
+        columns = self.plan.columns
+        lanes = [c for way in self.plan.ways for c in way.columns[1:-1]]
+        halves = {name: size.width / 2 for name, size in self.sizes.items()}
+        left = [columns[n] - halves[n] - ASIDE * (n in self.stacks) for n in columns]
+        right = [columns[n] + halves[n] + EDGE * (n in self.stacks) for n in columns]
+        return min(*left, *lanes, left[0]), max(
+            *right, *(c + EDGE for c in lanes), right[0]
         )
-    wiring = wire(plan, sizes)
-    items: list[Item] = [
-        *_frames(parts, sizes, wiring),
-        *_nodes(parts, sizes, wiring, marks, prefix),
-        *_wires(graph, parts, wiring, prefix),
-    ]
-    middle = plan.columns[START]
-    left, right = middle - WIDE / 2 - ASIDE, middle + WIDE / 2 + EDGE
-    return framed(items, (left, right, wiring.height), graph.name, graph.title)
 
+    # --- what is drawn ----------------------------------------------------------------------
 
-def _lines(place: Place) -> list[str]:
-    """What is in the box below its name: a unit's arguments, the ops of stem and head."""
-    words = [f"{name} {show(value)}" for name, value in place.instances[0].args.items()]
-    if not place.stage:
-        steps = place.unit.steps()
-        words = [node.op.symbol or node.op.label() for _, node, _ in steps]
-    return wrap(" \N{MIDDLE DOT} ".join(words), 11, WIDE - 20, 3)
+    def items(self) -> Iterator[Item]:
+        """Frames, boxes, lines."""
+        yield from self._frames()
+        for name, word in self.words.items():
+            yield terminal(
+                word, *self.wiring.centres[name], self.prefix, self.marks.get(word)
+            )
+        for cell, at in self._placed():
+            yield self._node(cell, at)
+        yield from self._wires()
 
+    def _placed(self) -> Iterator[tuple[Cell, Point]]:
+        for stack in self.stacks.values():
+            centres = stack.centres(self.wiring.centres[stack.name])
+            yield from zip(stack.cells, centres, strict=True)
 
-def _nodes(
-    parts: Sequence[Place],
-    sizes: Mapping[str, Size],
-    wiring: Wiring,
-    marks: Mapping[str, Mark],
-    prefix: str,
-) -> Iterator[Node]:
-    for name, word in WORDS.items():
-        yield terminal(word, *wiring.centres[name], prefix, marks.get(word))
-    for part in parts:
-        (x, y), size = wiring.centres[part.name], sizes[part.name]
-        times = f" \N{MULTIPLICATION SIGN} {part.count}" if part.count > 1 else ""
-        said, line = part.unit.name + times, y - size.height / 2 + 16
-        texts = [Text("text", part.name, said, x, line, 13, bold=True)]
-        for words in _lines(part):
+    def _node(self, cell: Cell, at: Point) -> Node:
+        x, line = at[0], at[1] - _height(cell) / 2 + 16
+        texts = [Text("text", cell.name, called(cell), x, line, 13, bold=True)]
+        for words in _lines(cell):
             line += 17
-            texts.append(Text("text", part.name, words, x, line, 11, "muted"))
-        yield Node(
+            texts.append(Text("text", cell.name, words, x, line, 11, "muted"))
+        return Node(
             "run",
-            part.name,
+            cell.name,
             tuple(texts),
-            x,
-            y,
-            size.width,
-            size.height,
-            prefix + part.name,
-            mark=marks.get(part.name),
+            *at,
+            self.stacks[cell.row.name].wide if cell.row else WIDE,
+            _height(cell),
+            self.prefix + cell.name,
+            mark=self.marks.get(cell.name),
             tags="part",
-            copies=part.count > 1,
+            copies=cell.count > 1,
         )
 
+    def _wires(self) -> Iterator[Wire]:
+        """By what they end at, in the network's order."""
+        told = set[str]()
+        for end in (*self.stacks, *self.words):
+            for link, points in self.wiring.lines:
+                if link.end == end:
+                    yield self._wire(link, points, link.source not in told)
+                    told.add(link.source)
+            if end in self.stacks:
+                yield from self._within(self.stacks[end])
 
-def _wires(
-    graph: Graph, parts: Sequence[Place], wiring: Wiring, prefix: str
-) -> Iterator[Wire]:
-    shapes = {START: graph.input} | {p.name: p.output for p in parts}
-    for link, points in wiring.lines:
-        shape, start = shapes[link.start], WORDS.get(link.start, link.start)
-        label = shape_label(start, str([*shape]), points[0]) if shape else None
-        edge = f"{start}>{WORDS.get(link.end, link.end)}"
-        yield Wire("plain", edge, points, prefix + edge, label=label)
+    def _wire(self, link: Link, points: tuple[Point, ...], first: bool) -> Wire:
+        label = self._said(link) if first else ""
+        start = self.words.get(link.start) or link.source
+        stack = self.stacks.get(link.end)
+        end = stack.cells[0].name if stack else self.words[link.end]
+        return self._line(start, end, points, label)
+
+    def _said(self, link: Link) -> str:
+        if link.start in self.stacks:
+            return _told(self.stacks[link.start].last, self.makers[link.source][1])
+        return str([*self.graph.input]) if self.graph.input else ""
+
+    def _within(self, stack: _Stack) -> Iterator[Wire]:
+        """The lines between the units of a stage."""
+        centres = stack.centres(self.wiring.centres[stack.name])
+        for (a, (x, y)), (b, (_, below)) in pairwise(
+            zip(stack.cells, centres, strict=True)
+        ):
+            points = ((x, y + _height(a) / 2), (x, below - _height(b) / 2))
+            said = ", ".join(filter(None, (_told(a, i) for i in range(len(a.gives)))))
+            yield self._line(a.name, b.name, points, said)
+
+    def _line(self, start: str, end: str, points: tuple[Point, ...], said: str) -> Wire:
+        label = shape_label(start, said, points[0]) if said else None
+        edge = f"{start}>{end}"
+        return Wire("plain", edge, points, self.prefix + edge, label=label)
+
+    def _frames(self) -> Iterator[Frame]:
+        """A frame around each stage, its name on the left."""
+        for number, row in enumerate(self.graph.network.block.rows):
+            stack = self.stacks.get(row.name)
+            if stack is None or not stack.last.staged:
+                continue
+            x, y = self.wiring.centres[row.name]
+            left, height = x - stack.wide / 2 - ASIDE, stack.height + 18
+            plain = row.name == f"stage{number}"
+            said = f"stage {number}" if plain else row.name
+            texts = _stacked(said, left + ASIDE / 2, y)
+            across = ASIDE + stack.wide + EDGE
+            yield Frame(left, y - height / 2, across, height, tuple(texts))
 
 
-def _frames(
-    parts: Sequence[Place], sizes: Mapping[str, Size], wiring: Wiring
-) -> Iterator[Frame]:
-    """A frame around each stage, its number on the left."""
-    for stage in sorted({part.stage for part in parts} - {0}):
-        names = [part.name for part in parts if part.stage == stage]
-        x, first = wiring.centres[names[0]]
-        last = wiring.centres[names[-1]][1]
-        top = first - sizes[names[0]].height / 2 - 9
-        bottom = last + sizes[names[-1]].height / 2 + 9
-        left = x - WIDE / 2 - ASIDE
-        said = f"stage {stage}"
-        where = (left + ASIDE / 2, (top + bottom) / 2)
-        text = Text("stage", said, said, *where, 12, "muted")
-        yield Frame(left, top, ASIDE + WIDE + EDGE, bottom - top, text)
+def _stacked(said: str, x: float, y: float) -> list[Text]:
+    """A stage's name in the room beside it."""
+    lines = [said] if said.startswith("stage ") else wrap(said, 12, ASIDE - 8, 3)
+    top = y - (len(lines) - 1) * 7.5
+    return [
+        Text("stage", said, line, x, top + 15 * i, 12, "muted")
+        for i, line in enumerate(lines)
+    ]
+
+
+def _is_empty(cell: Cell) -> bool:
+    """Whether it is a stem or a head without ops, which is what it reads."""
+    return not cell.staged and cell.block is not None and not cell.block.nodes
+
+
+def _height(cell: Cell) -> float:
+    return 14.0 + 17 * (1 + len(_lines(cell)))
+
+
+def _lines(cell: Cell) -> list[str]:
+    """What is in the box below its name: a unit's arguments, the ops of stem and head."""
+    words = arguments(cell)
+    if not cell.staged and cell.instance is not None:
+        words = [
+            each.node.op.symbol or each.node.op.label() if each.node else called(each)
+            for each in cells(cell.instance)
+        ]
+    return said_of(words, 11, WIDE - 20)
+
+
+def _told(cell: Cell, number: int) -> str:
+    """The shape of one of its values, and of several which it is."""
+    shape = cell.outputs[number] if number < len(cell.outputs) else None
+    told = str([*shape]) if shape else ""
+    if len(cell.gives) == 1:
+        return told
+    return f"{cell.gives[number].removeprefix(cell.name + '.')} {told}".rstrip()

@@ -107,7 +107,9 @@ class Structure:
         if not stops:
             return set()
         first = {line.start for line in self.lines if line.end == stops[0]}
-        start = way.start or next((i for i in self.inputs if i in first), self.inputs[0])
+        start = way.start or next(
+            (i for i in self.inputs if i in first), self.inputs[0]
+        )
         steps = {(line.start, line.end) for line in self.lines}
         return through([start, *stops, self._end(stops)], steps)
 

@@ -217,14 +217,16 @@ class _Drawing:
         """Pixels that a node takes in its row, with the shapes below it."""
         room = {name: size.width for name, size in self.sizes.items()}
         for name in self.what.inputs:
-            said = name if self.nested else self.what.labels.get(name, "")
+            said = "" if self.nested else self.what.labels.get(name, "")
+            if self.nested and len(self.what.inputs) > 1:
+                said = name
             room[name] = max(room[name], self._beside(said, 0))
         for name, cell in self.what.cells.items():
             for number, value in enumerate(cell.gives):
                 said, aside = self._label(cell, value), self._leaves(name, number)
                 room[name] = max(room[name], self._beside(said, aside))
         for name, value in self.what.outputs.items():
-            if self.nested:
+            if self.nested and len(self.what.outputs) > 1:
                 said = f"{_word(name)} {self.what.labels.get(value, '')}"
                 room[name] = max(room[name], self._beside(said, 0))
         return room
@@ -251,7 +253,9 @@ class _Drawing:
         ]
 
     def _weight(self, step: tuple[str, str]) -> int:
-        return 200 if step in self.what.route else 20 if step in self.what.chained else 1
+        return (
+            200 if step in self.what.route else 20 if step in self.what.chained else 1
+        )
 
     @cached_property
     def plan(self) -> Layout:
@@ -383,7 +387,7 @@ class _Drawing:
         entries = [columns[name] - left for name in self.what.inputs]
         exits = [columns[name] - left for name in self.what.outputs]
         name = self.look.inside.removesuffix(".")
-        texts = frame_texts(cell, name, max(entries, default=0) + 12)
+        texts = frame_texts(cell, name, entries)
         across = max(right + ASIDE - left, *(t.x + t.width + 10 for t in texts))
         size = (2.0 * round(across / 2 + 0.5), self.wiring.height)
         items = [item.moved(-left, 0) for item in self.items()]

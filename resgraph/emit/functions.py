@@ -51,14 +51,16 @@ class Functions(Templates):
         nodes: list[NodeProto],
         shared: bool,
     ) -> str:
-        """The name of the function. Units that differ in what no node reads have one."""
-        key = GraphProto(node=nodes).SerializeToString(deterministic=True)
-        if not shared and key in self._bodies:
-            return self._bodies[key]
+        """The name of the function. Places that differ in what no node reads have one."""
         unit = instance.block.name
+        made = NodeProto(op_type=unit, input=inputs, output=outputs)
+        body = GraphProto(node=[made, *nodes]).SerializeToString(deterministic=True)
+        if not shared and body in self._bodies:
+            return self._bodies[body]
         self._counts[unit] += 1
         number = self._counts[unit]
-        name = self._bodies[key] = unit if number == 1 else f"{unit}_{number}"
+        name = unit if number == 1 else f"{unit}_{number}"
+        self._bodies.setdefault(body, name)
         opsets = [helper.make_opsetid("", self._element.opset)]
         if any(node.domain == DOMAIN for node in nodes):
             opsets.append(helper.make_opsetid(DOMAIN, 1))

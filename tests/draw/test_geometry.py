@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import Mark, beside, draw_network, draw_unit
-from resgraph.draw.choice import places
+from resgraph.draw.cells import parts
 from resgraph.draw.figure import rows
-from resgraph.graph import INPUT, Graph, Instance, Unit
+from resgraph.graph import INPUT, Block, Graph, Instance
 from resgraph.prove import decompose
 from tests.conftest import ROOT
 from tests.draw.common import check_geometry, classes, groups, on_one_another, parsed
@@ -57,7 +57,7 @@ def test_committed_specs(spec: Path) -> None:
     seen: set[object] = set()
     for graph in Compiler().graphs(spec):
         check_geometry(draw_network(graph))
-        for place in places(graph):
+        for place in parts(graph):
             instance = place.instances[0]
             key = (instance.unit.name, tuple(instance.args.values()), instance.input)
             if key not in seen:
@@ -89,7 +89,7 @@ def test_specs_with_findings(spec: Path) -> None:
     assert error is not None
     for graph in graphs:
         check_geometry(draw_network(graph))
-        for place in places(graph):
+        for place in parts(graph):
             names = [node.name for _, node, _ in place.unit.steps()]
             if len({*names}) == len(names):  # else a name stands for two
                 figure = draw_unit(
