@@ -53,15 +53,12 @@ class Step:
             [(self.drawn, other.drawn)],
             _paired(self.buffers, other.buffers),
         )
-        near = _near if rounded else torch.equal
-        gradients = _paired(self.gradients, other.gradients)
+        gradients = [*_paired(self.gradients, other.gradients)]
+        largest = max((float(b.abs().max()) for _, b in gradients), default=0.0)
+        near = 1e-4 * largest if rounded else 0.0
         return all(torch.equal(a, b) for a, b in pairs) and all(
-            near(a, b) for a, b in gradients
+            torch.allclose(a, b, rtol=0, atol=near) for a, b in gradients
         )
-
-
-def _near(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
 
 
 def _paired(

@@ -71,7 +71,7 @@ def test_blocks_within_blocks(name: str, tmp_path: Path) -> None:
     held_and_equal(Trainer(graph_from(NETWORKS[name], tmp_path), tmp_path))
 
 
-@settings(max_examples=15, suppress_health_check=[*HealthCheck])
+@settings(max_examples=10, suppress_health_check=[*HealthCheck])
 @given(text=programs())
 def test_random_programs(text: str, tmp_path: Path) -> None:
     held_and_equal(Trainer(graph_from(text, tmp_path), tmp_path))
