@@ -240,13 +240,13 @@ def row_parts(row: Row, runs: tuple[Run, ...]) -> Iterator[tuple[str, Instance]]
 def _flattened(instance: Instance) -> Instance:
     nodes: list[Node] = []
     alias = {name: name for name in instance.block.inputs}
-    shapes = {name: instance.shapes[name] for name in instance.block.inputs}
+    own = {*instance.block.inputs, *(node.name for node in instance.block.ops)}
+    shapes = {name: shape for name, shape in instance.shapes.items() if name in own}
     for part in instance.block.nodes:
         given = tuple(alias[i] for i in part.inputs)
         if isinstance(part, Node):
             nodes.append(replace(part, inputs=given))
             alias[part.name] = part.name
-            shapes[part.name] = instance.shapes[part.name]
             continue
         values = given
         for prefix, inner in row_parts(part, instance.runs[part.name]):
@@ -259,7 +259,8 @@ def _flattened(instance: Instance) -> Instance:
                     node, name=prefix + node.name, inputs=read, path=part.path
                 )
                 nodes.append(moved)
-                shapes[moved.name] = flat.shapes[node.name]
+                if node.name in flat.shapes:  # of a draft, some are not known
+                    shapes[moved.name] = flat.shapes[node.name]
             results = flat.block.results
             values = tuple(names[v] for v in results.values())
         alias |= _named(part, results, values)
