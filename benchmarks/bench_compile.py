@@ -1,6 +1,7 @@
 """Compiling ResNet-1001, beside torch's exporters; and how the cost grows with depth.
 
-`make bench` runs it. Whole processes are timed from outside, interleaved; the work without
+`make bench` runs it; with `--against FOLDER` it is compared with another checkout of resgraph
+instead, in turns, and the ratios are printed. Whole processes are timed from outside, interleaved; the work without
 imports is timed inside them. Every figure is a median of the rounds.
 """
 
@@ -13,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Cost, median, process, save
+from benchmarks.measure import ROOT, Cost, median, process, save
 from benchmarks.report import write_tables
 
 DEPTH = 1001
@@ -25,7 +26,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--slow-rounds", type=int, default=1, help="of dynamo=True")
+    parser.add_argument("--against", type=Path, help="another checkout of resgraph")
     options = parser.parse_args()
+    if options.against:
+        compare(options.against.resolve(), options.rounds)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "out"
         folder.mkdir()
@@ -38,6 +43,29 @@ def main() -> None:
         }
     save("compile", results)
     write_tables()
+
+
+def compare(other: Path, rounds: int) -> None:
+    """Print how long this checkout takes relative to another one, work without imports.
+
+    Each round runs both, so that whatever slows the machine down slows both: the ratio is
+    the median of the rounds' ratios.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("source", "resgraph"):
+            for depth in (1001, 10001):
+                arguments = ("-m", "benchmarks.workloads", name, folder, depth)
+                ratios, seconds = list[float](), list[float]()
+                for turn in range(rounds):
+                    order = (ROOT, other) if turn % 2 else (other, ROOT)
+                    runs = {place: inside(process(arguments, place)) for place in order}
+                    ratios.append(runs[ROOT] / runs[other])
+                    seconds.append(runs[ROOT])
+                spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+                print(
+                    f"{name}, {depth} layers: {median(seconds):.3f} s, "
+                    f"{median(ratios):.3f} of the other's ({spread})"
+                )
 
 
 def side_by_side(folder: Path, rounds: int, slow: int) -> dict[str, Any]:

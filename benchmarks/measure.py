@@ -30,15 +30,18 @@ class Cost:
     printed: str
 
 
-def process(arguments: Sequence[object]) -> Cost:
-    """Run `python ARGUMENTS...` to its end, its own peak memory taken by the kernel."""
+def process(arguments: Sequence[object], checkout: Path = ROOT) -> Cost:
+    """Run `python ARGUMENTS...` to its end, its own peak memory taken by the kernel.
+
+    The code is that of `checkout`.
+    """
     environment = {
         k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"
     }
     start = time.perf_counter()
     child = subprocess.Popen(
         [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
+        cwd=checkout,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

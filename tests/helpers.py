@@ -17,7 +17,6 @@ import pytest
 
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError
-from resgraph.emit.torch_source import torch_source
 from resgraph.graph import INPUT, Block, Graph
 from resgraph.settings import parse_settings
 from tests.conftest import ROOT
@@ -90,6 +89,8 @@ def load(path: Path) -> ModuleType:
 
 def module_of(graph: Graph, tmp_path: Path) -> ModuleType:
     """The graph's generated module, imported."""
+    from resgraph.emit.torch_source import torch_source
+
     path = tmp_path / f"{graph.name}.py"
     path.write_text(torch_source(graph, tmp_path), encoding="utf-8")
     return load(path)

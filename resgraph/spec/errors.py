@@ -98,7 +98,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         message = f"unknown op '{word}'"
         units = [str(name) for name, _ in below(at(tree, ("units",)))]
         meant = _nearest_unit(word, units) or elsewhere.hint(word)
-        return Diagnostic(codes.UNKNOWN_OP, message, span, meant)
+        place = ("units", word)
+        return Diagnostic(codes.UNKNOWN_OP, message, span, meant, missing=place)
     if kind in WANTED:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
