@@ -9,12 +9,11 @@ from typing import Any
 
 from resgraph.diagnostics import visible
 from resgraph.draw import draw_network, draw_unit
-from resgraph.emit.torch_source import torch_source
+from resgraph.emit.torch_source import module_source
 from resgraph.graph import Graph, Instance, digest
 from resgraph.prove.sites import Site, sites
 from resgraph.report.drawing import drawn
 from resgraph.report.places import Files
-from resgraph.report.source import lines
 from resgraph.report.units import unit
 
 GENERATED = Path("generated")
@@ -49,7 +48,7 @@ def networks(graphs: Sequence[Graph], units: Units) -> list[dict[str, Any]]:
 
 
 def _network(graph: Graph, prefix: str, units: Units) -> dict[str, Any]:
-    text = torch_source(graph, GENERATED)
+    source = module_source(graph, GENERATED)
     stages = [_stage(graph, number, found, units) for number, found in _stages(graph)]
     stem = _end("stem", graph.typed(graph.stem_run), units)
     head = _end("head", graph.typed(graph.head_run), units)
@@ -63,9 +62,9 @@ def _network(graph: Graph, prefix: str, units: Units) -> dict[str, Any]:
         "multiply_adds": graph.total("multiply_adds"),
         "ops": graph.total("nodes"),
         "units": sum(site["count"] for part in stages for site in part["sites"]),
-        "source": text.splitlines(),
+        "source": source.text.splitlines(),
         "generated": (GENERATED / f"{graph.name}.py").as_posix(),
-        "lines": lines(graph, text),
+        "lines": source.lines,
         "drawing": drawn(lambda: draw_network(graph, prefix=prefix), prefix),
         "parts": parts,
     }
