@@ -206,7 +206,7 @@ class Choice:
                 cell.instances[0],
                 title=graph.title or cell.unit,
                 subtitle=_subtitle(cell, graph),
-                marks=marks(cell, findings),
+                marks=marks(cell.instance, findings),
                 unfold=unfold,
             )
             for cell in chosen
