@@ -49,7 +49,7 @@ class Lowering:
     def __post_init__(self) -> None:
         self.tree, self.gaps = self.loaded.tree, self.loaded.gaps
         self.outputs = {
-            name: tuple(unit.outputs or ())
+            name: tuple(unit.outputs)
             for name, unit in self.loaded.spec.units.items()
         }
 
@@ -68,8 +68,8 @@ class Lowering:
                 (),
                 (),
                 key_span(self.tree, loc),
-                tuple(unit.inputs or (INPUT,)),
-                unit.outputs,
+                tuple(unit.inputs),
+                unit.outputs or None,
                 gaps=self._gaps(name),
             ),
             unit.paths,
