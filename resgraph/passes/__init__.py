@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph, Program
+from resgraph.graph.uses import Uses
 from resgraph.passes.names import check_names
 from resgraph.passes.shapes import infer_shapes
 from resgraph.passes.size import check_size
@@ -23,10 +24,10 @@ def analyse(
     A pass may find anything from a note to an error. None tells what follows from an
     earlier finding: what that leaves unknown is unknown in the program.
     """
-    findings = [*earlier]
+    findings, uses = [*earlier], Uses.within(program)
     for check in CHECKS:
-        findings += check(program)
-    graph, found = infer_shapes(program)
+        findings += check(program, uses)
+    graph, found = infer_shapes(program, uses)
     findings += found
     for typed_check in TYPED_CHECKS:
         findings += typed_check(graph)

@@ -21,7 +21,15 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
 from resgraph.expr import Condition
-from resgraph.names import INPUT, Name, NetworkName, PathName, Reference, StageName, UnitName
+from resgraph.names import (
+    INPUT,
+    Name,
+    NetworkName,
+    PathName,
+    Reference,
+    StageName,
+    UnitName,
+)
 from resgraph.ops.base import Count
 from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
