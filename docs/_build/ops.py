@@ -24,6 +24,7 @@ from resgraph.expr import literal
 from resgraph.graph import Graph, Instance, Node
 from resgraph.ops import OPS, Op, Role
 from resgraph.ops.describe import describe
+from resgraph.prove.prose import prose
 from resgraph.syntax import Name
 
 ROOT = Path(__file__).parents[2]
@@ -90,10 +91,11 @@ def _facts(op: type[Op]) -> Iterator[str]:
         yield f"- Shape: {_text(inspect.cleandoc(rule))}"
     if op.role not in (Role.PLAIN, Role.UNKNOWN):
         yield f"- Its role in a unit: {op.role.value}."
-    if op.on_shortcut:
-        yield f"- On the shortcut: {_text(op.on_shortcut)}."
-    if op.after_addition:
-        yield f"- After the addition: {_text(op.after_addition)}."
+    said = prose(op)
+    if said.on_shortcut:
+        yield f"- On the shortcut: {_text(said.on_shortcut)}."
+    if said.after_addition:
+        yield f"- After the addition: {_text(said.after_addition)}."
     if op.also:
         yield f"- Elsewhere called {', '.join(f'`{name}`' for name in op.also)}."
     yield ""
