@@ -26,11 +26,26 @@ from resgraph.emit.rows import Parameter, Rows, plain
 from resgraph.emit.variants import Variant, unique
 from resgraph.expr import Expr
 from resgraph.graph import Instance, Node, Part, Row, Style
-from resgraph.names import class_name
+from resgraph.graph.uses import POSITION
 from resgraph.ops import Op, Shape, Start
 from resgraph.ops.source import real, whole
 from resgraph.parser import Truth
-from resgraph.syntax import Call, Item, Literal, Name, Syntax, Ternary, call, names, walk
+from resgraph.syntax import (
+    Call,
+    Generator,
+    Item,
+    Listing,
+    Literal,
+    Name,
+    Spread,
+    Syntax,
+    Ternary,
+    call,
+    free_names,
+    names,
+    replaced,
+    walk,
+)
 
 BODY = 8
 """Columns before a statement of a method."""
@@ -57,6 +72,7 @@ class ClassSource:
         bodies: Sequence[Body],
         variant: Variant | None,
         name: str,
+        output_class: str,
         rows: Callable[[Formulas], Rows],
         in_loop: Mapping[str, Start],
         classes: Collection[str] = (),
@@ -67,6 +83,7 @@ class ClassSource:
         modules, and how.
         """
         self.bodies, self.variant, self.name = bodies, variant, name
+        self.output_class = output_class
         self.in_loop = in_loop
         self.params = {p.name for p in variant.block.params} if variant else set()
         self.formulas = Formulas(bodies, variant, classes)
@@ -75,7 +92,9 @@ class ClassSource:
         self.stored: dict[str, str] = {}
         self.chains = [*_kept(bodies)]
         self.nodes = [node for chain in self.chains for node in chain.nodes]
-        self.ops = {n.name: self.formulas.op(n) for n in self.nodes if isinstance(n, Node)}
+        self.ops = {
+            n.name: self.formulas.op(n) for n in self.nodes if isinstance(n, Node)
+        }
         self.heavy = {node.name for node in self.nodes if self._heavy(node)}
         self._note_channels()
         self._attributes = {node.name for node in self.nodes if self._has_layer(node)}
@@ -92,7 +111,9 @@ class ClassSource:
         present = {node.name for node in self.nodes}
         for node in self.bodies[0].nodes:
             if node.name not in present:
-                self.formulas.channels[node.name] = self.formulas.channels[node.inputs[0]]
+                self.formulas.channels[node.name] = self.formulas.channels[
+                    node.inputs[0]
+                ]
             elif isinstance(node, Row):
                 self.rows.note(node)
             else:
@@ -112,7 +133,9 @@ class ClassSource:
                 runs = _runs(body, node)
                 if runs:
                     return sum(run.total("multiply_adds") for run in runs) > 0
-            elif (shapes := [body.shape(i) for i in node.inputs]) and None not in shapes:
+            elif (
+                shapes := [body.shape(i) for i in node.inputs]
+            ) and None not in shapes:
                 for resolved in _nodes(body):
                     if resolved.name == node.name and isinstance(resolved, Node):
                         given = [self.formulas.actual(body, i) for i in node.inputs]
@@ -145,17 +168,26 @@ class ClassSource:
         return next(k for k, v in self.formulas.local.items() if v == name)
 
     def parameters(self) -> list[Parameter]:
-        """All that its constructor may take: sides, positions, parameters; defaults last."""
+        """All that its constructor may take: sides, parameters, positions, and last those
+        with a default."""
         local = self.formulas.local
-        around = [Parameter(k, n, "int") for k, n in local.items() if k not in self.params]
-        if self.variant is None:
-            return around
+        around = [
+            Parameter(k, n, "int") for k, n in local.items() if k not in self.params
+        ]
         own = [
             Parameter(p.name, local[p.name], self._kind(p.name), p.default)
-            for p in self.variant.block.params
+            for p in (self.variant.block.params if self.variant else ())
             if p.name in local
         ]
-        return [*around, *sorted(own, key=lambda p: p.default is not None)]
+
+        def rank(parameter: Parameter) -> int:
+            if parameter.default is not None:
+                return 3
+            if parameter.key in self.params:
+                return 1
+            return 2 if parameter.key.removeprefix("@") in POSITION else 0
+
+        return sorted([*around, *own], key=rank)
 
     def _kind(self, param: str) -> str:
         values = [body.instance.args[param] for body in self.bodies]
@@ -175,7 +207,9 @@ class ClassSource:
 
     @property
     def _real(self) -> set[str]:
-        return {n for tree, is_whole in self._uses() if not is_whole for n in names(tree)}
+        return {
+            n for tree, is_whole in self._uses() if not is_whole for n in names(tree)
+        }
 
     def _uses(self) -> Iterator[tuple[Syntax, bool]]:
         """The expressions that are written, and whether they must come out whole."""
@@ -199,7 +233,7 @@ class ClassSource:
 
     def _read(self) -> set[str]:
         """The names that something in the class reads."""
-        return {name for tree in self.written for name in names(tree)}
+        return {name for tree in self.written for name in free_names(tree)}
 
     def signature(self) -> list[str]:
         """`def __init__(self, in_channels: int, width: int) -> None:`"""
@@ -230,7 +264,9 @@ class ClassSource:
             if flag is not None and flag not in told:
                 told.add(flag)
                 yield self._flag_statement(flag)
-            made = [s for node in nodes for s in self._layer(node, BODY + 4 * bool(flag))]
+            made = [
+                s for node in nodes for s in self._layer(node, BODY + 4 * bool(flag))
+            ]
             if flag is not None and made:
                 yield Statement([f"if self.{flag}:"])
                 made = [each.inside() for each in made]
@@ -262,21 +298,25 @@ class ClassSource:
     def _row_layer(self, row: Row, indent: int) -> list[str]:
         items = self.rows.items(row)
         self.written += items
+        start = f"self.{row.name} ="
         if row.style is not Style.NUMBERED:
-            return statement(f"self.{row.name} =", items[0], indent)
-        if self.sequential(row):
-            made, start = call("nn.Sequential", *items), f"self.{row.name} = nn.Sequential"
-            flat = f"self.{row.name} = {made}"
-        else:
-            flat = f"self.{row.name} = nn.ModuleList([{', '.join(map(str, items))}])"
-            start = f"self.{row.name} = nn.ModuleList"
-        self.written.append(Name("nn.Sequential"))
-        if self.variant is not None and indent + len(flat) <= WIDTH and len(items) == 1:
-            return [flat]
-        if self.sequential(row):
-            return exploded(start, items, indent)
-        inner = exploded("", items, indent + len(INDENT))
-        return [f"{start}(", f"{INDENT}[", *(INDENT + line for line in inner[1:-1]), f"{INDENT}]", ")"]
+            return statement(start, items[0], indent)
+        one = items[0] if len(items) == 1 else None
+        if not self.sequential(row):
+            flat = Generator(one) if isinstance(one, Spread) else Listing(tuple(items))
+            made = call("nn.ModuleList", flat)
+            if one and indent + len(f"{start} {made}") <= WIDTH:
+                return [f"{start} {made}"]
+            listed = exploded("", items, indent + len(INDENT), "[]")
+            return [f"{start} nn.ModuleList(", *(INDENT + line for line in listed), ")"]
+        made = call("nn.Sequential", *items)
+        if (
+            self.variant is not None
+            and one
+            and indent + len(f"{start} {made}") <= WIDTH
+        ):
+            return [f"{start} {made}"]
+        return exploded(f"{start} nn.Sequential", items, indent)
 
     # --- conditions -------------------------------------------------------------------
 
@@ -292,7 +332,11 @@ class ClassSource:
                 if text not in found:
                     every = all(str(n.when) == str(node.when) for n in chain.nodes)
                     wanted = f"has_{chain.variable if every else node.name.lower()}"
-                    taken = {*self._attributes, *found.values(), *self.formulas.local.values()}
+                    taken = {
+                        *self._attributes,
+                        *found.values(),
+                        *self.formulas.local.values(),
+                    }
                     found[text] = unique(wanted, taken)
         return found
 
@@ -318,14 +362,17 @@ class ClassSource:
         found = {name: name.lower() for name in self.formulas.inputs}
         if self.variant is None:
             found = dict.fromkeys(self.formulas.inputs, "x")
-        alike = self.variant is None and any(
-            chain.variable == "x" for chain in self.chains
-        )
-        for chain in self.chains:
-            if alike and chain.variable == "x":
-                found[chain.name] = "x"
-            else:
-                found[chain.name] = unique(chain.variable, set(found.values()))
+        own = [c for c in self.chains if c.variable in ("x", c.section)]
+        rest = [c for c in self.chains if c not in own]
+        for chain in [
+            *own,
+            *rest,
+        ]:  # stages have their names before what is in the stem
+            same = self.variant is None and chain.variable == "x"
+            taken = {*found.values(), *self.formulas.classes} - (
+                {"x"} if same else set()
+            )
+            found[chain.name] = unique(chain.variable, taken)
         return found
 
     def value(self, source: str) -> Name:
@@ -353,22 +400,20 @@ class ClassSource:
         if len(values) == 1:
             return Statement([f"return {next(iter(values.values()))}"])
         alike = all(str(value) == name for name, value in values.items())
-        made = call(self.output_class, *values.values()) if alike else call(self.output_class, **values)
+        made = (
+            call(self.output_class, *values.values())
+            if alike
+            else call(self.output_class, **values)
+        )
         return Statement(statement("return", made, BODY))
-
-    @property
-    def output_class(self) -> str:
-        """What `forward` returns."""
-        if len(self.bodies[0].results) == 1:
-            return "Tensor"
-        base = self.variant.block.name if self.variant else ""
-        return f"{class_name(base) if base else self.name}Output"
 
     def _chain(self, chain: Chain, last: bool) -> Iterator[Statement]:
         """The chain's statements; the last one returns its value, if it is the last chain."""
         name = self.variables[chain.name]
         value = [self.value(source) for source in chain.sources]
-        parts = [(flag, list(nodes)) for flag, nodes in groupby(chain.nodes, self._flag)]
+        parts = [
+            (flag, list(nodes)) for flag, nodes in groupby(chain.nodes, self._flag)
+        ]
         if not parts:
             yield Statement([f"return {value[0]}"])
         for i, (flag, nodes) in enumerate(parts):
@@ -380,13 +425,20 @@ class ClassSource:
             yield from made
 
     def _optionally(
-        self, flag: str, nodes: list[Part], name: str, value: Sequence[Name], final: bool
+        self,
+        flag: str,
+        nodes: list[Part],
+        name: str,
+        value: Sequence[Name],
+        final: bool,
     ) -> tuple[list[Statement], Sequence[Name]]:
         """Statements that hold where the flag is set."""
         groups = self._statements(nodes, name)
         own = [Name(name)]
         if len(groups) == 1 and not self._loops(groups[0][-1]) and list(value) != own:
-            tree = Ternary(self._expression(groups[0], value), Name(f"self.{flag}"), value[0])
+            tree = Ternary(
+                self._expression(groups[0], value), Name(f"self.{flag}"), value[0]
+            )
             start = "return" if final else f"{name} ="
             lines = statement(start, tree, BODY)
             if len(lines) == 1:
@@ -405,7 +457,12 @@ class ClassSource:
         return made_, after
 
     def _plainly(
-        self, nodes: list[Part], name: str, value: Sequence[Name], indent: int, final: bool
+        self,
+        nodes: list[Part],
+        name: str,
+        value: Sequence[Name],
+        indent: int,
+        final: bool,
     ) -> tuple[list[Statement], Sequence[Name]]:
         made: list[Statement] = []
         groups = self._statements(nodes, name)
@@ -422,7 +479,12 @@ class ClassSource:
         return made, value
 
     def _group(
-        self, group: list[Part], name: str, value: Sequence[Name], indent: int, last: bool
+        self,
+        group: list[Part],
+        name: str,
+        value: Sequence[Name],
+        indent: int,
+        last: bool,
     ) -> Iterator[Statement]:
         tree = self._expression(group, value)
         if last or tree != Name(name):
@@ -489,8 +551,6 @@ class ClassSource:
             taken = {*self._attributes, *self.flags.values()}
             self.stored.setdefault(each, unique(each, taken))
         kept = {n: Name(f"self.{self.stored[n]}") for n in value.names}
-        from resgraph.syntax import replaced
-
         return replaced(value.syntax(whole=field.whole), kept)
 
     # --- rows of several values -------------------------------------------------------
@@ -509,7 +569,9 @@ class ClassSource:
 
     def _count(self, row: Row) -> int | None:
         """How many units it has; None where instances differ in it."""
-        counts = {sum(r.count for r in runs) for b in self.bodies if (runs := _runs(b, row))}
+        counts = {
+            sum(r.count for r in runs) for b in self.bodies if (runs := _runs(b, row))
+        }
         return counts.pop() if len(counts) == 1 else None
 
     def _loop(self, row: Row, name: str, value: Sequence[Name]) -> Iterator[Statement]:
@@ -542,13 +604,19 @@ class ClassSource:
         start = 1
         for several, group in groupby(places[1:]):
             stop = start + len(list(group))
-            yield start, (None if stop == len(places) and stop > start + 1 else stop), several
+            yield (
+                start,
+                (None if stop == len(places) and stop > start + 1 else stop),
+                several,
+            )
             start = stop
 
     # --- comments ---------------------------------------------------------------------
 
     def _comment(self, name: str) -> str:
-        outputs = [v for v in self.formulas.channels if v == name or v.startswith(f"{name}.")]
+        outputs = [
+            v for v in self.formulas.channels if v == name or v.startswith(f"{name}.")
+        ]
         if len(outputs) > 1:
             return ", ".join(f"{v.partition('.')[2]} {self._shape(v)}" for v in outputs)
         return self._shape(name)
@@ -564,7 +632,11 @@ class ClassSource:
         """A map's side as a formula of the input's that holds in every instance."""
         letter = "HW"[axis - 1]
         sides = [
-            (body.instance.input[axis], self.formulas.actual(body, name)[axis], body.instance.args)
+            (
+                body.instance.input[axis],
+                self.formulas.actual(body, name)[axis],
+                body.instance.args,
+            )
             for body in self.bodies
         ]
         if all(before == after for before, after, _ in sides):
@@ -573,7 +645,9 @@ class ClassSource:
             return "1"
         for param in self.formulas.params_in_order():
             if all(
-                not isinstance(args[param], tuple) and args[param] > 0 and -(-before // args[param]) == after  # type: ignore[operator]
+                not isinstance(args[param], tuple)
+                and args[param] > 0
+                and -(-before // args[param]) == after  # type: ignore[operator]
                 for before, after, args in sides
             ):
                 return f"{letter}/{self.formulas.local[param]}"

@@ -6,33 +6,41 @@ Those for inference, over a network and its weights, stand in `deploy.py`: they 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph, Program
+from resgraph.graph.uses import Uses
 from resgraph.passes.base import Fact, Pass, Watch, check, run
 from resgraph.passes.names import check_names
 from resgraph.passes.shapes import infer_shapes
 from resgraph.passes.size import check_size
 from resgraph.passes.topology import check_topology
 
-ANALYSIS: tuple[Pass[Any, Any, Diagnostic], ...] = (
-    check("names", check_names),
-    check("topology", check_topology, gives=frozenset({Fact.CHECKED})),
-    Pass(
-        "shapes",
-        infer_shapes,
-        needs=frozenset({Fact.CHECKED}),
-        gives=frozenset({Fact.SHAPES}),
-    ),
-    check(
-        "size",
-        check_size,
-        needs=frozenset({Fact.SHAPES}),
-        gives=frozenset({Fact.SIZED}),
-    ),
-)
-"""What every spec goes through, a draft with findings as well."""
+
+def analysis(uses: Uses) -> tuple[Pass[Any, Any, Diagnostic], ...]:
+    """What every spec goes through, a draft with findings as well; `uses` are its names'."""
+    return (
+        check("names", partial(check_names, uses=uses)),
+        check(
+            "topology",
+            partial(check_topology, uses=uses),
+            gives=frozenset({Fact.CHECKED}),
+        ),
+        Pass(
+            "shapes",
+            partial(infer_shapes, uses=uses),
+            needs=frozenset({Fact.CHECKED}),
+            gives=frozenset({Fact.SHAPES}),
+        ),
+        check(
+            "size",
+            check_size,
+            needs=frozenset({Fact.SHAPES}),
+            gives=frozenset({Fact.SIZED}),
+        ),
+    )
 
 
 def analyse(
@@ -43,6 +51,7 @@ def analyse(
     None tells what follows from an earlier finding: what that leaves unknown is unknown in
     the program.
     """
-    graph, findings = run(ANALYSIS, program, watch=watch)
+    passes = analysis(Uses.within(program))
+    graph, findings = run(passes, program, watch=watch)
     assert isinstance(graph, Graph)
     return graph, [*earlier, *findings]
