@@ -77,7 +77,6 @@ ARROWS = {
         "seal",
         "__init__",
     },
-    "deploy": {"diagnostics", "graph", "ops"},
     "draw": {"diagnostics", "expr", "graph", "ops", "prove"},
     "compiler": {
         "settings",
