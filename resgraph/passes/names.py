@@ -56,11 +56,10 @@ def helper_classes(block: Block) -> set[str]:
 
 
 def _network_layers(program: Program) -> Iterator[Named]:
-    for number, row in enumerate(program.network.rows):
+    for row in program.network.rows:
         if row.name not in program.ends:
-            plain = row.name == f"stage{number}"
-            what = f"stage {number}" if plain else f"the stage '{row.name}'"
-            yield row.name, what, row.calls[0].span if plain else row.span
+            span = row.calls[0].span if row.number else row.span
+            yield row.name, row.called, span
     for end in program.ends.values():
         for node in end.nodes:
             yield node.name, f"the {_what(node)} '{node.name}'", node.span
