@@ -117,9 +117,13 @@ def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:
 
 
 def _attributes(block: Block) -> Iterator[tuple[str, Named]]:
-    """Layers whose names are made of a path's and a unit's: `register` and `buffer`."""
+    """Layers whose names are made of a path's and a unit's: `register` and `buffer`.
+
+    Of one with the name of its unit there is a finding at the unit.
+    """
     for node in block.nodes:
-        if node.name in MODULE_ATTRIBUTES:
+        own = isinstance(node, Node) or node.name != node.calls[0].block
+        if own and node.name in MODULE_ATTRIBUTES:
             named = (node.name, f"the {_what(node)} '{node.name}'", node.span)
             yield "every module has something of that name", named
 
