@@ -460,7 +460,7 @@ class Builder:
             for block in users
             for row in block.rows
             for call in row.calls
-            if call.block != block.name
+            if call.block != block.name or block is program.network
         }
         unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
         used |= meant(unsure - {ANY}, program.blocks)
