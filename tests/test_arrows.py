@@ -64,7 +64,7 @@ ARROWS = {
         "spec",
         "graph",
     },
-    "passes": {"codes", "diagnostics", "expr", "names", "ops", "graph"},
+    "passes": {"codes", "diagnostics", "expr", "names", "ops", "outputs", "graph"},
     "emit": {
         "diagnostics",
         "expr",

@@ -1,12 +1,45 @@
-"""The same network for another number of classes: its last layer with weights is another."""
+"""Which output of a network tells classes apart, and the network for another number of them:
+its last layer with weights is another."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from resgraph.graph import HEAD, Graph, Node
+from resgraph import codes
+from resgraph.diagnostics import Diagnostic
+from resgraph.graph import HEAD, Graph, Node, Part
 from resgraph.ops import Role
+from resgraph.outputs import LOGITS, classifying
 from resgraph.passes.shapes import infer_shapes
+
+
+def unclassified(graph: Graph) -> Diagnostic | None:
+    """A finding where none of the outputs is the logits that training as a classifier needs.
+
+    To compile such a network is right, and so it is no finding of the spec.
+    """
+    shapes = graph.network.outputs
+    if classifying({name: len(shape) == 1 for name, shape in shapes.items()}):
+        return None
+    block = graph.network.block
+    if len(shapes) == 1:
+        (shape,) = shapes.values()
+        kind = "tokens" if len(shape) == 2 else "the map"
+        message = f"the network ends in {kind} {[*shape]}, and training needs logits"
+        hint = "end the head with global_avg_pool, linear: {features: classes}"
+    else:
+        told = ", ".join(f"{name} {[*shape]}" for name, shape in shapes.items())
+        message = f"of the outputs {told} none is the logits that training needs"
+        hint = f"call one {LOGITS[0]}, which a linear layer ends, as in outputs: "
+        hint += f"{{{LOGITS[0]}: head}}"
+    ends = [node.span for row in block.rows for node in _last(graph, row.name)]
+    span = (*block.returned_spans, *ends[::-1], graph.span)[0]
+    return Diagnostic(codes.WRONG_OUTPUT, message, span, hint)
+
+
+def _last(graph: Graph, row: str) -> list[Part]:
+    """The head's last op."""
+    return [*graph.program.ends[HEAD].nodes[-1:]] if row == HEAD else []
 
 
 def classifier(graph: Graph) -> tuple[str, ...]:
