@@ -207,4 +207,5 @@ def _table(width: float, asides: Sequence[int]) -> str:
 
 def _cell(width: int, port: str = "") -> str:
     name = f'PORT="{port}" ' if port else ""
-    return f'<TD {name}FIXEDSIZE="TRUE" WIDTH="{max(1, width)}" HEIGHT="1"></TD>'
+    cell = f'<TD {name}FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="1"></TD>'
+    return cell if width > 0 else ""

@@ -144,7 +144,7 @@ class _Drawing:
 
     def _output_size(self, name: str) -> Size:
         if self.nested:
-            return Size(2, FOOT + NAMES * (len(self.what.outputs) > 1))
+            return Size(2, FOOT)
         return Size(terminal_width(_word(name)) - 2, 16)
 
     def _size(self, cell: Cell) -> Size:
@@ -226,7 +226,7 @@ class _Drawing:
                 said, aside = self._label(cell, value), self._leaves(name, number)
                 room[name] = max(room[name], self._beside(said, aside))
         for name, value in self.what.outputs.items():
-            if self.nested and len(self.what.outputs) > 1:
+            if self.nested and len(self.what.outputs) > 1:  # below the frame
                 said = f"{_word(name)} {self.what.labels.get(value, '')}"
                 room[name] = max(room[name], self._beside(said, 0))
         return room
@@ -318,7 +318,7 @@ class _Drawing:
                 word = _word(name)
                 mark = self.look.named(word)
                 yield terminal(word, *at, self.look.data(""), mark)
-            elif name not in self.what.cells:
+            elif name in self.what.inputs:
                 yield from self._named(name, at)
 
     def _node(self, cell: Cell, at: Point) -> Node:
@@ -330,13 +330,10 @@ class _Drawing:
         return op_node(name, cell.node.op, at, form, data, broken=broken, mark=mark)
 
     def _named(self, name: str, at: Point) -> Iterator[Text]:
-        """The name of an input or an output of a frame that has several."""
-        several = self.what.inputs if name in self.what.inputs else self.what.outputs
-        if len(several) > 1:
-            half = self.sizes[name].height / 2 - NAMES / 2
-            y = at[1] + (half if name in self.what.inputs else -half)
-            word, own = _word(name), self.look.inside + _word(name)
-            yield Text("port", own, word, at[0] + 7, y, LABEL, "muted", anchor="start")
+        """The name of an input of a frame that has several."""
+        if len(self.what.inputs) > 1:
+            y, own = at[1] + TITLE / 2, self.look.inside + name
+            yield Text("port", own, name, at[0] + 7, y, LABEL, "muted", anchor="start")
 
     def _wires(self) -> Iterator[Wire]:
         """Each line, and beside the first one that leaves a value, the value's shape."""

@@ -247,13 +247,13 @@ def row_values(row: Row, runs: tuple[Run, ...]) -> tuple[str, ...]:
 def _flattened(instance: Instance) -> Instance:
     nodes: list[Node] = []
     alias = {name: name for name in instance.block.inputs}
-    shapes = {name: instance.shapes[name] for name in instance.block.inputs}
+    own = {*instance.block.inputs, *(node.name for node in instance.block.ops)}
+    shapes = {name: shape for name, shape in instance.shapes.items() if name in own}
     for part in instance.block.nodes:
         given = tuple(alias[i] for i in part.inputs)
         if isinstance(part, Node):
             nodes.append(replace(part, inputs=given))
             alias[part.name] = part.name
-            shapes[part.name] = instance.shapes[part.name]
             continue
         values = given
         for prefix, inner in row_parts(part, instance.runs[part.name]):
@@ -266,7 +266,8 @@ def _flattened(instance: Instance) -> Instance:
                     node, name=prefix + node.name, inputs=read, path=part.path
                 )
                 nodes.append(moved)
-                shapes[moved.name] = flat.shapes[node.name]
+                if node.name in flat.shapes:  # of a draft, some are not known
+                    shapes[moved.name] = flat.shapes[node.name]
             values = tuple(names[v] for v in flat.block.results.values())
         runs = instance.runs[part.name]
         alias |= zip(row_values(part, runs), values, strict=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic
 from resgraph.graph import HEAD, Graph, Node, Part
+from resgraph.graph.uses import Uses
 from resgraph.ops import Role
 from resgraph.outputs import LOGITS, classifying
 from resgraph.passes.shapes import infer_shapes
@@ -66,9 +67,9 @@ def with_classes(graph: Graph, classes: int) -> Graph | None:
         else n
         for n in head.nodes
     )
-    other = replace(program.with_head(replace(head, nodes=nodes)))
     told = None if program.classes is None else classes
-    typed, findings = infer_shapes(replace(other, classes=told))
+    other = replace(program.with_head(replace(head, nodes=nodes)), classes=told)
+    typed, findings = infer_shapes(other, Uses.within(other))
     return None if findings else typed
 
 
