@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic
-from resgraph.graph import HEAD, Graph, Node, Part
+from resgraph.diagnostics import Diagnostic, Span
+from resgraph.graph import HEAD, Graph, Node
+from resgraph.graph.dag import maker
 from resgraph.graph.uses import Uses
 from resgraph.ops import Role
 from resgraph.outputs import LOGITS, classifying
@@ -22,7 +23,6 @@ def unclassified(graph: Graph) -> Diagnostic | None:
     shapes = graph.network.outputs
     if classifying({name: len(shape) == 1 for name, shape in shapes.items()}):
         return None
-    block = graph.network.block
     if len(shapes) == 1:
         (shape,) = shapes.values()
         kind = "tokens" if len(shape) == 2 else "the map"
@@ -33,14 +33,17 @@ def unclassified(graph: Graph) -> Diagnostic | None:
         message = f"of the outputs {told} none is the logits that training needs"
         hint = f"call one {LOGITS[0]}, which a linear layer ends, as in outputs: "
         hint += f"{{{LOGITS[0]}: head}}"
-    ends = [node.span for row in block.rows for node in _last(graph, row.name)]
-    span = (*block.returned_spans, *ends[::-1], graph.span)[0]
-    return Diagnostic(codes.WRONG_OUTPUT, message, span, hint)
+    return Diagnostic(codes.WRONG_OUTPUT, message, _end(graph), hint)
 
 
-def _last(graph: Graph, row: str) -> list[Part]:
-    """The head's last op."""
-    return [*graph.program.ends[HEAD].nodes[-1:]] if row == HEAD else []
+def _end(graph: Graph) -> Span:
+    """Where the network's first output is written: the head's last op, or what names it."""
+    block, ends = graph.network.block, graph.program.ends
+    if block.output == HEAD and ends[HEAD].nodes:
+        return ends[HEAD].nodes[-1].span
+    rows = {row.name: row.span for row in block.rows}
+    written = block.returned_spans if block.returned else ()
+    return (*written, rows.get(maker(block.output, rows), graph.span))[0]
 
 
 def classifier(graph: Graph) -> tuple[str, ...]:
