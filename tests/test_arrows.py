@@ -64,7 +64,16 @@ ARROWS = {
         "spec",
         "graph",
     },
-    "passes": {"codes", "diagnostics", "expr", "names", "ops", "graph", "values"},
+    "passes": {
+        "codes",
+        "diagnostics",
+        "expr",
+        "names",
+        "ops",
+        "outputs",
+        "graph",
+        "values",
+    },
     "emit": {
         "diagnostics",
         "expr",

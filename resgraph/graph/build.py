@@ -36,8 +36,8 @@ from resgraph.graph.ir import (
     Program,
     Row,
     Style,
-    stage_name,
     sequence,
+    stage_name,
 )
 from resgraph.graph.params import COUNT, Params, Setting, expressions
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, word
