@@ -133,8 +133,8 @@ WRONG_LENGTH = Code(
     "wrong-length",
     _ERROR,
     "A list or mapping has too few or too many items.",
-    "The input has three sizes, and what is listed elsewhere must not be nothing.",
-    Example("  input: [32, 32]", _INPUT),
+    "The input has one to three sizes, and what is listed elsewhere must not be nothing.",
+    Example("  input: [1, 3, 32, 32]", _INPUT),
 )
 UNKNOWN_CHOICE = Code(
     "unknown-choice",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import networkx as nx
 import pytest
 
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.graph import digest
-from tests.helpers import SPECS, graph_from, graph_of, unit_graph
+from resgraph.graph.dag import Dag
+from tests.helpers import SPECS, graph_from, graph_of
 
 TINY = (SPECS / "tiny.yaml").read_text()
 BOTTLENECK = Path("specs/preact_bottleneck.yaml")
@@ -50,14 +50,14 @@ def test_runs_do_not_grow_with_depth() -> None:
         graph_of(BOTTLENECK, "depth=900002"),
     )
     for graph, count in ((shallow, 2), (deep, 99999)):
-        runs = [run for stage in graph.runs for run in stage]
+        runs = [run for _, stage in graph.stages for run in stage]
         assert [run.count for run in runs] == [1, count] * 3
         assert sum(len(run.instances) for run in runs) == 6
 
 
 def test_growing_units_are_one_run() -> None:
-    stage = graph_of(SPECS / "zoo.yaml").runs[1]
-    assert [(run.slot.unit, run.count, len(run.instances)) for run in stage] == [
+    _, stage = graph_of(SPECS / "zoo.yaml").stages[1]
+    assert [(run.call.block, run.count, len(run.instances)) for run in stage] == [
         ("dense", 5, 5),
         ("squeeze", 1, 1),
     ]
@@ -72,12 +72,13 @@ def test_totals_equal_the_sum_over_the_depth() -> None:
             assert graph.total(quantity) == walked
 
 
-def test_unit_as_a_networkx_graph() -> None:
-    view = unit_graph(graph_of(BOTTLENECK).units["entry"])
-    assert nx.is_directed_acyclic_graph(view)
-    assert nx.has_path(view, "x", "out_add")
-    assert set(view.predecessors("out_add")) == {"h_conv", "conv3"}
-    assert nx.immediate_dominators(view, "x")["out_add"] == "a_relu"
+def test_a_unit_as_a_dag() -> None:
+    unit = graph_of(BOTTLENECK).units["entry"]
+    dag = Dag.of(unit)
+    assert "out_add" in dag.reached("x")
+    assert dag.needed(["out_add"]) == {node.name for node in unit.nodes}
+    assert set(dag.reads["out_add"]) == {"h_conv", "conv3"}
+    assert dag.dominators("x")["out_add"] == "a_relu"
 
 
 def test_extends_changes_only_what_differs(tmp_path: Path) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from torch import Tensor, nn
+from torch import nn
 
-from resgraph.compiler import Compiler
 from resgraph.emit.torch_source import torch_source
 from resgraph.graph import Graph
 from resgraph.names import class_name
-from tests.helpers import SPECS, graph_from, load
+from tests.helpers import graph_from, load
 from tests.programs import programs
 
 RUFF = [sys.executable, "-m", "ruff"]
@@ -34,7 +32,8 @@ def holds(graph: Graph, folder: Path) -> None:
     """The module has the graph's tensors in its order, and makes values of its shapes."""
     network = network_of(graph, folder)
     wanted = [
-        (f"{layer}.{weight.name}", weight.shape) for layer, weight in graph.network.weights
+        (f"{layer}.{weight.name}", weight.shape)
+        for layer, weight in graph.network.weights
     ]
     state = network.state_dict()
     made = [(n, tuple(t.shape)) for n, t in state.items() if "num_batches" not in n]

@@ -27,7 +27,6 @@ from resgraph.emit.variants import Variant, unique
 from resgraph.expr import Expr
 from resgraph.graph import Instance, Node, Part, Row, Style
 from resgraph.graph.uses import POSITION
-from resgraph.names import class_name
 from resgraph.ops import Op, Shape, Start
 from resgraph.ops.source import real, whole
 from resgraph.parser import Truth
@@ -93,7 +92,9 @@ class ClassSource:
         self.stored: dict[str, str] = {}
         self.chains = [*_kept(bodies)]
         self.nodes = [node for chain in self.chains for node in chain.nodes]
-        self.ops = {n.name: self.formulas.op(n) for n in self.nodes if isinstance(n, Node)}
+        self.ops = {
+            n.name: self.formulas.op(n) for n in self.nodes if isinstance(n, Node)
+        }
         self.heavy = {node.name for node in self.nodes if self._heavy(node)}
         self._note_channels()
         self._attributes = {node.name for node in self.nodes if self._has_layer(node)}
@@ -110,7 +111,9 @@ class ClassSource:
         present = {node.name for node in self.nodes}
         for node in self.bodies[0].nodes:
             if node.name not in present:
-                self.formulas.channels[node.name] = self.formulas.channels[node.inputs[0]]
+                self.formulas.channels[node.name] = self.formulas.channels[
+                    node.inputs[0]
+                ]
             elif isinstance(node, Row):
                 self.rows.note(node)
             else:
@@ -130,7 +133,9 @@ class ClassSource:
                 runs = _runs(body, node)
                 if runs:
                     return sum(run.total("multiply_adds") for run in runs) > 0
-            elif (shapes := [body.shape(i) for i in node.inputs]) and None not in shapes:
+            elif (
+                shapes := [body.shape(i) for i in node.inputs]
+            ) and None not in shapes:
                 for resolved in _nodes(body):
                     if resolved.name == node.name and isinstance(resolved, Node):
                         given = [self.formulas.actual(body, i) for i in node.inputs]
@@ -166,7 +171,9 @@ class ClassSource:
         """All that its constructor may take: sides, parameters, positions, and last those
         with a default."""
         local = self.formulas.local
-        around = [Parameter(k, n, "int") for k, n in local.items() if k not in self.params]
+        around = [
+            Parameter(k, n, "int") for k, n in local.items() if k not in self.params
+        ]
         own = [
             Parameter(p.name, local[p.name], self._kind(p.name), p.default)
             for p in (self.variant.block.params if self.variant else ())
@@ -200,7 +207,9 @@ class ClassSource:
 
     @property
     def _real(self) -> set[str]:
-        return {n for tree, is_whole in self._uses() if not is_whole for n in names(tree)}
+        return {
+            n for tree, is_whole in self._uses() if not is_whole for n in names(tree)
+        }
 
     def _uses(self) -> Iterator[tuple[Syntax, bool]]:
         """The expressions that are written, and whether they must come out whole."""
@@ -255,7 +264,9 @@ class ClassSource:
             if flag is not None and flag not in told:
                 told.add(flag)
                 yield self._flag_statement(flag)
-            made = [s for node in nodes for s in self._layer(node, BODY + 4 * bool(flag))]
+            made = [
+                s for node in nodes for s in self._layer(node, BODY + 4 * bool(flag))
+            ]
             if flag is not None and made:
                 yield Statement([f"if self.{flag}:"])
                 made = [each.inside() for each in made]
@@ -299,7 +310,11 @@ class ClassSource:
             listed = exploded("", items, indent + len(INDENT), "[]")
             return [f"{start} nn.ModuleList(", *(INDENT + line for line in listed), ")"]
         made = call("nn.Sequential", *items)
-        if self.variant is not None and one and indent + len(f"{start} {made}") <= WIDTH:
+        if (
+            self.variant is not None
+            and one
+            and indent + len(f"{start} {made}") <= WIDTH
+        ):
             return [f"{start} {made}"]
         return exploded(f"{start} nn.Sequential", items, indent)
 
@@ -317,7 +332,11 @@ class ClassSource:
                 if text not in found:
                     every = all(str(n.when) == str(node.when) for n in chain.nodes)
                     wanted = f"has_{chain.variable if every else node.name.lower()}"
-                    taken = {*self._attributes, *found.values(), *self.formulas.local.values()}
+                    taken = {
+                        *self._attributes,
+                        *found.values(),
+                        *self.formulas.local.values(),
+                    }
                     found[text] = unique(wanted, taken)
         return found
 
@@ -345,9 +364,14 @@ class ClassSource:
             found = dict.fromkeys(self.formulas.inputs, "x")
         own = [c for c in self.chains if c.variable in ("x", c.section)]
         rest = [c for c in self.chains if c not in own]
-        for chain in [*own, *rest]:  # stages have their names before what is in the stem
+        for chain in [
+            *own,
+            *rest,
+        ]:  # stages have their names before what is in the stem
             same = self.variant is None and chain.variable == "x"
-            taken = {*found.values(), *self.formulas.classes} - ({"x"} if same else set())
+            taken = {*found.values(), *self.formulas.classes} - (
+                {"x"} if same else set()
+            )
             found[chain.name] = unique(chain.variable, taken)
         return found
 
@@ -376,14 +400,20 @@ class ClassSource:
         if len(values) == 1:
             return Statement([f"return {next(iter(values.values()))}"])
         alike = all(str(value) == name for name, value in values.items())
-        made = call(self.output_class, *values.values()) if alike else call(self.output_class, **values)
+        made = (
+            call(self.output_class, *values.values())
+            if alike
+            else call(self.output_class, **values)
+        )
         return Statement(statement("return", made, BODY))
 
     def _chain(self, chain: Chain, last: bool) -> Iterator[Statement]:
         """The chain's statements; the last one returns its value, if it is the last chain."""
         name = self.variables[chain.name]
         value = [self.value(source) for source in chain.sources]
-        parts = [(flag, list(nodes)) for flag, nodes in groupby(chain.nodes, self._flag)]
+        parts = [
+            (flag, list(nodes)) for flag, nodes in groupby(chain.nodes, self._flag)
+        ]
         if not parts:
             yield Statement([f"return {value[0]}"])
         for i, (flag, nodes) in enumerate(parts):
@@ -395,13 +425,20 @@ class ClassSource:
             yield from made
 
     def _optionally(
-        self, flag: str, nodes: list[Part], name: str, value: Sequence[Name], final: bool
+        self,
+        flag: str,
+        nodes: list[Part],
+        name: str,
+        value: Sequence[Name],
+        final: bool,
     ) -> tuple[list[Statement], Sequence[Name]]:
         """Statements that hold where the flag is set."""
         groups = self._statements(nodes, name)
         own = [Name(name)]
         if len(groups) == 1 and not self._loops(groups[0][-1]) and list(value) != own:
-            tree = Ternary(self._expression(groups[0], value), Name(f"self.{flag}"), value[0])
+            tree = Ternary(
+                self._expression(groups[0], value), Name(f"self.{flag}"), value[0]
+            )
             start = "return" if final else f"{name} ="
             lines = statement(start, tree, BODY)
             if len(lines) == 1:
@@ -420,7 +457,12 @@ class ClassSource:
         return made_, after
 
     def _plainly(
-        self, nodes: list[Part], name: str, value: Sequence[Name], indent: int, final: bool
+        self,
+        nodes: list[Part],
+        name: str,
+        value: Sequence[Name],
+        indent: int,
+        final: bool,
     ) -> tuple[list[Statement], Sequence[Name]]:
         made: list[Statement] = []
         groups = self._statements(nodes, name)
@@ -437,7 +479,12 @@ class ClassSource:
         return made, value
 
     def _group(
-        self, group: list[Part], name: str, value: Sequence[Name], indent: int, last: bool
+        self,
+        group: list[Part],
+        name: str,
+        value: Sequence[Name],
+        indent: int,
+        last: bool,
     ) -> Iterator[Statement]:
         tree = self._expression(group, value)
         if last or tree != Name(name):
@@ -522,7 +569,9 @@ class ClassSource:
 
     def _count(self, row: Row) -> int | None:
         """How many units it has; None where instances differ in it."""
-        counts = {sum(r.count for r in runs) for b in self.bodies if (runs := _runs(b, row))}
+        counts = {
+            sum(r.count for r in runs) for b in self.bodies if (runs := _runs(b, row))
+        }
         return counts.pop() if len(counts) == 1 else None
 
     def _loop(self, row: Row, name: str, value: Sequence[Name]) -> Iterator[Statement]:
@@ -555,13 +604,19 @@ class ClassSource:
         start = 1
         for several, group in groupby(places[1:]):
             stop = start + len(list(group))
-            yield start, (None if stop == len(places) and stop > start + 1 else stop), several
+            yield (
+                start,
+                (None if stop == len(places) and stop > start + 1 else stop),
+                several,
+            )
             start = stop
 
     # --- comments ---------------------------------------------------------------------
 
     def _comment(self, name: str) -> str:
-        outputs = [v for v in self.formulas.channels if v == name or v.startswith(f"{name}.")]
+        outputs = [
+            v for v in self.formulas.channels if v == name or v.startswith(f"{name}.")
+        ]
         if len(outputs) > 1:
             return ", ".join(f"{v.partition('.')[2]} {self._shape(v)}" for v in outputs)
         return self._shape(name)
@@ -577,7 +632,11 @@ class ClassSource:
         """A map's side as a formula of the input's that holds in every instance."""
         letter = "HW"[axis - 1]
         sides = [
-            (body.instance.input[axis], self.formulas.actual(body, name)[axis], body.instance.args)
+            (
+                body.instance.input[axis],
+                self.formulas.actual(body, name)[axis],
+                body.instance.args,
+            )
             for body in self.bodies
         ]
         if all(before == after for before, after, _ in sides):
@@ -586,7 +645,9 @@ class ClassSource:
             return "1"
         for param in self.formulas.params_in_order():
             if all(
-                not isinstance(args[param], tuple) and args[param] > 0 and -(-before // args[param]) == after  # type: ignore[operator]
+                not isinstance(args[param], tuple)
+                and args[param] > 0
+                and -(-before // args[param]) == after  # type: ignore[operator]
                 for before, after, args in sides
             ):
                 return f"{letter}/{self.formulas.local[param]}"

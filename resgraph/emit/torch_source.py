@@ -95,7 +95,9 @@ class ModuleSource:
         if id(variant) not in self._by_variant:
             for instance in variant.instances:
                 for row in instance.block.rows:
-                    for stretch in self.variants.stretches(row, instance.runs[row.name]):
+                    for stretch in self.variants.stretches(
+                        row, instance.runs[row.name]
+                    ):
                         self._made(self.variants.of(stretch.instances[0]))
             try:
                 made = [self._class(variant)]
@@ -106,13 +108,17 @@ class ModuleSource:
 
     def _apart(self, variant: Variant) -> Iterator[Variant]:
         for number, each in enumerate(variant.apart()):
-            each.name = variant.name if number == 0 else unique(variant.name, self._taken)
+            each.name = (
+                variant.name if number == 0 else unique(variant.name, self._taken)
+            )
             self._taken.add(each.name)
             yield each
 
     def _class(self, variant: Variant) -> ClassSource:
         bodies = [unit_body(variant.block, instance) for instance in variant.instances]
-        output = self._output_class(class_name(variant.block.name), variant.instances[0])
+        output = self._output_class(
+            class_name(variant.block.name), variant.instances[0]
+        )
         made = ClassSource(
             bodies, variant, variant.name, output, self._rows, self.in_loop, self._taken
         )
@@ -146,7 +152,9 @@ class ModuleSource:
             own = start == node.op.torch_starts.get("weight")
             if made is not None and start is not None:
                 found.setdefault(made.function, set()).add(None if own else start)
-        kept = {name: starts.pop() for name, starts in found.items() if len(starts) == 1}
+        kept = {
+            name: starts.pop() for name, starts in found.items() if len(starts) == 1
+        }
         return {name: start for name, start in kept.items() if start and start.note}
 
     @cached_property
@@ -155,7 +163,9 @@ class ModuleSource:
         order = [block.name for block in self.graph.program.used]
         texts = dict.fromkeys(
             node.op.helper
-            for source in sorted(self.units, key=lambda s: order.index(s.variant.block.name))  # type: ignore[union-attr]
+            for source in sorted(
+                self.units, key=lambda s: order.index(s.variant.block.name)
+            )  # type: ignore[union-attr]
             for node in source.nodes
             if isinstance(node, Node)
         )
@@ -190,7 +200,9 @@ class ModuleSource:
 
     def _exports(self) -> Iterator[str]:
         yield self.name
-        named = [n for s in (*self.units, self.network) for n in (s.output_class, s.name)]
+        named = [
+            n for s in (*self.units, self.network) for n in (s.output_class, s.name)
+        ]
         yield from (n for n in dict.fromkeys(named) if n not in ("Tensor", self.name))
 
     def _imports(self) -> list[str]:
@@ -249,9 +261,7 @@ class ModuleSource:
             for node in chain.nodes
         }
         row = {row.name: row for row in self.graph.network.block.rows}
-        for name, group in groupby(
-            self.network.layers, lambda s: section[s.nodes[0]]
-        ):
+        for name, group in groupby(self.network.layers, lambda s: section[s.nodes[0]]):
             yield Statement([f"# {self._about(row[name])}"])
             yield from group
 
@@ -263,7 +273,9 @@ class ModuleSource:
         out = (
             show_shape(shapes[row.name])
             if row.name in shapes
-            else ", ".join(f"{v.partition('.')[2]} {show_shape(shapes[v])}" for v in several)
+            else ", ".join(
+                f"{v.partition('.')[2]} {show_shape(shapes[v])}" for v in several
+            )
         )
         if row.name in (STEM, HEAD):
             return f"{row.name}: {out}"
@@ -326,14 +338,20 @@ def _unit_parts(source: ClassSource) -> Parts:
 
 
 def _class(source: ClassSource, parts: Parts) -> Printed:
-    lines = [f"class {source.name}(nn.Module):", *(INDENT + t if t else t for t in parts.title), ""]
+    lines = [
+        f"class {source.name}(nn.Module):",
+        *(INDENT + t if t else t for t in parts.title),
+        "",
+    ]
     found: list[tuple[str, int, int]] = []
     if parts.layers:
         lines += (INDENT + line for line in source.signature())
         lines.append(f"{2 * INDENT}super().__init__()")
         _add(lines, found, parts.layers)
         lines.append("")
-    inputs = [f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs]
+    inputs = [
+        f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs
+    ]
     end = f") -> {source.output_class}:"
     lines += (
         INDENT + line for line in signature("def forward(", ["self", *inputs], end, 4)

@@ -134,7 +134,10 @@ class Variants:
         several: dict[str, None] = {}
         for instance in instances:
             for row in instance.block.rows:
-                key, kinds = (*_fixed(instance).items(), row.name), self._row(row.name, instance)
+                key, kinds = (
+                    (*_fixed(instance).items(), row.name),
+                    self._row(row.name, instance),
+                )
                 if found.setdefault(key, kinds) != kinds:
                     several[row.name] = None
         return list(several)
@@ -154,7 +157,9 @@ def _fixed(instance: Instance) -> dict[str, Value]:
     return {
         param.name: value
         for param in source.params
-        if isinstance(value := instance.args.get(param.name, param.default), bool | str | Op)
+        if isinstance(
+            value := instance.args.get(param.name, param.default), bool | str | Op
+        )
     }
 
 
@@ -195,4 +200,6 @@ def _word(name: str, value: Value) -> str:
             return class_name(name) if value else ""
         case Op():
             return class_name(value.kind)
-    return "".join(class_name(word) for word in re.findall(r"[A-Za-z]+|\d+", str(value)))
+    return "".join(
+        class_name(word) for word in re.findall(r"[A-Za-z]+|\d+", str(value))
+    )

@@ -154,7 +154,7 @@ class Builder:
     def _end(self, name: str, end: End) -> Block:
         loc, span = ("network", name), self._key("network", name)
         if end.paths:
-            empty = Block(name, "", (), (), (), span, tuple(end.inputs or (INPUT,)))
+            empty = Block(name, "", (), (), (), span, tuple(end.inputs))
             made = self.lowering.block(empty, end.paths, loc, OUTPUT, f"{name}_")
         else:
             keyed = (*loc, "ops") if end.keyed else loc
@@ -248,14 +248,14 @@ class Builder:
 
     def _inputs(
         self,
-        sources: Sequence[str] | None,
+        sources: Sequence[str],
         before: str,
         values: Mapping[str, str],
         loc: Loc,
     ) -> dict[str, Span]:
         """What a stage starts from, each with its place; else all of what is before it."""
         span = self._at(*loc)
-        if sources is None:
+        if not sources:
             return dict.fromkeys(self._results(before), span)
         if self.gaps.at(*loc):
             return {SOMETHING: span}

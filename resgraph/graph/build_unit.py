@@ -49,8 +49,7 @@ class Lowering:
     def __post_init__(self) -> None:
         self.tree, self.gaps = self.loaded.tree, self.loaded.gaps
         self.outputs = {
-            name: tuple(unit.outputs or ())
-            for name, unit in self.loaded.spec.units.items()
+            name: tuple(unit.outputs) for name, unit in self.loaded.spec.units.items()
         }
 
     def unit(self, name: str, unit: SpecUnit) -> Block:
@@ -68,8 +67,8 @@ class Lowering:
                 (),
                 (),
                 key_span(self.tree, loc),
-                tuple(unit.inputs or (INPUT,)),
-                unit.outputs,
+                tuple(unit.inputs),
+                unit.outputs or None,
                 gaps=self._gaps(name),
             ),
             unit.paths,
@@ -169,8 +168,7 @@ class Lowering:
     def _chain(
         self, name: str, path: SpecPath, loc: Loc, prefix: str, numbered: bool
     ) -> list[Part]:
-        nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered)
-        nodes = [replace(node, path=name) for node in nodes]
+        nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered, name)
         if path.when is not None:
             where = {WHEN: at(self.tree, (*loc, WHEN)).span}
             nodes = [
@@ -187,7 +185,12 @@ class Lowering:
         return nodes
 
     def chain(
-        self, items: Sequence[Item], loc: Loc, prefix: str, numbered: bool
+        self,
+        items: Sequence[Item],
+        loc: Loc,
+        prefix: str,
+        numbered: bool,
+        path: str = OUTPUT,
     ) -> list[Part]:
         """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
         kinds = [_kind(item) for item in items]
@@ -198,25 +201,23 @@ class Lowering:
             seen[kind] += not _named(item)
             several = numbered and not isinstance(item.what, Use)
             number = seen[kind] if several or totals[kind] > 1 else ""
-            nodes.append(self._node(item, f"{prefix}{kind}{number}", (*loc, i)))
+            nodes.append(self._node(item, f"{prefix}{kind}{number}", (*loc, i), path))
         return nodes
 
-    def _node(self, item: Item, name: str, loc: Loc) -> Part:
+    def _node(self, item: Item, name: str, loc: Loc, path: str) -> Part:
         span, what = at(self.tree, loc).span, item.what
         where = {WHEN: at(self.tree, (*loc, WHEN)).span} if item.when else {}
         if isinstance(what, Use):
             style = Style.SINGLE if what.repeat is None else Style.NUMBERED
             call = self.call(what, loc)
-            name = own_name(what.name) or name
-            return Row(
-                name, (), span, where, when=item.when, calls=(call,), style=style
-            )
+            row = (own_name(what.name) or name, (), span, where, path, item.when)
+            return Row(*row, calls=(call,), style=style)
         op = Given(param=what) if isinstance(what, str) else what
         fields = {f: at(self.tree, (*loc, op.kind, f)).span for f in op.written()}
         if isinstance(op, Given):
             fields = {"op": span}
         name = own_name(op.name) or name
-        return Node(name, (), span, fields | where, when=item.when, op=op)
+        return Node(name, (), span, fields | where, path, item.when, op=op)
 
     def call(self, use: Use, loc: Loc) -> Call:
         """The use of a unit that is written at `loc`."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 from resgraph.diagnostics import Span
@@ -65,6 +64,12 @@ class Uses:
 
     blocks: Mapping[str, Block]
     _known: dict[int, tuple[Use, ...]] = field(default_factory=dict)
+    _first: dict[int, dict[str, Use]] = field(default_factory=dict)
+
+    @classmethod
+    def within(cls, program: Program) -> Uses:
+        """Those in the units, the stem and the head of a program."""
+        return cls({**program.blocks, **program.ends})
 
     def of(self, block: Block) -> tuple[Use, ...]:
         """Every use in the block, of its parameters and of what else it reads."""
@@ -75,11 +80,16 @@ class Uses:
 
     def first(self, block: Block) -> dict[str, Use]:
         """The use of each name that says most of it, and whether shapes depend on any."""
+        if id(block) in self._first:
+            return self._first[id(block)]
         found: dict[str, Use] = {}
         for use in self.of(block):
             known = found.setdefault(use.name, use)
             chosen = use if known.kind is Kind.ANY else known
-            found[use.name] = replace(chosen, shape=known.shape or use.shape)
+            if chosen.shape is not (shape := known.shape or use.shape):
+                chosen = replace(chosen, shape=shape)
+            found[use.name] = chosen
+        self._first[id(block)] = found
         return found
 
     def reads(self, block: Block) -> frozenset[str]:
@@ -114,29 +124,6 @@ class Uses:
         for name in POSITION:  # what encloses it says where it stands
             if name in inner and name not in own:
                 yield inner[name]
-
-
-@lru_cache(maxsize=1)
-def _of(key: _Same) -> Uses:
-    return Uses({**key.program.blocks, **key.program.ends})
-
-
-class _Same:
-    """A program, by its identity."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.program is self.program
-
-    def __hash__(self) -> int:
-        return id(self.program)
-
-
-def uses_in(program: Program) -> Uses:
-    """The uses in the program, looked up once for all passes that ask in a row."""
-    return _of(_Same(program))
 
 
 def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resgraph.graph import HEAD, Graph, Node
+from resgraph.graph.uses import Uses
 from resgraph.ops import Role
 from resgraph.passes.shapes import infer_shapes
 
@@ -33,9 +34,9 @@ def with_classes(graph: Graph, classes: int) -> Graph | None:
         else n
         for n in head.nodes
     )
-    other = replace(program.with_head(replace(head, nodes=nodes)))
     told = None if program.classes is None else classes
-    typed, findings = infer_shapes(replace(other, classes=told))
+    other = replace(program.with_head(replace(head, nodes=nodes)), classes=told)
+    typed, findings = infer_shapes(other, Uses.within(other))
     return None if findings else typed
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.graph import HEAD, INPUT, Block, Node, Part, Program
+from resgraph.graph.uses import Uses
 from resgraph.names import (
     IN_CHANNELS,
     LOGITS,
@@ -20,7 +21,7 @@ Named = tuple[str, str, Span | None]
 """A name in Python, what bears it in the spec, and where."""
 
 
-def check_names(program: Program) -> list[Diagnostic]:
+def check_names(program: Program, uses: Uses) -> list[Diagnostic]:
     """Findings on names that collide, or that Python or the unit itself has taken."""
     findings = [*_clashes(_classes(program)), *_clashes(_network_layers(program))]
     for unit in _declared(program):

@@ -16,8 +16,8 @@ from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
 from resgraph.graph.text import call_text
-from resgraph.graph.typed import Each, NodeError
-from resgraph.graph.uses import POSITION, Uses, uses_in
+from resgraph.graph.typed import Each, NodeError, renewed
+from resgraph.graph.uses import POSITION, Uses
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
@@ -40,13 +40,13 @@ from resgraph.values import Value
 MOST_COMBINATIONS = 64
 
 
-def infer_shapes(program: Program) -> tuple[Graph, list[Diagnostic]]:
+def infer_shapes(program: Program, uses: Uses) -> tuple[Graph, list[Diagnostic]]:
     """The program with its shapes, and a finding per op that does not fit its inputs.
 
     Of a draft, and after a finding, some shapes are not known: an instance then lacks them,
     and nothing is told of what depends on them alone.
     """
-    inference = _Inference(program, uses_in(program))
+    inference = _Inference(program, uses)
     return Graph(program, inference.network()), inference.findings
 
 
@@ -75,6 +75,8 @@ class _Inference:
     blamed: set[tuple[Any, ...]] = field(default_factory=set)
     failed: set[Span] = field(default_factory=set)
     typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
+    moved: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
+    """The same at other numbers of their rows, where they ask for it."""
     active: list[str] = field(default_factory=list)
     """The blocks that are being typed, one within the other."""
     ops: int = 0
@@ -129,6 +131,15 @@ class _Inference:
             self.active.pop()
             self.ops += len(block.nodes)
         return self.typed[key]
+
+    def numbered(self, typed: _Typed, number: Value, context: Context) -> _Typed:
+        """What was typed at another number of a row, at this one. Raises `NodeError`."""
+        key = (id(typed.instance), number)
+        if key not in self.moved:
+            position = {name: context[name] for name in POSITION if name in context}
+            moved = renewed(typed.instance, typed.instance.args, position)
+            self.moved[key] = replace(typed, instance=moved)
+        return self.moved[key]
 
 
 @dataclass
@@ -193,8 +204,8 @@ class _Inside:
             outputs = self._row(node, given)
             part: Part = replace(node, inputs=inputs)
         else:
-            part, found = self._op(node, given)
-            part, outputs = replace(part, inputs=inputs), {node.name: found}
+            part, found = self._op(node, given, inputs)
+            outputs = {node.name: found}
         for name, shapes in outputs.items():
             shapes = shapes if there else anything()
             self.values.setdefault(name, _Value(node.path, node.span, shapes))
@@ -233,23 +244,26 @@ class _Inside:
         shape = known(found.shapes) if found and side else None
         return None if shape is None else f"there is no {name}: {value} is {[*shape]}"
 
-    def _op(self, node: Node, given: Sequence[_Value]) -> tuple[Node, Shapes]:
-        resolved = self._resolved(node)
-        found = self._output(resolved, given)
-        whole = resolved.op.known and not self._unread(node)
-        return resolved if whole else node, found
+    def _op(
+        self, node: Node, given: Sequence[_Value], inputs: tuple[str, ...]
+    ) -> tuple[Node, Shapes]:
+        unread = self._unread(node)
+        op = self._resolved(node, unread)
+        found = self._output(node, op, given)
+        kept = op if op.known and not unread else node.op
+        if kept is node.op and inputs == node.inputs:
+            return node, found
+        return replace(node, op=kept, inputs=inputs), found
 
-    def _resolved(self, node: Node) -> Node:
-        """The node with plain numbers; an unknown op, after findings, where some are wrong.
+    def _resolved(self, node: Node, unread: Sequence[str]) -> Op:
+        """The op with plain numbers; an unknown one, after findings, where some are wrong.
 
         A number that is computed from what has no value here is any number.
         """
-        op = node.op
-        if unread := self._unread(node):
-            op = _without(op, unread)
+        op = _without(node.op, unread) if unread else node.op
         while True:
             try:
-                return replace(node, op=op.resolve(self.names))
+                return op.resolve(self.names)
             except OpError as error:
                 self._blame(error, node)
                 op = doubted(op, [str(error.field)])
@@ -263,24 +277,24 @@ class _Inside:
             and not self._has(value.names, node.fields.get(name, node.span))
         ]
 
-    def _output(self, node: Node, given: Sequence[_Value]) -> Shapes:
+    def _output(self, node: Node, op: Op, given: Sequence[_Value]) -> Shapes:
         """The shapes that the node's value may have; a finding where there can be none."""
-        low, high = node.op.inputs
+        low, high = op.inputs
         fits = low <= len(given) and (high is None or len(given) <= high)
-        if not node.op.known or not fits:
+        if not op.known or not fits:
             return anything()
         several = product(*(value.shapes for value in given))
         errors: list[tuple[OpError, tuple[Shape, ...]]] = []
         found: list[Shape] = []
         for inputs in islice(several, MOST_COMBINATIONS):
             try:
-                found += output(node.op, inputs)
+                found += output(op, inputs)
             except OpError as error:
                 errors.append((error, inputs))
         if found:
             failed = node.span in self.inference.failed  # elsewhere
             return anything() if failed else merged(found)
-        self._blame_all(node, given, *errors[0])
+        self._blame_all(replace(node, op=op), given, *errors[0])
         return (
             common([value.shapes for value in given]) if len(given) > 1 else anything()
         )
@@ -431,7 +445,16 @@ class _Inside:
         notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
         context = place.context_at(index)
         origins = tuple(self.sources)
-        return self.inference.instance(block, args, context, given, notes, origins)
+        typed = self.inference.instance(block, args, context, given, notes, origins)
+        number = context.get("index")
+        asks = "index" in self.inference.uses.first(block)
+        if not asks or number in (None, typed.instance.scope.get("index")):
+            return typed
+        try:
+            return self.inference.numbered(typed, number, context)
+        except NodeError as found:
+            self._blame(found.error, found.node, notes=notes)
+            return typed
 
     def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
         """The arguments that are known; a finding for one that cannot be computed."""

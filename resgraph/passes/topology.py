@@ -28,16 +28,16 @@ from resgraph.graph import (
     Path,
     Program,
 )
-from resgraph.graph.uses import POSITION, Use, Uses, context, uses_in
+from resgraph.graph.uses import POSITION, Use, Uses, context
 from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
     import networkx as nx
 
 
-def check_topology(program: Program) -> list[Diagnostic]:
+def check_topology(program: Program, uses: Uses) -> list[Diagnostic]:
     """Findings on every unit, the stem, the head and the network, in the order of the spec."""
-    check = _Check(program, uses_in(program))
+    check = _Check(program, uses)
     blocks = [*program.blocks.values(), *program.ends.values(), program.network]
     findings = [finding for block in blocks for finding in check.block(block)]
     return [*findings, *check.circles()]

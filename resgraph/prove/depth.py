@@ -11,7 +11,7 @@ from resgraph.graph import HEAD, STEM, Graph
 from resgraph.graph.sites import row_values
 from resgraph.prove.finding import Finding, Level, Topic, listing
 from resgraph.prove.parts import lengths, longest
-from resgraph.prove.sites import Site, Stretch
+from resgraph.prove.sites import Site, Stretch, stretches
 
 # Weight layers of F in the networks that the paper and [1] name so; ResNet-110 also comes
 # with units of one layer.
@@ -28,7 +28,7 @@ _SET = re.compile(r"_depth(\d+)(?=_|$)")
 
 
 @dataclass(frozen=True)
-class _Count:
+class Depth:
     """Weight layers of the parts of a network, on the longest path to a value; None of what
     it does not pass."""
 
@@ -43,7 +43,7 @@ class _Count:
         ends = (self.stem or 0) + (self.head or 0)
         return ends + sum(n * each for n, each in self.body)
 
-    def behind(self, site: Site, layers: int, units: int) -> _Count:
+    def behind(self, site: Site, layers: int, units: int) -> Depth:
         """The count behind so many units of so many layers each."""
         if site.row.name == STEM and site.outer is None:
             return replace(self, stem=(self.stem or 0) + layers * units)
@@ -83,19 +83,19 @@ def depth(
 ) -> Iterator[Finding]:
     """The number of weight layers on the longest path to each output, and whether the name
     of a network of one path says so."""
-    counts = _counts(graph, network)
+    counts = depths(graph, network)
     results = graph.network.block.results
     if len(results) > 1 or not all(all(each.sites[0].fed) for each in network[1:]):
-        for name, value in results.items():
+        for name in results:
             before = f"the output {name}: " if len(results) > 1 else ""
-            message = f"{before}{counts[value].told()}"
+            message = f"{before}{counts[name].told()}"
             yield Finding(Level.FACT, Topic.DEPTH, message, graph.span)
         return
-    (value,) = results.values()
-    yield from _named_so(graph, counts[value], found)
+    (count,) = counts.values()
+    yield from _named_so(graph, count, found)
 
 
-def _named_so(graph: Graph, count: _Count, found: Sequence[Site]) -> Iterator[Finding]:
+def _named_so(graph: Graph, count: Depth, found: Sequence[Site]) -> Iterator[Finding]:
     claim = _claim(graph.name, graph.options)
     family, named = claim or ("", count.total)
     ways = count.otherwise(family)
@@ -116,19 +116,20 @@ def _named_so(graph: Graph, count: _Count, found: Sequence[Site]) -> Iterator[Fi
     )
 
 
-def _counts(graph: Graph, network: Sequence[Stretch]) -> dict[str, _Count]:
-    """By value of the network, the longest path to it."""
-    start = _Count(stages=len(graph.stages))
+def depths(graph: Graph, network: Sequence[Stretch] | None = None) -> dict[str, Depth]:
+    """By output of the network, the longest path to it."""
+    network = network or stretches(graph)
+    start = Depth(stages=len(graph.stages))
     made = dict.fromkeys(graph.network.block.inputs, start)
     for stretch in network:
         given = [made[value] for value in stretch.row.inputs]
         for site in stretch.sites:
             given = _through(site, given)
         made |= zip(row_values(stretch.row, stretch.last), given, strict=True)
-    return made
+    return {name: made[value] for name, value in graph.network.block.results.items()}
 
 
-def _through(site: Site, given: list[_Count], times: int = 1) -> list[_Count]:
+def _through(site: Site, given: list[Depth], times: int = 1) -> list[Depth]:
     """The longest paths behind all units of a site, from those before it."""
     times *= site.count
     for inner in site.inner:
@@ -146,7 +147,7 @@ def _through(site: Site, given: list[_Count], times: int = 1) -> list[_Count]:
     return given
 
 
-def _longest(site: Site, given: Sequence[_Count], way: Sequence[int | None]) -> _Count:
+def _longest(site: Site, given: Sequence[Depth], way: Sequence[int | None]) -> Depth:
     ends = [
         count.behind(site, layers, 1)
         for count, layers in zip(given, way, strict=True)

@@ -21,7 +21,15 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
 from resgraph.expr import Condition
-from resgraph.names import Name, NetworkName, PathName, Reference, StageName, UnitName
+from resgraph.names import (
+    INPUT,
+    Name,
+    NetworkName,
+    PathName,
+    Reference,
+    StageName,
+    UnitName,
+)
 from resgraph.ops.base import Count
 from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
@@ -183,11 +191,11 @@ class Unit(Model):
     params: UnitParams = Field(
         default={}, description="Names, or {name: default}, that ops may compute with."
     )
-    inputs: Inputs | None = Field(default=None, description=_INPUTS)
+    inputs: Inputs = Field(default=[INPUT], description=_INPUTS)
     paths: dict[PathName, Path] = Field(
         min_length=1, description="Named chains of ops; 'out' is what the unit returns."
     )
-    outputs: Outputs | None = Field(default=None, description=_OUTPUTS)
+    outputs: Outputs = Field(default={}, description=_OUTPUTS)
 
 
 def _stage_item(value: object) -> object:
@@ -234,7 +242,7 @@ class Stage(Model):
     """Units one after the other, from the stage before it or from other ones."""
 
     name: Annotated[StageName | None, Field(alias="[name]")] = None
-    from_: Sources | None = Field(default=None, alias="from")
+    from_: Sources = Field(default=[], alias="from")
     units: Annotated[list[StageItem], Field(min_length=1)] = Field(alias="[units]")
 
 
@@ -278,8 +286,8 @@ def _stage(value: Any) -> dict[str, Any]:
 class End(Model):
     """The stem or the head: ops in a row, or paths as a unit has them."""
 
-    from_: Sources | None = Field(default=None, alias="from")
-    inputs: Inputs | None = None
+    from_: Sources = Field(default=[], alias="from")
+    inputs: Inputs = [INPUT]
     ops: list[OpItem] = Field(default=[], alias="[ops]")
     paths: dict[PathName, Path] = {}
     keyed: bool = Field(default=False, alias="[keyed]")
@@ -317,7 +325,7 @@ _END_SCHEMA: dict[str, Any] = {
         },
     ]
 }
-EndField = Annotated[End, BeforeValidator(_end), WithJsonSchema(_END_SCHEMA)]
+EndField = Annotated[End | None, BeforeValidator(_end), WithJsonSchema(_END_SCHEMA)]
 
 
 class Network(Model):
@@ -331,17 +339,15 @@ class Network(Model):
         max_length=3,
         description="Shape of one image: [C, H, W]; of tokens [T, C], of a vector [C].",
     )
-    stem: EndField | None = Field(
-        default=None, description="Ops before the first stage."
-    )
+    stem: EndField = Field(default=None, description="Ops before the first stage.")
     stages: Annotated[
         list[Stage],
         BeforeValidator(_stages),
         WithJsonSchema(_STAGES_SCHEMA),
     ] = Field(min_length=1, description="Stages, each a list of units.")
-    head: EndField | None = Field(default=None, description="Ops after the last stage.")
-    outputs: Outputs | None = Field(
-        default=None,
+    head: EndField = Field(default=None, description="Ops after the last stage.")
+    outputs: Outputs = Field(
+        default={},
         description="Names, and the stages (or head) whose values the network returns.",
     )
 
