@@ -64,7 +64,7 @@ ARROWS = {
         "spec",
         "graph",
     },
-    "passes": {"codes", "diagnostics", "expr", "names", "ops", "graph"},
+    "passes": {"codes", "diagnostics", "expr", "names", "ops", "graph", "values"},
     "emit": {
         "diagnostics",
         "expr",
@@ -75,9 +75,9 @@ ARROWS = {
         "provenance",
         "reading",
         "seal",
+        "values",
         "__init__",
     },
-    "deploy": {"diagnostics", "graph", "ops"},
     "draw": {"diagnostics", "expr", "graph", "ops", "prove"},
     "compiler": {
         "settings",
@@ -168,6 +168,7 @@ ARROWS = {
         "graph",
         "infer",
         "isolation",
+        "names",
         "ops",
         "prove",
         "reading",

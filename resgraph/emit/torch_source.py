@@ -280,9 +280,7 @@ class ModuleSource:
         if row.name in (STEM, HEAD):
             return f"{row.name}: {out}"
         count = sum(run.count for run in runs)
-        number = row.name.removeprefix("stage")
-        name = f"stage {number}" if number.isdigit() else row.name
-        return f"{name}: {count} unit{'s' * (count > 1)}, {out}"
+        return f"{row.title}: {count} unit{'s' * (count > 1)}, {out}"
 
     # --- lines ------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from resgraph.graph.ir import (
     Program,
     Row,
     Style,
+    stage_name,
     sequence,
 )
 from resgraph.graph.params import COUNT, Params, Setting, expressions
@@ -213,7 +214,7 @@ class Builder:
         rows = [self._end_row(STEM, {INPUT: self._key("network", STEM)})]
         values, before = {INPUT: INPUT, STEM: STEM}, STEM
         for number, stage in enumerate(network.stages):
-            name = stage.name or f"stage{number + 1}"
+            name = stage.name or stage_name(number + 1)
             loc = (*_STAGES, stage.name or number)
             inputs = self._inputs(stage.from_, before, values, (*loc, "from"))
             rows.append(self._stage(number, name, stage, inputs, loc))
