@@ -189,7 +189,7 @@ def test_a_refused_name_beside_wrong_paths(tmp_path: Path) -> None:
 
 def test_an_op_with_a_wrong_attribute_keeps_its_name(root: Path) -> None:
     graphs, error = Compiler().drafts(Path("tests/bad/ten_mistakes.yaml"))
-    ops = [node.op for _, node, _ in graphs[0].units["body"].steps()]
+    ops = [node.op for node in graphs[0].units["body"].ops]
     assert error is not None
     assert len(error.diagnostics) == 10
     assert len({finding.code for finding in error.diagnostics}) == 10

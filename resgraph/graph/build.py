@@ -36,8 +36,8 @@ from resgraph.graph.ir import (
     Program,
     Row,
     Style,
-    stage_name,
     sequence,
+    stage_name,
 )
 from resgraph.graph.params import COUNT, Params, Setting, expressions
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, word
@@ -460,7 +460,7 @@ class Builder:
             for block in users
             for row in block.rows
             for call in row.calls
-            if call.block != block.name
+            if call.block != block.name or block is program.network
         }
         unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
         used |= meant(unsure - {ANY}, program.blocks)
