@@ -172,7 +172,7 @@ ARROWS = {
         "graph",
         "report",
     },
-    "diff": {"diagnostics", "draw", "graph", "ops", "prove", "recipe"},
+    "diff": {"diagnostics", "draw", "graph", "ops", "prove", "recipe", "values"},
     "verify": {
         "diagnostics",
         "graph",

@@ -17,11 +17,12 @@ from typing import Any
 from onnx import printer
 
 from resgraph.compiler import Compiler
+from resgraph.emit.class_source import number_of
 from resgraph.emit.element import FLOAT32
 from resgraph.emit.nodes import Constants, template_of
-from resgraph.emit.class_source import number_of
 from resgraph.expr import literal
 from resgraph.graph import Graph, Instance, Node
+from resgraph.graph.sites import sites
 from resgraph.ops import OPS, Op, Role
 from resgraph.ops.describe import describe
 from resgraph.prove.prose import prose
@@ -143,9 +144,10 @@ def _torch(use: Use) -> Iterator[str]:
 def _onnx(use: Use) -> Iterator[str]:
     """Its nodes, as ONNX's own text syntax has them."""
     name = use.node.name
-    for node, inputs, output in template_of(use.instance, Constants(FLOAT32)).nodes:
+    for made in template_of(use.instance, Constants(FLOAT32)).nodes:
+        node, (output,) = made.proto, made.outputs
         if output == name or output.startswith(f"{name}/"):
-            node.input[:] = inputs
+            node.input[:] = made.inputs
             node.output[:] = [output]
             yield fill(
                 str(printer.to_text(node)).strip(),
@@ -176,9 +178,9 @@ def _uses() -> dict[str, Use]:
     for path in [*sorted(specs, key=_plainness), ZOO]:
         graph = compiler.graphs(path)[0]
         for instance in _instances(graph):
-            for _, node, inputs in instance.unit.steps():
+            for node in instance.block.ops:
                 spec = Path(node.span.file).relative_to(ROOT).as_posix()
-                uses.setdefault(node.op.kind, Use(spec, node, instance, inputs))
+                uses.setdefault(node.op.kind, Use(spec, node, instance, node.inputs))
     return uses
 
 
@@ -188,10 +190,8 @@ def _plainness(path: Path) -> tuple[bool, str]:
 
 
 def _instances(graph: Graph) -> Iterator[Instance]:
-    runs = (run for stage in graph.runs for run in stage)
-    yield from (instance for run in runs for instance in run.instances)
-    yield graph.typed(graph.stem_run)
-    yield graph.typed(graph.head_run)
+    yield from (site.instance for site in sites(graph))
+    yield from (end for end in (graph.stem, graph.head) if end)
 
 
 def _text(text: str) -> str:
