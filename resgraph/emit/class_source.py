@@ -30,7 +30,17 @@ from resgraph.names import class_name
 from resgraph.ops import Op, Shape, Start
 from resgraph.ops.source import real, whole
 from resgraph.parser import Truth
-from resgraph.syntax import Call, Item, Literal, Name, Syntax, Ternary, call, names, walk
+from resgraph.syntax import (
+    Call,
+    Item,
+    Literal,
+    Name,
+    Syntax,
+    Ternary,
+    call,
+    names,
+    walk,
+)
 
 BODY = 8
 """Columns before a statement of a method."""
@@ -75,7 +85,9 @@ class ClassSource:
         self.stored: dict[str, str] = {}
         self.chains = [*_kept(bodies)]
         self.nodes = [node for chain in self.chains for node in chain.nodes]
-        self.ops = {n.name: self.formulas.op(n) for n in self.nodes if isinstance(n, Node)}
+        self.ops = {
+            n.name: self.formulas.op(n) for n in self.nodes if isinstance(n, Node)
+        }
         self.heavy = {node.name for node in self.nodes if self._heavy(node)}
         self._note_channels()
         self._attributes = {node.name for node in self.nodes if self._has_layer(node)}
@@ -92,7 +104,9 @@ class ClassSource:
         present = {node.name for node in self.nodes}
         for node in self.bodies[0].nodes:
             if node.name not in present:
-                self.formulas.channels[node.name] = self.formulas.channels[node.inputs[0]]
+                self.formulas.channels[node.name] = self.formulas.channels[
+                    node.inputs[0]
+                ]
             elif isinstance(node, Row):
                 self.rows.note(node)
             else:
@@ -112,7 +126,9 @@ class ClassSource:
                 runs = _runs(body, node)
                 if runs:
                     return sum(run.total("multiply_adds") for run in runs) > 0
-            elif (shapes := [body.shape(i) for i in node.inputs]) and None not in shapes:
+            elif (
+                shapes := [body.shape(i) for i in node.inputs]
+            ) and None not in shapes:
                 for resolved in _nodes(body):
                     if resolved.name == node.name and isinstance(resolved, Node):
                         given = [self.formulas.actual(body, i) for i in node.inputs]
@@ -147,7 +163,9 @@ class ClassSource:
     def parameters(self) -> list[Parameter]:
         """All that its constructor may take: sides, positions, parameters; defaults last."""
         local = self.formulas.local
-        around = [Parameter(k, n, "int") for k, n in local.items() if k not in self.params]
+        around = [
+            Parameter(k, n, "int") for k, n in local.items() if k not in self.params
+        ]
         if self.variant is None:
             return around
         own = [
@@ -175,7 +193,9 @@ class ClassSource:
 
     @property
     def _real(self) -> set[str]:
-        return {n for tree, is_whole in self._uses() if not is_whole for n in names(tree)}
+        return {
+            n for tree, is_whole in self._uses() if not is_whole for n in names(tree)
+        }
 
     def _uses(self) -> Iterator[tuple[Syntax, bool]]:
         """The expressions that are written, and whether they must come out whole."""
@@ -230,7 +250,9 @@ class ClassSource:
             if flag is not None and flag not in told:
                 told.add(flag)
                 yield self._flag_statement(flag)
-            made = [s for node in nodes for s in self._layer(node, BODY + 4 * bool(flag))]
+            made = [
+                s for node in nodes for s in self._layer(node, BODY + 4 * bool(flag))
+            ]
             if flag is not None and made:
                 yield Statement([f"if self.{flag}:"])
                 made = [each.inside() for each in made]
@@ -265,7 +287,10 @@ class ClassSource:
         if row.style is not Style.NUMBERED:
             return statement(f"self.{row.name} =", items[0], indent)
         if self.sequential(row):
-            made, start = call("nn.Sequential", *items), f"self.{row.name} = nn.Sequential"
+            made, start = (
+                call("nn.Sequential", *items),
+                f"self.{row.name} = nn.Sequential",
+            )
             flat = f"self.{row.name} = {made}"
         else:
             flat = f"self.{row.name} = nn.ModuleList([{', '.join(map(str, items))}])"
@@ -276,7 +301,13 @@ class ClassSource:
         if self.sequential(row):
             return exploded(start, items, indent)
         inner = exploded("", items, indent + len(INDENT))
-        return [f"{start}(", f"{INDENT}[", *(INDENT + line for line in inner[1:-1]), f"{INDENT}]", ")"]
+        return [
+            f"{start}(",
+            f"{INDENT}[",
+            *(INDENT + line for line in inner[1:-1]),
+            f"{INDENT}]",
+            ")",
+        ]
 
     # --- conditions -------------------------------------------------------------------
 
@@ -292,7 +323,11 @@ class ClassSource:
                 if text not in found:
                     every = all(str(n.when) == str(node.when) for n in chain.nodes)
                     wanted = f"has_{chain.variable if every else node.name.lower()}"
-                    taken = {*self._attributes, *found.values(), *self.formulas.local.values()}
+                    taken = {
+                        *self._attributes,
+                        *found.values(),
+                        *self.formulas.local.values(),
+                    }
                     found[text] = unique(wanted, taken)
         return found
 
@@ -353,7 +388,11 @@ class ClassSource:
         if len(values) == 1:
             return Statement([f"return {next(iter(values.values()))}"])
         alike = all(str(value) == name for name, value in values.items())
-        made = call(self.output_class, *values.values()) if alike else call(self.output_class, **values)
+        made = (
+            call(self.output_class, *values.values())
+            if alike
+            else call(self.output_class, **values)
+        )
         return Statement(statement("return", made, BODY))
 
     @property
@@ -368,7 +407,9 @@ class ClassSource:
         """The chain's statements; the last one returns its value, if it is the last chain."""
         name = self.variables[chain.name]
         value = [self.value(source) for source in chain.sources]
-        parts = [(flag, list(nodes)) for flag, nodes in groupby(chain.nodes, self._flag)]
+        parts = [
+            (flag, list(nodes)) for flag, nodes in groupby(chain.nodes, self._flag)
+        ]
         if not parts:
             yield Statement([f"return {value[0]}"])
         for i, (flag, nodes) in enumerate(parts):
@@ -380,13 +421,20 @@ class ClassSource:
             yield from made
 
     def _optionally(
-        self, flag: str, nodes: list[Part], name: str, value: Sequence[Name], final: bool
+        self,
+        flag: str,
+        nodes: list[Part],
+        name: str,
+        value: Sequence[Name],
+        final: bool,
     ) -> tuple[list[Statement], Sequence[Name]]:
         """Statements that hold where the flag is set."""
         groups = self._statements(nodes, name)
         own = [Name(name)]
         if len(groups) == 1 and not self._loops(groups[0][-1]) and list(value) != own:
-            tree = Ternary(self._expression(groups[0], value), Name(f"self.{flag}"), value[0])
+            tree = Ternary(
+                self._expression(groups[0], value), Name(f"self.{flag}"), value[0]
+            )
             start = "return" if final else f"{name} ="
             lines = statement(start, tree, BODY)
             if len(lines) == 1:
@@ -405,7 +453,12 @@ class ClassSource:
         return made_, after
 
     def _plainly(
-        self, nodes: list[Part], name: str, value: Sequence[Name], indent: int, final: bool
+        self,
+        nodes: list[Part],
+        name: str,
+        value: Sequence[Name],
+        indent: int,
+        final: bool,
     ) -> tuple[list[Statement], Sequence[Name]]:
         made: list[Statement] = []
         groups = self._statements(nodes, name)
@@ -422,7 +475,12 @@ class ClassSource:
         return made, value
 
     def _group(
-        self, group: list[Part], name: str, value: Sequence[Name], indent: int, last: bool
+        self,
+        group: list[Part],
+        name: str,
+        value: Sequence[Name],
+        indent: int,
+        last: bool,
     ) -> Iterator[Statement]:
         tree = self._expression(group, value)
         if last or tree != Name(name):
@@ -509,7 +567,9 @@ class ClassSource:
 
     def _count(self, row: Row) -> int | None:
         """How many units it has; None where instances differ in it."""
-        counts = {sum(r.count for r in runs) for b in self.bodies if (runs := _runs(b, row))}
+        counts = {
+            sum(r.count for r in runs) for b in self.bodies if (runs := _runs(b, row))
+        }
         return counts.pop() if len(counts) == 1 else None
 
     def _loop(self, row: Row, name: str, value: Sequence[Name]) -> Iterator[Statement]:
@@ -542,13 +602,19 @@ class ClassSource:
         start = 1
         for several, group in groupby(places[1:]):
             stop = start + len(list(group))
-            yield start, (None if stop == len(places) and stop > start + 1 else stop), several
+            yield (
+                start,
+                (None if stop == len(places) and stop > start + 1 else stop),
+                several,
+            )
             start = stop
 
     # --- comments ---------------------------------------------------------------------
 
     def _comment(self, name: str) -> str:
-        outputs = [v for v in self.formulas.channels if v == name or v.startswith(f"{name}.")]
+        outputs = [
+            v for v in self.formulas.channels if v == name or v.startswith(f"{name}.")
+        ]
         if len(outputs) > 1:
             return ", ".join(f"{v.partition('.')[2]} {self._shape(v)}" for v in outputs)
         return self._shape(name)
@@ -564,7 +630,11 @@ class ClassSource:
         """A map's side as a formula of the input's that holds in every instance."""
         letter = "HW"[axis - 1]
         sides = [
-            (body.instance.input[axis], self.formulas.actual(body, name)[axis], body.instance.args)
+            (
+                body.instance.input[axis],
+                self.formulas.actual(body, name)[axis],
+                body.instance.args,
+            )
             for body in self.bodies
         ]
         if all(before == after for before, after, _ in sides):
@@ -573,7 +643,9 @@ class ClassSource:
             return "1"
         for param in self.formulas.params_in_order():
             if all(
-                not isinstance(args[param], tuple) and args[param] > 0 and -(-before // args[param]) == after  # type: ignore[operator]
+                not isinstance(args[param], tuple)
+                and args[param] > 0
+                and -(-before // args[param]) == after  # type: ignore[operator]
                 for before, after, args in sides
             ):
                 return f"{letter}/{self.formulas.local[param]}"

@@ -51,7 +51,9 @@ class Formulas:
     def __post_init__(self) -> None:
         self.inputs = self.bodies[0].inputs
         self.fixed: Mapping[str, Value] = self.variant.fixed if self.variant else {}
-        self.params = {p.name for p in self.variant.block.params} if self.variant else set()
+        self.params = (
+            {p.name for p in self.variant.block.params} if self.variant else set()
+        )
         for name in self.params_in_order():
             self.local[name] = unique(name, self.classes)
         for key in self._context():
@@ -65,7 +67,11 @@ class Formulas:
     def params_in_order(self) -> Iterator[str]:
         """The parameters that are numbers, or lists of them."""
         block = self.variant.block if self.variant else None
-        return (p.name for p in block.params if p.name not in self.fixed) if block else iter(())
+        return (
+            (p.name for p in block.params if p.name not in self.fixed)
+            if block
+            else iter(())
+        )
 
     def _context(self) -> list[str]:
         """What the place of the block decides, as `side` and `at` name it."""
@@ -227,7 +233,9 @@ def _plain(tree: Syntax) -> Syntax:
     """A condition without what is true or false already."""
     if isinstance(tree, Prefix) and tree.operator == "not":
         inner = _plain(tree.operand)
-        return Truth(not inner.value) if isinstance(inner, Truth) else Prefix("not", inner)
+        return (
+            Truth(not inner.value) if isinstance(inner, Truth) else Prefix("not", inner)
+        )
     if isinstance(tree, Infix) and tree.operator in ("and", "or"):
         decisive = tree.operator == "or"
         parts = [_plain(operand) for operand in tree.operands]

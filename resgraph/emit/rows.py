@@ -16,7 +16,17 @@ from resgraph.graph import Call, Instance, Row, Style
 from resgraph.graph.scope import channels as channels_of
 from resgraph.graph.scope import read
 from resgraph.graph.uses import POSITION
-from resgraph.syntax import Infix, Listing, Literal, Name, Spread, Syntax, infix, names, replaced
+from resgraph.syntax import (
+    Infix,
+    Listing,
+    Literal,
+    Name,
+    Spread,
+    Syntax,
+    infix,
+    names,
+    replaced,
+)
 from resgraph.syntax import call as call_of
 
 if TYPE_CHECKING:
@@ -95,7 +105,9 @@ class Rows:
 
     def callees(self, row: Row) -> list[ClassSource]:
         """The classes of its units, in the first instance."""
-        return [self.source(s.instances[0]) for s in self._of(self.formulas.bodies[0], row)]
+        return [
+            self.source(s.instances[0]) for s in self._of(self.formulas.bodies[0], row)
+        ]
 
     def _of(self, body: Body, row: Row) -> list[Stretch]:
         for instance in (body.instance, *body.inner.values()):
@@ -108,7 +120,9 @@ class Rows:
     def _in_network(self, row: Row) -> list[Segment]:
         made: list[Segment] = []
         stretches = self._of(self.formulas.bodies[0], row)
-        for _, group in groupby(stretches, lambda s: (id(s.run.call), id(self._class(s)))):
+        for _, group in groupby(
+            stretches, lambda s: (id(s.run.call), id(self._class(s)))
+        ):
             made += self._numbers(list(group))
         return made
 
@@ -130,7 +144,11 @@ class Rows:
                 first = rest[0].index
                 loop = Segment(callee, fitted, "index", _range(first, first + count))
                 alone = [Segment(callee, place.values) for place in places[:singles]]
-                return [*alone, loop] if count > 1 else [Segment(callee, p.values) for p in places]
+                return (
+                    [*alone, loop]
+                    if count > 1
+                    else [Segment(callee, p.values) for p in places]
+                )
         return [segment for place in places for segment in place.each(callee)]
 
     # --- in a unit: formulas --------------------------------------------------------------
@@ -156,7 +174,9 @@ class Rows:
         values = inside.values(inside.at_any)
         if row.style is not Style.NUMBERED or row.calls[0].repeat == 1:
             return [Segment(callee, inside.values(inside.at_first))]
-        return [Segment(callee, values, inside.loop, call_of("range", self.repeat(row)))]
+        return [
+            Segment(callee, values, inside.loop, call_of("range", self.repeat(row)))
+        ]
 
     def _first_and_rest(self, row: Row, callee: ClassSource) -> list[Segment]:
         """The first one changes what comes in, and the others keep it."""
@@ -186,10 +206,16 @@ class Rows:
                 raise NoFormula
             first, count = stretches[0].first, stretches[0].count
             alone = any(len(s.instances) > 1 for s in stretches)
-            steps = [(first + i, 1) for i in range(count)] if alone else [(first, count)]
+            steps = (
+                [(first + i, 1) for i in range(count)] if alone else [(first, count)]
+            )
             for index, units in steps:
                 cases = [
-                    ({**env, "index": Fraction(index)}, index, s.instances[(index - first) % len(s.instances)])
+                    (
+                        {**env, "index": Fraction(index)},
+                        index,
+                        s.instances[(index - first) % len(s.instances)],
+                    )
                     for env, s in zip(self.formulas.envs, stretches, strict=True)
                 ]
                 inside = _Inside(self, row, callee, cases)
@@ -226,11 +252,15 @@ class Rows:
                 claims = [*self._claims(row, segments, output)]
             self.formulas.note(value, *claims)
 
-    def _claims(self, row: Row, segments: list[Segment], output: Formula) -> Iterator[Any]:
+    def _claims(
+        self, row: Row, segments: list[Segment], output: Formula
+    ) -> Iterator[Any]:
         """What the channels of an output of the row may be."""
         last = segments[-1]
         made = substituted(output, last.values)
-        if made is not None and not (last.over and _loop(self.formulas) in _names(made)):
+        if made is not None and not (
+            last.over and _loop(self.formulas) in _names(made)
+        ):
             yield made
         yield self.formulas.channels[row.inputs[0]]
         if last.over is not None and (step := growth(last, output)):
@@ -253,7 +283,9 @@ class _Inside:
         self.call: Call = self.row.calls[0]
         self.numbered = self.row.style is Style.NUMBERED
 
-    def values(self, sides: Callable[[int, str], Iterator[Any]], index: int | None = None) -> dict[str, Any]:
+    def values(
+        self, sides: Callable[[int, str], Iterator[Any]], index: int | None = None
+    ) -> dict[str, Any]:
         """By parameter its formula; `sides` claims formulas of an input's channels."""
         first = sides == self.at_first
         at = 0 if first and index is None else index
@@ -262,7 +294,12 @@ class _Inside:
             found[parameter.name] = self._value(parameter, sides, at)
         return found
 
-    def _value(self, parameter: Parameter, sides: Callable[[int, str], Iterator[Any]], index: int | None) -> Any:
+    def _value(
+        self,
+        parameter: Parameter,
+        sides: Callable[[int, str], Iterator[Any]],
+        index: int | None,
+    ) -> Any:
         key = parameter.key.removeprefix("@")
         if parameter.key in self.call.args and parameter.key in self.callee.params:
             return self._argument(parameter, self.call.args[parameter.key], index)
@@ -312,7 +349,11 @@ class _Inside:
             for env, _, _ in self.cases:
                 made.evaluate(env, whole=True)
         except ExprError:
-            return any(isinstance(env.get(n), tuple) for env, _, _ in self.cases for n in made.names)
+            return any(
+                isinstance(env.get(n), tuple)
+                for env, _, _ in self.cases
+                for n in made.names
+            )
         return True
 
     def _position(self, name: str, index: int | None) -> Any:
@@ -370,9 +411,15 @@ class _Inside:
         for parameter in self.callee.parameters():
             if parameter.key in self.callee.params and parameter.key in self.call.args:
                 value = self.call.args[parameter.key]
-                around = {"index": index} if index and "index" not in self.formulas.params else {}
+                around = (
+                    {"index": index}
+                    if index and "index" not in self.formulas.params
+                    else {}
+                )
                 if isinstance(value, Expr):
-                    value = Expr(self.formulas.here(value.tree, {**self._around(None), **around}))
+                    value = Expr(
+                        self.formulas.here(value.tree, {**self._around(None), **around})
+                    )
                 found[parameter.name] = value
         return found
 
@@ -384,7 +431,9 @@ def substituted(formula: Formula, values: Mapping[str, Any]) -> Formula | None:
     if not set(formula.names) <= values.keys():
         return None
     try:
-        return Expr(replaced(formula.tree, {n: _tree(values[n]) for n in formula.names}))
+        return Expr(
+            replaced(formula.tree, {n: _tree(values[n]) for n in formula.names})
+        )
     except ValueError:
         return None
 
@@ -483,7 +532,9 @@ def _places(stretch: Stretch, callee: ClassSource) -> Iterator[_Place]:
         yield _Place(index, count, values, symbolic, run, callee)
 
 
-def _values(callee: ClassSource, run: Any, index: int, instance: Instance) -> dict[str, Any]:
+def _values(
+    callee: ClassSource, run: Any, index: int, instance: Instance
+) -> dict[str, Any]:
     """The numbers that the class gets for the unit of that number."""
     there = run.place.context_at(index)
     found = dict[str, Any]()
@@ -532,8 +583,12 @@ def _fitted(places: list[_Place]) -> dict[str, Any] | None:
             found[name] = symbolic[0]
             continue
         numbers = [(place.index, place.values[name]) for place in places]
-        made = _constant(numbers) if len({v for _, v in numbers}) == 1 else _line(numbers)
-        if made is None or (isinstance(made, Expr) and any(p.count > 1 for p in places)):
+        made = (
+            _constant(numbers) if len({v for _, v in numbers}) == 1 else _line(numbers)
+        )
+        if made is None or (
+            isinstance(made, Expr) and any(p.count > 1 for p in places)
+        ):
             return None
         found[name] = made
     return found

@@ -77,7 +77,9 @@ class ModuleSource:
         if id(variant) not in self._by_variant:
             for instance in variant.instances:
                 for row in instance.block.rows:
-                    for stretch in self.variants.stretches(row, instance.runs[row.name]):
+                    for stretch in self.variants.stretches(
+                        row, instance.runs[row.name]
+                    ):
                         self._made(self.variants.of(stretch.instances[0]))
             try:
                 made = [self._class(variant)]
@@ -88,7 +90,9 @@ class ModuleSource:
 
     def _apart(self, variant: Variant) -> Iterator[Variant]:
         for number, each in enumerate(variant.apart()):
-            each.name = variant.name if number == 0 else unique(variant.name, self._taken)
+            each.name = (
+                variant.name if number == 0 else unique(variant.name, self._taken)
+            )
             self._taken.add(each.name)
             yield each
 
@@ -130,7 +134,9 @@ class ModuleSource:
             own = start == node.op.torch_starts.get("weight")
             if made is not None and start is not None:
                 found.setdefault(made.function, set()).add(None if own else start)
-        kept = {name: starts.pop() for name, starts in found.items() if len(starts) == 1}
+        kept = {
+            name: starts.pop() for name, starts in found.items() if len(starts) == 1
+        }
         return {name: start for name, start in kept.items() if start and start.note}
 
     @cached_property
@@ -139,7 +145,9 @@ class ModuleSource:
         order = [block.name for block in self.graph.program.used]
         texts = dict.fromkeys(
             node.op.helper
-            for source in sorted(self.units, key=lambda s: order.index(s.variant.block.name))  # type: ignore[union-attr]
+            for source in sorted(
+                self.units, key=lambda s: order.index(s.variant.block.name)
+            )  # type: ignore[union-attr]
             for node in source.nodes
             if isinstance(node, Node)
         )
@@ -204,7 +212,9 @@ class ModuleSource:
         loop = _loop(self.in_loop)
         if loop:
             layers += [Statement([""]), Statement(loop)]
-        facts = [line for fact in self._facts() for line in textwrap.wrap(fact, WIDTH - 4)]
+        facts = [
+            line for fact in self._facts() for line in textwrap.wrap(fact, WIDTH - 4)
+        ]
         title = [f'"""{docstring(self.graph.title.rstrip("."))}.', "", *facts, '"""']
         return Parts(title, layers)
 
@@ -231,9 +241,7 @@ class ModuleSource:
             for node in chain.nodes
         }
         row = {row.name: row for row in self.graph.network.block.rows}
-        for name, group in groupby(
-            self.network.layers, lambda s: section[s.nodes[0]]
-        ):
+        for name, group in groupby(self.network.layers, lambda s: section[s.nodes[0]]):
             yield Statement([f"# {self._about(row[name])}"])
             yield from group
 
@@ -245,7 +253,9 @@ class ModuleSource:
         out = (
             show_shape(shapes[row.name])
             if row.name in shapes
-            else ", ".join(f"{v.partition('.')[2]} {show_shape(shapes[v])}" for v in several)
+            else ", ".join(
+                f"{v.partition('.')[2]} {show_shape(shapes[v])}" for v in several
+            )
         )
         if row.name in (STEM, HEAD):
             return f"{row.name}: {out}"
@@ -301,12 +311,18 @@ def _unit_parts(source: ClassSource) -> Parts:
 
 
 def _class(source: ClassSource, parts: Parts) -> Printed:
-    lines = [f"class {source.name}(nn.Module):", *(INDENT + t if t else t for t in parts.title), ""]
+    lines = [
+        f"class {source.name}(nn.Module):",
+        *(INDENT + t if t else t for t in parts.title),
+        "",
+    ]
     lines += (INDENT + line for line in source.signature())
     lines.append(f"{2 * INDENT}super().__init__()")
     found: list[tuple[str, int, int]] = []
     _add(lines, found, parts.layers)
-    inputs = [f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs]
+    inputs = [
+        f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs
+    ]
     lines.append("")
     end = f") -> {source.output_class}:"
     lines += (

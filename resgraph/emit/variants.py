@@ -52,7 +52,9 @@ class Variants:
     _keys: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._kept: list[Instance] = []  # so that no other one gets the id of one of them
+        self._kept: list[
+            Instance
+        ] = []  # so that no other one gets the id of one of them
         self._seen: set[int] = set()
         self._gather(self.graph.network)
 
@@ -132,7 +134,9 @@ def _fixed(instance: Instance) -> dict[str, Value]:
     return {
         param.name: value
         for param in source.params
-        if isinstance(value := instance.args.get(param.name, param.default), bool | str | Op)
+        if isinstance(
+            value := instance.args.get(param.name, param.default), bool | str | Op
+        )
     }
 
 
@@ -171,4 +175,6 @@ def _word(name: str, value: Value) -> str:
             return class_name(name) if value else ""
         case Op():
             return class_name(value.kind)
-    return "".join(class_name(word) for word in re.findall(r"[A-Za-z]+|\d+", str(value)))
+    return "".join(
+        class_name(word) for word in re.findall(r"[A-Za-z]+|\d+", str(value))
+    )

@@ -38,8 +38,8 @@ from resgraph.graph.ir import (
     Style,
     sequence,
 )
-from resgraph.graph.params import COUNT, Params, Setting, expressions
-from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, word
+from resgraph.graph.params import BARE, COUNT, Params, Setting, expressions
+from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.fields import AnyField, FlagField, NumberField
@@ -48,6 +48,7 @@ from resgraph.ops.unknown import NAMELESS, doubted, unknown
 from resgraph.recipe.words import where
 from resgraph.spec import Loaded
 from resgraph.spec.model import End, Stage
+from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Items, Loc, at, key_span, plain
 from resgraph.values import Value
 
@@ -313,13 +314,13 @@ class Builder:
         needed = {p.name for p in unit.params if p.default is None}
         needed -= {p for u, p in self.defaults.optional if u == unit.name}
         needed -= self.gaps.names if unit.gaps.params else set()
-        for written in [w for w in call.fields if w != REPEAT]:
+        for written in call.keys:
             name = self._param(unit, written, call)
             needed.discard(name)
             if written not in call.args:  # what is there is not known
                 args[name] = None
                 continue
-            use = first.get(name) or Use(name, Kind.NUMBER, False, unit.span)
+            use = first.get(name) or unused(name, unit)
             what, span = f"'{written}' of '{unit.name}'", call.fields[written]
             value = call.args[written]
             args[name] = (
@@ -354,20 +355,22 @@ class Builder:
         if isinstance(value, Expr) and self._in_context(value, CONTEXT):
             rest = [n for n in value.names if n not in CONTEXT or n == "stage"]
             readable = [self.params.readable(n, span) for n in rest]
-            return value if all(readable) else None
+            return (
+                self.params.fitting(value, use, span, what) if all(readable) else None
+            )
         return self.params.value(value, use, span, what)
 
     def _symbolic(
         self, value: Any, use: Use, span: Span, what: str, names: Collection[str]
     ) -> Value | Expr | None:
         """An argument in a unit: a word is a parameter of the unit, an op, or text."""
-        name = word(value)
-        if _is_number(value):
-            return exact(value)
-        if name is not None and name not in names and use.kind in (Kind.OP, Kind.WORD):
-            return self.params.plain(name, use.kind, span)
-        found: Value | Expr = value
-        return found
+        found: Value | Expr | None = exact(value) if _is_number(value) else value
+        if (name := word(value)) is not None:
+            plain = use.kind in (Kind.OP, Kind.WORD) or name in BARE
+            if name in names or not plain:
+                return found  # whether it is a parameter is told with the other reads
+            found = self.params.plain(name, use.kind, span)
+        return None if found is None else self.params.fitting(found, use, span, what)
 
     def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
@@ -398,6 +401,10 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
+            if name in BESIDE and nearest(name, known) is None:
+                hint = (
+                    f"write it beside the unit: {{{unit.name}: {{...}}, {name}: ...}}"
+                )
             place = ("units", unit.name, "params", name)
             self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place)
         return nearest(name, [k for k in known if k not in call.args]) or name

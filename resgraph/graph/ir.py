@@ -23,7 +23,8 @@ from resgraph.values import Value
 
 OUTPUT = "out"
 STEM, HEAD = "stem", "head"
-REPEAT, WHEN = "repeat", "when"
+REPEAT, WHEN = "[repeat]", "[when]"
+"""Under which `fields` has the places of these: no argument or attribute is called so."""
 
 
 class Style(Enum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TypeVar
 
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
@@ -25,6 +26,8 @@ BARE: Mapping[str, Op] = {
     if not any(field.is_required() for field in op.model_fields.values())
 }
 """The ops that need no attributes, by name."""
+
+V = TypeVar("V", bound=Value | Expr)
 
 Setting = tuple[Value | None, Span | None]
 """A parameter set from outside (None: to what is not known), and where (None: on the
@@ -104,14 +107,19 @@ class Params:
     def value(self, written: Written, use: Use, span: Span, what: str) -> Value | None:
         """What is written, as the kind of value that it is used as, or None after a finding."""
         found = self._of_kind(written, use.kind, span, what)
-        if found is not None and not _fits(found, use.kind):
-            message = f"{what} is {show(found)}, and is used as {use.kind.value}"
-            note = Note("it is used here", use.span)
-            self.findings.append(
-                Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,))
-            )
-            return None
-        return found
+        return None if found is None else self.fitting(found, use, span, what)
+
+    def fitting(self, found: V, use: Use, span: Span, what: str) -> V | None:
+        """A value, if it is of the kind that it is used as; else None, after a finding.
+
+        Of an expression that is more than a name it is known that it is a number.
+        """
+        if _fits(Fraction() if isinstance(found, Expr) else found, use.kind):
+            return found
+        message = f"{what} is {show(found)}, and is used as {use.kind.value}"
+        note = Note("it is used here", use.span)
+        self.findings.append(Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,)))
+        return None
 
     def _of_kind(
         self, written: Written, kind: Kind, span: Span, what: str
@@ -319,8 +327,10 @@ def _op_named(value: Value | str) -> Value:
     return BARE.get(value, value) if isinstance(value, str) else value
 
 
-def _fits(value: Value, kind: Kind) -> bool:
+def _fits(value: object, kind: Kind) -> bool:
     """Whether a value is of that kind."""
+    if kind is Kind.UNKNOWN:
+        return True
     match value:
         case bool():
             return kind in (Kind.FLAG, Kind.ANY)

@@ -159,6 +159,8 @@ class _Inside:
         self.context = {**self.context, **_numbers(self.sides)}
         self.names = scope(self.block, self.args, self.context)
         self.in_network = self.block is self.inference.program.network
+        if not self.in_network and (mixed := self.inference.uses.mixed(self.block)):
+            self.names = {n: v for n, v in self.names.items() if n not in mixed}
 
     def typed(self) -> _Typed:
         nodes = [found for node in self.block.nodes if (found := self._part(node))]

@@ -96,9 +96,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        units = [str(name) for name, _ in below(at(tree, ("units",)))]
-        meant = _nearest_unit(word, units) or elsewhere.hint(word)
-        return Diagnostic(codes.UNKNOWN_OP, message, span, meant)
+        why = _meant(word, loc, tree) or elsewhere.hint(word)
+        return Diagnostic(codes.UNKNOWN_OP, message, span, why)
     if kind in WANTED:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
@@ -145,11 +144,12 @@ def in_yaml(loc: Loc, tree: Mapping) -> Loc:
             loc = _under("units", ("network", "stages", key), tuple(rest), tree)
         case ("network", "stem" | "head", *rest):
             loc = _under("ops", loc[:2], tuple(rest), tree)
-        case ("units", _, "params", str() as name, *_):
+        case ("units", _, "params", str() as name, *rest):
             for i, item in below(at(tree, loc[:3])):
                 if isinstance(i, int) and name in words(plain(item)):
                     place = (*loc[:3], i)
-                    return (*place, name) if isinstance(item, Mapping) else place
+                    mapping = isinstance(item, Mapping)
+                    return (*place, name, *rest) if mapping else place
     return _argument(loc, tree)
 
 
@@ -172,10 +172,17 @@ def _argument(loc: Loc, tree: Mapping) -> Loc:
     return loc
 
 
-def _nearest_unit(word: str, units: Sequence[str]) -> str | None:
-    """The unit that is meant, where the word is no op's name that others know."""
-    meant = nearest(word, units)
-    return None if meant is None else f"did you mean the unit '{meant}'?"
+def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
+    """A hint at the unit or the parameter that is meant by an op's name."""
+    holder = loc[:2] if loc[0] == "units" else loc[:1]
+    params = words(plain(at(tree, (*holder, "params"))))
+    if word in params:
+        return f"'{word}' is a parameter: its attributes stand where it gets its value"
+    units = [str(name) for name, _ in below(at(tree, ("units",)))]
+    if meant := nearest(word, units):
+        return f"did you mean the unit '{meant}'?"
+    meant = nearest(word, params) if nearest(word, OPS) is None else None
+    return None if meant is None else f"did you mean the parameter '{meant}'?"
 
 
 def _owner(loc: Loc) -> str:
@@ -212,6 +219,8 @@ def _form(loc: Loc) -> str | None:
         return (
             "the shape of one image, [C, H, W], without the batch: input: [3, 32, 32]"
         )
+    if loc[:1] == ("units",) and loc[-2:-1] != ("units",) and isinstance(loc[-2], int):
+        return f"what it is given has names: {loc[-1]}: {{NAME: VALUE}}"
     return None
 
 

@@ -14,12 +14,14 @@ from pydantic import (
     PlainValidator,
     StrictStr,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
+from resgraph.diagnostics import nearest
 from resgraph.expr import Condition
 from resgraph.names import (
     INPUT,
@@ -35,14 +37,17 @@ from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
 from resgraph.spec.opitem import (
     ARGUMENTS_SCHEMA,
+    BESIDE,
     OP_REFERENCE,
     PATH_REFERENCE,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
     Item,
+    Names,
     OpItem,
     Use,
     condition,
+    refuse_keys,
     use_of,
 )
 from resgraph.spec.tree import Loc
@@ -198,7 +203,7 @@ class Unit(Model):
     outputs: Outputs = Field(default={}, description=_OUTPUTS)
 
 
-def _stage_item(value: object) -> object:
+def _stage_item(value: object, info: ValidationInfo) -> object:
     """`{body: {width: 16}, repeat: n}` as unit, arguments and repeat."""
     if isinstance(value, str):
         return {"unit": value}
@@ -209,6 +214,12 @@ def _stage_item(value: object) -> object:
             {"got": kind_of(value)},
         )
     units = [key for key in value if key != "repeat"]
+    names = info.context if isinstance(info.context, Names) else Names()
+    known = [key for key in units if key in names.units]
+    others = [key for key in units if key not in known]
+    strange = [key for key in others if key in BESIDE or nearest(key, ["repeat"])]
+    if len(known) == 1 and others and others == strange:
+        refuse_keys(value, {key: _IN_STAGES.get(key, _REPEATED) for key in others})
     if len(units) != 1:
         named = ", ".join(units) or "none"
         raise PydanticCustomError(
@@ -218,6 +229,12 @@ def _stage_item(value: object) -> object:
         )
     return use_of(units[0], value)
 
+
+_REPEATED = "did you mean 'repeat'?"
+_IN_STAGES = {
+    "name": "units of a stage are numbered; the stage may have a name: c1: [...]",
+    "when": "a unit of a stage is always there; within a unit, it may be left out",
+}
 
 StageItem = Annotated[Use, BeforeValidator(_stage_item)]
 _UNITS_SCHEMA: dict[str, Any] = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -71,7 +72,14 @@ def _op(item: tuple[str, Any]) -> Op:
         raise PydanticCustomError(
             "unknown-op", "unknown op '{kind}'", {"kind": kind, "hint": hint(kind)}
         )
-    return OPS[kind].model_validate({} if attributes is None else attributes)
+    given = {kind: {} if attributes is None else attributes}
+    return _holder(kind).validate_python(given)[kind]
+
+
+@cache
+def _holder(kind: str) -> TypeAdapter[dict[str, Op]]:
+    """Takes an op by its name, so that errors have places below that name."""
+    return TypeAdapter(dict[str, OPS[kind]])  # type: ignore[valid-type]
 
 
 AnyValue = Annotated[Any, _ValueField]
