@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import TypeVar
 
 from resgraph import codes
-from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
-from resgraph.expr import Expr, ExprError, exact
-from resgraph.graph.uses import Kind, Use, word
+from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
+from resgraph.expr import Expr, ExprError, KindError, exact
+from resgraph.graph.uses import CONTEXT, Kind, Use, word
 from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
 from resgraph.spec.values import Written
@@ -48,6 +48,7 @@ class Params:
     settings: Mapping[str, Setting]
     unknown: Set[str] = frozenset()
     more: bool = False
+    units: Collection[str] = ()
     values: dict[str, Value] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
@@ -141,8 +142,16 @@ class Params:
         """What a word is that is no parameter's: text, or an op, or a finding."""
         if kind is Kind.WORD:
             return name
-        if name not in BARE:
+        if name in OPS.keys() - BARE.keys():
+            fields = OPS[name].model_fields
+            needed = [f"'{n}'" for n, field in fields.items() if field.is_required()]
+            hint = f"an op with attributes is written {{{name}: {{...}}}}"
+            message = f"{name} needs {' and '.join(needed)}"
+            self._report(codes.MISSING_KEY, message, span, hint)
+        elif name not in BARE:
             hint = elsewhere.hint(name)
+            if name in self.units:
+                hint = f"'{name}' is a unit, and here stands an op's name"
             self._report(codes.UNKNOWN_OP, f"unknown op '{name}'", span, hint)
         return BARE.get(name)
 
@@ -207,6 +216,11 @@ class Params:
         self.used.add(name)
         if name not in self.written and name not in self.context and not self.more:
             hint = did_you_mean(name, self.written)
+            near = nearest(name, CONTEXT) if self.context else None
+            if near and nearest(name, self.written) is None:
+                hint = f"did you mean '{near}'?"
+            if "." in name:
+                hint = "of what comes in, in, in.h and in.w can be read here"
             message = f"unknown parameter '{name}'"
             place = ("network", "params", name)
             self._report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
@@ -234,11 +248,11 @@ class Params:
         try:
             return exact(kind.settle(value, self.known))
         except ExprError as error:
-            self.findings.append(self._blame(value, kind, span, what, str(error)))
+            self.findings.append(self._blame(value, kind, span, what, error))
             return None
 
     def _blame(
-        self, value: Expr, kind: NumberField, span: Span, what: str, why: str
+        self, value: Expr, kind: NumberField, span: Span, what: str, error: ExprError
     ) -> Diagnostic:
         """The finding, at the parameter that came out broken where there is one."""
         notes = self._origins(value)
@@ -259,7 +273,11 @@ class Params:
                         self._nearest(name, origin, value, kind),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
-        return Diagnostic(codes.INVALID_NUMBER, f"{what} {why}", span, None, notes)
+        code = (
+            codes.WRONG_TYPE if isinstance(error, KindError) else codes.INVALID_NUMBER
+        )
+        colon = ":" if what.endswith("'") else ""
+        return Diagnostic(code, f"{what}{colon} {error}", span, None, notes)
 
     def _origins(self, value: Expr) -> tuple[Note, ...]:
         """Where the plain parameters behind an expression were set."""
@@ -274,6 +292,9 @@ class Params:
                 notes.append(Note(f"{name} = {show(number)} is {where}", span))
             elif isinstance(written, Expr):
                 pending.extend(written.names)
+            elif isinstance(written, tuple | Op | bool) and name in self.values:
+                given = f"{name} = {show(self.values[name])} is given here"
+                notes.append(Note(given, self.spans[name]))
         return tuple(dict.fromkeys(notes))
 
     def _nearest(

@@ -379,6 +379,8 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
     """
     paths = {path.name: path for path in block.paths}
     pending = [*map(_path, _returned(block)), *meant(block.gaps.sources, paths)]
+    strange = {*pending} - paths.keys() - {*block.inputs, SOMETHING}
+    pending += meant(like(strange, paths), paths)
     needed = set[str]()
     while pending:
         name = pending.pop()
@@ -403,11 +405,14 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
 
 
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
+    what = f"the {words.part} '{path.name}'"
     if words is STAGES:
         ops = "it would be computed for nothing"
         hint = (
             f"start another stage from '{path.name}', name it in outputs, or remove it"
         )
+        if path.name in (STEM, HEAD):
+            what, hint = f"the {path.name}", "name it in outputs, or remove it"
     else:
         count = len(dict(block.chains)[path])
         ops = f"its {count} ops" if count > 1 else "its op"
@@ -415,7 +420,7 @@ def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
         hint = f"start another path from '{path.name}', or remove it"
     return Diagnostic(
         codes.UNUSED_PATH,
-        f"the {words.part} '{path.name}' never reaches {words.end}: {ops}",
+        f"{what} never reaches {words.end}: {ops}",
         path.span,
         hint,
     )

@@ -64,10 +64,10 @@ class Mender:
     def _names(self) -> Names:
         """The names without which lists of ops cannot be read."""
         units = self._data.get("units")
-        units = units if isinstance(units, dict) else {}
-        holders = [self._data.get("network"), *units.values()]
-        params = [h.get("params") for h in holders if isinstance(h, dict)]
-        return Names(self.gaps.names, [*map(str, units)], words(params))
+        names = [*map(str, units)] if isinstance(units, dict) else []
+        places = [("network", "params"), *(("units", n, "params") for n in names)]
+        params = (words(self._plain(*place)) for place in places)
+        return Names(self.gaps.names, names, frozenset[str]().union(*params))
 
     def _follows(self, error: Any) -> bool:
         """Whether the error follows from what is told already: from the YAML, or since

@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -287,6 +288,10 @@ _STAGES_SCHEMA: dict[str, Any] = {
 }
 
 
+KEYED = frozenset({"units", "ops", "paths", "from", "inputs"})
+"""Keys of which a stage, the stem or the head has one where it is no list."""
+
+
 def _stages(value: object) -> object:
     """Stages in a list, or by name, as a list of mappings."""
     if isinstance(value, dict):
@@ -295,7 +300,7 @@ def _stages(value: object) -> object:
 
 
 def _stage(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict) and {"units", "from"} & {*value}:
+    if isinstance(value, dict) and KEYED & {*value}:
         return {"[units]" if k == "units" else k: v for k, v in value.items()}
     return {"[units]": value}
 
@@ -310,9 +315,17 @@ class End(Model):
     keyed: bool = Field(default=False, alias="[keyed]")
     """Whether its ops are written under a key of their own."""
 
+    @model_validator(mode="after")
+    def _one_of_both(self) -> End:
+        if self.keyed and bool(self.ops) == bool(self.paths):
+            raise PydanticCustomError(
+                "wrong-form", "it has ops, which stand in a row, or it has paths"
+            )
+        return self
+
 
 def _end(value: object) -> object:
-    if isinstance(value, dict) and {"ops", "paths", "from", "inputs"} & {*value}:
+    if isinstance(value, dict) and KEYED & {*value}:
         given = {"[ops]" if k == "ops" else k: v for k, v in value.items()}
         return given | {"[keyed]": True}
     return {"[ops]": value}
@@ -368,11 +381,21 @@ class Network(Model):
         description="Names, and the stages (or head) whose values the network returns.",
     )
 
+    @field_validator("stem")
+    @classmethod
+    def _first(cls, stem: End | None) -> End | None:
+        if stem is not None and stem.from_:
+            why = "the stem starts from the network's input: it has no 'from'"
+            raise PydanticCustomError("wrong-form", "{why}", {"why": why})
+        return stem
+
     @model_validator(mode="before")
     @classmethod
     def _ends(cls, value: Any) -> Any:
         """A network without outputs ends in its head."""
-        if isinstance(value, dict) and not {"head", "outputs"} & {*value}:
+        ends = {"head", "outputs"}
+        written = {*value} if isinstance(value, dict) else ends
+        if not any(key in ends or nearest(str(key), ends) for key in written):
             missing = InitErrorDetails(type="missing", loc=("head",), input=value)
             raise ValidationError.from_exception_data("network", [missing])
         return value

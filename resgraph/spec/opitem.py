@@ -31,8 +31,7 @@ from resgraph.diagnostics import did_you_mean, nearest, plain
 from resgraph.expr import Condition, ExprError
 from resgraph.names import LayerName, Reference
 from resgraph.ops import OPS, Op
-from resgraph.ops.base import Count
-from resgraph.ops.fields import kind_of
+from resgraph.ops.fields import NumberField, kind_of
 from resgraph.spec.values import VALUE_SCHEMA, AnyValue
 
 BESIDE = ("when", "repeat", "name")
@@ -61,7 +60,7 @@ class Use(BaseModel):
 
     unit: Reference
     args: dict[str, AnyValue] = {}
-    repeat: Count | None = None
+    repeat: Annotated[int | None, NumberField(minimum=1, whole=True)] = None
     name: LayerName | None = None
 
 

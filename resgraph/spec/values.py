@@ -5,9 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from resgraph.expr import Expr
 from resgraph.limits import LIST_ITEMS
@@ -63,7 +68,16 @@ def _list(value: list[Any]) -> tuple[int | float | Expr, ...]:
             "a list has 1 to {most} numbers, not {count}",
             {"most": LIST_ITEMS, "count": len(value)},
         )
-    return tuple(_NUMBER.parse(item) for item in value)
+    items: list[int | float | Expr] = []
+    wrong: list[InitErrorDetails] = []
+    for i, item in enumerate(value):
+        try:
+            items.append(_NUMBER.parse(item))
+        except PydanticCustomError as error:
+            wrong.append(InitErrorDetails(type=error, loc=(i,), input=item))
+    if wrong:
+        raise ValidationError.from_exception_data("list", wrong)
+    return tuple(items)
 
 
 def _op(item: tuple[str, Any]) -> Op:
