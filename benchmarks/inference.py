@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from benchmarks.measure import ROOT
 from resgraph.compiler import Compiler
-from resgraph.deploy import prepare
 from resgraph.emit.forms import Exported, export_form
 from resgraph.graph import Graph
 from resgraph.infer.machine import machine_properties
 from resgraph.infer.providers import CPU, CUDA, RECORD, preload, require
 from resgraph.ops import Weight
 from resgraph.origin import origin
+from resgraph.passes.deploy import prepare
 from resgraph.train import load_generated
 
 Images = NDArray[np.float32]
@@ -82,7 +82,7 @@ def written(
     """Models in files, each of its target and form."""
     models = {}
     for name, (target, form) in wanted.items():
-        prepared = prepare(graph, weights, target)
+        prepared, _ = prepare(graph, weights, target)
         exported = Exported(
             prepared.graph,
             prepared.weights,

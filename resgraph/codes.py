@@ -87,7 +87,7 @@ TOO_LARGE = Code(
 UNREADABLE_EXTENDS = Code(
     "unreadable-extends",
     _ERROR,
-    "The spec that this one extends cannot be read.",
+    "A spec that this one extends cannot be read.",
     "Its path is relative to the file that names it.",
     Example(f"{_TITLE}\nextends: nowhere.yaml", _TITLE),
 )

@@ -6,7 +6,7 @@ as well. A `ResgraphError` is told as on the command line, without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import UsageError, did_you_mean
+from resgraph.graph import HEAD, STEM
 from resgraph.settings import parse_settings
 from resgraph.values import written
 
 if TYPE_CHECKING:
     from resgraph.draw import Figure
-    from resgraph.graph import Graph, Instance
+    from resgraph.graph import Graph, Instance, Run
     from resgraph.report import Report
 
 
@@ -49,24 +50,35 @@ class Network:
 
     @cached_property
     def units(self) -> Mapping[str, Instance]:
-        """The typed units by name, each as it stands first in the network."""
+        """The typed units by name, those that others use among them, each as it stands
+        first in the network."""
         found: dict[str, Instance] = {}
-        for stage in self.graph.runs:
-            for run in stage:
-                found.setdefault(run.slot.unit, run.instances[0])
+        left = [instance for _, runs in self.graph.stages for instance in _first(runs)]
+        left += [end for end in (self.graph.stem, self.graph.head) if end]
+        seen = set[int]()
+        for instance in left:
+            if instance.block.name not in (STEM, HEAD):
+                found.setdefault(instance.block.name, instance)
+            if id(instance) not in seen:
+                seen.add(id(instance))
+                left += [i for runs in instance.runs.values() for i in _first(runs)]
         return found
 
     @property
     def main(self) -> str | None:
         """The unit that is repeated most; None for a network without units."""
-        from resgraph.draw.choice import commonest, places
+        from resgraph.draw.cells import parts
+        from resgraph.draw.choice import commonest
 
-        return commonest(places(self.graph)).unit.name if any(self.graph.runs) else None
+        return commonest(parts(self.graph)).unit if self.graph.stages else None
 
-    def draw(self, unit: str | None = None) -> Figure:
+    def draw(
+        self, unit: str | None = None, *, unfold: Collection[str] | None = None
+    ) -> Figure:
         """The network, or one of its units as in the paper's Fig. 4.
 
-        Raises `UsageError` for a unit that is not there.
+        `unfold` names the units in it that are drawn as their ops, `("all",)` means each;
+        without it, small ones are. Raises `UsageError` for a unit that is not there.
         """
         from resgraph.draw import draw_network, draw_unit
 
@@ -75,7 +87,8 @@ class Network:
         if unit not in self.units:
             hint = did_you_mean(unit, self.units)
             raise UsageError(f"{self.graph.name} has no unit '{unit}'", hint)
-        return draw_unit(self.units[unit], title=unit, subtitle=self.graph.name)
+        instance, name = self.units[unit], self.graph.name
+        return draw_unit(instance, title=unit, subtitle=name, unfold=unfold)
 
     def report(self) -> Report:
         """The page of `resgraph report`, for this network alone."""
@@ -92,3 +105,8 @@ class Network:
             f"{graph.name}: {graph.total('parameters'):,} parameters, "
             f"{graph.total('multiply_adds') / 1e6:,.2f}M multiply-adds"
         )
+
+
+def _first(runs: Iterable[Run]) -> list[Instance]:
+    """The first unit of each run."""
+    return [run.instances[0] for run in runs]

@@ -186,6 +186,19 @@ class Spread(Syntax):
         return (self.element, self.over)
 
 
+@dataclass(frozen=True)
+class Generator(Syntax):
+    """`element for variable in over`: the only argument of a call."""
+
+    spread: Spread
+
+    def __str__(self) -> str:
+        return f"{self.spread.element} {self.spread.loop}"
+
+    def parts(self) -> tuple[Syntax, ...]:
+        return self.spread.parts()
+
+
 def call(function: str, *positional: Any, **keywords: Any) -> Call:
     """A call; plain numbers and texts among the arguments become literals."""
     given = [(None, syntax(value)) for value in positional]
@@ -248,6 +261,19 @@ def _joined(sign: str, operands: Sequence[Syntax]) -> Infix:
 def names(tree: Syntax) -> Iterator[str]:
     """The names in it, in reading order, each as often as it occurs."""
     return (node.text for node in walk(tree) if isinstance(node, Name))
+
+
+def free_names(tree: Syntax) -> Iterator[str]:
+    """The same without the variables of loops."""
+    if isinstance(tree, Spread | Generator):
+        inner = tree if isinstance(tree, Spread) else tree.spread
+        yield from (n for n in free_names(inner.element) if n != inner.variable)
+        yield from free_names(inner.over)
+    elif isinstance(tree, Name):
+        yield tree.text
+    else:
+        for part in tree.parts():
+            yield from free_names(part)
 
 
 def _wrapped(operand: Syntax, level: int) -> str:

@@ -488,6 +488,53 @@ def test_what_reads_a_removed_key(
     }
 
 
+NESTED = """\
+resgraph: 1
+title: Blocks within blocks
+units:
+  gate: {paths: {out: {from: x, ops: [sigmoid]}}}
+  body: {paths: {F: {from: x, ops: [bn, gate]}, out: {from: [x, F], ops: [mul]}}}
+  merge: {inputs: [below, skip], paths: {out: {from: [below, skip], ops: [add]}}}
+network:
+  input: [3, 8, 8]
+  stem: {paths: {a: {from: x, ops: [bn]}, out: {from: a, ops: [relu]}}}
+  stages:
+    c2: [body]
+    c3: [body]
+    d2: {from: [c3, c2], units: [merge]}
+  outputs: {p2: d2, p3: c3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "name", "line"),
+    [
+        ("units: {gate: ~}", "gate", 5),
+        ("units: {merge: {inputs: ~}}", "inputs", 6),
+        ("network: {stem: {paths: {a: ~}}}", "a", 9),
+        ("network: {stages: {c2: ~}}", "c2", 13),
+        ("network: {stages: {d2: ~}}", "d2", 14),
+    ],
+)
+def test_what_reads_a_removed_block_stage_or_value(
+    own: str, name: str, line: int, tmp_path: Path
+) -> None:
+    top = f"extends: [base.yaml]\n{own}\n"
+    found = findings(written(tmp_path, base=NESTED, top=top))
+    noted = f"'{name}' is removed here"
+    lines = {
+        f.span and f.span.line for f in found for n in f.notes if n.message == noted
+    }
+    assert lines == {line}
+
+
+def test_an_output_and_a_stage_are_removed_together(tmp_path: Path) -> None:
+    top = "extends: [base.yaml]\nnetwork: {stages: {d2: ~}, outputs: {p2: ~}}\n"
+    network = resolved(written(tmp_path, base=NESTED, top=top))["network"]
+    assert [*network["stages"]] == ["c2", "c3"]
+    assert network["outputs"] == {"p3": "c3"}
+
+
 def test_an_argument_for_a_removed_parameter(tmp_path: Path) -> None:
     base = TINY.replace("[width, {stride: 1}]", "{width: ~, stride: 1}")
     top = "extends: base.yaml\nunits: {body: {params: {stride: ~}}}\n"
@@ -531,7 +578,7 @@ def test_nothing_of_that_name_to_remove(
 
 
 def test_a_null_of_the_lowest_file_is_told_as_ever(tmp_path: Path) -> None:
-    base = TINY.replace("  stem: [", "  stem: ~ # [")
+    base = TINY.replace("  input: [", "  input: ~ # [")
     for top in ("extends: base.yaml\n", "extends: base.yaml\ntitle: other\n"):
         (found,) = findings(written(tmp_path, base=base, top=top))
         assert found.message == "expected a list, got nothing"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resgraph.emit.unit_source import number_of
+from resgraph.emit.class_source import number_of
 from resgraph.expr import Expr
 from resgraph.ops import OPS, Op, OpError, Shape
 from resgraph.syntax import Name

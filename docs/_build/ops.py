@@ -19,7 +19,7 @@ from onnx import printer
 from resgraph.compiler import Compiler
 from resgraph.emit.element import FLOAT32
 from resgraph.emit.nodes import Constants, template_of
-from resgraph.emit.unit_source import number_of
+from resgraph.emit.class_source import number_of
 from resgraph.expr import literal
 from resgraph.graph import Graph, Instance, Node
 from resgraph.ops import OPS, Op, Role

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resgraph.draw import Figure
-    from resgraph.draw.choice import Place
+    from resgraph.draw.cells import Cell
     from resgraph.graph import Graph
 
 
@@ -68,11 +68,25 @@ Units = Annotated[
 ]
 Every = Annotated[bool, typer.Option("--units", help="Every unit of the network.")]
 Stage = Annotated[
-    int | None,
-    typer.Option("--stage", metavar="N", help="The units of stage N, in their order."),
+    str | None,
+    typer.Option(
+        "--stage",
+        metavar="N",
+        help="The units of stage N, or of the stage of that name, in their order.",
+    ),
 ]
 Whole = Annotated[
     bool, typer.Option("--whole", help="The network: stem, stages and head.")
+]
+Unfold = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unfold",
+        metavar="NAME",
+        help="Draw this unit, where another one uses it, as its ops in a frame; may be "
+        "repeated; 'all' for every unit, 'none' for none. By default those that are used "
+        "once, not repeated, and have at most 8 ops, and those with findings.",
+    ),
 ]
 Target = Annotated[
     str,
@@ -101,6 +115,7 @@ def draw_command(
     every: Every = False,
     stage: Stage = None,
     whole: Whole = False,
+    unfold: Unfold = None,
     out: Target = "",
     form: Form = None,
     theme: Page = Theme.light,
@@ -115,7 +130,7 @@ def draw_command(
 
     Example: resgraph draw specs/original_basic.yaml specs/preact_basic.yaml
     """
-    choice = Choice(units, every, stage, whole)
+    choice = Choice(units, every, stage, whole, unfold)
     path, form = target(specs, out, form)
     if json and path is None:
         raise UsageError(
@@ -157,8 +172,9 @@ class Choice:
 
     units: Sequence[str]
     every: bool
-    stage: int | None
+    stage: str | None
     whole: bool
+    unfold: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         given = {
@@ -170,39 +186,61 @@ class Choice:
         said = [option for option, there in given.items() if there]
         if len(said) > 1:
             raise UsageError(f"{' and '.join(said)} do not go together", "give one")
+        if self.whole and self.unfold is not None:
+            hint = "units of a whole network are folded"
+            raise UsageError("--whole and --unfold do not go together", hint)
 
     def figures(self, graph: Graph, findings: list[Diagnostic]) -> list[Figure]:
         """The drawings. Raises `UsageError` for what the network does not have."""
         from resgraph.draw import draw_network, draw_unit
-        from resgraph.draw.choice import marks, part_marks, places
+        from resgraph.draw.cells import parts
+        from resgraph.draw.choice import marks, part_marks
 
-        found = places(graph)
+        found = parts(graph)
         if self.whole:
             return [draw_network(graph, marks=part_marks(found, findings))]
+        chosen = [*self._chosen(graph, found, findings)]
+        unfold = self._unfolded(graph, chosen)
         return [
             draw_unit(
-                place.instances[0],
-                title=graph.title or place.unit.name,
-                subtitle=_subtitle(place, graph),
-                marks=marks(place.unit, findings),
+                cell.instances[0],
+                title=graph.title or cell.unit,
+                subtitle=_subtitle(cell, graph),
+                marks=marks(cell.instance, findings),
+                unfold=unfold,
             )
-            for place in self._places(graph, found, findings)
+            for cell in chosen
         ]
 
-    def _places(
-        self, graph: Graph, found: list[Place], findings: list[Diagnostic]
-    ) -> Iterator[Place]:
+    def _unfolded(self, graph: Graph, chosen: list[Cell]) -> list[str] | None:
+        """The units to unfold. Raises `UsageError` for one that nothing drawn uses."""
+        from resgraph.draw.cells import cells
+        from resgraph.draw.look import ALL, units_in
+
+        if self.unfold is None:
+            return None
+        used = units_in(c for cell in chosen for c in cells(cell.instances[0]))
+        for name in self.unfold:
+            if name not in (ALL, NONE, *used):
+                drawn = " and ".join(dict.fromkeys(f"'{cell.unit}'" for cell in chosen))
+                hint = did_you_mean(name, used)
+                raise UsageError(f"{graph.file}: {drawn} uses no unit '{name}'", hint)
+        return [name for name in self.unfold if name != NONE]
+
+    def _chosen(
+        self, graph: Graph, found: list[Cell], findings: list[Diagnostic]
+    ) -> Iterator[Cell]:
         from resgraph.draw.choice import commonest, distinct, faulty
 
         if self.stage is not None:
-            yield from self._staged(graph, found, self.stage)
+            yield from _staged(graph, self.stage)
             return
         units = distinct(found)
         if self.every:
             yield from units or found
             return
-        named = {p.name: p for p in found if not p.stage and p.count}
-        named |= {p.unit.name: p for p in units}
+        named = {cell.name: cell for cell in found if cell.row and not cell.staged}
+        named |= {cell.unit: cell for cell in units}
         for name in self.units:
             if name not in named:
                 hint = did_you_mean(name, named)
@@ -210,26 +248,36 @@ class Choice:
             yield named[name]
         if not self.units:
             wrong, usual = faulty(found, findings), commonest(found)
-            if all(place.unit.name != usual.unit.name for place in wrong):
+            if all(cell.unit != usual.unit for cell in wrong):
                 yield usual
             yield from wrong
 
-    @staticmethod
-    def _staged(graph: Graph, found: list[Place], stage: int) -> Iterator[Place]:
-        chosen = [place for place in found if place.stage == stage]
-        if not chosen or not stage:
-            count = max(place.stage for place in found)
-            has = f"the stages of {graph.name} are 1 to {count}"
-            raise UsageError(f"{graph.file}: no stage {stage}", has)
-        yield from chosen
+
+NONE = "none"
+"""In the place of units' names: none of them is unfolded."""
 
 
-def _subtitle(place: Place, graph: Graph) -> str:
+def _staged(graph: Graph, stage: str) -> Iterator[Cell]:
+    """The units of a stage, by its name or number. Raises `UsageError`."""
+    from resgraph.draw.cells import stages
+
+    found = stages(graph)
+    numbers = {str(number): name for number, name in enumerate(found, 1)}
+    name = stage if stage in found else numbers.get(stage)
+    if name is None:
+        own = {*found} != {f"stage{number}" for number in numbers}
+        known = ", ".join(found) if own else f"1 to {len(found)}"
+        hint = f"the stages of {graph.name} are {known}"
+        raise UsageError(f"{graph.file}: no stage {stage}", hint)
+    yield from (cell for cell in found[name] if cell.instances)
+
+
+def _subtitle(cell: Cell, graph: Graph) -> str:
     """Which unit it is, and where the network has it."""
-    name = f"{place.unit.name} of {graph.name}"
-    if not place.stage:
+    name = f"{cell.unit} of {graph.name}"
+    if not cell.staged:
         return name
-    return f"{name}, {place.name}" + f" to {place.last}" * (place.count > 1)
+    return f"{name}, {cell.name}" + f" to {cell.last}" * (cell.count > 1)
 
 
 def target(

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from resgraph.deploy import Agreement, Network
     from resgraph.emit.weights import WeightSource
     from resgraph.graph import Graph
+    from resgraph.infer.agreement import Agreement
+    from resgraph.passes.edit import Remark, Weighted
     from resgraph.train import Run
 
 CALIBRATION = 256
@@ -167,9 +168,9 @@ class Trained:
     weights: Path
     data: str
 
-    def network(self, target: str) -> Network:
-        """The network after the target's passes."""
-        from resgraph.deploy import prepare
+    def network(self, target: str) -> tuple[Weighted, list[Remark]]:
+        """The network after the target's passes, and what these have to tell."""
+        from resgraph.passes.deploy import prepare
 
         return prepare(self.graph, self.source, target)
 
@@ -189,12 +190,12 @@ class Trained:
 
     def write(self, form: str, target: str, folder: Path) -> tuple[Path, ...]:
         """Write a form of the network; the files, the model first."""
-        from resgraph.deploy import folded
         from resgraph.emit.forms import Exported, export_form
         from resgraph.infer.machine import machine_properties
+        from resgraph.passes.deploy import folded
 
         passes = passes_of(form, target)
-        network = self.network(passes)
+        network, _ = self.network(passes)
         about = self.metadata()
         if passes != "portable":
             about |= {"resgraph.target": passes, "resgraph.folded": folded(network)}
@@ -226,15 +227,16 @@ class Trained:
 
         bfloat16 is computed by torch: onnxruntime has no convolutions in it on the CPU.
         """
-        from resgraph.deploy import agreement
         from resgraph.infer import Classifier
+        from resgraph.infer.agreement import agreement
 
         pictures, _ = self.test_images
         found: NDArray[Any]
         if form == "bf16":
             from resgraph.verify.evaluate import evaluate
 
-            network, images = self.network(target), self.normal(pictures)
+            network, _ = self.network(target)
+            images = self.normal(pictures)
             found = evaluate(network.graph, network.weights, images, "bfloat16")
         else:
             found = Classifier(model, "cpu").logits(pictures)
@@ -302,10 +304,10 @@ def what_became(
     trained: Trained, forms: list[str], target: str
 ) -> dict[str, list[str]]:
     """What became of each BN, by the target whose passes some of the forms go through."""
-    from resgraph.deploy import report
+    from resgraph.passes.deploy import report
 
     targets = dict.fromkeys(passes_of(form, target) for form in forms)
-    return {passes: report(trained.network(passes)) for passes in targets}
+    return {passes: report(*trained.network(passes)) for passes in targets}
 
 
 def say_all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,9 @@ from resgraph.cli.common import (
 )
 from resgraph.cli.compiling import load_all, summary
 from resgraph.diagnostics import UsageError
+from resgraph.graph.ir import HEAD, STEM
 from resgraph.settings import parse_settings
+from resgraph.values import show as shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,26 +85,25 @@ def text(graph: Graph, stage: Stage) -> str:
 
 def rows(graph: Graph) -> Iterator[dict[str, Any]]:
     """A row per part of the network: stem, each run of equal units, head."""
-    yield _row("stem", "", 1, graph.typed(graph.stem_run))
-    for number, stage in enumerate(graph.runs, 1):
-        for run in stage:
-            args = ", ".join(f"{k}={v}" for k, v in run.slot.args.items())
-            unit = f"{run.slot.unit}({args})"
-            row = _row(f"stage{number}", unit, run.count, run.instances[-1])
-            totals = {q: run.total(q) for q in ("parameters", "multiply_adds")}
-            yield row | totals
-    yield _row("head", "", 1, graph.typed(graph.head_run))
+    for row in graph.network.block.rows:
+        for run in graph.network.runs[row.name]:
+            args = ", ".join(f"{k}={shown(v)}" for k, v in run.call.args.items())
+            end = row.name in (STEM, HEAD)
+            yield {
+                "part": row.name,
+                "unit": "" if end else f"{run.call.block}({args})",
+                "repeat": run.count,
+                **_outputs(run.instances[-1]),
+                "parameters": run.total("parameters"),
+                "multiply_adds": run.total("multiply_adds"),
+            }
 
 
-def _row(part: str, unit: str, repeat: int, instance: Instance) -> dict[str, Any]:
-    return {
-        "part": part,
-        "unit": unit,
-        "repeat": repeat,
-        "output": list(instance.output),
-        "parameters": instance.parameters,
-        "multiply_adds": instance.multiply_adds,
-    }
+def _outputs(instance: Instance) -> dict[str, Any]:
+    """The shape of the output; of several ones, the first one's, and each by its name."""
+    shapes = {name: list(shape) for name, shape in instance.outputs.items()}
+    several = {"outputs": shapes} if len(shapes) > 1 else {}
+    return {"output": list(instance.output), **several}
 
 
 def table(graph: Graph) -> Table:
@@ -117,14 +118,23 @@ def table(graph: Graph) -> Table:
     for column in ("repeat", "output", "parameters", "multiply-adds"):
         result.add_column(column, justify="right")
     for row in rows(graph):
-        shape = " x ".join(map(str, row["output"]))
+        shapes = row.get("outputs", {"": row["output"]}).values()
         cost = f"{row['multiply_adds'] / 1e6:,.2f}M"
-        cells = (row["part"], row["unit"], str(row["repeat"]), shape)
+        cells = (row["part"], row["unit"], str(row["repeat"]), _sides(*shapes))
         result.add_row(*cells, f"{row['parameters']:,}", cost)
     result.add_section()
+    if len(graph.network.outputs) > 1:
+        for name, output in graph.network.outputs.items():
+            result.add_row("output", name, "", _sides(output), "", "")
+        result.add_section()
     cost = f"{graph.total('multiply_adds') / 1e6:,.2f}M"
     result.add_row("total", "", "", "", f"{graph.total('parameters'):,}", cost)
     return result
+
+
+def _sides(*shapes: Sequence[int]) -> str:
+    """`16 x 32 x 32`; of several values `16 x 32 x 32, 10`."""
+    return ", ".join(" x ".join(map(str, shape)) for shape in shapes)
 
 
 def list_command(

@@ -7,12 +7,12 @@ another is an op that moved. Whatever is decided here is decided alike from both
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from resgraph.diff.isomorphism import Label
 from resgraph.diff.parts import PARTS, Standing
-from resgraph.graph import Node
+from resgraph.diff.view import Item
 from resgraph.ops import Role
 
 T = TypeVar("T")
@@ -66,27 +66,19 @@ def _aligned(
     return [*pairs, *((x, None) for x in a[i:]), *((None, y) for y in b[j:])]
 
 
-Labels = Mapping[str, Label]
-"""By the name of each op of a unit, what it does."""
-_Item = tuple[Node, Label]
-
-
-def kept_and_moved(
-    a: Standing, b: Standing, labels: tuple[Labels, Labels]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Ops of `a` with those of `b` that they are: in their place, and moved.
+def kept_and_moved(a: Standing, b: Standing) -> tuple[dict[str, str], dict[str, str]]:
+    """Items of `a` with those of `b` that they are: in their place, and moved.
 
     Where more is missing than is new, or less, what stands in F or in f is what moved.
     """
     kept: dict[str, str] = {}
-    missing: list[_Item] = []
-    new: list[_Item] = []
+    missing: list[Item] = []
+    new: list[Item] = []
     for part in PARTS:
-        ours = [(n, labels[0][n.name]) for n in a.chains.get(part, ())]
-        theirs = [(n, labels[1][n.name]) for n in b.chains.get(part, ())]
-        for x, y in aligned(ours, theirs, key=lambda item: item[1], worth=_worth):
+        ours, theirs = a.chains.get(part, ()), b.chains.get(part, ())
+        for x, y in aligned(ours, theirs, key=lambda item: item.label, worth=_worth):
             if x and y:
-                kept[x[0].name] = y[0].name
+                kept[x.name] = y.name
             elif x:
                 missing.append(x)
             elif y:
@@ -94,18 +86,18 @@ def kept_and_moved(
     return kept, _moved(missing, new)
 
 
-def _worth(x: _Item, y: _Item) -> float:
-    if x[0].op.kind != y[0].op.kind:
+def _worth(x: Item, y: Item) -> float:
+    if x.kind != y.kind and x.label != y.label:
         return 0.0
-    equal, alike = _WORTH.get(x[0].op.role, _OTHERS)
-    return equal if x[1] == y[1] else alike
+    equal, alike = _WORTH.get(x.role, _OTHERS)
+    return equal if x.label == y.label else alike
 
 
-def _moved(missing: list[_Item], new: list[_Item]) -> dict[str, str]:
+def _moved(missing: list[Item], new: list[Item]) -> dict[str, str]:
     """What is missing in one place and stands in another, first come first served."""
     waiting: dict[Label, list[str]] = defaultdict(list)
-    for node, label in new:
-        waiting[label].append(node.name)
+    for item in new:
+        waiting[item.label].append(item.name)
     return {
-        node.name: waiting[label].pop(0) for node, label in missing if waiting[label]
+        item.name: waiting[item.label].pop(0) for item in missing if waiting[item.label]
     }

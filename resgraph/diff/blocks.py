@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resgraph.diff.edits import Change, Edit, Spot
+from resgraph.diff.edits import Change, Edit, Spot, arrow
 from resgraph.diff.network import Pair
-from resgraph.prove.finding import listing
+from resgraph.graph.sites import listing
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,6 @@ def blocks(pairs: Iterable[Pair]) -> list[Block]:
         if pair.edits:
             groups.setdefault(_shape(pair), []).append(pair)
     return [Block(tuple(group)) for group in groups.values()]
-
-
-def arrow(old: str, new: str) -> str:
-    """`old -> new`, or one of them where they are equal or the other is none."""
-    return f"{old} -> {new}" if old and new and old != new else old or new
 
 
 def _shape(pair: Pair) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resgraph.graph import Graph
-from resgraph.prove.parts import longest
+from resgraph.prove.depth import depths
 
 
 def counterparts(ours: Sequence[Graph], theirs: Sequence[Graph]) -> tuple[Graph, Graph]:
@@ -25,12 +25,7 @@ def counterparts(ours: Sequence[Graph], theirs: Sequence[Graph]) -> tuple[Graph,
 
 def layers(graph: Graph) -> int:
     """Weight layers on the longest path, the network's depth as the paper counts it."""
-    ends = longest(graph.stem) + longest(graph.head)
-    return ends + sum(
-        longest(graph.units[slot.unit]) * slot.repeat
-        for stage in graph.stages
-        for slot in stage
-    )
+    return max(count.total for count in depths(graph).values())
 
 
 def _depth_and_classes(graph: Graph) -> tuple[int, int | None]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any
 
 from resgraph.diagnostics import Span
 from resgraph.diff.align import kept_and_moved
-from resgraph.diff.isomorphism import isomorphism, labels
+from resgraph.diff.isomorphism import Numbers
 from resgraph.diff.parts import Standing
-from resgraph.graph import INPUT, Instance, Node
-from resgraph.prove.dag import Dag
+from resgraph.diff.view import Item, View
+from resgraph.graph import Instance
+from resgraph.prove.parts import decompose
 
 
 class Change(StrEnum):
@@ -24,6 +26,11 @@ class Change(StrEnum):
     CHANGED = "changed"
     REWIRED = "rewired"
     """It reads other values, or makes the unit's result where another op did."""
+
+
+def arrow(old: str, new: str) -> str:
+    """`old -> new`, or one of them where they are equal or the other is none."""
+    return f"{old} -> {new}" if old and new and old != new else old or new
 
 
 @dataclass(frozen=True)
@@ -76,35 +83,71 @@ class Edit:
         }
 
 
-def edits(a: Instance, b: Instance) -> tuple[Edit, ...]:
+def edits(a: Instance, b: Instance, numbers: Numbers | None = None) -> tuple[Edit, ...]:
     """What makes `b` of `a`: first what `a` had, in reading order, then what is new.
 
-    None at all where both are the same graph. `edits(b, a)` is the same, read backwards.
+    None at all where both are the same graph. `edits(b, a)` is the same, read backwards. A
+    unit in them is one item where that tells it all in fewer edits, and is looked into where
+    it is what changed.
     """
-    if isomorphism(a, b) is not None:
+    numbers = numbers or Numbers()
+    if numbers.of(a) == numbers.of(b):
         return ()
-    return tuple(_Comparison(a, b).edits())
+    folded = _folded(a, b, numbers)
+    if not any((*a.block.rows, *b.block.rows)):
+        return folded
+    flat = tuple(_Comparison(a.flat, b.flat, numbers, (), ()).edits())
+    return min(filter(None, (folded, flat)), key=len, default=flat)
+
+
+def _folded(a: Instance, b: Instance, numbers: Numbers) -> tuple[Edit, ...]:
+    """The edits where units that became other ones are looked into."""
+    opened: tuple[set[str], set[str]] = (set(), set())
+    while True:
+        found = _Comparison(a, b, numbers, *opened)
+        differing = found.differing()
+        if not differing:
+            return tuple(found.edits())
+        for x, y in differing:
+            opened[0].add(x)
+            opened[1].add(y)
 
 
 class _Comparison:
     """Two units that are not the same graph."""
 
-    def __init__(self, a: Instance, b: Instance) -> None:
-        both = Standing.of(a), Standing.of(b)
-        if None in (both[0].parts, both[1].parts):
-            both = Standing.of(a, residual=False), Standing.of(b, residual=False)
-        self.before, self.after = both
-        self.dags = Dag.of(a), Dag.of(b)
-        self.labels = labels(a), labels(b)
-        self.kept, self.moved = kept_and_moved(*both, self.labels)
+    def __init__(
+        self,
+        a: Instance,
+        b: Instance,
+        numbers: Numbers,
+        ours: Collection[str],
+        theirs: Collection[str],
+    ) -> None:
+        views = View.of(a, numbers, ours), View.of(b, numbers, theirs)
+        self.views = views
+        parts = decompose(a), decompose(b)
+        if None in parts:
+            parts = None, None
+        self.before, self.after = map(Standing.of, views, parts)
+        self.kept, self.moved = kept_and_moved(self.before, self.after)
         self.anchors = (
-            _anchors(self.dags[0], {ours: ours for ours in self.kept}),
-            _anchors(self.dags[1], {b: a for a, b in self.kept.items()}),
+            _anchors(views[0], {ours: ours for ours in self.kept}),
+            _anchors(views[1], {b: a for a, b in self.kept.items()}),
         )
+
+    def differing(self) -> list[tuple[str, str]]:
+        """Units in the two that stand for each other, and are other graphs."""
+        a, b = (view.items for view in self.views)
+        return [
+            (x, y)
+            for x, y in self.kept.items()
+            if a[x].inner and b[y].inner and a[x].inner[0] != b[y].inner[0]
+        ]
 
     def edits(self) -> Iterator[Edit]:
         pairs = self.kept | self.moved
-        for name in self.dags[0].steps:
+        for name in self.views[0].items:
             before = self._before(name)
             if name not in pairs:
                 yield Edit(Change.REMOVED, before, None)
@@ -115,13 +158,13 @@ class _Comparison:
                 continue
             yield from self._kept(name, before, after)
         old = {*pairs.values()}
-        for name in self.dags[1].steps:
+        for name in self.views[1].items:
             if name not in old:
                 yield Edit(Change.ADDED, None, self._after(name))
 
     def _kept(self, name: str, before: Spot, after: Spot) -> Iterator[Edit]:
         other = self.kept[name]
-        if self.labels[0][name] != self.labels[1][other]:
+        if self.views[0].items[name].label != self.views[1].items[other].label:
             changed = tuple(self._attributes(name, other))
             if changed:
                 yield Edit(Change.CHANGED, before, after, changed)
@@ -129,56 +172,59 @@ class _Comparison:
             yield Edit(Change.REWIRED, before, after)
 
     def _attributes(self, name: str, other: str) -> Iterator[tuple[str, Any, Any]]:
-        mine, theirs = self.dags[0].node(name).op, self.dags[1].node(other).op
-        for key in type(mine).model_fields:
-            old, new = getattr(mine, key), getattr(theirs, key)
-            if key != "name" and old != new:
-                yield key, old, new
+        mine = self.views[0].items[name].fields
+        theirs = self.views[1].items[other].fields
+        for key, old in mine.items():
+            if key in theirs and old != theirs[key]:
+                yield key, old, theirs[key]
 
     def _rewired(self, name: str, other: str) -> bool:
         """Whether what it reads has nothing in common, or it makes the result on one side."""
         ours, theirs = self.anchors
-        before, after = self.dags
-        if (name in ours[before.output]) != (name in theirs[after.output]):
-            return True
-        old = [ours[value] for value in before.reads[name]]
-        new = [theirs[value] for value in after.reads[other]]
+        before, after = self.views
+        none = frozenset[str]()
+        for result, there in zip_longest(before.outputs, after.outputs):
+            if (name in ours.get(result, none)) != (name in theirs.get(there, none)):
+                return True
+        old = [ours[value] for value in before.items[name].reads]
+        new = [theirs[value] for value in after.items[other].reads]
         if len(old) != len(new):
             return True
-        if before.node(name).op.commutes:
+        if before.items[name].commutes:
             return not _pairable(old, new)
         return not all(a & b for a, b in zip(old, new, strict=True))
 
     def _before(self, name: str) -> Spot:
-        return _spot(self.before, *self.dags[0].steps[name])
+        return _spot(self.before, self.views[0].items[name])
 
     def _after(self, name: str) -> Spot:
-        return _spot(self.after, *self.dags[1].steps[name])
+        return _spot(self.after, self.views[1].items[name])
 
 
-def _spot(standing: Standing, node: Node, reads: tuple[str, ...]) -> Spot:
+def _spot(standing: Standing, item: Item) -> Spot:
     return Spot(
-        node.name,
-        node.op.kind,
-        node.op.attributes(),
-        standing.where(node.name),
-        standing.after(node.name),
-        reads,
-        node.span,
+        item.name,
+        item.kind,
+        item.attributes,
+        standing.where(item.name),
+        standing.after(item.name),
+        item.reads,
+        item.span,
     )
 
 
-def _anchors(dag: Dag, kept: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """By value, the kept ops that it is, or comes from through ops that are not kept.
+def _anchors(view: View, kept: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """By value, the kept items that it is, or comes from through ones that are not kept.
 
-    Kept ops are called by their names in the first unit, given by their own names.
+    Kept ones are called by their names in the first unit, given by their own names; inputs
+    by their numbers.
     """
-    found = {INPUT: frozenset({INPUT})}
-    for name, reads in dag.reads.items():
+    found = {x: frozenset({f"input {n}"}) for n, x in enumerate(view.inputs)}
+    for name, item in view.items.items():
         if name in kept:
             found[name] = frozenset({kept[name]})
         else:
-            found[name] = frozenset[str]().union(*(found[i] for i in reads))
+            found[name] = frozenset[str]().union(*(found[i] for i in item.reads))
     return found
 
 

@@ -26,7 +26,15 @@ def as_json(difference: Difference) -> dict[str, Any]:
             name: {"before": old, "after": new}
             for name, (old, new) in difference.recipe.items()
         },
-    } | _regrouped(difference)
+        **_wiring(difference),
+        **_regrouped(difference),
+    }
+
+
+def _wiring(difference: Difference) -> dict[str, Any]:
+    """Told where stages read others, since it seldom is so."""
+    found = {n: {"before": old, "after": new} for n, old, new in difference.wiring}
+    return {"wiring": found} if found else {}
 
 
 def _regrouped(found: Difference | Pair) -> dict[str, bool]:

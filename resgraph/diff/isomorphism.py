@@ -1,28 +1,32 @@
-"""Two units are the same graph: the pairing of their ops, if there is one.
+"""Units, and networks of units, are the same graph: the pairing of their ops, if there is one.
 
 Names do not count, nor does the order of paths, nor that of operands where the op does not
-care. Shapes follow from the ops and the network's input, so ops alone decide.
+care, nor where a unit in a unit begins. Shapes follow from the ops and the network's input, so
+ops alone decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.graph import INPUT, Instance
+from resgraph.graph import Graph, Instance
 from resgraph.graph import isomorphism as graphs
-from resgraph.graph.isomorphism import INPUT as NETWORK
-from resgraph.graph.isomorphism import Labelled, Pairing
+from resgraph.graph.dag import Ops
+from resgraph.graph.isomorphism import Labelled, Pairing, Parting, Repeated
+from resgraph.graph.sites import row_values
 from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.ops import Op
 from resgraph.ops.source import real
-from resgraph.prove.dag import Dag
+from resgraph.prove.sites import Site, Stretch, stretches
 from resgraph.syntax import Name
 
 Label = tuple[str, ...]
-Repeats = Iterable[tuple[Instance, int]]
-"""Units one after the other, each with how often."""
 _LAYER = Name("layer")
+_WRITTEN_OUT = 10_000
+"""Units in repeated units that are written out one after the other to be compared."""
 
 
 def label(op: Op, count: int) -> Label:
@@ -42,25 +46,26 @@ def label(op: Op, count: int) -> Label:
     )
 
 
-def labels(instance: Instance) -> dict[str, Label]:
+def labels(instance: Instance) -> list[Label]:
     """What each op of a unit does, in reading order."""
-    steps = Dag.of(instance).steps.items()
-    return {name: label(node.op, len(reads)) for name, (node, reads) in steps}
+    return [label(node.op, len(node.inputs)) for node in instance.steps]
 
 
 def labelled(instance: Instance) -> Labelled:
     """A unit's ops in reading order, which is a topological one, as a graph to compare."""
-    dag = Dag.of(instance)
-    number = {INPUT: NETWORK} | {name: i for i, name in enumerate(dag.steps)}
-    ops = [(node.op, len(reads)) for node, reads in dag.steps.values()]
+    dag = Ops.of(instance.flat.block)
+    number = {x: -1 - i for i, x in enumerate(dag.inputs)}
+    number |= {name: i for i, name in enumerate(dag.nodes)}
+    ops = [(node.op, len(dag.reads[name])) for name, node in dag.nodes.items()]
     return Labelled(
         [label(op, 2 if op.associates else count) for op, count in ops],
         [tuple(number[i] for i in reads) for reads in dag.reads.values()],
         [op.commutes for op, _ in ops],
-        (number[dag.output],),
+        tuple(number[value] for value in dag.outputs),
+        inputs=len(dag.inputs),
         associates=[op.associates for op, _ in ops],
-        names=[*dag.steps],
-        title=instance.unit.name,
+        names=[*dag.nodes],
+        title=instance.block.name,
     )
 
 
@@ -84,20 +89,94 @@ def regrouped(a: Instance, b: Instance) -> bool:
     return isinstance(graphs.isomorphism(labelled(a), labelled(b)), Pairing)
 
 
-def rows_alike(a: Repeats, b: Repeats, regroup: bool) -> bool:
-    """Whether the same units follow one another equally often, however the rows are cut.
+@dataclass
+class Numbers:
+    """A number for each unit, the same one for units that are the same graph.
+
+    With `regroup`, up to how sums are grouped.
+    """
+
+    regroup: bool = False
+    _distinct: graphs.Distinct = field(init=False)
+    _known: dict[int, tuple[int, Instance]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._distinct = graphs.Distinct(self.regroup)
+
+    def digest(self, instance: Instance) -> str:
+        """The same one for units that are the same graph, and hardly for any others."""
+        return graphs.canonical(labelled(instance), self.regroup)
+
+    def of(self, instance: Instance) -> int:
+        """Raises `ResgraphError` as `isomorphism` does."""
+        if id(instance) not in self._known:
+            try:
+                number = self._distinct.number(labelled(instance))
+            except graphs.UnsettledError as error:
+                raise _too_symmetric(*error.args) from None
+            self._known[id(instance)] = (
+                number,
+                instance,
+            )  # kept, so that no other has its id
+        return self._known[id(instance)][0]
+
+
+def same(before: Graph, after: Graph, regroup: bool) -> bool:
+    """Whether two networks are the same graph, wherever their stages and units begin.
 
     Raises `ResgraphError` as `isomorphism` does.
     """
-    distinct = graphs.Distinct(regroup)
-    try:
-        ours, theirs = (
-            [(distinct.number(labelled(unit)), count) for unit, count in row]
-            for row in (a, b)
-        )
-    except graphs.UnsettledError as error:
-        raise _too_symmetric(*error.args) from None
-    return graphs.rows_alike(ours, theirs)
+    numbers = Numbers(regroup)
+    ours, theirs = (_Network(graph, numbers).labelled() for graph in (before, after))
+    found = graphs.isomorphism(ours, theirs, regroup=False)
+    if isinstance(found, Parting) and not found.settled:
+        raise _too_symmetric(before.name, after.name)
+    return isinstance(found, Pairing)
+
+
+class _Network:
+    """A network as a graph of its units."""
+
+    def __init__(self, graph: Graph, numbers: Numbers) -> None:
+        self.numbers = numbers
+        self.labels: list[Hashable] = []
+        self.reads: list[tuple[int, ...]] = []
+        self.block = graph.network.block
+        self.values = {x: -1 - i for i, x in enumerate(self.block.inputs)}
+        for stretch in stretches(graph):
+            self._row(stretch)
+
+    def labelled(self) -> Labelled:
+        outputs = tuple(self.values[v] for v in self.block.results.values())
+        swaps = [False] * len(self.labels)
+        return Labelled(self.labels, self.reads, swaps, outputs, len(self.block.inputs))
+
+    def _row(self, stretch: Stretch) -> None:
+        given = tuple(self.values[value] for value in stretch.row.inputs)
+        for label, count in chain(*map(self._pieces, stretch.sites)):
+            node = self._node(Repeated(((label, count),)), given)
+            given = (node,)
+        names = row_values(stretch.row, stretch.last)
+        if len(names) > 1:
+            given = tuple(self._node(("output", i), given) for i in range(len(names)))
+        self.values |= zip(names, given, strict=True)
+
+    def _node(self, label: Hashable, reads: tuple[int, ...]) -> int:
+        self.labels.append(label)
+        self.reads.append(reads)
+        return len(self.labels) - 1
+
+    def _pieces(self, site: Site) -> Iterator[tuple[Hashable, int]]:
+        """What stands for a site, as (label, how often): for what is made of units those."""
+        if not site.inner:
+            if site.instance.steps:
+                yield self.numbers.of(site.instance), site.count
+            return
+        inner = tuple(chain(*map(self._pieces, site.inner)))
+        if len(inner) * site.count <= _WRITTEN_OUT:
+            yield from inner * site.count
+        else:
+            yield inner, site.count
 
 
 def _too_symmetric(a: str, b: str) -> ResgraphError:

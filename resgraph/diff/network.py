@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +10,8 @@ from itertools import zip_longest
 from typing import Any
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.diff.edits import Edit, edits
-from resgraph.diff.isomorphism import isomorphism, regrouped, rows_alike
+from resgraph.diff.edits import Edit, arrow, edits
+from resgraph.diff.isomorphism import Numbers, regrouped, same
 from resgraph.diff.properties import (
     PROPERTIES,
     counted,
@@ -19,10 +19,14 @@ from resgraph.diff.properties import (
     told,
     unit_properties,
 )
-from resgraph.diff.units import HEAD, STEM, Units, ends, side_by_side, stages
-from resgraph.graph import Graph, Instance
+from resgraph.diff.units import Units, rows_of, side_by_side
+from resgraph.graph import HEAD, STEM, Graph, Row
+from resgraph.graph.dag import Dag
+from resgraph.prove.sites import Stretch, stretches
 from resgraph.recipe.parts import CHOICES
 from resgraph.recipe.words import EXPLICIT
+
+OUTPUTS = "outputs"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Pair:
     def factors(self) -> tuple[str, str] | None:
         """What stands for the 1 of Eq. (5), before and after, where that differs."""
         a, b = self.before, self.after
-        if a is None or b is None or a.part in (STEM, HEAD):
+        if a is None or b is None or a.is_end:
             return None
         both = factor(a.instance), factor(b.instance)
         return None if both[0] == both[1] else both
@@ -73,6 +77,8 @@ class Difference:
     pairs: tuple[Pair, ...]
     regrouped: bool = False
     """Whether they are the same only if sums of sums are sums: true up to rounding."""
+    wiring: tuple[tuple[str, str, str], ...] = ()
+    """The stages that read others than before: what each read, and reads."""
 
     @cached_property
     def recipe(self) -> dict[str, tuple[Any, Any]]:
@@ -110,56 +116,100 @@ class Difference:
 
 def compare(before: Graph, after: Graph) -> Difference:
     """The difference of two networks with shapes, at the cost of their distinct units."""
-    ours, theirs = _rows(before), _rows(after)
-    if before.input == after.input and _alike(ours, theirs, regroup=True):
-        return Difference(before, after, True, (), not _nested_alike(ours, theirs))
-    return Difference(before, after, False, tuple(_pairs(ours, theirs)))
+    if before.input == after.input and same(before, after, regroup=True):
+        return Difference(before, after, True, (), not _nested_alike(before, after))
+    ours, theirs = stretches(before), stretches(after)
+    matched = _matched(before, after, ours, theirs)
+    numbers = Numbers()
+    pairs = tuple(pair for a, b in matched for pair in _pairs(a, b, numbers))
+    wiring = tuple(_rewired(before, after, matched))
+    return Difference(before, after, False, pairs, wiring=wiring)
 
 
-def _rows(graph: Graph) -> list[list[Units]]:
-    """The stem, the stages and the head."""
-    stem, head = ends(graph)
-    return [[stem], *stages(graph), [head]]
-
-
-def _alike(ours: list[list[Units]], theirs: list[list[Units]], regroup: bool) -> bool:
-    """Whether stem and head are the same, and the units between, whatever their stage."""
-
-    def row(parts: list[list[Units]]) -> list[tuple[Instance, int]]:
-        return [(units.instance, units.count) for part in parts for units in part]
-
-    cuts = slice(0, 1), slice(1, -1), slice(-1, None)
-    return all(rows_alike(row(ours[c]), row(theirs[c]), regroup) for c in cuts)
-
-
-def _nested_alike(ours: list[list[Units]], theirs: list[list[Units]]) -> bool:
+def _nested_alike(before: Graph, after: Graph) -> bool:
     """Whether networks that are the same are known to nest their sums in one way."""
     with suppress(ResgraphError):  # too symmetric to know
-        return _alike(ours, theirs, regroup=False)
+        return same(before, after, regroup=False)
     return False
 
 
-def _pairs(ours: list[list[Units]], theirs: list[list[Units]]) -> Iterator[Pair]:
-    yield _pair(ours[0][0], theirs[0][0])
-    for a, b in zip_longest(ours[1:-1], theirs[1:-1]):
-        yield from _joined([_pair(x, y) for x, y in side_by_side(a or [], b or [])])
-    yield _pair(ours[-1][0], theirs[-1][0])
+Matched = list[tuple[Stretch | None, Stretch | None]]
 
 
-def _pair(a: Units | None, b: Units | None) -> Pair:
-    found = edits(a.instance, b.instance) if a and b else ()
+def _matched(
+    before: Graph, after: Graph, ours: Sequence[Stretch], theirs: Sequence[Stretch]
+) -> Matched:
+    """The stages side by side: in two chains by their order, else by name and then by order;
+    the stem first and the head last."""
+    ends = {STEM, HEAD}
+    both = [[s for s in side if s.row.name not in ends] for side in (ours, theirs)]
+    found: Matched
+    if all(Dag[Row].of(g.network.block).is_chain for g in (before, after)):
+        found = [(a, b) for a, b in zip_longest(*both)]
+    else:
+        found = _by_name(*both)
+    named = [{s.row.name: s for s in side} for side in (ours, theirs)]
+    stem, head = ((named[0].get(end), named[1].get(end)) for end in (STEM, HEAD))
+    return [pair for pair in (stem, *found, head) if any(pair)]
+
+
+def _by_name(ours: Sequence[Stretch], theirs: Sequence[Stretch]) -> Matched:
+    mine = {s.row.name for s in ours}
+    others = {s.row.name: s for s in theirs}
+    left = iter([s for s in theirs if s.row.name not in mine])
+    found: Matched = [
+        (s, others[s.row.name] if s.row.name in others else next(left, None))
+        for s in ours
+    ]
+    return [*found, *((None, s) for s in left)]
+
+
+def _rewired(
+    before: Graph, after: Graph, matched: Matched
+) -> Iterator[tuple[str, str, str]]:
+    """The stages that read other stages than before, and what the networks return."""
+    renamed = {b.row.name: a.row.name for a, b in matched if a and b}
+    for a, b in matched:
+        if a and b:
+            there = [_called(value, renamed) for value in b.row.inputs]
+            if [*a.row.inputs] != there:
+                name = arrow(a.row.name, b.row.name)
+                yield name, ", ".join(a.row.inputs), ", ".join(b.row.inputs)
+    old, new = (graph.network.block.results for graph in (before, after))
+    if [*old.values()] != [_called(value, renamed) for value in new.values()]:
+        yield OUTPUTS, _listed(old), _listed(new)
+
+
+def _called(value: str, renamed: Mapping[str, str]) -> str:
+    """The value by the name that its stage had."""
+    stage, dot, output = value.partition(".")
+    return f"{renamed.get(stage, stage)}{dot}{output}"
+
+
+def _listed(results: Mapping[str, str]) -> str:
+    return ", ".join(n if n == v else f"{n} ({v})" for n, v in results.items())
+
+
+def _pairs(a: Stretch | None, b: Stretch | None, numbers: Numbers) -> list[Pair]:
+    ours, theirs = (rows_of(side, numbers) if side else [] for side in (a, b))
+    found = [_pair(x, y, numbers) for x, y in side_by_side(ours, theirs)]
+    return _joined(found, numbers)
+
+
+def _pair(a: Units | None, b: Units | None, numbers: Numbers) -> Pair:
+    found = edits(a.instance, b.instance, numbers) if a and b else ()
     if a and b and found and regrouped(a.instance, b.instance):
         return Pair(a, b, regrouped=True)
     return Pair(a, b, found)
 
 
-def _joined(stage: list[Pair]) -> list[Pair]:
+def _joined(stage: list[Pair], numbers: Numbers) -> list[Pair]:
     """The first unit's pair with the next one, where it plays no part of its own."""
-    first = _together(*stage[:2]) if len(stage) > 1 else None
+    first = _together(stage[0], stage[1], numbers) if len(stage) > 1 else None
     return [first, *stage[2:]] if first else stage
 
 
-def _together(x: Pair, y: Pair) -> Pair | None:
+def _together(x: Pair, y: Pair, numbers: Numbers) -> Pair | None:
     """Both pairs as one, if nothing but places and numbers tells them apart."""
     if not (x.before and x.after and y.before and y.after):
         return None
@@ -167,7 +217,7 @@ def _together(x: Pair, y: Pair) -> Pair | None:
     if one != two:
         return None
     for a, b in ((x.before, y.before), (x.after, y.after)):
-        if a.name != b.name or isomorphism(a.instance, b.instance) is None:
+        if a.name != b.name or numbers.of(a.instance) != numbers.of(b.instance):
             return None
     rows = x.before.with_next(y.before), x.after.with_next(y.after)
     return Pair(*rows, x.edits, x.regrouped)

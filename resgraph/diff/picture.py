@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from resgraph.diff.blocks import Block, blocks
 from resgraph.diff.edits import Change, Edit
 from resgraph.diff.network import Difference
-from resgraph.diff.units import HEAD, STEM, Units
+from resgraph.diff.units import Units
 from resgraph.draw import Figure, Mark, beside, draw_network, draw_unit
 
 _MARKS = {
@@ -25,7 +25,7 @@ def picture(difference: Difference) -> Figure:
     Stem and head are drawn only where no unit changed.
     """
     found = blocks(difference.pairs)
-    ends = [b for b in found if b.first.before and b.first.before.part in (STEM, HEAD)]
+    ends = [b for b in found if b.first.before and b.first.before.is_end]
     units = [block for block in found if block not in ends]
     figures = [
         figure

@@ -45,7 +45,7 @@ def factor(instance: Instance) -> str:
     parts = decompose(instance)
     if parts is None:
         return "no 1: there is no shortcut"
-    paths = {value: path for path, value in instance.unit.values.items()}
+    paths = {value: path for path, value in instance.flat.block.values.items()}
     slopes = [
         node.op.slope(*(paths.get(v, v) for v in parts.beside[node.name]))
         for node in parts.route
@@ -71,5 +71,7 @@ def told(graph: Graph) -> Iterator[str]:
         for finding in prove(graph)
         if finding.code or finding.topic in (Topic.FIELD, Topic.DEPTH)
     ]
-    for finding in (*growing(sites(graph)), *found):
+    units_ = sites(graph)
+    carrying = [site for site in units_ if site.carries]
+    for finding in (*growing(carrying, units(units_)), *found):
         yield f"{finding.topic}: {finding.message}"

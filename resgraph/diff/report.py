@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from resgraph.diagnostics import visible
-from resgraph.diff.blocks import Block, arrow, blocks
-from resgraph.diff.network import Difference, Pair
+from resgraph.diff.blocks import Block, blocks
+from resgraph.diff.edits import arrow
+from resgraph.diff.network import OUTPUTS, Difference, Pair
 from resgraph.diff.units import Units
 from resgraph.graph import Graph
 
@@ -64,6 +65,7 @@ def _topology(difference: Difference) -> Iterator[Line]:
         yield "", ""
         yield from _block(block)
     yield from _section("units in a row", _repeats(difference))
+    yield from _section("between stages", _wiring(difference))
     yield from _section(f"the same{_UP_TO}", _regrouped(difference))
     yield from _section("properties, in how many units", _shares(difference))
     lost, gained = difference.findings
@@ -102,6 +104,12 @@ def _repeats(difference: Difference) -> Iterator[Line]:
             yield f"  {'added':<{_WIDTH}} {new.part}: {_times(new)}", "added"
         elif old and not new:
             yield f"  {'removed':<{_WIDTH}} {old.part}: {_times(old)}", "removed"
+
+
+def _wiring(difference: Difference) -> Iterator[Line]:
+    for name, old, new in difference.wiring:
+        reads = "" if name == OUTPUTS else "reads "
+        yield f"  {'changed':<{_WIDTH}} {name}: {reads}{old} -> {new}", "changed"
 
 
 def _regrouped(difference: Difference) -> Iterator[Line]:
@@ -163,7 +171,7 @@ def _change(old: T, new: T, show: Callable[[T], str]) -> str:
 
 
 def _times(units: Units) -> str:
-    if units.part == units.name:
+    if units.is_end:
         return ""
     return f"{units.name} x{units.count}"
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from resgraph.diff.align import Pairs, aligned
-from resgraph.diff.isomorphism import Label, isomorphism, labels
-from resgraph.graph import Graph, Instance, Run
+from resgraph.diff.isomorphism import Label, Numbers, labels
+from resgraph.graph import Instance
+from resgraph.graph.sites import between
 from resgraph.ops import Shape
-
-STEM, HEAD = "stem", "head"
+from resgraph.prove.sites import Site, Stretch, leaves
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Units:
     """`count` units in a row that are the same graph; totals are over all of them."""
 
     part: str
-    """`stem`, `stage1` and so on, `head`."""
+    """`stem`, `stage1` and so on, `head`; `stage1.0.blocks` of units in a unit."""
     index: int
     """Of the first one in its stage."""
     name: str
@@ -30,20 +30,20 @@ class Units:
     output: Shape
     parameters: int
     multiply_adds: int
+    place: str
+    """`stem`, `stage1.0`, or `stage1.1 to stage1.17`."""
+    sites: tuple[Site, ...]
+    """Where they are."""
 
     @property
-    def place(self) -> str:
-        """`stem`, `stage1.0`, or `stage1.1 to stage1.17`."""
-        if self.part in (STEM, HEAD):
-            return self.part
-        first = f"{self.part}.{self.index}"
-        last = self.index + self.count - 1
-        return first if self.count == 1 else f"{first} to {self.part}.{last}"
+    def is_end(self) -> bool:
+        """Whether it is a stem or a head."""
+        return self.part == self.name
 
     @cached_property
     def ops(self) -> tuple[Label, ...]:
         """What its ops do, whatever their order."""
-        return tuple(sorted(labels(self.instance).values()))
+        return tuple(sorted(labels(self.instance)))
 
     @cached_property
     def counts(self) -> tuple[Counter[Label], Counter[str]]:
@@ -52,72 +52,61 @@ class Units:
 
     def with_next(self, other: Units) -> Units:
         """Both in one row."""
+        found = (*self.sites, *other.sites)
         return replace(
             self,
             count=self.count + other.count,
             output=other.output,
             parameters=self.parameters + other.parameters,
             multiply_adds=self.multiply_adds + other.multiply_adds,
+            place=between(found[0], found[-1]),
+            sites=found,
         )
 
 
-def ends(graph: Graph) -> tuple[Units, Units]:
-    """The stem and the head."""
-    return _end(STEM, graph.stem_run), _end(HEAD, graph.head_run)
-
-
-def _end(part: str, run: Instance | None) -> Units:
-    instance = Graph.typed(run)
-    costs = instance.parameters, instance.multiply_adds
-    return Units(part, 0, part, 1, instance, instance.output, *costs)
-
-
-def stages(graph: Graph) -> list[list[Units]]:
-    """Each stage's first unit, and then the others, equal neighbours together."""
-    return [
-        _joined(_stage(f"stage{number}", runs))
-        for number, runs in enumerate(graph.runs, 1)
-    ]
-
-
-def _joined(rows: Iterable[Units]) -> list[Units]:
-    """Neighbours that are the same graph in one row, the first unit apart."""
+def rows_of(stretch: Stretch, numbers: Numbers) -> list[Units]:
+    """A stage's first unit, and then the others, equal neighbours together."""
     found: list[Units] = []
-    for row in rows:
-        last = found[-1].instance if len(found) > 1 else None
-        if last and isomorphism(last, row.instance) is not None:
-            found[-1] = found[-1].with_next(row)
+    for units in _pieces(stretch):
+        if len(found) > 1 and _continues(found[-1], units, numbers):
+            found[-1] = found[-1].with_next(units)
         else:
-            found.append(row)
+            found.append(units)
     return found
 
 
-def _stage(part: str, runs: Sequence[Run]) -> Iterator[Units]:
-    index = 0
-    for run in runs:
-        for piece in _first_apart(run) if index == 0 else [run]:
-            yield Units(
-                part,
-                index,
-                piece.slot.unit,
-                piece.count,
-                piece.instances[0],
-                piece.instances[-1].output,
-                piece.total("parameters"),
-                piece.total("multiply_adds"),
-            )
-            index += piece.count
+def _continues(row: Units, units: Units, numbers: Numbers) -> bool:
+    """Whether a row goes on with the same graph, in the same unit where it is in one."""
+    same = numbers.of(row.instance) == numbers.of(units.instance)
+    return same and row.sites[-1].outer is units.sites[0].outer
 
 
-def _first_apart(run: Run) -> list[Run]:
-    """A run of one, and the rest of it."""
-    if run.count == 1:
-        return [run]
-    rest = run.instances if len(run.instances) == 1 else run.instances[1:]
-    return [
-        replace(run, instances=run.instances[:1], count=1),
-        replace(run, instances=rest, count=run.count - 1),
-    ]
+def _pieces(stretch: Stretch) -> Iterator[Units]:
+    first = True
+    for site in leaves(stretch.sites):
+        if first and site.count > 1:
+            yield _units(site.part(0, 1))
+            site = site.part(1, site.count - 1)
+        first = False
+        yield _units(site)
+
+
+def _units(site: Site) -> Units:
+    instance, end = site.instance, site.loose and site.outer is None
+    part = site.row.name if site.outer is None else site.outer.prefix() + site.row.name
+    name = site.row.name if end and not site.unit() else site.call.block
+    return Units(
+        part,
+        site.index,
+        name,
+        site.units,
+        instance,
+        instance.output,
+        instance.parameters * site.units,
+        instance.multiply_adds * site.units,
+        site.place or site.row.name,
+        (site,),
+    )
 
 
 def side_by_side(a: Sequence[Units], b: Sequence[Units]) -> Pairs[Units]:

@@ -117,17 +117,20 @@ TITLE, NAMES, ASIDE, FOOT = 24.0, 15.0, 12.0, 12.0
 """Pixels of a frame: its title's height, that of its inputs' names, its margins."""
 
 
-def frame_texts(cell: Cell, name: str, x: float) -> list[Text]:
-    """A frame's title, from x on, its upper border at 0."""
-    said = called(cell)
-    bold = Text("frame-title", name, said, x, TITLE / 2, 11, bold=True, anchor="start")
+def frame_texts(cell: Cell, name: str, ports: Sequence[float]) -> list[Text]:
+    """A frame's title, on the left of the lines that come in there, or on their right."""
+    across = width(called(cell), 11, bold=True)
     words = said_of(arguments(cell), 10, WIDEST, 1)
-    after = x + bold.width + 8
+    whole = across + sum(8 + width(line, 10) for line in words)
+    x = 10.0 if 10 + whole + 10 <= min(ports, default=0) else max(ports, default=0) + 12
+    y = TITLE / 2
+    bold = Text("frame-title", name, called(cell), x, y, 11, bold=True, anchor="start")
+    x += across + 8
     return [
         bold,
         *(
-            Text("frame-title", name, w, after, TITLE / 2, 10, "muted", anchor="start")
-            for w in words
+            Text("frame-title", name, line, x, y, 10, "muted", anchor="start")
+            for line in words
         ),
     ]
 

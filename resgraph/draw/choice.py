@@ -41,18 +41,18 @@ def faulty(found: Sequence[Cell], findings: Sequence[Diagnostic]) -> list[Cell]:
     return [
         noted.get(cell.unit, cell)
         for cell in (*distinct(found), *ends)
-        if marks(cell, findings)
+        if marks(cell.instance, findings)
     ]
 
 
-def marks(cell: Cell, findings: Iterable[Diagnostic]) -> dict[str, Mark]:
-    """What findings point at in the cell's first unit, by name, and in the units that it
-    uses; `out` for what is said of all of it."""
-    if cell.instance is None:
+def marks(instance: Instance | None, findings: Iterable[Diagnostic]) -> dict[str, Mark]:
+    """What findings point at in the unit, by name, and in the units that it uses; `out` for
+    what is said of all of it."""
+    if instance is None:
         return {}
     notes = dict[str, list[str]]()
     for finding in findings:
-        for name in _marked(cell.instance, finding):
+        for name in _marked(instance, finding):
             notes.setdefault(name, []).append(finding.message)
     return {name: _mark(told) for name, told in notes.items()}
 
@@ -63,7 +63,7 @@ def part_marks(
     """The cells that findings point at, in the stage or inside of the unit."""
     told = dict[str, Mark]()
     for cell in found:
-        notes = [mark.note for mark in marks(cell, findings).values()]
+        notes = [mark.note for mark in marks(cell.instance, findings).values()]
         notes += [finding.message for finding in findings if of_call(cell, finding)]
         if notes:
             told[cell.name] = _mark(notes)

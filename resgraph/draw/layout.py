@@ -195,16 +195,17 @@ def _ports(links: Sequence[Link]) -> dict[str, list[int]]:
 
 def _table(width: float, asides: Sequence[int]) -> str:
     """A node's label that has a cell, and so a port for dot, at each of these places."""
-    cells, x = "", 0
+    cells, x, half = "", 0, int(width / 2) - 1  # a little narrower than the node
     for aside in asides:
-        left = round(width / 2) + aside - 1
+        left = half + aside - 1
         cells += _cell(left - x) + _cell(2, f"p{aside}")
         x = left + 2
-    cells += _cell(round(width) - x)
+    cells += _cell(2 * half - x)
     style = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
     return f"<<TABLE {style}><TR>{cells}</TR></TABLE>>"
 
 
 def _cell(width: int, port: str = "") -> str:
     name = f'PORT="{port}" ' if port else ""
-    return f'<TD {name}FIXEDSIZE="TRUE" WIDTH="{max(1, width)}" HEIGHT="1"></TD>'
+    cell = f'<TD {name}FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="1"></TD>'
+    return cell if width > 0 else ""

@@ -159,7 +159,7 @@ class _Drawing:
             start, number = self.makers.get(value, ("", 0))
             stack = self.stacks.get(start)
             if start:
-                weight = 20 if start == before else 1
+                weight = 200 if start == before else 8 if end.startswith(END) else 1
                 leaves = stack.leaves(number) if stack else 0
                 yield Link(start, end, weight, value, leaves)
 

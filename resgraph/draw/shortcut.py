@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from resgraph.draw.cells import Cell, whole
@@ -52,10 +52,33 @@ def shortcuts_of(instance: Instance) -> tuple[Shortcut, ...]:
     """Those of a unit's inputs, as `prove` tells them; none where not all of it is known."""
     if not whole(instance):
         return ()
+    judged = instance if _is_typed(instance) else _untyped(instance)
     return tuple(
         Shortcut(parts.x, tuple(node.name for node in parts.route), parts.broken)
-        for parts in shortcuts(instance)
+        for parts in shortcuts(judged)
     )
+
+
+def _inner(instance: Instance) -> Iterator[Instance]:
+    return (i for runs in instance.runs.values() for run in runs for i in run.instances)
+
+
+def _is_typed(instance: Instance) -> bool:
+    """Whether all its shapes are known, and so all numbers of its ops."""
+    names = (*instance.block.inputs, *(node.name for node in instance.block.ops))
+    known = all(name in instance.shapes for name in names)
+    return known and all(map(_is_typed, _inner(instance)))
+
+
+def _untyped(instance: Instance) -> Instance:
+    """The same without shapes: what would depend on them is not known."""
+    runs = {
+        name: tuple(
+            replace(run, instances=tuple(map(_untyped, run.instances))) for run in row
+        )
+        for name, row in instance.runs.items()
+    }
+    return replace(instance, shapes={}, runs=runs)
 
 
 def through(

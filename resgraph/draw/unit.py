@@ -144,7 +144,7 @@ class _Drawing:
 
     def _output_size(self, name: str) -> Size:
         if self.nested:
-            return Size(2, FOOT + NAMES * (len(self.what.outputs) > 1))
+            return Size(2, FOOT)
         return Size(terminal_width(_word(name)) - 2, 16)
 
     def _size(self, cell: Cell) -> Size:
@@ -217,14 +217,16 @@ class _Drawing:
         """Pixels that a node takes in its row, with the shapes below it."""
         room = {name: size.width for name, size in self.sizes.items()}
         for name in self.what.inputs:
-            said = name if self.nested else self.what.labels.get(name, "")
+            said = "" if self.nested else self.what.labels.get(name, "")
+            if self.nested and len(self.what.inputs) > 1:
+                said = name
             room[name] = max(room[name], self._beside(said, 0))
         for name, cell in self.what.cells.items():
             for number, value in enumerate(cell.gives):
                 said, aside = self._label(cell, value), self._leaves(name, number)
                 room[name] = max(room[name], self._beside(said, aside))
         for name, value in self.what.outputs.items():
-            if self.nested:
+            if self.nested and len(self.what.outputs) > 1:  # below the frame
                 said = f"{_word(name)} {self.what.labels.get(value, '')}"
                 room[name] = max(room[name], self._beside(said, 0))
         return room
@@ -316,7 +318,7 @@ class _Drawing:
                 word = _word(name)
                 mark = self.look.named(word)
                 yield terminal(word, *at, self.look.data(""), mark)
-            elif name not in self.what.cells:
+            elif name in self.what.inputs:
                 yield from self._named(name, at)
 
     def _node(self, cell: Cell, at: Point) -> Node:
@@ -328,13 +330,10 @@ class _Drawing:
         return op_node(name, cell.node.op, at, form, data, broken=broken, mark=mark)
 
     def _named(self, name: str, at: Point) -> Iterator[Text]:
-        """The name of an input or an output of a frame that has several."""
-        several = self.what.inputs if name in self.what.inputs else self.what.outputs
-        if len(several) > 1:
-            half = self.sizes[name].height / 2 - NAMES / 2
-            y = at[1] + (half if name in self.what.inputs else -half)
-            word, own = _word(name), self.look.inside + _word(name)
-            yield Text("port", own, word, at[0] + 7, y, LABEL, "muted", anchor="start")
+        """The name of an input of a frame that has several."""
+        if len(self.what.inputs) > 1:
+            y, own = at[1] + TITLE / 2, self.look.inside + name
+            yield Text("port", own, name, at[0] + 7, y, LABEL, "muted", anchor="start")
 
     def _wires(self) -> Iterator[Wire]:
         """Each line, and beside the first one that leaves a value, the value's shape."""
@@ -385,7 +384,7 @@ class _Drawing:
         entries = [columns[name] - left for name in self.what.inputs]
         exits = [columns[name] - left for name in self.what.outputs]
         name = self.look.inside.removesuffix(".")
-        texts = frame_texts(cell, name, max(entries, default=0) + 12)
+        texts = frame_texts(cell, name, entries)
         across = max(right + ASIDE - left, *(t.x + t.width + 10 for t in texts))
         size = (2.0 * round(across / 2 + 0.5), self.wiring.height)
         items = [item.moved(-left, 0) for item in self.items()]

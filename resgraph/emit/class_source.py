@@ -26,12 +26,13 @@ from resgraph.emit.rows import Parameter, Rows, plain
 from resgraph.emit.variants import Variant, unique
 from resgraph.expr import Expr
 from resgraph.graph import Instance, Node, Part, Row, Style
-from resgraph.names import class_name
+from resgraph.graph.uses import POSITION
 from resgraph.ops import Op, Shape, Start
 from resgraph.ops.source import real, whole
 from resgraph.parser import Truth
 from resgraph.syntax import (
     Call,
+<<<<<<< HEAD
     Item,
     Literal,
     Name,
@@ -39,6 +40,20 @@ from resgraph.syntax import (
     Ternary,
     call,
     names,
+=======
+    Generator,
+    Item,
+    Listing,
+    Literal,
+    Name,
+    Spread,
+    Syntax,
+    Ternary,
+    call,
+    free_names,
+    names,
+    replaced,
+>>>>>>> one-graph
     walk,
 )
 
@@ -67,6 +82,7 @@ class ClassSource:
         bodies: Sequence[Body],
         variant: Variant | None,
         name: str,
+        output_class: str,
         rows: Callable[[Formulas], Rows],
         in_loop: Mapping[str, Start],
         classes: Collection[str] = (),
@@ -77,6 +93,7 @@ class ClassSource:
         modules, and how.
         """
         self.bodies, self.variant, self.name = bodies, variant, name
+        self.output_class = output_class
         self.in_loop = in_loop
         self.params = {p.name for p in variant.block.params} if variant else set()
         self.formulas = Formulas(bodies, variant, classes)
@@ -161,19 +178,31 @@ class ClassSource:
         return next(k for k, v in self.formulas.local.items() if v == name)
 
     def parameters(self) -> list[Parameter]:
-        """All that its constructor may take: sides, positions, parameters; defaults last."""
+        """All that its constructor may take: sides, parameters, positions, and last those
+        with a default."""
         local = self.formulas.local
         around = [
             Parameter(k, n, "int") for k, n in local.items() if k not in self.params
         ]
+<<<<<<< HEAD
         if self.variant is None:
             return around
+=======
+>>>>>>> one-graph
         own = [
             Parameter(p.name, local[p.name], self._kind(p.name), p.default)
-            for p in self.variant.block.params
+            for p in (self.variant.block.params if self.variant else ())
             if p.name in local
         ]
-        return [*around, *sorted(own, key=lambda p: p.default is not None)]
+
+        def rank(parameter: Parameter) -> int:
+            if parameter.default is not None:
+                return 3
+            if parameter.key in self.params:
+                return 1
+            return 2 if parameter.key.removeprefix("@") in POSITION else 0
+
+        return sorted([*around, *own], key=rank)
 
     def _kind(self, param: str) -> str:
         values = [body.instance.args[param] for body in self.bodies]
@@ -219,7 +248,7 @@ class ClassSource:
 
     def _read(self) -> set[str]:
         """The names that something in the class reads."""
-        return {name for tree in self.written for name in names(tree)}
+        return {name for tree in self.written for name in free_names(tree)}
 
     def signature(self) -> list[str]:
         """`def __init__(self, in_channels: int, width: int) -> None:`"""
@@ -284,7 +313,9 @@ class ClassSource:
     def _row_layer(self, row: Row, indent: int) -> list[str]:
         items = self.rows.items(row)
         self.written += items
+        start = f"self.{row.name} ="
         if row.style is not Style.NUMBERED:
+<<<<<<< HEAD
             return statement(f"self.{row.name} =", items[0], indent)
         if self.sequential(row):
             made, start = (
@@ -308,6 +339,25 @@ class ClassSource:
             f"{INDENT}]",
             ")",
         ]
+=======
+            return statement(start, items[0], indent)
+        one = items[0] if len(items) == 1 else None
+        if not self.sequential(row):
+            flat = Generator(one) if isinstance(one, Spread) else Listing(tuple(items))
+            made = call("nn.ModuleList", flat)
+            if one and indent + len(f"{start} {made}") <= WIDTH:
+                return [f"{start} {made}"]
+            listed = exploded("", items, indent + len(INDENT), "[]")
+            return [f"{start} nn.ModuleList(", *(INDENT + line for line in listed), ")"]
+        made = call("nn.Sequential", *items)
+        if (
+            self.variant is not None
+            and one
+            and indent + len(f"{start} {made}") <= WIDTH
+        ):
+            return [f"{start} {made}"]
+        return exploded(f"{start} nn.Sequential", items, indent)
+>>>>>>> one-graph
 
     # --- conditions -------------------------------------------------------------------
 
@@ -353,14 +403,17 @@ class ClassSource:
         found = {name: name.lower() for name in self.formulas.inputs}
         if self.variant is None:
             found = dict.fromkeys(self.formulas.inputs, "x")
-        alike = self.variant is None and any(
-            chain.variable == "x" for chain in self.chains
-        )
-        for chain in self.chains:
-            if alike and chain.variable == "x":
-                found[chain.name] = "x"
-            else:
-                found[chain.name] = unique(chain.variable, set(found.values()))
+        own = [c for c in self.chains if c.variable in ("x", c.section)]
+        rest = [c for c in self.chains if c not in own]
+        for chain in [
+            *own,
+            *rest,
+        ]:  # stages have their names before what is in the stem
+            same = self.variant is None and chain.variable == "x"
+            taken = {*found.values(), *self.formulas.classes} - (
+                {"x"} if same else set()
+            )
+            found[chain.name] = unique(chain.variable, taken)
         return found
 
     def value(self, source: str) -> Name:
@@ -394,14 +447,6 @@ class ClassSource:
             else call(self.output_class, **values)
         )
         return Statement(statement("return", made, BODY))
-
-    @property
-    def output_class(self) -> str:
-        """What `forward` returns."""
-        if len(self.bodies[0].results) == 1:
-            return "Tensor"
-        base = self.variant.block.name if self.variant else ""
-        return f"{class_name(base) if base else self.name}Output"
 
     def _chain(self, chain: Chain, last: bool) -> Iterator[Statement]:
         """The chain's statements; the last one returns its value, if it is the last chain."""
@@ -547,8 +592,6 @@ class ClassSource:
             taken = {*self._attributes, *self.flags.values()}
             self.stored.setdefault(each, unique(each, taken))
         kept = {n: Name(f"self.{self.stored[n]}") for n in value.names}
-        from resgraph.syntax import replaced
-
         return replaced(value.syntax(whole=field.whole), kept)
 
     # --- rows of several values -------------------------------------------------------

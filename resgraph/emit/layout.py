@@ -162,9 +162,12 @@ def _opened(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
     return [f"{before}{tree}{after}"]
 
 
-def exploded(before: str, items: Sequence[Syntax], indent: int) -> list[str]:
+def exploded(
+    before: str, items: Sequence[Syntax], indent: int, brackets: str = "()"
+) -> list[str]:
     """`before(`, each item on lines of its own, `)`."""
-    return [f"{before}(", *_lines([("", item) for item in items], indent), ")"]
+    inner = _lines([("", item) for item in items], indent)
+    return [f"{before}{brackets[0]}", *inner, brackets[1]]
 
 
 def signature(before: str, items: Sequence[str], after: str, indent: int) -> list[str]:

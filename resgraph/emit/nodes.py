@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from resgraph.emit.element import Element
 from resgraph.graph import Instance, Node, Row, Run
+from resgraph.graph.typed import row_values
 
 
 class Made(NamedTuple):
@@ -39,7 +40,7 @@ class Template:
         proto: GraphProto,
         prefix: str,
         given: Sequence[str],
-        renamed: Mapping[str, str] | None = None,
+        renamed: dict[str, str] | None = None,
     ) -> tuple[str, ...]:
         """Append the nodes for the block at `prefix`, which is given these values.
 
@@ -118,7 +119,7 @@ class Templates:
                 more, names, given = template.within(prefix, given)
                 nodes += more
                 local |= names
-            values |= zip(results(part, runs), given, strict=True)
+            values |= zip(row_values(part, runs), given, strict=True)
         outputs = [values[value] for value in block.results.values()]
         return Template(nodes, block.inputs, outputs, frozenset(local))
 
@@ -135,12 +136,6 @@ def places(row: Row, runs: Sequence[Run]) -> Iterator[tuple[str, Instance, bool]
         for instance in run:
             yield row.prefix(index), instance, run.each is None
             index += 1
-
-
-def results(row: Row, runs: Sequence[Run]) -> list[str]:
-    """The names of a row's values in the block that it is in."""
-    outputs = [*runs[-1].instances[-1].block.results]
-    return [f"{row.name}.{n}" for n in outputs] if len(outputs) > 1 else [row.name]
 
 
 @dataclass

@@ -75,13 +75,7 @@ class OnnxFile:
                 "verify the portable model, which it was made of: resgraph export RUN",
             )
 
-        outputs = [value.name for value in self._model.graph.output]
-        if "logits" not in outputs:
-            raise ResgraphError(
-                f"{plain(path)} has no output 'logits', as resgraph's models have: "
-                f"{plain(', '.join(outputs)) or 'none at all'}",
-                "another tool has changed it: compile or export it anew",
-            )
+        self.outputs = tuple(value.name for value in self._model.graph.output)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The tensors of the state_dict by name; constants are not among them."""
@@ -120,8 +114,8 @@ class OnnxFile:
             for v in values
         }
 
-    def in_float64(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The logits by ONNX's own reference evaluator, all of it in float64.
+    def in_float64(self, images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The outputs by ONNX's own reference evaluator, all of it in float64.
 
         Raises `ResgraphError` where that cannot run the model.
         """
@@ -130,30 +124,30 @@ class OnnxFile:
         model = self._copied()
         _widen(model)
         try:
-            (logits,) = ReferenceEvaluator(model).run(["logits"], {"input": images})
+            found = ReferenceEvaluator(model).run([*self.outputs], {"input": images})
         except Exception as error:  # whatever the evaluator's ops raise
             raise ResgraphError(
                 f"ONNX's reference evaluator cannot run {plain(self.path)}: "
                 f"{plain(first_line(error))}"
             ) from None
-        return np.asarray(logits, dtype=np.float64)
+        pairs = zip(self.outputs, found, strict=True)
+        return {name: np.asarray(value, dtype=np.float64) for name, value in pairs}
 
     def _copied(self) -> ModelProto:
         model = ModelProto()
         model.CopyFrom(self._model)
         return model
 
-    def exposing(self, names: Sequence[str]) -> tuple[bytes, list[str]]:
-        """The model with these values as outputs too, and which of them it has.
-
-        `logits` stands for the last of the names, as it does in the model.
-        """
+    def exposing(self, names: Sequence[str]) -> tuple[bytes, dict[str, str]]:
+        """The model with the results of these nodes as outputs too, and what they are called
+        there, of those that it has."""
         model = self._copied()
-        made = {output for node in model.graph.node for output in node.output}
-        found = [name for name in names if name in made]
+        made = {node.name: node.output[0] for node in model.graph.node}
+        found = {name: made[name] for name in names if name in made}
         model.graph.output.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-            for name in found
+            for name in dict.fromkeys(found.values())
+            if name not in self.outputs
         )
         return model.SerializeToString(), found
 

@@ -18,8 +18,9 @@ from resgraph.diagnostics import visible
 from resgraph.emit.element import FLOAT32, Element
 from resgraph.emit.functions import DOMAIN, Functions
 from resgraph.emit.initialisers import external, tensors
-from resgraph.emit.nodes import Constants, Template, Templates, places, results
+from resgraph.emit.nodes import Constants, Template, Templates, places
 from resgraph.graph import Graph, Instance, Run, digest
+from resgraph.graph.typed import row_values
 from resgraph.ops import Shape
 
 INPUT = "input"
@@ -136,7 +137,7 @@ class Model:
                 if nodes.node:  # a unit without nodes is its input, and has no weights
                     yield Part(prefix, instance, nodes, read, [*made, *more])
                     nodes, read, made = GraphProto(), [], []
-            values |= zip(results(row, runs), given, strict=True)
+            values |= zip(row_values(row, runs), given, strict=True)
         yield from self._rest()
 
     def _unit(
@@ -197,7 +198,7 @@ class Model:
                     known[o] if o in known else _Origin(prefix, o)
                     for o in template.outputs
                 ]
-            values |= zip(results(row, runs), given, strict=True)
+            values |= zip(row_values(row, runs), given, strict=True)
         return values
 
     @cached_property

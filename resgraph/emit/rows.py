@@ -104,10 +104,16 @@ class Rows:
         return self._known[row.name]
 
     def callees(self, row: Row) -> list[ClassSource]:
+<<<<<<< HEAD
         """The classes of its units, in the first instance."""
         return [
             self.source(s.instances[0]) for s in self._of(self.formulas.bodies[0], row)
         ]
+=======
+        """The classes of its units, in the first instance that has it."""
+        every = (self._of(body, row) for body in self.formulas.bodies)
+        return [self.source(s.instances[0]) for s in next(filter(None, every))]
+>>>>>>> one-graph
 
     def _of(self, body: Body, row: Row) -> list[Stretch]:
         for instance in (body.instance, *body.inner.values()):
@@ -186,9 +192,11 @@ class Rows:
         rest = _Inside(self, row, callee, self._cases(row, lambda index: index > 0))
         values = rest.values(rest.at_rest)
         repeat = self.repeat(row)
-        over = call_of("range", 1, repeat)
+        over: Syntax | None = call_of("range", 1, repeat)
         if rest.loop not in {n for v in values.values() for n in _names(v)}:
             over = call_of("range", _less_one(repeat))
+        if repeat == Literal(2):
+            values, over = rest.values(rest.at_rest, 1), None
         return [
             Segment(callee, first.values(first.at_first)),
             Segment(callee, values, rest.loop, over),
@@ -473,8 +481,11 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _less_one(repeat: Syntax) -> Syntax:
-    if isinstance(repeat, Literal):
-        return Literal(int(repeat.value) - 1)
+    match repeat:
+        case Literal(value=int(number)):
+            return Literal(number - 1)
+        case Infix("+", (*terms, Literal(value=int(number)))):
+            return infix("+", *terms, *([number - 1] if number > 1 else []))
     return infix("-", repeat, 1)
 
 

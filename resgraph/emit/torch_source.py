@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +35,13 @@ Found = dict[str, list[Lines]]
 
 def torch_source(graph: Graph, out: Path) -> str:
     """The module that `out/NAME.py` holds, laid out as `ruff format` would leave it."""
-    path = spec_path(graph.file, out)
-    return source_under(Header(path, digest(graph), graph.options), graph)
+    return module_source(graph, out).text
+
+
+def module_source(graph: Graph, out: Path) -> ModuleSource:
+    """The same with what is known of its lines."""
+    header = Header(spec_path(graph.file, out), digest(graph), graph.options)
+    return ModuleSource(graph, header)
 
 
 def source_under(header: Header, graph: Graph) -> str:
@@ -54,9 +60,15 @@ class ModuleSource:
         self.name = class_name(graph.name)
         self.ops = [*self._all_ops()]
         self.in_loop = self._in_loop()
+        self._taken = {self.name, *map(class_name, graph.units), *self._helper_names()}
+        self._taken |= {variant.name for variant in self.variants.all}
+        self._outputs: dict[str, str] = {}
         self.units = [*self._unit_classes()]
         body = network_body(graph.network)
-        self.network = ClassSource([body], None, self.name, self._rows, self.in_loop)
+        output = self._output_class(self.name, graph.network)
+        self.network = ClassSource(
+            [body], None, self.name, output, self._rows, self.in_loop, self._taken
+        )
 
     def _rows(self, formulas: Formulas) -> Rows:
         return Rows(formulas, self._class_of, self.variants.stretches)
@@ -65,12 +77,18 @@ class ModuleSource:
 
     def _unit_classes(self) -> Iterator[ClassSource]:
         """The classes of the units, in the order of the spec."""
-        ordered = self.variants.ordered()
         self._by_variant: dict[int, list[ClassSource]] = {}
-        self._taken = {self.name, *(v.name for v in ordered), *self._helper_names()}
-        self._taken |= {class_name(name) for name in self.graph.units}
-        for variant in ordered:
+        for variant in self.variants.all:
             yield from self._made(variant)
+
+    def _output_class(self, name: str, instance: Instance) -> str:
+        """What a block's `forward` returns: of several values, a class of their own."""
+        if len(instance.outputs) == 1:
+            return "Tensor"
+        if name not in self._outputs:
+            self._outputs[name] = unique(f"{name}Output", self._taken)
+            self._taken.add(self._outputs[name])
+        return self._outputs[name]
 
     def _made(self, variant: Variant) -> list[ClassSource]:
         """The variant's class, or several where one cannot serve all of its instances."""
@@ -98,18 +116,18 @@ class ModuleSource:
 
     def _class(self, variant: Variant) -> ClassSource:
         bodies = [unit_body(variant.block, instance) for instance in variant.instances]
+        output = self._output_class(
+            class_name(variant.block.name), variant.instances[0]
+        )
         made = ClassSource(
-            bodies, variant, variant.name, self._rows, self.in_loop, self._taken
+            bodies, variant, variant.name, output, self._rows, self.in_loop, self._taken
         )
         for instance in variant.instances:
             self.classes[id(instance)] = made
         return made
 
     def _class_of(self, instance: Instance) -> ClassSource:
-        found = self.classes.get(id(instance))
-        if found is None:  # the same one at another place
-            return self._made(self.variants.of(instance))[0]
-        return found
+        return self.classes[id(instance)]
 
     # --- what all classes use ---------------------------------------------------------
 
@@ -117,7 +135,7 @@ class ModuleSource:
         """The ops of all classes, with numbers."""
         network = self.graph.network
         ends = [self.graph.end(name) for name in (STEM, HEAD)]
-        every = [v.instances for v in self.variants.found.values()]
+        every = [variant.instances for variant in self.variants.all]
         units = [instance for each in every for instance in each]
         for instance in (*units, *(end for end in ends if end), network):
             yield from (node for node in instance.block.ops)
@@ -159,6 +177,11 @@ class ModuleSource:
         trees = (statement for text in texts for statement in ast.parse(text).body)
         return {tree.name for tree in trees if isinstance(tree, ast.ClassDef)}
 
+    @property
+    def tuple_class(self) -> str:
+        """What classes of outputs are made of."""
+        return "typing.NamedTuple" if "NamedTuple" in self._taken else "NamedTuple"
+
     # --- the text ---------------------------------------------------------------------
 
     @cached_property
@@ -177,13 +200,10 @@ class ModuleSource:
 
     def _exports(self) -> Iterator[str]:
         yield self.name
-        for source in (*self.units, self.network):
-            if source.output_class != "Tensor" and source is not self.network:
-                yield source.output_class
-            if source is not self.network:
-                yield source.name
-        if self.network.output_class != "Tensor":
-            yield self.network.output_class
+        named = [
+            n for s in (*self.units, self.network) for n in (s.output_class, s.name)
+        ]
+        yield from (n for n in dict.fromkeys(named) if n not in ("Tensor", self.name))
 
     def _imports(self) -> list[str]:
         """What the code uses of Python and of torch, beside `Tensor` and `nn`."""
@@ -193,6 +213,8 @@ class ModuleSource:
             used |= {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
         several = any(source.output_class != "Tensor" for source in sources)
         typing = ["from typing import NamedTuple", ""] if several else []
+        if several and self.tuple_class != "NamedTuple":
+            typing = ["import typing", ""]
         functional = ["from torch.nn import functional"] if "functional" in used else []
         torch = ["import torch"] if "torch" in used else []
         return [*typing, *torch, "from torch import Tensor, nn", *functional]
@@ -203,7 +225,7 @@ class ModuleSource:
             name = source.output_class
             if name != "Tensor" and name not in told:
                 told.add(name)
-                yield Printed(source, [*_outputs(source)])
+                yield Printed(source, [*_outputs(source, self.tuple_class)])
             end = source is self.network
             yield _class(source, self._network_parts() if end else _unit_parts(source))
 
@@ -212,9 +234,13 @@ class ModuleSource:
         loop = _loop(self.in_loop)
         if loop:
             layers += [Statement([""]), Statement(loop)]
+<<<<<<< HEAD
         facts = [
             line for fact in self._facts() for line in textwrap.wrap(fact, WIDTH - 4)
         ]
+=======
+        facts = [line for fact in self._facts() for line in _wrapped(fact)]
+>>>>>>> one-graph
         title = [f'"""{docstring(self.graph.title.rstrip("."))}.', "", *facts, '"""']
         return Parts(title, layers)
 
@@ -303,6 +329,13 @@ class Parts:
     layers: Sequence[Statement]
 
 
+def _wrapped(fact: str) -> list[str]:
+    """The fact on lines of a docstring, no shape broken in two."""
+    whole = re.sub(r"\[.*?\]", lambda shape: shape[0].replace(" ", "\0"), fact)
+    lines = textwrap.wrap(whole, WIDTH - 4, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
+
+
 def _unit_parts(source: ClassSource) -> Parts:
     assert source.variant is not None
     block = source.variant.block
@@ -316,6 +349,7 @@ def _class(source: ClassSource, parts: Parts) -> Printed:
         *(INDENT + t if t else t for t in parts.title),
         "",
     ]
+<<<<<<< HEAD
     lines += (INDENT + line for line in source.signature())
     lines.append(f"{2 * INDENT}super().__init__()")
     found: list[tuple[str, int, int]] = []
@@ -324,6 +358,17 @@ def _class(source: ClassSource, parts: Parts) -> Printed:
         f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs
     ]
     lines.append("")
+=======
+    found: list[tuple[str, int, int]] = []
+    if parts.layers:
+        lines += (INDENT + line for line in source.signature())
+        lines.append(f"{2 * INDENT}super().__init__()")
+        _add(lines, found, parts.layers)
+        lines.append("")
+    inputs = [
+        f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs
+    ]
+>>>>>>> one-graph
     end = f") -> {source.output_class}:"
     lines += (
         INDENT + line for line in signature("def forward(", ["self", *inputs], end, 4)
@@ -342,9 +387,9 @@ def _add(
         found += ((name, first, len(lines) - 1) for name in statement.nodes)
 
 
-def _outputs(source: ClassSource) -> Iterator[str]:
+def _outputs(source: ClassSource, base: str) -> Iterator[str]:
     """The class of a block's outputs."""
-    yield f"class {source.output_class}(NamedTuple):"
+    yield f"class {source.output_class}({base}):"
     yield f'{INDENT}"""What `{source.name}` returns."""'
     yield ""
     shapes = source.bodies[0].instance.outputs

@@ -4,7 +4,7 @@ truth value that its parameters have. Numbers are arguments of the constructor."
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -46,30 +46,46 @@ class Variants:
     """The variants of a network's units; an instance asks for its own."""
 
     graph: Graph
-    found: dict[int, Variant] = field(default_factory=dict)
-    """By the key that its instances share."""
-    _ids: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _keys: dict[int, int] = field(default_factory=dict)
+    _of: dict[int, Variant] = field(default_factory=dict)
+    """By the id of each instance."""
+    _stretches: dict[int, list[Stretch]] = field(default_factory=dict)
+    _instances: dict[str, list[Instance]] = field(default_factory=dict)
+    """By unit, in the order of the network."""
 
     def __post_init__(self) -> None:
+<<<<<<< HEAD
         self._kept: list[
             Instance
         ] = []  # so that no other one gets the id of one of them
+=======
+>>>>>>> one-graph
         self._seen: set[int] = set()
         self._gather(self.graph.network)
+        made: list[Variant] = []
+        for block in self._callees_first():
+            made += self._grouped(self._instances.get(block.name, []))
+        order = [block.name for block in self.graph.program.used]
+        self.all = sorted(made, key=lambda variant: order.index(variant.block.name))
+        """In the order of the spec, and of a unit in that of the network."""
+        taken = {class_name(n) for n in [self.graph.name, *self.graph.units]}
+        for name in order:
+            _name([v for v in self.all if v.block.name == name], taken)
 
     def of(self, instance: Instance) -> Variant:
         """The variant that the instance is of."""
-        return self.found[self.key(instance)]
+        return self._of[id(instance)]
 
-    def stretches(self, row: Row, runs: Iterable[Run]) -> Iterator[Stretch]:
+    def stretches(self, row: Row, runs: Sequence[Run]) -> list[Stretch]:
         """The blocks of a row, those of one class together."""
-        for run in runs:
-            if run.each is None or not self._has_ops(run):
-                yield Stretch(run, run.first, run.count, run.instances)
-                continue
+        if id(runs) not in self._stretches:
+            self._stretches[id(runs)] = [s for run in runs for s in self._split(run)]
+        return self._stretches[id(runs)]
+
+    def _split(self, run: Run) -> Iterator[Stretch]:
+        if run.each is None or not self._has_ops(run):
+            yield Stretch(run, run.first, run.count, run.instances)
+        else:
             for i, instance in enumerate(run):
-                self._gather_one(instance)
                 yield Stretch(run, run.first + i, 1, (instance,))
 
     def _has_ops(self, run: Run) -> bool:
@@ -81,51 +97,64 @@ class Variants:
             calls += (c for r in self.graph.program.block(call).rows for c in r.calls)
         return False
 
-    def ordered(self) -> list[Variant]:
-        """In the order of the spec, and of a unit in that of the network; each with a name."""
-        order = [block.name for block in self.graph.program.used]
-        made = sorted(self.found.values(), key=lambda v: order.index(v.block.name))
-        taken = {class_name(n) for n in [self.graph.name, *self.graph.units]}
-        for name in order:
-            _name([v for v in made if v.block.name == name], taken)
-        return made
-
-    def key(self, instance: Instance) -> int:
-        """The same number for instances of one class."""
-        if id(instance) not in self._keys:
-            self._kept.append(instance)
-            source = instance.source or instance.block
-            rows = tuple(
-                (row.name, self._row(row, instance)) for row in instance.block.rows
-            )
-            made = (source.name, *_fixed(instance).items(), rows)
-            self._keys[id(instance)] = self._ids.setdefault(made, len(self._ids))
-        return self._keys[id(instance)]
-
-    def _row(self, row: Row, instance: Instance) -> tuple[object, ...]:
-        """The classes of a row; with their numbers where there are several."""
-        stretches = list(self.stretches(row, instance.runs[row.name]))
-        keys = [(self.key(s.instances[0]), s.count) for s in stretches]
-        kinds = {key for key, _ in keys}
-        return tuple(kinds) if len(kinds) == 1 else tuple(keys)
-
     def _gather(self, instance: Instance) -> None:
-        """Note the instances of its rows, each once, in the order of the network."""
+        """Note the instances of its rows, each once."""
         for row in instance.block.rows:
             for stretch in self.stretches(row, instance.runs[row.name]):
                 for inner in stretch.instances:
-                    self._gather_one(inner)
+                    if id(inner) not in self._seen:
+                        self._seen.add(id(inner))
+                        self._instances.setdefault(inner.block.name, []).append(inner)
+                        self._gather(inner)
 
-    def _gather_one(self, instance: Instance) -> None:
-        source = instance.source or instance.block
-        key = self.key(instance)
-        if id(instance) in self._seen:
-            return
-        self._seen.add(id(instance))
-        if source.name in self.graph.units:
-            variant = Variant(source, _fixed(instance), [])
-            self.found.setdefault(key, variant).instances.append(instance)
-        self._gather(instance)
+    def _callees_first(self) -> Iterator[Block]:
+        """The units, each after those that it is made of."""
+        program, told = self.graph.program, set[str]()
+        left = [(block, False) for block in reversed(program.used)]
+        while left:
+            block, ready = left.pop()
+            if ready:
+                yield block
+            elif block.name not in told:
+                told.add(block.name)
+                left.append((block, True))
+                calls = (call for row in block.rows for call in row.calls)
+                left += ((program.block(call), False) for call in calls)
+
+    def _grouped(self, instances: list[Instance]) -> list[Variant]:
+        """The instances of a unit, those that one class serves together."""
+        several = self._several(instances)
+        found: dict[tuple[object, ...], Variant] = {}
+        for instance in instances:
+            fixed = _fixed(instance)
+            key = (*fixed.items(), *(self._row(row, instance) for row in several))
+            block = instance.source or instance.block
+            variant = found.setdefault(key, Variant(block, fixed, []))
+            variant.instances.append(instance)
+            self._of[id(instance)] = variant
+        return list(found.values())
+
+    def _several(self, instances: list[Instance]) -> list[str]:
+        """The rows whose classes are not decided by the unit's own parameters."""
+        found: dict[tuple[object, ...], tuple[object, ...]] = {}
+        several: dict[str, None] = {}
+        for instance in instances:
+            for row in instance.block.rows:
+                key, kinds = (
+                    (*_fixed(instance).items(), row.name),
+                    self._row(row.name, instance),
+                )
+                if found.setdefault(key, kinds) != kinds:
+                    several[row.name] = None
+        return list(several)
+
+    def _row(self, name: str, instance: Instance) -> tuple[object, ...]:
+        """The classes of a row; with their numbers where there are several."""
+        row = next((row for row in instance.block.rows if row.name == name), None)
+        stretches = self.stretches(row, instance.runs[name]) if row else []
+        keys = [(id(self.of(s.instances[0])), s.count) for s in stretches]
+        kinds = {key for key, _ in keys}
+        return tuple(kinds) if len(kinds) == 1 else tuple(keys)
 
 
 def _fixed(instance: Instance) -> dict[str, Value]:
@@ -151,6 +180,8 @@ def unique(wanted: str, taken: Collection[str]) -> str:
 
 def _name(variants: list[Variant], taken: set[str]) -> None:
     """Give a unit's classes their names: the plain one, or one with what tells them apart."""
+    if not variants:
+        return
     base = class_name(variants[0].block.name)
     differ = [
         name

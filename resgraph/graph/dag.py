@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Self, TypeVar
 
-from resgraph.graph.ir import Block, Part
+from resgraph.graph.ir import Block, Node, Part
 
 P = TypeVar("P", bound=Part)
 
@@ -130,3 +130,7 @@ class Dag(Generic[P]):
 def maker(value: str, made: Collection[str]) -> str:
     """What makes a value: `s` where it is `s.a`, the output a of the row s."""
     return value if value in made else value.rpartition(".")[0]
+
+
+Ops = Dag[Node]
+"""A block without rows: `Instance.flat.block`."""

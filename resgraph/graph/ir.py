@@ -95,6 +95,12 @@ class Row(_Named):
     calls: tuple[Call, ...] = field(kw_only=True)
     style: Style = field(kw_only=True)
 
+    @property
+    def title(self) -> str:
+        """What a message calls a stage: `stage 2`, or by the name that the spec gives it."""
+        number = self.name.removeprefix("stage")
+        return f"stage {number}" if number.isdecimal() else self.name
+
     def prefix(self, index: int) -> str:
         """What stands before the names of the layers of its block of that number."""
         if self.style is Style.INLINE:

@@ -1,13 +1,14 @@
-"""Where the units of a network stand: equal ones in a row together, and what they are called.
+"""Where the blocks of a network stand: equal ones in a row together, and what they are called.
 
-A name is the prefix of the unit's layers in the state_dict, without the last dot: `stage1.3`.
+A block's name is the prefix of its layers in the state_dict, without the last dot:
+`stage1.3`, `stage1.3.blocks.0` of one within another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
 from resgraph.graph.ir import Call, Node, Row
 from resgraph.graph.typed import Graph, Instance, Run
@@ -20,92 +21,98 @@ LISTED = 6
 
 @dataclass(frozen=True)
 class Site:
-    """`count` equal blocks in a row, the first of which is number `index` of the row.
-
-    `start` counts the units before it, from the network's first.
-    """
+    """`count` equal blocks one after the other, the first of which is number `index` of a row."""
 
     row: Row
     index: int
-    start: int
     count: int
     call: Call
     instance: Instance
+    outer: Site | None = None
+    """The blocks that the row is in; None where it is one of the network's."""
+
+    @property
+    def outermost(self) -> Site:
+        """The blocks of the network's row that it is in, or that it is."""
+        return self.outer.outermost if self.outer else self
 
     @property
     def stage(self) -> str:
-        """The name of the row: `stage2`."""
-        return self.row.name
+        """The name of the network's row that it is in: `stage2`."""
+        return self.outermost.row.name
 
     @property
-    def end(self) -> int:
-        return self.start + self.count
+    def units(self) -> int:
+        """How many blocks there are in the network, those in repeated ones counted out."""
+        return self.count * (self.outer.units if self.outer else 1)
+
+    def prefix(self, offset: int = 0) -> str:
+        """What stands before the names of the layers of one of its blocks: `stage1.3.`."""
+        before = self.outer.prefix() if self.outer else ""
+        return before + self.row.prefix(self.index + offset)
 
     def unit(self, offset: int = 0) -> str:
-        """The name of one of its units, as in the state_dict."""
-        return self.row.prefix(self.index + offset).removesuffix(".")
+        """The name of one of its blocks."""
+        return self.prefix(offset).removesuffix(".")
 
-    def path(self, node: Node | str) -> str:
-        """The name of a node of its first unit."""
-        name = node if isinstance(node, str) else node.name
-        return self.row.prefix(self.index) + name
+    def path(self, node: Node) -> str:
+        """The name of a node of its first block."""
+        return self.prefix() + node.name
+
+    @property
+    def place(self) -> str:
+        """`stage1.0`, or `stage1.1 to stage1.17`."""
+        return between(self, self)
+
+    def part(self, first: int, count: int) -> Self:
+        """So many of its blocks, from the one of that number among them."""
+        return replace(self, index=self.index + first, count=count)
 
 
-def sites(graph: Graph) -> tuple[Site, ...]:
+def sites(graph: Graph) -> Iterator[Site]:
     """The network's units, a site for each of a run's distinct instances."""
-    found: list[Site] = []
-    start = 0
     for row, runs in graph.stages:
-        for site in row_sites(row, runs, start):
-            found.append(site)
-            start = site.end
-    return tuple(found)
+        yield from row_sites(row, runs)
 
 
-def row_sites(row: Row, runs: Iterable[Run], start: int = 0) -> Iterator[Site]:
+def row_sites(
+    row: Row, runs: Iterable[Run], outer: Site | None = None
+) -> Iterator[Site]:
     """The sites of one row."""
     index = 0
     for run in runs:
         count = run.count if len(run.instances) == 1 else 1
         for instance in run.instances:
-            yield Site(row, index, start + index, count, run.call, instance)
+            yield Site(row, index, count, run.call, instance, outer)
             index += count
 
 
+def row_values(row: Row, last: Instance) -> tuple[str, ...]:
+    """What a row's values are called, by the outputs of its last block."""
+    results = last.block.results
+    return (
+        tuple(f"{row.name}.{r}" for r in results) if len(results) > 1 else (row.name,)
+    )
+
+
+def between(first: Site, last: Site) -> str:
+    """`stage1.0`, or `stage1.1 to stage1.17`; `blocks.0 of each of stage1.0 to stage1.3`
+    where what they are in is repeated."""
+    repeated = _repeated(first.outer)
+    before = repeated.prefix() if repeated else ""
+    names = [first.unit(), last.unit(last.count - 1)]
+    text = " to ".join(dict.fromkeys(name.removeprefix(before) for name in names))
+    return f"{text} of each of {repeated.place}" if repeated else text
+
+
+def _repeated(site: Site | None) -> Site | None:
+    """The site, or the one around it, that stands for several."""
+    while site is not None and site.count == 1:
+        site = site.outer
+    return site
+
+
 S = TypeVar("S", bound=Site)
-
-
-def segments(chosen: Iterable[S]) -> list[tuple[S, ...]]:
-    """The sites, in the network's order, in groups that follow one another."""
-    groups: list[tuple[S, ...]] = []
-    for site in chosen:
-        if groups and groups[-1][-1].end == site.start:
-            groups[-1] = (*groups[-1], site)
-        else:
-            groups.append((site,))
-    return groups
-
-
-def span_of(segment: Sequence[Site]) -> str:
-    """`stage1.0`, or `stage1.1 to stage1.17`."""
-    first, last = segment[0], segment[-1]
-    return between(first.unit(), last.unit(last.count - 1))
-
-
-def between(first: str, last: str) -> str:
-    """`stage1.0`, or `stage1.1 to stage1.17`."""
-    return first if first == last else f"{first} to {last}"
-
-
-def places(chosen: Sequence[Site], total: int) -> str:
-    """Where the sites are, and how many of the network's units: `stage1.0 (1 of 54 units)`."""
-    names = listing([span_of(segment) for segment in segments(chosen)])
-    return f"{names} ({units(chosen)} of {total} units)"
-
-
-def units(chosen: Iterable[Site]) -> int:
-    """How many units the sites have."""
-    return sum(site.count for site in chosen)
 
 
 def grouped(

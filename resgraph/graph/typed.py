@@ -234,19 +234,26 @@ def row_parts(row: Row, runs: tuple[Run, ...]) -> Iterator[tuple[str, Instance]]
             index += 1
 
 
+def row_values(row: Row, runs: tuple[Run, ...]) -> tuple[str, ...]:
+    """The names of a row's values in the block that it is in."""
+    outputs = runs[-1].instances[-1].block.results
+    several = len(outputs) > 1
+    return tuple(f"{row.name}.{name}" for name in outputs) if several else (row.name,)
+
+
 # --- without rows ------------------------------------------------------------------------
 
 
 def _flattened(instance: Instance) -> Instance:
     nodes: list[Node] = []
     alias = {name: name for name in instance.block.inputs}
-    shapes = {name: instance.shapes[name] for name in instance.block.inputs}
+    own = {*instance.block.inputs, *(node.name for node in instance.block.ops)}
+    shapes = {name: shape for name, shape in instance.shapes.items() if name in own}
     for part in instance.block.nodes:
         given = tuple(alias[i] for i in part.inputs)
         if isinstance(part, Node):
             nodes.append(replace(part, inputs=given))
             alias[part.name] = part.name
-            shapes[part.name] = instance.shapes[part.name]
             continue
         values = given
         for prefix, inner in row_parts(part, instance.runs[part.name]):
@@ -259,23 +266,15 @@ def _flattened(instance: Instance) -> Instance:
                     node, name=prefix + node.name, inputs=read, path=part.path
                 )
                 nodes.append(moved)
-                shapes[moved.name] = flat.shapes[node.name]
-            results = flat.block.results
-            values = tuple(names[v] for v in results.values())
-        alias |= _named(part, results, values)
+                if node.name in flat.shapes:  # of a draft, some are not known
+                    shapes[moved.name] = flat.shapes[node.name]
+            values = tuple(names[v] for v in flat.block.results.values())
+        runs = instance.runs[part.name]
+        alias |= zip(row_values(part, runs), values, strict=True)
     block = instance.block
     results = {name: alias[value] for name, value in block.results.items()}
     flat_block = replace(block, nodes=tuple(nodes), outputs=results)
     return replace(instance, block=flat_block, shapes=shapes, runs={})
-
-
-def _named(
-    row: Row, results: Mapping[str, str], values: tuple[str, ...]
-) -> dict[str, str]:
-    """What the names of a row's values stand for."""
-    if len(values) == 1:
-        return {row.name: values[0]}
-    return {f"{row.name}.{n}": v for n, v in zip(results, values, strict=True)}
 
 
 # --- the network -------------------------------------------------------------------------

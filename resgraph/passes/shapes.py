@@ -16,7 +16,7 @@ from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
 from resgraph.graph.text import call_text
-from resgraph.graph.typed import Each, NodeError
+from resgraph.graph.typed import Each, NodeError, renewed
 from resgraph.graph.uses import POSITION, Uses
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.names import SOMETHING
@@ -76,6 +76,8 @@ class _Inference:
     blamed: set[tuple[Any, ...]] = field(default_factory=set)
     failed: set[Span] = field(default_factory=set)
     typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
+    moved: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
+    """The same at other numbers of their rows, where they ask for it."""
     active: list[str] = field(default_factory=list)
     """The blocks that are being typed, one within the other."""
     ops: int = 0
@@ -130,6 +132,15 @@ class _Inference:
             self.active.pop()
             self.ops += len(block.nodes)
         return self.typed[key]
+
+    def numbered(self, typed: _Typed, number: Value, context: Context) -> _Typed:
+        """What was typed at another number of a row, at this one. Raises `NodeError`."""
+        key = (id(typed.instance), number)
+        if key not in self.moved:
+            position = {name: context[name] for name in POSITION if name in context}
+            moved = renewed(typed.instance, typed.instance.args, position)
+            self.moved[key] = replace(typed, instance=moved)
+        return self.moved[key]
 
 
 @dataclass
@@ -442,7 +453,16 @@ class _Inside:
         notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
         context = place.context_at(index)
         origins = tuple(self.sources)
-        return self.inference.instance(block, args, context, given, notes, origins)
+        typed = self.inference.instance(block, args, context, given, notes, origins)
+        number = context.get("index")
+        asks = "index" in self.inference.uses.first(block)
+        if not asks or number in (None, typed.instance.scope.get("index")):
+            return typed
+        try:
+            return self.inference.numbered(typed, number, context)
+        except NodeError as found:
+            self._blame(found.error, found.node, notes=notes)
+            return typed
 
     def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
         """The arguments that are known; a finding for one that cannot be computed."""

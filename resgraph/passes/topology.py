@@ -288,19 +288,18 @@ def _sources(block: Block) -> Iterator[tuple[Path, str, Span]]:
 
 def _unknown(block: Block, words: Words) -> Iterator[Diagnostic]:
     known = {*_readable(block, block.values)}
+    in_stages = words is STAGES
+    values = ("network", "stages") if in_stages else (*_holder(block), "paths")
     for path, source, span in _sources(block):
         if source not in known | {SOMETHING}:
             others = [name for name in known if _path(name) != path.name]
             what = f"the {words.part} '{path.name}' starts from"
-            place = (*_holder(block), "paths", source)
-            if words is STAGES:
-                place = ("network", "stages", source)
-            yield replace(
-                _unknown_value(block, source, span, what, others), missing=place
-            )
+            finding = _unknown_value(block, source, span, what, others)
+            yield replace(finding, missing=(*values, source))
     for source, span in zip(_returned(block), block.returned_spans, strict=False):
         if source not in known | {SOMETHING}:
-            yield _unknown_value(block, source, span, "an output is", [*known])
+            finding = _unknown_value(block, source, span, "an output is", [*known])
+            yield replace(finding, missing=(*values, source))
 
 
 def _unknown_value(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from math import prod
 
 from resgraph.graph import Instance, Node
+from resgraph.graph.dag import Dag
 from resgraph.ops import Role
 
 
@@ -102,17 +103,13 @@ def _kept(key: _Key, bn_relu: bool) -> Kept:
 
 def _fused(flat: Instance) -> Iterator[tuple[str, str]]:
     """The BN and the ReLU of each BN-ReLU that can be computed anew."""
-    outputs = {*flat.block.results.values()}
-    readers: dict[str, list[Node]] = {}
-    for node in flat.block.ops:
-        for value in node.inputs:
-            readers.setdefault(value, []).append(node)
+    dag = Dag[Node].of(flat.block)
 
     def only_reader(node: Node) -> Node | None:
-        nodes = readers.get(node.name, [])
-        return nodes[0] if len(nodes) == 1 and node.name not in outputs else None
+        readers = dag.readers[node.name]
+        return dag.nodes.get(readers[0]) if len(readers) == 1 else None
 
-    for node in flat.block.ops:
+    for node in dag.nodes.values():
         if node.op.role is not Role.NORM:
             continue
         relu = only_reader(node)

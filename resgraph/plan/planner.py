@@ -81,8 +81,8 @@ class _Part:
     multiply_adds: int
     unit: bool
     """Whether it may be computed anew, which stem and head are not."""
-    several: bool
-    """Whether it has several outputs; a segment ends there."""
+    outputs: int
+    """How many there are: those of one segment all have as many."""
 
 
 class _Costs:
@@ -122,7 +122,7 @@ class _Costs:
                 held=frozenset(place[name] for name in cost.held),
                 multiply_adds=instance.multiply_adds,
                 unit=row.style is Style.NUMBERED,
-                several=len(cost.outputs) > 1,
+                outputs=len(cost.outputs),
             )
             self.parts.append(part)
             given = tuple(place[name] for name in cost.outputs)
@@ -208,7 +208,7 @@ class _Walk:
         """Whether the next part cannot be of the segment before it."""
         before, part = self.costs.parts[self._at - 1], self.costs.parts[self._at]
         follows = bool(self.cuts) and self.cuts[-1][1] == self._at
-        return not follows or before.several or part.index == 0
+        return not follows or part.index == 0 or part.outputs != before.outputs
 
     def grown(self) -> int:
         """What would be kept with the next part in the segment before it."""

@@ -10,7 +10,7 @@ from resgraph.prove.gradient import gradient
 from resgraph.prove.identity import identity_path
 from resgraph.prove.mistakes import mistakes
 from resgraph.prove.parts import Parts, decompose
-from resgraph.prove.sites import sites
+from resgraph.prove.sites import stretches, units, units_of
 
 __all__ = ["Finding", "Level", "Parts", "Topic", "decompose", "prove"]
 
@@ -20,11 +20,12 @@ def prove(graph: Graph) -> list[Finding]:
 
     They cost as much as there are distinct units, whatever the depth.
     """
-    found = sites(graph)
+    network = stretches(graph)
+    found = units_of(network)
     return [
-        *identity_path(graph, found),
-        *gradient(found),
-        *receptive_field(graph, found),
-        *depth(graph, found),
-        *mistakes(graph, found),
+        *identity_path(graph, network, found),
+        *gradient(graph, network, found),
+        *receptive_field(graph, network),
+        *depth(graph, network, found),
+        *mistakes(graph, network, units(found)),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resgraph.graph import Graph
 from resgraph.prove.flow import Flow, flows
-from resgraph.prove.sites import sites
+from resgraph.prove.sites import stretches
 
 
 def truncating(graph: Graph) -> dict[str, bool]:
@@ -12,21 +12,21 @@ def truncating(graph: Graph) -> dict[str, bool]:
 
     A cut at zero is an op that leaves what is not negative as it is and lets nothing
     negative pass. An f whose input is never negative cuts nothing, and neither does one
-    that is the identity, even where F ends in ReLU (Fig. 4c).
+    that is the identity, even where F ends in ReLU (Fig. 4c). A unit that is made of units
+    cuts where the last one of them does.
     """
     answers = dict[str, bool]()
-    for flow in flows(graph, sites(graph)):
-        if flow.site is not None:
-            cuts = _cuts(flow)
-            answers |= {flow.site.unit(i): cuts for i in range(flow.site.count)}
+    for flow in flows(graph, stretches(graph)):
+        if not flow.site.loose:
+            units, cuts = flow.site.outermost, _cuts(flow)
+            answers |= {units.unit(i): cuts for i in range(units.count)}
     return answers
 
 
 def _cuts(flow: Flow) -> bool:
-    if flow.parts is None:
-        return False
+    after = {node for parts in flow.site.shortcuts for node in parts.f}
     for node, inputs in flow.inputs():
-        if node.name == flow.instance.flat.block.output and node in flow.parts.f:
+        if node.name == flow.routes.output and node in after:
             keeps = node.op.idle(*(True for _ in inputs))
             stops = node.op.never_negative(*(False for _ in inputs))
             idle = node.op.idle(*(state.never_negative for state in inputs))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resgraph import codes
-from resgraph.graph import Graph
+from resgraph.graph import HEAD, STEM, Graph
+from resgraph.graph.sites import row_values
 from resgraph.prove.finding import Finding, Level, Topic, listing
-from resgraph.prove.parts import longest
-from resgraph.prove.sites import Site, grouped, units
+from resgraph.prove.parts import lengths, longest
+from resgraph.prove.sites import Site, Stretch, stretches
 
 # Weight layers of F in the networks that the paper and [1] name so; ResNet-110 also comes
 # with units of one layer.
@@ -27,28 +28,44 @@ _SET = re.compile(r"_depth(\d+)(?=_|$)")
 
 
 @dataclass(frozen=True)
-class _Count:
-    """Weight layers of the parts of a network, on its longest path."""
+class Depth:
+    """Weight layers of the parts of a network, on the longest path to a value; None of what
+    it does not pass."""
 
-    stem: int
-    head: int
-    body: tuple[tuple[int, int], ...]
+    stem: int | None = None
+    head: int | None = None
+    body: tuple[tuple[int, int], ...] = ()
     """How many units have how many."""
-    stages: int
+    stages: int = 0
 
     @property
     def total(self) -> int:
-        return self.stem + self.head + sum(n * each for n, each in self.body)
+        ends = (self.stem or 0) + (self.head or 0)
+        return ends + sum(n * each for n, each in self.body)
+
+    def behind(self, site: Site, layers: int, units: int) -> Depth:
+        """The count behind so many units of so many layers each."""
+        if site.row.name == STEM and site.outer is None:
+            return replace(self, stem=(self.stem or 0) + layers * units)
+        if site.row.name == HEAD and site.outer is None:
+            return replace(self, head=(self.head or 0) + layers * units)
+        if site.loose and not layers:
+            return self
+        body = {each: count for count, each in self.body}
+        body[layers] = body.get(layers, 0) + units
+        return replace(self, body=tuple((n, each) for each, n in body.items()))
 
     def told(self) -> str:
         terms = " + ".join(f"{n} x {each}" for n, each in self.body)
-        body = f"{terms} in the units + " if terms else ""
-        sums = f"{self.stem} in the stem + {body}{self.head} in the head"
+        parts = (self.stem, "stem"), (terms or None, "units"), (self.head, "head")
+        sums = " + ".join(f"{n} in the {part}" for n, part in parts if n is not None)
         return f"{self.total} weight layers on the longest path: {sums}"
 
     def otherwise(self, family: str) -> Iterator[tuple[int, str]]:
         """The depths that are also said, and by which count."""
-        short = self.total - max(self.stem - 1, 0) - max(self.head - 1, 0)
+        if self.head is None:
+            yield self.total + 1, "with the classifier that it is without"
+        short = self.total - max((self.stem or 0) - 1, 0) - max((self.head or 0) - 1, 0)
         yield short, "where stem and head count as one layer each"
         if family.lower().startswith("w"):
             wide = self.total + self.stages - 1
@@ -61,18 +78,28 @@ class _Count:
             )
 
 
-def depth(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
-    """The number of weight layers on the longest path, and whether the name says so."""
-    layers = grouped(found, lambda site: longest(site.instance))
-    count = _Count(
-        longest(graph.stem) if graph.stem else 0,
-        longest(graph.head) if graph.head else 0,
-        tuple((units(group), each) for each, group in layers),
-        len(graph.stages),
-    )
+def depth(
+    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+) -> Iterator[Finding]:
+    """The number of weight layers on the longest path to each output, and whether the name
+    of a network of one path says so."""
+    counts = depths(graph, network)
+    results = graph.network.block.results
+    if len(results) > 1 or not all(all(each.sites[0].fed) for each in network[1:]):
+        for name in results:
+            before = f"the output {name}: " if len(results) > 1 else ""
+            message = f"{before}{counts[name].told()}"
+            yield Finding(Level.FACT, Topic.DEPTH, message, graph.span)
+        return
+    (count,) = counts.values()
+    yield from _named_so(graph, count, found)
+
+
+def _named_so(graph: Graph, count: Depth, found: Sequence[Site]) -> Iterator[Finding]:
     claim = _claim(graph.name, graph.options)
     family, named = claim or ("", count.total)
-    other = next((how for n, how in count.otherwise(family) if n == named), None)
+    ways = count.otherwise(family)
+    other = next((how for n, how in ways if n == named), None)
     if named == count.total or other is not None:
         said = "" if named == count.total else f"; {named} {other}"
         message = f"{count.told()}{said}"
@@ -87,6 +114,46 @@ def depth(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
         graph.span,
         hint=f"mend the repeats, or the name{_formula(family)}",
     )
+
+
+def depths(graph: Graph, network: Sequence[Stretch] | None = None) -> dict[str, Depth]:
+    """By output of the network, the longest path to it."""
+    network = network or stretches(graph)
+    start = Depth(stages=len(graph.stages))
+    made = dict.fromkeys(graph.network.block.inputs, start)
+    for stretch in network:
+        given = [made[value] for value in stretch.row.inputs]
+        for site in stretch.sites:
+            given = _through(site, given)
+        made |= zip(row_values(stretch.row, stretch.last), given, strict=True)
+    return {name: made[value] for name, value in graph.network.block.results.items()}
+
+
+def _through(site: Site, given: list[Depth], times: int = 1) -> list[Depth]:
+    """The longest paths behind all units of a site, from those before it."""
+    times *= site.count
+    for inner in site.inner:
+        given = _through(inner, given, times)
+    if site.inner:
+        return given
+    ways = lengths(site.instance)
+    for done in range(1, times + 1):
+        after = [_longest(site, given, way) for way in ways]
+        grown = {b.total - a.total for a, b in zip(given, after, strict=False)}
+        given = after
+        if len(given) == len(site.instance.block.inputs) and len(grown) == 1:
+            rest = times - done
+            return [c.behind(site, max(grown), rest) for c in given] if rest else given
+    return given
+
+
+def _longest(site: Site, given: Sequence[Depth], way: Sequence[int | None]) -> Depth:
+    ends = [
+        count.behind(site, layers, 1)
+        for count, layers in zip(given, way, strict=True)
+        if layers is not None
+    ]
+    return max(ends, key=lambda count: count.total)
 
 
 def _formula(family: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resgraph.diagnostics import Span
-from resgraph.graph import Graph, Instance, Node
+from resgraph.graph import HEAD, STEM, Graph, Instance, Node
+from resgraph.graph.sites import row_values
 from resgraph.ops import POINT, Reach, Shape
 from resgraph.prove.finding import Finding, Level, Topic
-from resgraph.prove.sites import Site
+from resgraph.prove.sites import Site, Stretch
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,61 @@ class _View:
     span: Span
 
 
-def receptive_field(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
+Fields = list[Field]
+"""Those of a unit's inputs, or of its outputs."""
+
+
+def receptive_field(graph: Graph, network: Sequence[Stretch]) -> Iterator[Finding]:
     """Findings on what a position sees: at each stage's exit, and before the pooling."""
-    field: Field = _through(graph.stem, POINT) if graph.stem else POINT
+    made: dict[str, Field] = dict.fromkeys(graph.network.block.inputs, POINT)
     views: list[_View] = []
-    for number, site in enumerate(found):
-        field = _repeated(site, field)
-        if number + 1 == len(found) or found[number + 1].stage != site.stage:
-            place = f"at the exit of {site.stage}"
-            views.append(_View(place, field, site.instance.output, site.call.span))
-    if (pooled := _before_pooling(graph, field)) is not None:
-        if views and (views[-1].field, views[-1].shape) == (pooled.field, pooled.shape):
-            last = views.pop()
-            pooled = replace(pooled, place=f"{last.place}, and {pooled.place}")
-        views.append(pooled)
+    for stretch in network:
+        row = stretch.row
+        given = [made[value] for value in row.inputs]
+        if row.name == HEAD:
+            views = _with(views, _before_pooling(stretch.last, given))
+        for site in stretch.sites:
+            given = _repeated(site, given)
+        names = row_values(row, stretch.last)
+        made |= zip(names, given, strict=True)
+        views += _exits(graph, stretch, [made[name] for name in names])
     for view in views:
         message = f"{view.place}: {_told(view, graph.input)}"
         yield Finding(Level.FACT, Topic.FIELD, message, view.span)
 
 
-def _before_pooling(graph: Graph, field: Field) -> _View | None:
+def _exits(graph: Graph, stretch: Stretch, fields: Fields) -> Iterator[_View]:
+    """The values of a stage, and the maps that the network returns."""
+    row, last = stretch.row, stretch.last
+    returned = {value: name for name, value in graph.network.block.results.items()}
+    for value, shape, field in zip(
+        row_values(row, last), last.outputs.values(), fields, strict=True
+    ):
+        name = returned.get(value)
+        called = f"the output {name}" if name and len(returned) > 1 else "the output"
+        if row.name not in (STEM, HEAD):
+            place = f"at the exit of {value}"
+            place += f", {called}" if name else ""
+        elif name and len(shape) == 3:
+            place = f"at {called}"
+        else:
+            continue
+        yield _View(place, field, shape, stretch.sites[-1].call.span)
+
+
+def _with(views: list[_View], pooled: _View | None) -> list[_View]:
+    """The views and the one before the pooling, which may be the last one of them."""
+    if pooled is None:
+        return views
+    if views and (views[-1].field, views[-1].shape) == (pooled.field, pooled.shape):
+        place = f"{views[-1].place}, and {pooled.place}"
+        return [*views[:-1], replace(pooled, place=place)]
+    return [*views, pooled]
+
+
+def _before_pooling(head: Instance, given: Fields) -> _View | None:
     """The head's map before the first op that sees all of it, if there is one."""
-    if (head := graph.head) is None:
-        return None
-    fields = _fields(head, field)
+    fields = _fields(head, given)
     for node in head.steps:
         reach, shape = node.op.reach(), head.flat.shapes[node.inputs[0]]
         if reach is not None and math.isinf(reach.last):
@@ -100,28 +132,54 @@ def _covering(field: Reach, positions: int, pixels: int) -> int:
     return 2 if (first, last) == (0, positions - 1) else 1
 
 
-def _repeated(site: Site, field: Field) -> Field:
-    """The field after all the units of a site: a stride of 1 adds up, without a walk.
+def _repeated(site: Site, given: Fields) -> Fields:
+    """The fields after all the units of a site, without a walk: a stride of 1 adds up.
 
     A larger one outgrows every image in a few steps, or stands still on a 1x1 map.
     """
-    one = _through(site.instance, POINT)
-    if isinstance(one, _Blame) or isinstance(field, _Blame):
-        return field if isinstance(field, _Blame) else one
-    if one.stride == 1:
-        return _then(field, Reach(one.first * site.count, one.last * site.count))
-    for _ in range(min(site.count, _LARGEST.bit_length())):
-        field = _then(field, one)
-    return field
+    for done in range(1, min(site.count, _LARGEST.bit_length()) + 1):
+        after = _through(site, given)
+        growth = _growth(given, after) if done < site.count else None
+        if growth is not None:
+            first, last = (each * (site.count - done) for each in growth)
+            return [_grown(field, first, last) for field in after]
+        given = after
+    return given
 
 
-def _through(instance: Instance, field: Field) -> Field:
-    """The field of a unit's output, from that of its input."""
-    return _fields(instance, field)[instance.flat.block.output]
+def _growth(given: Fields, after: Fields) -> tuple[float, float] | None:
+    """By how much all fields grew alike, and so will again; None where they did not."""
+    steps = set[tuple[float, float]]()
+    for a, b in zip(given, after, strict=True):
+        if isinstance(a, _Blame) or isinstance(b, _Blame):
+            steps |= {(0, 0)} if a == b else {(0, 0), (1, 1)}
+        elif a == b:
+            steps.add((0, 0))
+        elif a.stride != b.stride or math.isinf(b.last):
+            return None
+        else:
+            steps.add((b.first - a.first, b.last - a.last))
+    return steps.pop() if len(steps) == 1 else None
 
 
-def _fields(instance: Instance, field: Field) -> dict[str, Field]:
-    fields: dict[str, Field] = dict.fromkeys(instance.block.inputs, field)
+def _grown(field: Field, first: float, last: float) -> Field:
+    if isinstance(field, _Blame):
+        return field
+    return replace(field, first=field.first + first, last=field.last + last)
+
+
+def _through(site: Site, given: Fields) -> Fields:
+    """The fields of a unit's outputs, from those of its inputs."""
+    for inner in site.inner:
+        given = _repeated(inner, given)
+    if site.inner:
+        return given
+    fields = _fields(site.instance, given)
+    return [fields[value] for value in site.instance.flat.block.results.values()]
+
+
+def _fields(instance: Instance, given: Fields) -> dict[str, Field]:
+    fields = dict(zip(instance.block.inputs, given, strict=True))
     for node in instance.steps:
         fields[node.name] = _after(node, [fields[i] for i in node.inputs])
     return fields

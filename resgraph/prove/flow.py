@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from resgraph.diagnostics import Span
 from resgraph.graph import INPUT, Graph, Instance, Node
+from resgraph.graph.dag import Dag
+from resgraph.graph.sites import row_values
 from resgraph.ops import POINT, Role
-from resgraph.prove.parts import Parts
 from resgraph.prove.routes import Routes
-from resgraph.prove.sites import Site
+from resgraph.prove.sites import Site, Stretch, moved
 
 MOST_STATES = 8
 """How often a repeated unit is followed; what is known settles after two or three times."""
@@ -32,11 +33,14 @@ class Mark:
     pointwise: bool = field(default=False, compare=False)
     embeds: bool = field(default=False, compare=False)
     narrows: bool = field(default=False, compare=False)
+    lateral: bool = field(default=False, compare=False)
+    """It is on its way to what comes from elsewhere in the network: a lateral connection,
+    an up-convolution."""
 
     @property
     def weighty(self) -> tuple[bool, ...]:
         """How much it needs an activation behind it, to compare with others."""
-        return self.mixes, not self.embeds, not self.narrows
+        return self.mixes, not self.embeds, not self.narrows, not self.lateral
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class State:
 
 ACTIVATED = State()
 """An activated value of either sign; so is the network's input taken to be."""
+Outside = Collection[Mark | None]
+"""The marks of a unit's inputs."""
 STRANGER = State(raw=Mark(INPUT, "", Span("", 0, 0, 0, 0)))
 """A value of which nothing is known."""
 
@@ -68,58 +74,55 @@ class States:
 
 @dataclass(frozen=True)
 class Flow:
-    """Equal units in a row that meet equal inputs, with the states of their values.
+    """Equal units in a row that meet equal inputs, with the states of their values."""
 
-    `site` says which they are; it is None for the stem and the head.
-    """
-
-    instance: Instance
-    parts: Parts | None
+    site: Site
     states: States
-    site: Site | None
+    sources: tuple[Flow | None, ...]
+    """By input, what makes it; None: it is the network's own."""
+
+    @property
+    def instance(self) -> Instance:
+        return self.site.instance
+
+    @cached_property
+    def routes(self) -> Routes:
+        return Routes.through(self.instance)
 
     @cached_property
     def local(self) -> States:
-        """What is known if nothing is known of the units' input."""
-        return follow(self.instance, self.parts, STRANGER)
+        """What is known if nothing is known of the units' inputs."""
+        return follow(self.site, [STRANGER for _ in self.routes.inputs])
 
     @property
-    def given(self) -> State:
-        """What is known of the units' input."""
-        return self.states.values[self.instance.block.inputs[0]]
-
-    @property
-    def output(self) -> State:
-        return self.states.values[self.instance.flat.block.output]
-
-    def path(self, node: Node) -> str:
-        """The name of a node of the first of them."""
-        return self.site.path(node) if self.site else node.name
+    def outputs(self) -> tuple[State, ...]:
+        """What is known of its outputs."""
+        return tuple(self.states.values[value] for value in self.routes.outputs)
 
     def inputs(self) -> Iterator[tuple[Node, tuple[State, ...]]]:
         """Each node with the states of the values it reads."""
-        for node in self.instance.steps:
-            yield node, self.states.reads[node.name]
+        for name, node in self.routes.nodes.items():
+            yield node, self.states.reads[name]
 
 
-def follow(instance: Instance, parts: Parts | None, given: State) -> States:
-    """The state of every value of a unit, from that of its input.
+def follow(site: Site, given: Sequence[State]) -> States:
+    """The state of every value of a unit, from those of its inputs.
 
     A projection stands in for x: its output counts as activated where its input does, so
     that the shortcut of a unit that changes the shape is judged as the identity would be.
     A gate reads what is there, activated or not.
     """
-    graph = Routes.through(instance)
-    projections = {node.name for node in parts.breaks_h} if parts else set[str]()
-    states, reads = (
-        {x: _shared(given, graph, x) for x in graph.inputs},
-        dict[str, tuple[State, ...]](),
-    )
+    graph = Routes.through(site.instance)
+    projections = {node.name for parts in site.shortcuts for node in parts.breaks_h}
+    named = zip(graph.inputs, given, strict=True)
+    states = {x: _shared(state, graph, x) for x, state in named}
+    reads = dict[str, tuple[State, ...]]()
+    outside = {state.raw for state in given}
     for name, node in graph.nodes.items():
         known = tuple(_read(states[i], i, name, graph) for i in graph.reads[name])
-        state = _after(node, known, given, graph)
+        state = _after(node, known, outside, graph)
         if name in projections and node.op.role is Role.WEIGHT:
-            state = replace(state, raw=_latest_raw(known, given))
+            state = replace(state, raw=_latest_raw(known, outside))
         states[name], reads[name] = _shared(state, graph, name), known
     return States(states, reads)
 
@@ -138,10 +141,12 @@ def _shared(state: State, graph: Routes, value: str) -> State:
     )
 
 
-def _after(node: Node, inputs: Sequence[State], given: State, graph: Routes) -> State:
+def _after(
+    node: Node, inputs: Sequence[State], outside: Outside, graph: Routes
+) -> State:
     alone = inputs[0] if len(inputs) == 1 else State()
     return State(
-        raw=_raw(node, inputs, given, graph),
+        raw=_raw(node, inputs, outside, graph),
         never_negative=node.op.never_negative(*(s.never_negative for s in inputs)),
         norm=_norm(node, alone),
         activation=_activation(node, alone),
@@ -149,7 +154,7 @@ def _after(node: Node, inputs: Sequence[State], given: State, graph: Routes) -> 
 
 
 def _raw(
-    node: Node, inputs: Sequence[State], given: State, graph: Routes
+    node: Node, inputs: Sequence[State], outside: Outside, graph: Routes
 ) -> Mark | None:
     through = [*inputs]
     if graph.only_scales(node.name):
@@ -158,11 +163,13 @@ def _raw(
         through = [state for name, state in read if name in values]
     if node.op.activated(*(state.raw is None for state in through)):
         return None
-    latest = _latest_raw(through, given)
+    latest = _latest_raw(through, outside)
     if node.op.role is Role.WEIGHT:
         return _weight(node, latest, graph)
     if latest and latest.narrows and len(inputs) == 1 and not _by_element(node):
         return replace(latest, narrows=False)
+    if latest and latest not in outside and graph.meets(node.name):
+        return replace(latest, lateral=True)
     return latest
 
 
@@ -207,38 +214,68 @@ def _mark(node: Node) -> Mark:
     return Mark(node.name, node.op.kind, node.span)
 
 
-def _latest_raw(inputs: Sequence[State], given: State) -> Mark | None:
+def _latest_raw(inputs: Sequence[State], outside: Outside) -> Mark | None:
     """Of the weight layers that the inputs are raw since, the one to tell of.
 
     One that most needs an activation behind it, and of this unit if there is one.
     """
     marks = [state.raw for state in inputs if state.raw]
-    return max(marks, key=lambda mark: (*mark.weighty, mark != given.raw), default=None)
+    return max(
+        marks, key=lambda mark: (*mark.weighty, mark not in outside), default=None
+    )
 
 
-def flows(graph: Graph, found: tuple[Site, ...]) -> list[Flow]:
-    """The whole network, from stem to head, without walking the depth."""
+Known = tuple[State, Flow | None]
+"""What is known of a value, and what makes it."""
+
+
+def flows(graph: Graph, found: Sequence[Stretch]) -> list[Flow]:
+    """The whole network, from its input to its outputs, without walking the depth."""
     result = list[Flow]()
-    given = ACTIVATED
-    for end in (graph.stem, *found, graph.head):
-        if isinstance(end, Site):
-            result += _repeated(end, given)
-        elif end is not None:
-            result.append(Flow(end, None, follow(end, None, given), None))
-        given = result[-1].output if result else given
+    block = graph.network.block
+    made: dict[str, Known] = {block.inputs[0]: (ACTIVATED, None)}
+    readers = Dag.of(block).readers
+    for stretch in found:
+        row, given = stretch.row, [made[value] for value in stretch.row.inputs]
+        for site in stretch.sites:
+            more, given = _repeated(site, given)
+            result += more
+        several = len(readers[row.name]) > 1
+        given = [
+            (_serving(*known) if several else known[0], known[1]) for known in given
+        ]
+        made |= zip(row_values(row, stretch.last), given, strict=True)
     return result
 
 
-def _repeated(site: Site, given: State) -> Iterator[Flow]:
+def _serving(state: State, flow: Flow | None) -> State:
+    """What is known of a value to its several readers."""
+    if state.raw and state.raw.pointwise and flow and not flow.site.shortcuts:
+        return replace(state, raw=replace(state.raw, lateral=True))
+    return state
+
+
+def _repeated(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
     """The site's units one by one until they meet what the one before them met."""
+    found, settled = list[Flow](), False
     for offset in range(min(site.count, MOST_STATES)):
-        states = follow(site.instance, site.parts, given)
-        after = states.values[site.instance.flat.block.output]
-        settled = after == given or offset == MOST_STATES - 1
-        count = site.count - offset if settled else 1
-        index, start = site.index + offset, site.start + offset
-        here = replace(site, index=index, start=start, count=count)
-        yield Flow(site.instance, site.parts, states, here)
-        if settled:
-            return
-        given = after
+        one, after = _through(site.part(offset, 1), given)
+        settled = [state for state, _ in after] == [state for state, _ in given]
+        if settled or offset == MOST_STATES - 1:
+            rest, after = _through(site.part(offset, site.count - offset), given)
+            return [*found, *rest], after
+        found, given = [*found, *one], after
+    return found, given
+
+
+def _through(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
+    """The flows of the first of the site's units, or of what is in it, and what comes out."""
+    found = list[Flow]()
+    for inner in site.inner:
+        more, given = _repeated(moved(inner, site), given)
+        found += more
+    if not site.inner:
+        states = follow(site, [state for state, _ in given])
+        found = [Flow(site, states, tuple(flow for _, flow in given))]
+        given = [(state, found[0]) for state in found[0].outputs]
+    return found, given

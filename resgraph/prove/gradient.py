@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from resgraph.graph import Instance, Node
+from resgraph.graph import Graph, Instance, Node
+from resgraph.graph.sites import grouped
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
-from resgraph.prove.parts import Parts, is_identity, passed_by_all, stacking
-from resgraph.prove.sites import Site, grouped, places, segments, units
+from resgraph.prove.parts import Parts, passed_by_all, stacking
+from resgraph.prove.sites import Site, Stretch, first_ways, places, segments, units
+from resgraph.prove.skips import bypassed
 from resgraph.syntax import Name, Syntax
 
 _LONGEST = 40
 """Characters of a formula; a longer one is called by its node's name."""
 
 
-def gradient(found: Sequence[Site]) -> Iterator[Finding]:
+def gradient(
+    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+) -> Iterator[Finding]:
     """Findings on the way back from the network's end to its first unit."""
     total = units(found)
-    carrying = [site for site in found if is_identity(site.instance)]
-    kept = {site.start for site in carrying}
-    rest = [site for site in found if site.start not in kept]
+    carrying = [site for site in found if site.carries]
+    rest = [site for site in found if not site.carries]
     yield from _holds(carrying, total)
     said: set[str] = set()
     for (_, factors, _), group in grouped(rest, _factors):
@@ -35,7 +38,7 @@ def gradient(found: Sequence[Site]) -> Iterator[Finding]:
         else:
             yield _replaced(group, group[0].parts, factors, total, said)
     yield from _constants(found)
-    yield from _passed_by_all(found, total)
+    yield from _passed_by_all(first_ways(found), bypassed(graph, network), total)
 
 
 def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
@@ -183,28 +186,34 @@ def _product(powers: Sequence[tuple[float, int]]) -> str:
     return f"{sign}1e{exponent:+.0f}"
 
 
-def _passed_by_all(found: Sequence[Site], total: int) -> Iterator[Finding]:
-    """The nodes that all of a unit's paths share, and how often a gradient meets them."""
-    alike = grouped(
-        found, lambda s: (s.instance.block.name, _names(passed_by_all(s.instance)))
-    )
+def _passed_by_all(
+    found: Sequence[Site], past: Collection[str], total: int
+) -> Iterator[Finding]:
+    """The nodes that all of a unit's paths share, and how often a gradient meets them.
+
+    `past` has the stages that skip connections lead past.
+    """
+
+    def alike(site: Site) -> tuple[str, tuple[str, ...], bool]:
+        names = tuple(node.name for node in passed_by_all(site.instance))
+        return site.instance.block.name, names, site.stage in past
+
     met = False
-    for (_, names), group in alike:
+    for (_, names, aside), group in grouped(found, alike):
         if not names:
             continue
         met = True
         nodes = passed_by_all(group[0].instance)
         span = nodes[0].span
         named = listing([at(node, span) for node in nodes], " and ")
-        count = units(group)
+        whole, count = [site.plain for site in group], units(group)
+        comes = " that comes this way" if aside else ""
         times = "once" if count == 1 else f"{count} times"
-        message = f"{places(group, total)}: every gradient must pass {named}: {times}"
+        message = (
+            f"{places(whole, total)}: every gradient{comes} must pass {named}: {times}"
+        )
         where = tuple(s[0].path(node) for s in segments(group) for node in nodes)
         yield Finding(Level.FACT, Topic.GRADIENT, message, span, where)
     if not met and found:
         message = "no unit has a node that changes the value and that every gradient must pass"
         yield Finding(Level.FACT, Topic.GRADIENT, message, span_of_y(found[0]))
-
-
-def _names(nodes: Sequence[Node]) -> tuple[str, ...]:
-    return tuple(node.name for node in nodes)

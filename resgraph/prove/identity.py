@@ -7,11 +7,22 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from resgraph.diagnostics import Span
-from resgraph.graph import Graph, Node
+from resgraph.graph import HEAD, STEM, Graph, Node
+from resgraph.graph.sites import grouped
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
 from resgraph.prove.flow import STRANGER, follow
-from resgraph.prove.parts import Parts, is_identity, stacking
-from resgraph.prove.sites import Site, grouped, places, segments, units
+from resgraph.prove.parts import Parts, stacking
+from resgraph.prove.sites import (
+    Site,
+    Stretch,
+    first_ways,
+    leaves,
+    places,
+    segments,
+    units,
+    ways,
+)
+from resgraph.prove.skips import skips
 
 Breaks = tuple[tuple[Node, str], ...]
 """Nodes that break the identity path, each with what it is to the unit."""
@@ -28,29 +39,35 @@ class Obstacle(Enum):
     change it; that f is the identity, it could be."""
     NO_SUM = ("has no addition", "have no addition")
     CHOICE = ("breaks it", "break it")
+    BETWEEN = ("step between units breaks it", "steps between units break it")
 
     def told(self, count: int) -> str:
         """In a sentence, of so many units."""
         return self.value[count != 1]
 
 
-def identity_path(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
+def identity_path(
+    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+) -> Iterator[Finding]:
     """Findings on the identity path: how far it leads, where it holds, what is elsewhere."""
     total = units(found)
-    others = [site for site in found if not is_identity(site.instance)]
+    carrying = [site for site in found if site.carries]
     if found:
-        yield _summary(graph, others, total)
-    yield from _holds(found, total)
-    yield from growing(found)
+        yield _summary(graph, found, total)
+    yield from _holds(carrying, total)
+    yield from growing(carrying, total)
     if any(site.parts for site in found):
-        yield from _stages(found)
-    yield from _elsewhere(others, total)
+        yield from _stages(network)
+    yield from _elsewhere([site for site in found if not site.carries], total)
+    yield from skips(graph, network)
 
 
 def obstacle(site: Site) -> Obstacle | None:
     """Why the site's units have no identity path; None where they have one."""
-    if is_identity(site.instance):
+    if site.carries:
         return None
+    if site.loose:
+        return Obstacle.BETWEEN
     if site.parts is None:
         return Obstacle.NO_SUM
     must = site.parts.is_identity_f and _changes_shape(site)
@@ -58,7 +75,10 @@ def obstacle(site: Site) -> Obstacle | None:
 
 
 def _changes_shape(site: Site) -> bool:
-    return site.instance.input != site.instance.output
+    shapes, parts = site.instance.flat.shapes, site.parts
+    if parts is None:
+        return site.instance.input != site.instance.output
+    return shapes[parts.x] != shapes[parts.out]
 
 
 def breaks(parts: Parts) -> Breaks:
@@ -79,8 +99,10 @@ def span_of_y(site: Site) -> Span:
     return steps[-1].span if steps else site.instance.block.span
 
 
-def _summary(graph: Graph, others: Sequence[Site], total: int) -> Finding:
+def _summary(graph: Graph, found: Sequence[Site], total: int) -> Finding:
     """In how many units there is an identity path, and what the others are."""
+    passed = {site.start for site in found if site.carries}
+    others = [site for site in found if site.start not in passed]
     counts, kept = _obstacles(others), total - units(others)
     why = "; ".join(f"{n} {each.told(n)}" for each, n in counts.items())
     if not others:
@@ -99,7 +121,7 @@ def _obstacles(sites: Sequence[Site]) -> Counter[Obstacle]:
     """How many units meet each obstacle, in the order of the obstacles."""
     counts = Counter[Obstacle]()
     for each in Obstacle:
-        counts[each] += units(site for site in sites if obstacle(site) is each)
+        counts[each] += units(s for s in first_ways(sites) if obstacle(s) is each)
     return +counts
 
 
@@ -108,31 +130,40 @@ def _level(counts: Counter[Obstacle]) -> Level:
     return Level.BROKEN if Obstacle.CHOICE in counts else Level.FACT
 
 
-def _stages(found: Sequence[Site]) -> Iterator[Finding]:
+def _stages(network: Sequence[Stretch]) -> Iterator[Finding]:
     """Whether an identity path leads from each stage's entry to its exit."""
-    verdicts: dict[tuple[Level, str], list[Site]] = {}
-    for _, stage in grouped(found, lambda site: site.stage):
-        verdicts.setdefault(_verdict(stage), []).append(stage[0])
-    for (level, message), firsts in verdicts.items():
-        where = tuple(site.stage for site in firsts)
+    verdicts: dict[tuple[Level, str], list[Stretch]] = {}
+    for stretch in network:
+        if stretch.row.name not in (STEM, HEAD):
+            verdicts.setdefault(_verdict(stretch), []).append(stretch)
+    for (level, message), alike in verdicts.items():
+        where = tuple(stretch.row.name for stretch in alike)
         told = f"{listing(where)}: {message}"
-        yield Finding(level, Topic.IDENTITY, told, firsts[0].call.span, where)
+        span = alike[0].sites[0].call.span
+        yield Finding(level, Topic.IDENTITY, told, span, where)
 
 
-def _verdict(stage: Sequence[Site]) -> tuple[Level, str]:
-    counts, count = _obstacles(stage), units(stage)
+def _verdict(stretch: Stretch) -> tuple[Level, str]:
+    found = [way for site in leaves(stretch.sites) for way in ways(site)]
+    passed = {site.start for site in found if site.carries}
+    others = [site for site in found if site.start not in passed]
+    counts = _obstacles(others)
+    count = units(site for site in found if not site.loose)
     if not counts:
         return Level.HOLDS, "an identity path from entry to exit"
-    why = "; ".join(
-        f"{n} of {count} unit{'s' * (count != 1)} {each.told(n)}"
-        for each, n in counts.items()
-    )
+    why = "; ".join(_of(n, count, each) for each, n in counts.items())
     return _level(counts), f"no identity path from entry to exit: {why}"
 
 
-def _holds(found: Sequence[Site], total: int) -> Iterator[Finding]:
+def _of(n: int, count: int, each: Obstacle) -> str:
+    """`1 of 18 units changes the shape and must break it`."""
+    if each is Obstacle.BETWEEN:
+        return f"{n} {each.told(n)}"
+    return f"{n} of {count} unit{'s' * (count != 1)} {each.told(n)}"
+
+
+def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
     """Eq. (4), over every stretch of units that pass x on."""
-    carrying = [site for site in found if is_identity(site.instance)]
     alike: dict[tuple[str, ...], list[tuple[Site, ...]]] = {}
     for stretch in segments(carrying):
         names = dict.fromkeys(site.instance.block.name for site in stretch)
@@ -148,9 +179,8 @@ def _holds(found: Sequence[Site], total: int) -> Iterator[Finding]:
         yield Finding(Level.HOLDS, Topic.IDENTITY, message, span, where)
 
 
-def growing(found: Sequence[Site]) -> Iterator[Finding]:
+def growing(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
     """Where F is never negative, so that the identity path's signal can only grow."""
-    carrying, total = [s for s in found if is_identity(s.instance)], units(found)
     for (_, value), chosen in grouped(carrying, _never_negative):
         if not value:
             continue
@@ -168,7 +198,7 @@ def _never_negative(site: Site) -> tuple[str, str]:
     name = site.instance.block.name
     if site.parts is None:
         return name, ""
-    states = follow(site.instance, site.parts, STRANGER).values
+    states = follow(site, [STRANGER for _ in site.instance.block.inputs]).values
     added = [value for beside in site.parts.beside.values() for value in beside]
     if not all(states[value].never_negative for value in added):
         return name, ""

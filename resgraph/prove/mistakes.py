@@ -14,14 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from resgraph import codes
-from resgraph.diagnostics import Code, Note
-from resgraph.graph import Graph, Instance, Node
+from resgraph.diagnostics import Code, Note, Span
+from resgraph.graph import HEAD, Graph, Instance, Node
 from resgraph.ops import POINT, Role, Shape
 from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
 from resgraph.prove.parts import Parts, stacking
-from resgraph.prove.routes import Routes
-from resgraph.prove.sites import Site, places, units
+from resgraph.prove.sites import Stretch, places
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
 _SHARED = (
@@ -52,50 +51,72 @@ class _Case:
     notes: dict[Note, None] = field(default_factory=dict)
 
 
-def mistakes(graph: Graph, found: Sequence[Site]) -> Iterator[Finding]:
+def mistakes(graph: Graph, network: Sequence[Stretch], total: int) -> Iterator[Finding]:
     """Every place that looks wrong, each once, with all the units that have it."""
     cases: dict[tuple[str, str], _Case] = {}
-    walked = flows(graph, tuple(found))
+    walked = flows(graph, network)
+    last, stem = _endings(walked), _spans(graph.stem)
     for flow in walked:
-        for suspicion in _suspicions(flow, walked):
+        for suspicion in _suspicions(flow, last, stem):
             key = (str(suspicion.node.span), suspicion.text)
             case = cases.setdefault(key, _Case(suspicion))
             case.flows.append(flow)
             if suspicion.note:
                 case.notes.setdefault(suspicion.note)
     for case in cases.values():
-        yield _told(case, units(found))
+        yield _told(case, total)
 
 
 def _told(case: _Case, total: int) -> Finding:
     suspicion, node = case.suspicion, case.suspicion.node
-    chosen = [flow.site for flow in case.flows if flow.site]
-    where = f"{places(chosen, total)}: " if chosen else ""
+    sites = [flow.site for flow in case.flows]
+    units = [site for site in sites if not site.loose]
+    where = places(units, total) if units else sites[0].unit()
     return Finding(
         suspicion.code,
         Topic.MISTAKE,
-        f"{where}{suspicion.text}",
+        f"{where}: {suspicion.text}" if where else suspicion.text,
         node.span,
-        tuple(flow.path(node) for flow in case.flows),
+        tuple(site.path(node) for site in sites),
         suspicion.hint,
         tuple(case.notes)[:_NOTES],
     )
 
 
-def _suspicions(flow: Flow, walked: Sequence[Flow]) -> Iterator[_Suspicion]:
-    tail = _tail(flow, walked[-2]) if flow is walked[-1] else None
-    told = flow.given.raw if tail else None
-    if tail is not None:
-        yield tail
+def _endings(walked: Sequence[Flow]) -> set[int]:
+    """What leads to the outputs with no residual or dense unit on the way: heads, by id."""
+    readers: dict[int, list[Flow]] = {}
+    for flow in walked:
+        for source in flow.sources:
+            readers.setdefault(id(source), []).append(flow)
+    found = set[int]()
+    for flow in reversed(walked):
+        plain = not (flow.site.shortcuts or stacking(flow.instance))
+        if plain and all(id(reader) in found for reader in readers.get(id(flow), ())):
+            found.add(id(flow))
+    return found
+
+
+def _spans(stem: Instance | None) -> set[Span]:
+    return {node.span for node in stem.steps} if stem else set()
+
+
+def _suspicions(flow: Flow, last: set[int], stem: set[Span]) -> Iterator[_Suspicion]:
+    told: set[Mark | None] = {None}
+    for x, source in zip(flow.routes.inputs, flow.sources, strict=True):
+        ends = id(flow) in last and source is not None and id(source) not in last
+        if ends and source and (tail := _tail(flow, x, source)):
+            told.add(flow.states.values[x].raw)
+            yield tail
     early = _early(flow)
     for node, inputs in flow.inputs():
         raw = _raw(inputs)
         projects = early is not None and node in early.breaks_h
-        if node.op.role is Role.WEIGHT and raw not in (None, told) and not projects:
+        if node.op.role is Role.WEIGHT and raw and raw not in told and not projects:
             yield from _linear(node, raw, flow)
-        yield from _doubled(node, inputs, walked[0])
+        yield from _doubled(node, inputs, stem)
     yield from _unbounded(flow)
-    if early is not None and not _ends_in_norm(flow.instance, early):
+    if early is not None and not _ends_in_norm(flow, early):
         yield from _projected(early, flow)
 
 
@@ -105,34 +126,36 @@ def _raw(inputs: Sequence[State]) -> Mark | None:
 
 def _early(flow: Flow) -> Parts | None:
     """The parts of units that activate first, and of no others."""
-    parts = flow.parts
-    return parts if parts and preactivated(flow.instance, parts) else None
+    return next((p for p in flow.site.shortcuts if preactivated(flow, p)), None)
 
 
-def preactivated(instance: Instance, parts: Parts) -> bool:
+def preactivated(flow: Flow, parts: Parts) -> bool:
     """Whether f is the identity and F activates before its first weight, on its own."""
-    return parts.is_identity_f and _activates_first(instance, parts.F)
+    return parts.is_identity_f and _activates_first(flow, parts.F)
 
 
-def _activates_first(instance: Instance, nodes: Sequence[Node]) -> bool:
+def _activates_first(flow: Flow, nodes: Sequence[Node]) -> bool:
     """Whether there are weights among the nodes, and none reads x before an activation."""
-    local, trunk = follow(instance, None, STRANGER), Routes.through(instance).trunk
+    local, trunk = (
+        follow(flow.site.plain, [STRANGER] * len(flow.sources)),
+        flow.routes.trunk,
+    )
     weights = [n for n in nodes if n.op.role is Role.WEIGHT and n.name in trunk]
     late = any(s.raw == STRANGER.raw for n in weights for s in local.reads[n.name])
     return bool(weights) and not late
 
 
-def _ends_in_norm(instance: Instance, parts: Parts) -> bool:
+def _ends_in_norm(flow: Flow, parts: Parts) -> bool:
     """Whether what F adds is normalised last, gates and other plain ops aside."""
-    endings = Routes.through(instance).endings(parts.F_values)
+    endings = flow.routes.endings(parts.F_values)
     return all(node.op.role is Role.NORM for node in endings)
 
 
 def _on_purpose(node: Node, raw: Mark, flow: Flow) -> bool:
     """Whether published designs do without an activation between these weight layers."""
-    shapes = flow.instance.flat.shapes
-    (read,) = Routes.through(flow.instance).reads[node.name]
-    if raw.embeds or _separable(raw, node, shapes[read]):
+    shapes = flow.routes.shapes
+    (read,) = flow.routes.reads[node.name]
+    if raw.embeds or raw.lateral or _separable(raw, node, shapes[read]):
         return True
     if not _reads_from_outside(node, flow):
         return False
@@ -154,11 +177,11 @@ def _reads_from_outside(node: Node, flow: Flow) -> bool:
 
 def _linear_at_both_ends(node: Node, flow: Flow) -> bool:
     """Whether F normalises its input before this weight, and its output, and f is none."""
-    parts = flow.parts
-    if parts is None or not parts.is_identity_f:
-        return False
     normalised = all(state.norm for state in flow.local.reads[node.name])
-    return normalised and _ends_in_norm(flow.instance, parts)
+    return normalised and any(
+        parts.is_identity_f and _ends_in_norm(flow, parts)
+        for parts in flow.site.shortcuts
+    )
 
 
 def _linear(node: Node, raw: Mark, flow: Flow) -> Iterator[_Suspicion]:
@@ -173,9 +196,8 @@ def _linear(node: Node, raw: Mark, flow: Flow) -> Iterator[_Suspicion]:
 
 def _first_of_f(node: Node, flow: Flow) -> bool:
     """Whether x reaches this node of F alone without an activation or a weight between."""
-    if flow.parts is None or node not in flow.parts.F or node in flow.parts.h:
-        return False
-    return _reads_from_outside(node, flow)
+    inside = any(node in p.F and node not in p.h for p in flow.site.shortcuts)
+    return inside and _reads_from_outside(node, flow)
 
 
 def _projected(parts: Parts, flow: Flow) -> Iterator[_Suspicion]:
@@ -207,7 +229,7 @@ def _unactivated(node: Node, raw: Mark) -> _Suspicion:
 
 def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
     """Gates of several layers, and complements of gates, that end in a weight layer."""
-    graph = Routes.through(flow.instance)
+    graph = flow.routes
     for name, node in graph.nodes.items():
         gates = graph.gates.get(name, frozenset()) if graph.only_scales(name) else ()
         states = dict(zip(graph.reads[name], flow.states.reads[name], strict=True))
@@ -220,7 +242,9 @@ def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
                 yield _Suspicion(codes.UNBOUNDED_GATE, node, text, hint, note)
 
 
-def _doubled(node: Node, inputs: Sequence[State], stem: Flow) -> Iterator[_Suspicion]:
+def _doubled(
+    node: Node, inputs: Sequence[State], stem: set[Span]
+) -> Iterator[_Suspicion]:
     """A normalisation or an activation that only repeats an earlier one."""
     alone = inputs[0] if len(inputs) == 1 else State()
     if node.op.role is Role.NORM and alone.norm:
@@ -238,31 +262,30 @@ def _doubled(node: Node, inputs: Sequence[State], stem: Flow) -> Iterator[_Suspi
 
 
 def _repeated(
-    code: Code, node: Node, text: str, earlier: Mark | None, stem: Flow
+    code: Code, node: Node, text: str, earlier: Mark | None, stem: set[Span]
 ) -> _Suspicion:
     if earlier is None:
         return _Suspicion(code, node, text, "remove it", None)
-    in_stem = earlier.span in {n.span for n, _ in stem.inputs()}
+    in_stem = earlier.span in stem
     hint = f"remove one of them{_STEM if in_stem else ''}"
     return _Suspicion(code, node, text, hint, _note("the earlier one", earlier))
 
 
-def _tail(head: Flow, last: Flow) -> _Suspicion | None:
-    """The activation that the last unit leaves to the head, if it is missing."""
-    left = [*_left_to_the_next(last)]
-    for node, inputs in head.inputs() if left else ():
-        raw = inputs[0].raw
-        if raw is None:
-            return None
+def _tail(flow: Flow, x: str, source: Flow) -> _Suspicion | None:
+    """The activation that the last unit leaves to what follows it, if it is missing."""
+    left, raw = [*_left_to_the_next(source)], flow.states.values[x].raw
+    for node, inputs in flow.inputs() if left and raw else ():
         reach = node.op.reach()
         whole = reach is not None and math.isinf(reach.last)
-        if whole or node.op.role is Role.WEIGHT:
-            merge = "addition" if last.parts else "concatenation"
+        weighty = whole or node.op.role is Role.WEIGHT
+        if raw and weighty and any(state.raw == raw for state in inputs):
+            merge = "addition" if source.site.shortcuts else "concatenation"
             text = (
                 f"{node.name} reads the last {merge} without an activation: the last "
                 "unit of a pre-activation network is followed by an extra one"
             )
-            hint = f"head: [{', '.join(left)}, {node.op.kind}, ...]"
+            end = HEAD if flow.site.row.name == HEAD else "ops"
+            hint = f"{end}: [{', '.join(left)}, {node.op.kind}, ...]"
             note = _note("the last weight layer", raw)
             return _Suspicion(codes.MISSING_TAIL, node, text, hint, note)
     return None
@@ -271,11 +294,12 @@ def _tail(head: Flow, last: Flow) -> _Suspicion | None:
 def _left_to_the_next(flow: Flow) -> Iterator[str]:
     """The ops by which units that activate first do so, as a spec writes them."""
     nodes = [node for node, _ in flow.inputs()]
-    if (parts := flow.parts) is not None:
+    if flow.site.shortcuts:
+        parts = flow.site.shortcuts[0]
         nodes = [*parts.before, *parts.F]
-        first = preactivated(flow.instance, parts)
+        first = preactivated(flow, parts)
     else:
-        first = bool(stacking(flow.instance)) and _activates_first(flow.instance, nodes)
+        first = bool(stacking(flow.instance)) and _activates_first(flow, nodes)
     for node in nodes if first else ():
         if node.op.role is Role.WEIGHT:
             return

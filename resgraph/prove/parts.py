@@ -26,7 +26,8 @@ class Parts:
     y: Node
     """The last addition that every path from x to `out` passes."""
     split: str
-    """The last value before y that all these paths share: x, or a shared activation."""
+    """The last value before y that all these paths share: x, or a shared activation. It is x
+    where what is added comes from other inputs alone."""
     h_value: str
     """The operand of y that the shortcut brings."""
     F_values: tuple[str, ...]
@@ -127,7 +128,7 @@ def _parts(routes: Routes, x: str, out: str) -> Parts | None:
     if not sums:
         return None
     y = sums[-1]
-    split = above[y]
+    split = above[y] if routes.parts(x, above[y], y) else x
     h_value, others = routes.shortcut(split, routes.reads[y])
     shared = routes.needed([split])
     route = (
@@ -163,10 +164,8 @@ def passed_by_all(instance: Instance) -> tuple[Node, ...]:
 
 def is_identity(instance: Instance) -> bool:
     """Whether a path through it passes nothing but identities and sums."""
-    parts = shortcuts(instance)
-    if parts:
-        return any(each.is_identity for each in parts)
-    return not Routes.through(instance).breaking
+    routes = Routes.through(instance)
+    return any(routes.carries(x, out) for x in routes.inputs for out in routes.outputs)
 
 
 def stacking(instance: Instance) -> Node | None:
@@ -185,6 +184,11 @@ def longest(instance: Instance) -> int:
 
     Those of a gate do not count: SE-ResNet-50 has 50, as ResNet-50 has.
     """
+    return max(count or 0 for way in lengths(instance) for count in way)
+
+
+def lengths(instance: Instance) -> list[list[int | None]]:
+    """For each output, the weight layers on the longest path from each input, if there is one."""
     routes = Routes.through(instance)
     counts = [routes.longest(x) for x in routes.inputs]
-    return max(count.get(out, 0) for count in counts for out in routes.outputs)
+    return [[count.get(out) for count in counts] for out in routes.outputs]

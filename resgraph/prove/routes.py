@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 from resgraph.graph import Instance, Node
 from resgraph.graph.dag import Dag
@@ -39,6 +40,32 @@ class Routes(Dag[Node]):
             self.nodes[name].op.gain(*(known if len(known) == len(given) else ()))
             != 1.0
         )
+
+    def carries(self, start: str, end: str) -> bool:
+        """Whether a path passes nothing but identities and sums."""
+        kept = {start}
+        for name in self.nodes:
+            if name not in self.breaking and not kept.isdisjoint(self.reads[name]):
+                kept.add(name)
+        return end in kept
+
+    @cached_property
+    def origins(self) -> dict[str, frozenset[str]]:
+        """By value, the inputs that it is computed from."""
+        found = {x: frozenset({x}) for x in self.inputs}
+        for name, values in self.reads.items():
+            found[name] = frozenset[str]().union(*(found[value] for value in values))
+        return found
+
+    def meets(self, name: str) -> bool:
+        """Whether values that come from other inputs meet in the node."""
+        read = [self.origins[value] for value in self.reads[name]]
+        return any(a.isdisjoint(b) for a, b in combinations(read, 2))
+
+    def parts(self, start: str, split: str, y: str) -> bool:
+        """Whether several of an addition's operands come from the value before it."""
+        from_split = self.reached(split) | {split}
+        return start == split or len([v for v in self.reads[y] if v in from_split]) > 1
 
     @cached_property
     def gates(self) -> dict[str, frozenset[str]]:

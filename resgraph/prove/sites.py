@@ -1,31 +1,240 @@
-"""Units with what each is in the paper's terms."""
+"""The network as units, each taken apart: what is only made of units is looked into.
+
+Everything here costs as much as there are distinct units, however often they are repeated.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
-from resgraph import graph as ir
-from resgraph.graph import sites as rows
-from resgraph.graph.sites import grouped, places, segments, span_of, units
-from resgraph.prove.parts import Parts, decompose
-
-__all__ = ["Site", "grouped", "places", "segments", "sites", "span_of", "units"]
+from resgraph.graph import HEAD, OUTPUT, STEM, Graph, Instance, Part, Row
+from resgraph.graph.dag import Dag
+from resgraph.graph.sites import Site as Blocks
+from resgraph.graph.sites import between, listing, row_sites
+from resgraph.prove.parts import Parts, is_identity, shortcuts, stacking
 
 
 @dataclass(frozen=True)
-class Site(rows.Site):
-    """Equal units in a row, taken apart; None where they are not residual."""
+class Site(Blocks):
+    """Equal units in a row, taken apart, along one of the ways that lead through them."""
 
-    parts: Parts | None
+    start: int = 0
+    """Sites whose numbers follow one another do so in the network."""
+    loose: bool = False
+    """It is no unit: the stem, the head, or ops between units."""
+    inner: tuple[Site, ...] = ()
+    """The units that it is made of and nothing else, one after the other."""
+    shortcuts: tuple[Parts, ...] = ()
+    """What it is in the paper's terms, for each input from which it is that."""
+    parts: Parts | None = None
+    """The one of them that is told of."""
+    carries: bool = False
+    """Whether a value passes as it is, or as a term of sums."""
+    fed: tuple[bool, ...] = ()
+    """By input, whether it comes from the site before; of all of them where nothing is said."""
+
+    @property
+    def end(self) -> int:
+        return self.start + self.count
+
+    @property
+    def plain(self) -> Site:
+        """The same, not taken apart."""
+        return replace(self, shortcuts=(), parts=None)
+
+    @property
+    def joined(self) -> bool:
+        """Whether what passes comes from the site before it."""
+        names = self.instance.block.inputs
+        at = names.index(self.parts.x) if self.parts else 0
+        return not self.fed or self.fed[at]
+
+    @property
+    def way(self) -> str:
+        """` from skip`: which of several inputs is told of."""
+        several = len(self.instance.block.inputs) > 1 and self.parts
+        return f" from {self.parts.x}" if several and self.parts else ""
 
 
-def sites(graph: ir.Graph) -> tuple[Site, ...]:
-    """The network's units, each distinct one taken apart once."""
-    parts: dict[int, Parts | None] = {}
-    found: list[Site] = []
-    for site in rows.sites(graph):
-        key = id(site.instance)
-        if key not in parts:
-            parts[key] = decompose(site.instance)
-        found.append(Site(**vars(site), parts=parts[key]))
-    return tuple(found)
+@dataclass(frozen=True)
+class Stretch:
+    """A row of the network with its sites."""
+
+    row: Row
+    sites: tuple[Site, ...]
+
+    @property
+    def last(self) -> Instance:
+        return self.sites[-1].instance
+
+
+def stretches(graph: Graph) -> tuple[Stretch, ...]:
+    """The network's rows, stem and head among them."""
+    builder = _Builder(graph)
+    network = graph.network
+    return tuple(builder.stretch(row) for row in network.block.rows)
+
+
+def sites(graph: Graph) -> tuple[Site, ...]:
+    """The network's units in order; one of several inputs once for each residual way."""
+    return units_of(stretches(graph))
+
+
+def units_of(network: Iterable[Stretch]) -> tuple[Site, ...]:
+    """The same of rows that are taken apart."""
+    found = (leaf for each in network for leaf in leaves(each.sites))
+    return tuple(way for site in found if not site.loose for way in ways(site))
+
+
+def leaves(found: Iterable[Site]) -> Iterator[Site]:
+    """The sites, and in place of what is made of sites those."""
+    for site in found:
+        yield from leaves(site.inner) if site.inner else (site,)
+
+
+def ways(site: Site) -> Iterator[Site]:
+    """The site for each way through it: the one from its first input first."""
+    yield from (replace(site, parts=p, carries=p.is_identity) for p in site.shortcuts)
+    if not site.shortcuts:
+        yield site
+
+
+def segments(chosen: Iterable[Site]) -> list[tuple[Site, ...]]:
+    """The sites, in the network's order, in groups in which each feeds the next."""
+    groups: list[list[Site]] = []
+    ending = dict[int, list[Site]]()
+    for site in chosen:
+        group = ending.get(site.start, []) if site.joined else []
+        if not group:
+            groups.append(group)
+        group.append(site)
+        ending.setdefault(site.end, group)
+    return [tuple(group) for group in groups]
+
+
+def place_of(segment: Sequence[Site]) -> str:
+    """`stage1.0`, or `stage1.1 to stage1.17`; with several inputs, from which."""
+    first = segment[0]
+    return f"{between(first, segment[-1])}{first.way}"
+
+
+def places(chosen: Sequence[Site], total: int) -> str:
+    """Where the sites are, and how many of the network's units: `stage1.0 (1 of 54 units)`."""
+    names = listing([place_of(segment) for segment in segments(chosen)])
+    return f"{names} ({units(chosen)} of {total} units)"
+
+
+def units(chosen: Iterable[Site]) -> int:
+    """How many units the sites have, each once."""
+    return sum({site.start: site.units for site in chosen}.values())
+
+
+def first_ways(chosen: Iterable[Site]) -> list[Site]:
+    """Each unit once."""
+    return [*{site.start: site for site in reversed([*chosen])}.values()][::-1]
+
+
+# --- taking the network apart -----------------------------------------------------------
+
+
+class _Builder:
+    """Numbers the sites in order; each distinct unit is taken apart once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.at = 0
+        self.before = ""
+        self.known: dict[int, tuple[tuple[Parts, ...], bool]] = {}
+        self.counted: dict[int, int] = {}
+
+    def stretch(self, row: Row) -> Stretch:
+        end = row.name in (STEM, HEAD)
+        blocks = [*row_sites(row, self.graph.network.runs[row.name])]
+        fed = tuple(value.split(".")[0] == self.before for value in row.inputs)
+        found = [
+            self._site(each, fed if n == 0 else (), end)
+            for n, each in enumerate(blocks)
+        ]
+        self.before = row.name
+        return Stretch(row, tuple(found))
+
+    def _site(
+        self, blocks: Blocks, fed: tuple[bool, ...] = (), loose: bool = False
+    ) -> Site:
+        made = vars(blocks)
+        if self._is_composed(blocks.instance):
+            site = Site(**made, start=self.at, fed=fed)
+            inner = tuple(self._inner(site))
+            self.at += (
+                blocks.count > 1
+            )  # the last one inside does not feed what comes next
+            first = replace(inner[0], fed=fed)
+            return replace(site, inner=(first, *inner[1:]))
+        ways, carries = self._taken_apart(blocks.instance)
+        site = Site(
+            **made, start=self.at, fed=fed, loose=loose, shortcuts=ways, carries=carries
+        )
+        self.at += 0 if loose and carries else site.count
+        return site
+
+    def _taken_apart(self, instance: Instance) -> tuple[tuple[Parts, ...], bool]:
+        if id(instance) not in self.known:
+            found = shortcuts(instance), is_identity(instance)
+            self.known[id(instance)] = found
+        return self.known[id(instance)]
+
+    def _is_composed(self, instance: Instance) -> bool:
+        """Whether it is a chain with several residual or dense units in it."""
+        return self._residual(instance) > 1
+
+    def _residual(self, instance: Instance) -> int:
+        """How many such units follow one another in a chain of blocks; 0 for no such chain."""
+        if id(instance) not in self.counted:
+            block = instance.block
+            chain = any(block.rows) and Dag[Part].of(block).is_chain
+            runs = (run for row in block.rows for run in instance.runs[row.name])
+            self.counted[id(instance)] = chain and sum(
+                self._counts(inner) * (run.count // len(run.instances))
+                for run in runs
+                for inner in run.instances
+            )
+        return self.counted[id(instance)]
+
+    def _counts(self, instance: Instance) -> int:
+        several = self._residual(instance)
+        if several > 1:
+            return several
+        return bool(self._taken_apart(instance)[0] or stacking(instance))
+
+    def _inner(self, site: Site) -> Iterator[Site]:
+        instance, value = site.instance, site.instance.block.inputs[0]
+        for is_row, group in groupby(
+            instance.block.nodes, lambda n: isinstance(n, Row)
+        ):
+            parts = [*group]
+            for part in parts if is_row else ():
+                assert isinstance(part, Row)
+                for blocks in row_sites(part, instance.runs[part.name], site):
+                    yield self._site(blocks)
+            if not is_row:
+                piece = _piece(instance, value, tuple(parts))
+                blocks = Blocks(site.row, site.index, 1, site.call, piece, site.outer)
+                yield self._site(blocks, loose=True)
+            value = parts[-1].name
+
+
+def _piece(instance: Instance, start: str, nodes: tuple[Part, ...]) -> Instance:
+    """Some ops of a chain as an instance of their own."""
+    results = {OUTPUT: nodes[-1].name}
+    block = replace(instance.block, nodes=nodes, inputs=(start,), outputs=results)
+    return replace(instance, block=block, runs={})
+
+
+def moved(site: Site, outer: Site) -> Site:
+    """What is inside of a site, inside of another one of the same row."""
+    if site.loose:
+        return replace(site, index=outer.index, outer=outer.outer)
+    here = replace(site, outer=outer)
+    return replace(here, inner=tuple(moved(each, here) for each in site.inner))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resgraph import __version__
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import ResgraphError, SpecError, ordered, visible
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError, ordered, visible
 from resgraph.graph import Graph
 from resgraph.origin import same
-from resgraph.report.draft import drafts, where
-from resgraph.report.network import Units, networks
+from resgraph.report.network import Units, networks, where
 from resgraph.report.page import Report
 from resgraph.report.places import Files, of_check, of_prove
 from resgraph.values import Value
@@ -53,10 +52,7 @@ def _of_drafts(
     path: Path, graphs: list[Graph], error: SpecError, compiler: Compiler
 ) -> Report:
     """A spec that has findings: they on their lines, and what there is of the networks."""
-    files = Files(compiler.sources.texts)
-    found = error.diagnostics
-    told = [of_check(each, files, where(graphs, each)) for each in found]
-    facts = _frame(files) | drafts(graphs, found, files) | {"findings": told}
+    facts = _facts(graphs, compiler, error.diagnostics)
     return Report(f"{visible(str(path))}: findings", facts)
 
 
@@ -93,16 +89,19 @@ def _graph_of(series: Series, spec: Path | None, compiler: Compiler) -> Graph:
     return same(graphs, run.network, str(run.about["digest"]), path)
 
 
-def _facts(graphs: list[Graph], compiler: Compiler) -> Facts:
+def _facts(
+    graphs: list[Graph], compiler: Compiler, wrong: Sequence[Diagnostic] = ()
+) -> Facts:
+    """The facts of networks, or of drafts with what is wrong with them."""
     files = Files(compiler.sources.texts)
-    units = Units(files)
+    units = Units(files, wrong)
     shown = networks(graphs, units)
-    checked = ordered(chain(*compiler.warnings.values()))
+    checked = wrong or ordered(chain(*compiler.warnings.values()))
     told = [of_check(each, files, where(graphs, each)) for each in checked]
     return _frame(files) | {
         "networks": shown,
         "units": units.made,
-        "findings": [*told, *of_prove(graphs, files)],
+        "findings": [*told, *([] if wrong else of_prove(graphs, files))],
     }
 
 

@@ -1,126 +1,228 @@
-"""Networks as facts for the page: stem, stages, sites of equal units, head."""
+"""Networks as facts for the page: rows of units, the units in those, their ops.
+
+A spec with findings has the same facts, as far as they are known, and what its findings
+point at is marked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from resgraph.diagnostics import visible
+from resgraph.diagnostics import Diagnostic, visible
 from resgraph.draw import draw_network, draw_unit
-from resgraph.emit.torch_source import torch_source
-from resgraph.graph import Graph, Instance, digest
-from resgraph.prove.sites import Site, sites
+from resgraph.draw.cells import Cell, cells, parts
+from resgraph.draw.choice import here, marks, of_call, part_marks
+from resgraph.emit.torch_source import module_source
+from resgraph.graph import OUTPUT, Block, Graph, Instance, Run, digest
+from resgraph.graph.ir import Style
 from resgraph.report.drawing import drawn
 from resgraph.report.places import Files
-from resgraph.report.source import lines
-from resgraph.report.units import unit
+from resgraph.report.units import Facts, costs, sides, unit
 
 GENERATED = Path("generated")
 
 
 @dataclass
 class Units:
-    """The distinct units of all networks, each drawn once; a network refers by number."""
+    """The distinct units of all networks, each drawn once; what uses one has its number.
+
+    `findings` are those of a draft: then some shapes and numbers are not known.
+    """
 
     files: Files
-    made: list[dict[str, Any]] = field(default_factory=list)
-    numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
+    findings: Sequence[Diagnostic] = ()
+    made: list[Facts] = field(default_factory=list)
+    known: dict[tuple[int, ...], int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
 
-    def number(self, instance: Instance) -> int:
-        """That of the unit at these arguments and this input; drawn if it is a new one."""
-        name = instance.unit.name
-        key = (name, *instance.args.items(), instance.input, instance.output)
-        if key not in self.numbers:
-            self.numbers[key] = len(self.made)
-            facts = unit(instance, self.files)
-            prefix = f"u{len(self.made)}-"
-            drawing = drawn(
-                lambda: draw_unit(instance, title="", prefix=prefix), prefix
+    @property
+    def typed(self) -> bool:
+        return not self.findings
+
+    def number(self, instance: Instance, told: Sequence[Diagnostic]) -> int:
+        """That of the unit, of which this is told; it is drawn if it is a new one."""
+        key = (id(instance), *map(id, told))
+        if key not in self.known:
+            self.known[key] = self._number(instance, told)
+        return self.known[key]
+
+    def _number(self, instance: Instance, told: Sequence[Diagnostic]) -> int:
+        found = cells(instance)
+        facts = unit(instance, self.files, self.typed)
+        facts["rows"] = [*self._rows(found, told)]
+        marked = marks(instance, told)
+        said = json.dumps([facts, {name: mark.note for name, mark in marked.items()}])
+        if said not in self.numbers:
+            self.numbers[said] = number = len(self.made)
+            prefix = f"u{number}-"
+            self.made.append(facts)
+            facts["drawing"] = drawn(
+                lambda: draw_unit(instance, title="", marks=marked, prefix=prefix),
+                prefix,
             )
-            self.made.append(facts | {"drawing": drawing})
-        return self.numbers[key]
+        return self.numbers[said]
+
+    def _rows(
+        self, found: Sequence[Cell], told: Sequence[Diagnostic]
+    ) -> Iterator[Facts]:
+        """The uses of other units, each with the number of ops that stand before it."""
+        ops = 0
+        for name, group in groupby(found, lambda c: c.row.name if c.row else ""):
+            own = [*group]
+            row = own[0].row
+            if row is None:
+                ops += len(own)
+                continue
+            sites = [site for cell in own for site in self.sites(cell, found, told)]
+            yield {
+                "name": name,
+                "path": row.path,
+                "at": ops,
+                "inputs": [*row.inputs],
+                "sites": sites,
+            }
+
+    def sites(
+        self, cell: Cell, found: Sequence[Cell], told: Sequence[Diagnostic]
+    ) -> Iterator[Facts]:
+        """The cell's units; those that differ in what they read are apart."""
+        own = here(cell, found, told)
+        single = len(cell.instances) < 2
+        for i, instance in enumerate(cell.instances or (_stranger(cell),)):
+            part = replace(
+                cell, index=cell.index + i, count=cell.count if single else 1
+            )
+            yield {
+                "unit": self.number(instance, own),
+                "name": _name(part),
+                "last": part.last,
+                "prefix": part.prefix,
+                "row": cell.row.name if cell.row else cell.unit,
+                "numbered": bool(cell.row and cell.row.style is Style.NUMBERED),
+                "index": part.index,
+                "count": max(1, part.count),
+                "place": self.files.place(_span(cell, instance)),
+            }
 
 
-def networks(graphs: Sequence[Graph], units: Units) -> list[dict[str, Any]]:
+def _name(cell: Cell) -> str:
+    if cell.row is None:
+        return cell.unit
+    return cell.row.prefix(cell.index).removesuffix(".") or cell.row.name
+
+
+def _span(cell: Cell, instance: Instance) -> Any:
+    """Where the unit is used; of the stem and the head, where they are."""
+    return cell.call.span if cell.call and cell.staged else instance.block.span
+
+
+def _stranger(cell: Cell) -> Instance:
+    """What is used where nothing is known of it."""
+    span = cell.call.span if cell.call else None
+    assert span is not None  # only a use of a unit has no instance
+    return Instance(Block(cell.unit, "", (), (), (), span), {}, {})
+
+
+def networks(graphs: Sequence[Graph], units: Units) -> list[Facts]:
     """The facts of each network; its units go to `units`."""
     return [_network(graph, f"n{i}-", units) for i, graph in enumerate(graphs)]
 
 
-def _network(graph: Graph, prefix: str, units: Units) -> dict[str, Any]:
-    text = torch_source(graph, GENERATED)
-    stages = [_stage(graph, number, found, units) for number, found in _stages(graph)]
-    stem = _end("stem", graph.typed(graph.stem_run), units)
-    head = _end("head", graph.typed(graph.head_run), units)
-    parts = [stem, *stages, head]
+def _network(graph: Graph, prefix: str, units: Units) -> Facts:
+    found = parts(graph)
+    marked = part_marks(found, units.findings)
+    shown = graph.network
     return {
         "name": graph.name,
         "title": visible(graph.title),
-        "digest": digest(graph),
         "input": [*graph.input],
-        "parameters": graph.total("parameters"),
-        "multiply_adds": graph.total("multiply_adds"),
+        "outputs": [[n, sides(shown, v)] for n, v in shown.block.results.items()],
         "ops": graph.total("nodes"),
-        "units": sum(site["count"] for part in stages for site in part["sites"]),
-        "source": text.splitlines(),
+        "units": sum(cell.count for cell in found if cell.staged),
+        "drawing": drawn(
+            lambda: draw_network(graph, marks=marked, prefix=prefix), prefix
+        ),
+        "parts": [*_parts(graph, found, units)],
+        **costs(graph if units.typed else None),
+        **_source(graph, units),
+    }
+
+
+def _source(graph: Graph, units: Units) -> Facts:
+    """The generated file and its lines; nothing, of a draft."""
+    if not units.typed:
+        nothing: Facts = {"units": {}, "ends": {}}
+        return {"digest": "", "source": [], "generated": "", "lines": nothing}
+    made = module_source(graph, GENERATED)
+    return {
+        "digest": digest(graph),
+        "source": made.text.splitlines(),
         "generated": (GENERATED / f"{graph.name}.py").as_posix(),
-        "lines": lines(graph, text),
-        "drawing": drawn(lambda: draw_network(graph, prefix=prefix), prefix),
-        "parts": parts,
+        "lines": made.lines,
     }
 
 
-def _stages(graph: Graph) -> Iterator[tuple[int, list[Site]]]:
-    found = sites(graph)
-    for number in range(1, len(graph.runs) + 1):
-        yield number, [site for site in found if site.stage == number]
+def _parts(graph: Graph, found: Sequence[Cell], units: Units) -> Iterator[Facts]:
+    """The rows of the network, and the units that none of them uses."""
+    before: tuple[str, ...] = graph.network.block.inputs
+    for name, group in groupby(found, lambda c: c.row.name if c.row else c.unit):
+        own = [*group]
+        row, runs = own[0].row, graph.network.runs.get(name, ())
+        read = row.inputs if row else ()
+        yield {
+            "name": name,
+            "from": [*read] if read != before and row else [],
+            "outputs": _outputs(own[-1]),
+            "sites": [s for c in own for s in units.sites(c, found, units.findings)],
+            **costs(_Total(runs) if units.typed else None),
+        }
+        before = _values(name, own[-1])
 
 
-def _stage(
-    graph: Graph, number: int, found: Sequence[Site], units: Units
-) -> dict[str, Any]:
-    shown = [_site(site, units) for site in found]
-    runs = graph.runs[number - 1]
+@dataclass(frozen=True)
+class _Total:
+    """Runs of units, with the sum of a quantity."""
 
-    def total(quantity: str) -> int:
-        return sum(run.total(quantity) for run in runs)
+    runs: Iterable[Run]
 
-    return _part(f"stage{number}", shown, total, found[-1].instance)
+    def total(self, quantity: str) -> int:
+        return sum(run.total(quantity) for run in self.runs)
 
 
-def _end(name: str, instance: Instance, units: Units) -> dict[str, Any]:
-    """The stem or the head: a part of one site, whose ops have no prefix."""
-    site = {
-        "unit": units.number(instance),
-        "index": 0,
-        "count": 1,
-        "prefix": "",
-        "place": units.files.place(instance.unit.span),
-    }
-    return _part(name, [site], lambda q: int(getattr(instance, q)), instance)
+def _outputs(cell: Cell) -> list[list[Any]]:
+    """The names and shapes of what the last of a row makes."""
+    names = [value.removeprefix(f"{cell.name}.") for value in cell.gives]
+    shapes = [[*shape] if shape else None for shape in cell.outputs]
+    if not names:
+        return [[OUTPUT, None]]
+    return [[n, s] for n, s in zip(names, shapes, strict=False)]
 
 
-def _part(
-    name: str,
-    shown: list[dict[str, Any]],
-    total: Callable[[str], int],
-    last: Instance,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "output": [*last.output],
-        "parameters": total("parameters"),
-        "multiply_adds": total("multiply_adds"),
-        "sites": shown,
-    }
+def _values(row: str, cell: Cell) -> tuple[str, ...]:
+    """What the part after it reads where nothing is said."""
+    return tuple(row + value.removeprefix(cell.name) for value in cell.gives)
 
 
-def _site(site: Site, units: Units) -> dict[str, Any]:
-    return {
-        "unit": units.number(site.instance),
-        "index": site.index,
-        "count": site.count,
-        "prefix": f"stage{site.stage}.",
-        "place": units.files.place(site.slot.span),
-    }
+def where(graphs: Iterable[Graph], finding: Diagnostic) -> list[str]:
+    """The ops that the finding points at, and the units of which it says something."""
+    names = []
+    for graph in graphs:
+        found = parts(graph)
+        for cell in found:
+            for name in marks(cell.instance, here(cell, found, [finding])):
+                names.append(_whole(cell, name))
+            if of_call(cell, finding):
+                names.append(cell.name)
+    return [*dict.fromkeys(names)]
+
+
+def _whole(cell: Cell, name: str) -> str:
+    """The name in the network of what is marked; `out` is said of all of a unit."""
+    inside, _, last = name.rpartition(".")
+    whole = cell.name if not inside else f"{cell.prefix}{inside}"
+    return whole if last == OUTPUT else f"{cell.prefix}{name}"

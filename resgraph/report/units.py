@@ -1,4 +1,4 @@
-"""A unit and its ops as facts for the page."""
+"""A unit and its ops as facts for the page; what is not known of a draft is None, or empty."""
 
 from __future__ import annotations
 
@@ -8,76 +8,78 @@ from typing import Any
 
 from resgraph.diagnostics import visible
 from resgraph.emit.element import FLOAT32
-from resgraph.emit.nodes import Constants, template_of
+from resgraph.emit.nodes import Constants, Made, NodeBuilder
 from resgraph.expr import literal
-from resgraph.graph import INPUT, Instance
+from resgraph.graph import Instance, Node
 from resgraph.ops import Shape
 from resgraph.plan.memory import kept
 from resgraph.report.places import Files
+from resgraph.values import show
 
 ELEMENT = 4
 """Bytes of an activation's element, float32."""
+Facts = dict[str, Any]
 
 
-def unit(instance: Instance, files: Files) -> dict[str, Any]:
-    """The unit's facts; bytes are those kept for one image."""
-    facts = draft(instance, files)
-    for op, numbers in zip(facts["ops"], _numbers(instance), strict=True):
-        op |= numbers
-    cost = kept(instance, bn_relu=False)
-    input_bytes = cost.entry(1, ELEMENT) if cost.keeps_input else 0
-    return facts | {
-        "parameters": instance.parameters,
-        "multiply_adds": instance.multiply_adds,
-        "kept": cost.total(1, ELEMENT) + input_bytes,
+def unit(instance: Instance, files: Files, typed: bool) -> Facts:
+    """The unit's facts; costs are those with all units in it, bytes those kept for one
+    image."""
+    block = instance.block
+    facts: Facts = {
+        "name": block.name,
+        "title": visible(block.title),
+        "args": ", ".join(f"{k}={show(v)}" for k, v in instance.args.items()),
+        "inputs": [[name, sides(instance, name)] for name in block.inputs],
+        "outputs": [[n, sides(instance, v)] for n, v in block.results.items()],
+        "place": files.place(block.span),
+        "ops": [_op(instance, node, files) for node in block.ops],
+        **costs(None),
+        "kept": None,
     }
+    if typed:
+        for op, numbers in zip(facts["ops"], _numbers(instance), strict=True):
+            op |= numbers
+        facts |= costs(instance) | {"kept": _kept(instance)}
+    return facts
 
 
-def draft(instance: Instance, files: Files) -> dict[str, Any]:
-    """What is known of a unit that may lack shapes and numbers: those are None, or empty."""
+def costs(what: Any) -> Facts:
+    """Parameters and multiply-adds of what has a `total`; of None, not known."""
+    names = ("parameters", "multiply_adds")
+    return {name: None if what is None else int(what.total(name)) for name in names}
+
+
+def sides(instance: Instance, value: str) -> list[int] | None:
+    """The shape of a value."""
+    return [*instance.shapes[value]] if value in instance.shapes else None
+
+
+def _kept(instance: Instance) -> int:
+    cost = kept(instance, bn_relu=False)
+    shared = sum(cost.shared[value] for value in cost.held)
+    return cost.inside(1, ELEMENT) + shared * ELEMENT
+
+
+def _op(instance: Instance, node: Node, files: Files) -> Facts:
     return {
-        "name": instance.unit.name,
-        "title": visible(instance.unit.title),
-        "args": ", ".join(f"{k}={literal(v)}" for k, v in instance.args.items()),
-        "input": _sides(instance, INPUT),
-        "output": _sides(instance, instance.unit.output),
+        "name": node.name,
+        "kind": node.op.kind,
+        "role": node.op.role.value,
+        "symbol": node.op.symbol,
+        "path": node.path,
+        "inputs": [*node.inputs],
+        "in": [sides(instance, value) for value in node.inputs],
+        "out": sides(instance, node.name),
+        "attributes": [
+            [name, _shown(value)] for name, value in node.op.attributes().items()
+        ],
+        "place": files.place(node.span),
         "parameters": None,
         "multiply_adds": None,
-        "kept": None,
-        "place": files.place(instance.unit.span),
-        "ops": [
-            {
-                "name": node.name,
-                "kind": node.op.kind,
-                "role": node.op.role.value,
-                "symbol": node.op.symbol,
-                "path": path.name,
-                "inputs": [*inputs],
-                "in": [_sides(instance, value) for value in inputs],
-                "out": _sides(instance, node.name),
-                "attributes": [
-                    [name, _shown(value)]
-                    for name, value in node.op.attributes().items()
-                ],
-                "place": files.place(node.span),
-                **_NOTHING,
-            }
-            for path, node, inputs in instance.unit.steps()
-        ],
+        "weights": [],
+        "onnx": [],
+        "keeps": [],
     }
-
-
-_NOTHING: dict[str, Any] = {
-    "parameters": None,
-    "multiply_adds": None,
-    "weights": [],
-    "onnx": [],
-    "keeps": [],
-}
-
-
-def _sides(instance: Instance, value: str) -> list[int] | None:
-    return [*instance.shapes[value]] if value in instance.shapes else None
 
 
 def _shown(value: Any) -> str:
@@ -87,11 +89,11 @@ def _shown(value: Any) -> str:
     return str(literal(value)) if isinstance(value, (int, float)) else str(value)
 
 
-def _numbers(instance: Instance) -> Iterator[dict[str, Any]]:
-    """Of each op, in reading order, what needs shapes; keys as in `_NOTHING`."""
+def _numbers(instance: Instance) -> Iterator[Facts]:
+    """Of each op, in reading order, what needs shapes; keys as in `_op`."""
     nodes, held = onnx_nodes(instance), keeps(instance)
-    for _, node, inputs in instance.unit.steps():
-        given = [instance.shapes[i] for i in inputs]
+    for node in instance.block.ops:
+        given = [instance.shapes[i] for i in node.inputs]
         weights = node.op.weights(*given)
         yield {
             "parameters": sum(prod(w.shape) for w in weights if w.trainable),
@@ -104,12 +106,14 @@ def _numbers(instance: Instance) -> Iterator[dict[str, Any]]:
 
 def onnx_nodes(instance: Instance) -> dict[str, list[list[str]]]:
     """By op, its ONNX nodes as (type, name); none for an op that is its input."""
-    template = template_of(instance, Constants(FLOAT32))
-    found: dict[str, list[list[str]]] = {
-        n.name: [] for _, n, _ in instance.unit.steps()
-    }
-    for proto, _, output in template.nodes:
-        found[output.partition("/")[0]].append([proto.op_type, output])
+    found: dict[str, list[list[str]]] = {}
+    constants = Constants(FLOAT32)
+    for node in instance.block.ops:
+        made: list[Made] = []
+        builder = NodeBuilder(node.name, made, set(), constants)
+        shapes = [instance.shapes[i] for i in node.inputs]
+        builder.name_last(node.op.onnx(builder, *node.inputs, shapes=shapes))
+        found[node.name] = [[each.proto.op_type, each.name] for each in made]
     return found
 
 
@@ -120,12 +124,13 @@ def keeps(instance: Instance) -> dict[str, list[list[Any]]]:
     several ops keep is in memory once; it stands at each of them.
     """
     shapes: dict[str, Shape] = dict(instance.shapes)
-    memory = {INPUT: INPUT}  # the value whose memory a value lies in
+    memory: dict[str, str] = {value: value for value in shapes}
     found: dict[str, list[list[Any]]] = {}
-    for _, node, inputs in instance.unit.steps():
-        saved = node.op.saved(*(shapes[i] for i in inputs))
-        memory[node.name] = memory[inputs[0]] if saved.view else node.name
-        values = [memory[i] for i in inputs] if saved.inputs else []
+    for node in instance.block.ops:
+        saved = node.op.saved(*(shapes[i] for i in node.inputs))
+        if saved.view:  # it lies in the memory of what it reads
+            memory[node.name] = memory[node.inputs[0]]
+        values = [memory[i] for i in node.inputs] if saved.inputs else []
         values += [memory[node.name]] if saved.output else []
         own = saved.elements * ELEMENT + saved.bytes
         found[node.name] = [

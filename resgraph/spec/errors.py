@@ -96,8 +96,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        why = _meant(word, loc, tree) or elsewhere.hint(word)
-        return Diagnostic(codes.UNKNOWN_OP, message, span, why)
+        why, place = _meant(word, loc, tree) or elsewhere.hint(word), ("units", word)
+        return Diagnostic(codes.UNKNOWN_OP, message, span, why, missing=place)
     if kind in WANTED:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))

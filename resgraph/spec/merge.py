@@ -147,13 +147,26 @@ def _new(base: Mapping, top: Mapping) -> dict[str | None, dict[str, Entry]]:
 
 def noted(finding: Diagnostic, removals: Removals) -> Diagnostic:
     """The finding; of something that is missing since it was removed, with that line too."""
-    for depth in range(len(finding.missing), 0, -1):
-        place, rest = finding.missing[:depth], finding.missing[depth:]
+    for note in (n for loc in _places(finding.missing) for n in _notes(loc, removals)):
+        return replace(finding, notes=(*finding.notes, note))
+    return finding
+
+
+def _places(missing: Loc) -> Iterator[Loc]:
+    """Where a spec may say what is missing; a value is a path, or one of the inputs."""
+    yield missing
+    match missing:
+        case (*holder, "paths", name):
+            yield (*holder, "inputs", name)
+
+
+def _notes(missing: Loc, removals: Removals) -> Iterator[Note]:
+    """Who removed it, or what it was in; the deepest first."""
+    for depth in range(len(missing), 0, -1):
+        place, rest = missing[:depth], missing[depth:]
         removal = removals.get(place)
         if removal and _had(removal.value, rest):
-            note = Note(f"'{place[-1]}' is removed here", removal.span)
-            return replace(finding, notes=(*finding.notes, note))
-    return finding
+            yield Note(f"'{place[-1]}' is removed here", removal.span)
 
 
 def _had(tree: Tree, rest: Loc) -> bool:

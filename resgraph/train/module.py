@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,7 +70,7 @@ class Generated:
 
     def _logits(self, output: object) -> Tensor:
         """The logits among what the network gives for two images."""
-        given = named(output) if _is_several(output) else {"": output}
+        given = named(output) if isinstance(output, tuple) else {"": output}
         tensors = {n: t for n, t in given.items() if isinstance(t, Tensor)}
         if not tensors or tensors.keys() != given.keys():
             other = next((t for t in given.values() if not isinstance(t, Tensor)), ())
@@ -94,10 +94,6 @@ class Generated:
             "classifier",
             f"name one {LOGITS[0]} in {self.spec}, which a linear layer ends",
         )
-
-
-def _is_several(output: object) -> bool:
-    return isinstance(output, tuple | list) or is_dataclass(output)
 
 
 def load_generated(
@@ -204,14 +200,12 @@ def _broken(path: Path, spec: str, what: str) -> ResgraphError:
 
 
 def named(output: Any) -> dict[str, Tensor]:
-    """The tensors of what a module gives, by name: one, or a tuple or a dataclass of several.
+    """The tensors of what a module gives, by name: one, or a tuple of several.
 
-    Those of a tuple are called by their numbers, and a single one by no name.
+    Those of a plain tuple are called by their numbers, and a single one by no name.
     """
     if isinstance(output, Tensor):
         return {"": output}
-    if is_dataclass(output):
-        return {each.name: getattr(output, each.name) for each in fields(output)}
     names = getattr(output, "_fields", range(len(output)))
     return dict(zip(map(str, names), output, strict=True))
 
@@ -224,9 +218,7 @@ def parted(
     tensors = tuple(named(output).values())
     if isinstance(output, Tensor):
         return tensors, lambda others: others[0]
-    if kind in (tuple, list):
-        return tensors, kind
-    return tensors, lambda others: kind(*others)
+    return tensors, kind if kind is tuple else kind._make
 
 
 def units_of(network: nn.Module) -> dict[str, nn.Module]:

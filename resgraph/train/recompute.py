@@ -141,7 +141,8 @@ class _Segment:
     """Consecutive units that are computed anew together, and what that has to heed.
 
     The network calls each of its units, one after the other, as ever: the first one then
-    computes all of them, and the others pass on what they are given.
+    computes all of them, and the others pass on what they are given. So all have as many
+    outputs as the last one.
     """
 
     def __init__(self, units: Sequence[nn.Module]) -> None:
@@ -161,7 +162,7 @@ class _Segment:
     def called(self, unit: nn.Module, *inputs: Tensor) -> Any:
         """What one of its units gives to the network."""
         if unit is not self.units[0]:
-            return inputs[0]
+            return self.made(inputs)
         # Inputs without a gradient would keep the weights' from being asked for.
         root = torch.empty(0, device=inputs[0].device, requires_grad=True)
         tensors = _Anew.apply(self, root, *inputs)  # type: ignore[no-untyped-call]
@@ -169,11 +170,9 @@ class _Segment:
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The outputs of the last unit; `made` gives them the form that they have there."""
-        first, *others = self.units
-        value = nn.Module.__call__(first, *inputs)
-        for unit in others:
-            value = nn.Module.__call__(unit, value)
-        tensors, self.made = parted(value)
+        tensors = inputs
+        for unit in self.units:
+            tensors, self.made = parted(nn.Module.__call__(unit, *tensors))
         return tensors
 
 

@@ -199,18 +199,23 @@ class Apart(Called):
     def declared(self) -> Declared:
         return self._declared
 
-    def logits(
-        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
-    ) -> Tensor:
+    def outputs(
+        self,
+        names: Sequence[str],
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        device: str,
+    ) -> Mapping[str, Tensor]:
         given = _named("tensors", tensors) | {"images": images}
         doing = f"its forward runs on {device}"
-        answer = self._ask("logits", doing, given, device=device)
-        shapes: Shapes = {"logits": {"logits": (len(images), None)}}
-        return self._numbers(answer, shapes, torch.float32)["logits"]["logits"]
+        answer = self._ask("outputs", doing, given, device=device, names=[*names])
+        shapes: Shapes = {_OUTPUTS: dict.fromkeys(names, (len(images), ...))}
+        return self._numbers(answer, shapes, torch.float32)[_OUTPUTS]
 
 
-Shape = tuple[int | None, ...]
-"""None where any size will do."""
+_OUTPUTS = "outputs"
+Shape = tuple[Any, ...]
+"""Sizes; `...` at its end where any others may follow."""
 Shapes = dict[str, dict[str, Shape]]
 """Quantity -> name -> shape."""
 
@@ -220,16 +225,17 @@ def _shapes(task: Task) -> Shapes:
     shapes = {n: tuple(t.shape) for n, t in task.points[0].tensors.items()}
     trained = {n: shapes[n] for n in task.trained}
     rest = {n: shape for n, shape in shapes.items() if n not in trained}
-    logits: dict[str, Shape] = {"logits": (len(task.batch.images), None)}
-    quantities: Shapes = {INFERENCE: logits, TRAINING: logits, GRADIENTS: {**trained}}
+    many: Shape = (len(task.batch.images), ...)
+    outputs = dict.fromkeys(task.naming.outputs, many)
+    quantities: Shapes = {INFERENCE: outputs, TRAINING: outputs, GRADIENTS: {**trained}}
     quantities |= {STATISTICS: {**rest}} if rest else {}
     return quantities | {UPDATES: {**trained}}
 
 
-def _fits(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:
-    sizes = zip(tensor.shape, shape, strict=False)
-    same = all(wanted in (None, size) for size, wanted in sizes)
-    return tensor.dim() == len(shape) and same
+def _fits(tensor: Tensor, shape: Shape) -> bool:
+    if shape[-1:] == (...,):
+        return tensor.shape[: len(shape) - 1] == shape[:-1]
+    return tensor.shape == shape
 
 
 def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -261,7 +267,7 @@ def main() -> None:
             "initial": there.initial,
             "flows": there.flows,
             "compute": there.compute,
-            "logits": there.logits,
+            "outputs": there.outputs,
             "record": there.record,
         }
     )
@@ -309,12 +315,14 @@ class _There:
         named = [_named(quantity, values) for quantity, values in found.items()]
         return _message({name: t for part in named for name, t in part.items()})
 
-    def logits(self, question: Message, at: At) -> Message:
-        given = _given(question)
-        tensors, device = _part("tensors", given), question.values["device"]
+    def outputs(self, question: Message, at: At) -> Message:
+        given, values = _given(question), question.values
+        tensors = _part("tensors", given)
         assert isinstance(self.module, Present)
-        logits = self.module.logits(tensors, given["images"], device)
-        return _message({"logits/logits": logits})
+        found = self.module.outputs(
+            values["names"], tensors, given["images"], values["device"]
+        )
+        return _message(_named(_OUTPUTS, found))
 
     def record(self, question: Message, at: At) -> Message:
         given = _given(question)
@@ -327,7 +335,8 @@ class _There:
 
 
 def _plain(naming: Naming) -> dict[str, Any]:
-    return {"names": dict(naming.names), "chances": [*naming.chances]}
+    values = {"chances": [*naming.chances], "outputs": [*naming.outputs]}
+    return {"names": dict(naming.names), **values}
 
 
 def _naming(question: Message) -> Naming:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from resgraph.graph import Graph
 from resgraph.ops import Weight
 from resgraph.verify.interpreter import Interpreter
+from resgraph.verify.returned import returned
 
 
 def evaluate(
@@ -20,7 +21,8 @@ def evaluate(
     images: NDArray[np.floating[Any]],
     dtype: str,
 ) -> NDArray[np.float64]:
-    """Logits [N, classes] of images [N, C, H, W], weights and activations in torch's `dtype`."""
+    """The first output, logits [N, classes] of a classifier, of images [N, C, H, W], weights
+    and activations in torch's `dtype`."""
     kind: torch.dtype = getattr(torch, dtype)
     module = Interpreter(graph).to(kind).eval()
     state = module.state_dict()
@@ -30,6 +32,6 @@ def evaluate(
                 name = f"{prefix}{layer}.{weight.name}"
                 values = weights(name, weight).astype(np.float64)
                 state[name].copy_(torch.from_numpy(values))
-        logits: torch.Tensor = module(torch.from_numpy(images).to(kind))
-    found: NDArray[np.float64] = logits.double().numpy()
+        outputs = returned(module(torch.from_numpy(images).to(kind)), graph.name)
+    found: NDArray[np.float64] = outputs[0][1].double().numpy()
     return found

@@ -55,10 +55,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Flow:
-    """The steps that reach a network's output, in the order of their execution."""
+    """The steps that reach a network's outputs, in the order of their execution."""
 
     steps: tuple[Step, ...]
-    output: int
+    outputs: tuple[int, ...]
+    """The step of each output, or `INPUT`."""
     sequence: str
     """Digest of all that was called, in order: equal ones do the same to the last bit."""
     input: tuple[int, ...] = ()
@@ -69,6 +70,8 @@ class Flow:
     """The tensors of the module that are not trained."""
     draws: tuple[int, ...] = ()
     """The step of each mask that dropout draws, in order; `INPUT` where it is for nothing."""
+    names: tuple[str, ...] = ()
+    """What the network calls each output; '' where it has no name."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,14 @@ class Flows:
     inference: Flow
 
 
-def live(steps: Sequence[Step], output: int) -> tuple[list[Step], dict[int, int]]:
-    """The steps that reach the output, equal ones as one where they have equal values.
+def live(
+    steps: Sequence[Step], outputs: Sequence[int]
+) -> tuple[list[Step], dict[int, int]]:
+    """The steps that reach an output, equal ones as one where they have equal values.
 
     Returns them, and where each of `steps` that is needed is among them.
     """
-    needed = {output}
+    needed = {*outputs}
     for i in range(len(steps) - 1, -1, -1):
         if i in needed:
             needed.update(steps[i].inputs)

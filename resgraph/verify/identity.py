@@ -13,13 +13,13 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from resgraph.graph import INPUT, Graph, Instance
+from resgraph.graph import Graph, Instance, Row
 from resgraph.prove.parts import Parts, decompose
-from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.numbers import Batch
+from resgraph.verify.interpreter import Interpreter, Part, watched
+from resgraph.verify.numbers import Batch, loss
 from resgraph.verify.report import Check, failed, passed
+from resgraph.verify.returned import by_name, returned
 from resgraph.verify.rounding import DOUBLE, Rounding
 from resgraph.verify.tolerance import Runs, deviation
 
@@ -32,30 +32,37 @@ Sides = dict[str, tuple[Tensor, Tensor]]
 class Stretch:
     """Units of a stage that follow one another with an identity path through all of them."""
 
-    stage: int
+    row: Row
     first: int
     units: tuple[Instance, ...]
 
     @property
     def prefixes(self) -> list[str]:
-        return [f"stage{self.stage}.{self.first + i}." for i in range(len(self.units))]
+        return [self.row.prefix(self.first + i) for i in range(len(self.units))]
 
 
 def stretches(graph: Graph) -> Iterator[Stretch]:
     """The longest stretch of each stage that has one of two units at least."""
-    for number, stage in enumerate(graph.runs, 1):
+    for row, runs in graph.stages:
         best: Stretch | None = None
         current: list[Instance] = []
         index = 0
-        for run in stage:
-            parts = [decompose(instance) for instance in run.instances]
-            whole = all(p is not None and p.is_identity for p in parts)
-            current = [*current, *run] if whole else []
+        for run in runs:
+            current = [*current, *run] if all(map(_is_whole, run.instances)) else []
             index += run.count
             if len(current) > max(1, len(best.units) if best else 0):
-                best = Stretch(number, index - len(current), tuple(current))
+                best = Stretch(row, index - len(current), tuple(current))
         if best is not None:
             yield best
+
+
+def _is_whole(instance: Instance) -> bool:
+    """Whether an identity path leads through the unit, from its input to its output."""
+    block = instance.block
+    if len(block.inputs) != 1 or len(block.results) != 1:
+        return False
+    parts = decompose(instance)
+    return parts is not None and parts.is_identity
 
 
 def identity_checks(graph: Graph, exact: Interpreter, batch: Batch) -> Iterator[Check]:
@@ -79,7 +86,7 @@ def identity_checks(graph: Graph, exact: Interpreter, batch: Batch) -> Iterator[
             deviation({of: ours}, {of: right}, side(i, of), DOUBLE, {})
             for of, (ours, right) in sides[i].items()
         ]
-        name = f"Eq. (4), (5): stage {stretch.stage}"
+        name = f"Eq. (4), (5): {stretch.row.title}"
         where = f"{len(stretch.units)} units from unit {stretch.first}"
         text = f"{where}: {'; '.join(map(str, far))}"
         sound = all(one.within for one in far)
@@ -119,21 +126,24 @@ def _measured(
         for i, stretch in enumerate(chosen)
         for prefix, unit in zip(stretch.prefixes, stretch.units, strict=True)
     }
-    x = batch.images.detach().requires_grad_()
-    for part in network.parts:
-        values = network.compute(part, x)
-        if part.prefix in wanted:
-            i, unit = wanted[part.prefix]
-            parts = decompose(unit)
-            if parts is None:
-                raise ValueError(f"{part.prefix} has no addition")
-            branch, out = residual(parts, values), values[part.output]
-            before = ends.get(i)
-            total = branch if before is None else before.total + branch
-            ends[i] = _Ends(x if before is None else before.x_l, out, total)
-        x = values[part.output]
-    loss = functional.cross_entropy(x, batch.labels)
-    return [_sides(ends[i], loss) for i in range(len(chosen))]
+
+    def watch(part: Part, values: dict[str, Tensor]) -> None:
+        if part.prefix not in wanted:
+            return
+        i, unit = wanted[part.prefix]
+        parts = decompose(unit)
+        if parts is None:
+            raise ValueError(f"{part.prefix} has no addition")
+        branch, before = residual(parts, values), ends.get(i)
+        x_l, total = (before.x_l, before.total + branch) if before else (None, branch)
+        x_l = values[parts.x] if x_l is None else x_l
+        ends[i] = _Ends(x_l, values[parts.out], total)
+
+    with watched(network, watch):
+        found = network(batch.images.detach().requires_grad_())
+    names = [str(i) for i, _ in enumerate(returned(found, ""))]
+    value = loss(by_name(found, names, ""), batch)
+    return [_sides(ends[i], value) for i in range(len(chosen))]
 
 
 def _sides(ends: _Ends, loss: Tensor) -> Sides:
@@ -146,5 +156,5 @@ def _sides(ends: _Ends, loss: Tensor) -> Sides:
 
 def residual(parts: Parts, values: Mapping[str, Tensor]) -> Tensor:
     """F(x) of one unit: all operands of its addition but the shortcut's."""
-    operands = [values[INPUT] if v == INPUT else values[v] for v in parts.F_values]
+    operands = [values[v] for v in parts.F_values]
     return sum(operands[1:], start=operands[0])

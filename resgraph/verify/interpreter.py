@@ -7,7 +7,8 @@ emitter groups, chains and names things is no part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resgraph.graph import INPUT, Graph, Instance
+from resgraph.graph import Graph, Instance
+from resgraph.graph.typed import row_parts, row_values
 from resgraph.ops import Op
 from resgraph.ops.source import real, whole
 from resgraph.syntax import Literal, Name, Syntax
@@ -34,36 +36,75 @@ class Call:
 
 @dataclass(frozen=True)
 class Part:
-    """A unit instance at its place, and its nodes."""
+    """An instance at its place, and its nodes, those of its rows among them."""
 
     prefix: str
-    output: str
+    instance: Instance
     calls: tuple[Call, ...]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Part:
         return self  # constant: a copy of the network shares it
 
 
-class Interpreter(nn.Module):
-    """[N, *graph.input] -> logits [N, classes]; names as in the graph and its state_dict.
+@dataclass(frozen=True)
+class Parts:
+    """A row of the network: its parts, each computed from what the one before it makes."""
 
-    Weights start as torch starts them: they are meant to be loaded. With `single`, the ops'
-    numbers (a BN's eps, the factor of a scale) are as float32 holds them, and ONNX with it.
+    inputs: tuple[str, ...]
+    results: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parts:
+        return self
+
+
+Watch = Callable[[Part, dict[str, Tensor]], None]
+"""Is told of each part, with every value in it by the name of its node."""
+
+
+class Interpreter(nn.Module):
+    """[N, *graph.input] -> the network's outputs; names as in the graph and its state_dict.
+
+    One output is a tensor, several are a dict of tensors by name. Weights start as torch
+    starts them: they are meant to be loaded. With `single`, the ops' numbers (a BN's eps, the
+    factor of a scale) are as float32 holds them, and ONNX with it.
     """
+
+    # Names with '_' are no layer's.
 
     def __init__(self, graph: Graph, single: bool = False) -> None:
         super().__init__()
-        self.scopes: list[str] = []  # the tracer's, while it runs
-        self.parts: list[Part] = []
-        compiled: dict[int, tuple[Call, ...]] = {}
-        for prefix, instance in graph.parts():
-            if id(instance) not in compiled:
-                compiled[id(instance)] = tuple(_calls(instance, single))
-            calls = compiled[id(instance)]
-            self.parts.append(Part(prefix, instance.unit.output, calls))
-            for call in calls:
-                if call.layer is not None:
-                    self._add(f"{prefix}{call.name}", call.layer())
+        self._inputs = graph.network.block.inputs
+        self._outputs = dict(graph.outputs)
+        self._scopes: list[str] = []  # the tracer's, while it runs
+        self._watch: Watch | None = None
+        known: dict[int, Part] = {}
+        self._rows = tuple(
+            Parts(
+                row.inputs,
+                row_values(row, graph.network.runs[row.name]),
+                tuple(
+                    self._part(prefix, instance, single, known)
+                    for prefix, instance in row_parts(row, graph.network.runs[row.name])
+                ),
+            )
+            for row in graph.network.block.rows
+        )
+
+    def _part(
+        self, prefix: str, instance: Instance, single: bool, known: dict[int, Part]
+    ) -> Part:
+        """The part with its layers registered; equal instances have the same calls."""
+        if (
+            id(instance) not in known
+        ):  # the part keeps the instance, so the id is its own
+            calls = tuple(_calls(instance.flat, single))
+            known[id(instance)] = Part(prefix, instance, calls)
+        part = replace(known[id(instance)], prefix=prefix)
+        for call in part.calls:
+            if call.layer is not None:
+                self._add(f"{prefix}{call.name}", call.layer())
+        return part
 
     def _add(self, path: str, layer: nn.Module) -> None:
         """Register a layer under its dotted path."""
@@ -75,27 +116,44 @@ class Interpreter(nn.Module):
             home = home.get_submodule(folder)
         home.add_module(name, layer)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for part in self.parts:
-            x = self.compute(part, x)[part.output]
-        return x
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        values = dict.fromkeys(self._inputs, x)
+        for row in self._rows:
+            given = tuple(values[name] for name in row.inputs)
+            for part in row.parts:
+                given = self._computed(part, given)
+            values |= zip(row.results, given, strict=True)
+        outputs = {name: values[v] for name, v in self._outputs.items()}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
-    def compute(self, part: Part, x: Tensor) -> dict[str, Tensor]:
-        """Every value of a part that is given x, by the name of its node."""
-        values = {INPUT: x}
-        home: nn.Module = self
-        for folder in part.prefix.split(".")[:-1]:
-            home = home._modules.get(folder) or home
+    def _computed(self, part: Part, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The outputs of a part that is given these inputs."""
+        block = part.instance.flat.block
+        values = dict(zip(block.inputs, given, strict=True))
         for call in part.calls:
-            self.scopes.append(f"{part.prefix}{call.name}")
-            layer = home._modules.get(call.name) if call.layer else None
+            name = f"{part.prefix}{call.name}"
+            self._scopes.append(name)
+            layer = self.get_submodule(name) if call.layer else None
             values[call.name] = call.function(layer, *(values[i] for i in call.inputs))
-            self.scopes.pop()
-        return values
+            self._scopes.pop()
+        if self._watch is not None:
+            self._watch(part, values)
+        return tuple(values[value] for value in block.results.values())
+
+
+@contextmanager
+def watched(network: Interpreter, watch: Watch) -> Iterator[None]:
+    """Have the network tell of its parts, for a while."""
+    network._watch = watch
+    try:
+        yield
+    finally:
+        network._watch = None
 
 
 def _calls(instance: Instance, single: bool) -> Iterator[Call]:
-    for _, node, inputs in instance.unit.steps():
+    for node in instance.steps:
+        inputs = node.inputs
         names = _namespace(node.op.helper)
         channels = [instance.shapes[i][0] for i in inputs]
         made = node.op.torch_layer(*channels)

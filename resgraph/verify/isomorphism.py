@@ -8,7 +8,7 @@ Names do not count anywhere; of two steps that will do, the one of our name is p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resgraph.graph import isomorphism as graphs
 from resgraph.graph.isomorphism import Labelled, Parting
@@ -47,7 +47,7 @@ class Mismatch(Parting):
 
 def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
     """The isomorphism of two flows, or where they part."""
-    one, two = normalised(ours), normalised(theirs)
+    one, two = normalised(ours), normalised(in_order_of(ours, theirs))
     found = pairing(one, two)
     if isinstance(found, Parting):
         steps = _cause(one, found.ours), _cause(two, found.theirs)
@@ -63,28 +63,39 @@ def match(ours: Flow, theirs: Flow) -> Match | Mismatch:
 def pairing(ours: Normal, theirs: Normal) -> Match | Parting:
     """The isomorphism of two normal forms, in their own steps, or where they part."""
     found = graphs.isomorphism(
-        _labelled(ours.steps, ours.output), _labelled(theirs.steps, theirs.output)
+        _labelled(ours.steps, ours.outputs), _labelled(theirs.steps, theirs.outputs)
     )
     return found if isinstance(found, Parting) else _weights(ours, theirs, found.nodes)
 
 
 def written_alike(ours: Flow, theirs: Flow) -> bool:
     """Whether the flows are the same but for their order, without a rule that may round."""
-    one, two = (_labelled(*_live(flow)) for flow in (ours, theirs))
+    flows = (ours, in_order_of(ours, theirs))
+    one, two = (_labelled(*_live(flow)) for flow in flows)
     return isinstance(graphs.isomorphism(one, two), graphs.Pairing)
 
 
-def _live(flow: Flow) -> tuple[Sequence[Step], int]:
-    steps, place = live(flow.steps, flow.output)
-    return steps, place[flow.output]
+def in_order_of(ours: Flow, theirs: Flow) -> Flow:
+    """Their flow with its outputs as ours has them: by name, if both have the same names."""
+    mine, names = ours.names, theirs.names
+    distinct = len({*mine, ""}) == len(mine) + 1
+    if mine == names or not distinct or sorted(mine) != sorted(names):
+        return theirs
+    outputs = tuple(theirs.outputs[names.index(name)] for name in mine)
+    return replace(theirs, outputs=outputs, names=mine)
 
 
-def _labelled(steps: Sequence[Step], output: int) -> Labelled:
+def _live(flow: Flow) -> tuple[Sequence[Step], tuple[int, ...]]:
+    steps, place = live(flow.steps, flow.outputs)
+    return steps, tuple(place[i] for i in flow.outputs)
+
+
+def _labelled(steps: Sequence[Step], outputs: tuple[int, ...]) -> Labelled:
     return Labelled(
         [repr(step.kind) for step in steps],
         [step.inputs for step in steps],
         [step.op in COMMUTATIVE for step in steps],
-        (output,),
+        outputs,
         names=[tuple(name for _, name, _ in step.weights) for step in steps],
     )
 

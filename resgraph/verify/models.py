@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plain
 from resgraph.graph import Graph
 from resgraph.verify import runtime
 from resgraph.verify.flow import Flow
@@ -17,6 +17,7 @@ from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.onnx_flow import onnx_flow
 from resgraph.verify.places import Divergence, by_node, first_divergence
 from resgraph.verify.report import Check, Verdict, failed, passed, skipped
+from resgraph.verify.returned import by_name
 from resgraph.verify.rounding import DOUBLE, SINGLE, Rounding
 from resgraph.verify.runtime import OnnxModel
 from resgraph.verify.structure import Compared, against_onnx, as_unproven
@@ -40,15 +41,22 @@ class Inference:
 
     graph: Graph
     meant: Interpreter
-    runs: dict[tuple[float, int, int], Tensor] = field(default_factory=dict)
-    """Logits with noise, by its unit, the number of images and of the run."""
+    runs: dict[tuple[float, int, int], Mapping[str, Tensor]] = field(
+        default_factory=dict
+    )
+    """Outputs with noise, by its unit, the number of images and of the run."""
 
     def __post_init__(self) -> None:
         self.meant.double().eval()
 
-    def judged(self, name: str, logits: Tensor, images: Tensor) -> Check:
-        """Whether logits [N, classes] that were computed in float32 are these images'."""
-        far = self.deviation(logits, images, SINGLE)
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs."""
+        return [*self.graph.outputs]
+
+    def judged(self, name: str, found: Mapping[str, Tensor], images: Tensor) -> Check:
+        """Whether outputs that were computed in float32 are these images'."""
+        far = self.deviation(found, images, SINGLE)
         if far.says_nothing and far.error < far.norm:
             return skipped(
                 name,
@@ -57,24 +65,25 @@ class Inference:
             )
         return passed(name, str(far)) if far.within else failed(name, str(far))
 
-    def deviation(self, logits: Tensor, images: Tensor, unit: float) -> Deviation:
-        """How far logits are from the exact ones, beside noise of this unit roundoff."""
+    def deviation(
+        self, found: Mapping[str, Tensor], images: Tensor, unit: float
+    ) -> Deviation:
+        """How far outputs are from the exact ones, beside noise of this unit roundoff."""
 
         def run(k: int) -> Mapping[str, Tensor]:
             key = (unit, len(images), k)
             if key not in self.runs:
                 with noise(unit, k):
-                    self.runs[key] = self.logits(images)
-            return {"logits": self.runs[key]}
+                    self.runs[key] = self.outputs(images)
+            return self.runs[key]
 
-        exact = self.logits(images)
-        return deviation({"logits": logits}, {"logits": exact}, run, unit, {}, _RUNS)
+        return deviation(found, self.outputs(images), run, unit, {}, _RUNS)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """[N, classes] in float64, of images [N, C, H, W]."""
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """In float64, of images [N, C, H, W]."""
         with torch.no_grad():
-            logits: Tensor = self.meant(images.double())
-        return logits
+            found = self.meant(images.double())
+        return by_name(found, self.names, self.graph.name)
 
 
 @dataclass
@@ -104,7 +113,9 @@ class OnnxComparison:
         """The model's nodes and attributes, one by one the graph's."""
         graph = self.inference.graph
         meant = trace(self.inference.meant, graph.input, training=False)
-        return against_onnx(STRUCTURE, graph, onnx_flow(self.model), meant)
+        return against_onnx(
+            STRUCTURE, graph, onnx_flow(self.model, self.inference.names), meant
+        )
 
     def in_float64(self, images: Tensor) -> tuple[Check, float]:
         """ONNX's own definition of its ops, evaluated in float64, and the relative error."""
@@ -112,7 +123,8 @@ class OnnxComparison:
             found = self.model.in_float64(images.double().numpy())
         except ResgraphError as error:
             return skipped(DOUBLES, error.message), 0.0
-        far = self.inference.deviation(torch.from_numpy(found), images, DOUBLE)
+        outputs = {n: torch.from_numpy(found[n]) for n in self.inference.names}
+        far = self.inference.deviation(outputs, images, DOUBLE)
         text = f"by ONNX's reference evaluator: {far}"
         check = passed(DOUBLES, text) if far.within else failed(DOUBLES, text)
         return check, far.relative
@@ -120,20 +132,21 @@ class OnnxComparison:
     def in_float32(self, running: Any, images: Tensor, device: str) -> Check:
         """What onnxruntime computes, within what float32's rounding does to this network."""
         name = f"ONNX on {device}, batch {len(images)}"
-        check = self.inference.judged(name, runtime.logits(running, images), images)
+        found = runtime.outputs(running, self.inference.names, images)
+        check = self.inference.judged(name, found, images)
         if check.verdict is not Verdict.failed:
             return check
-        found = self._first_divergence(images)
-        if found is None:
-            span = self.inference.graph.head.span
+        first = self._first_divergence(images)
+        if first is None:
+            span = self.inference.graph.span
             return failed(name, f"{check.detail}; the last node diverges", span)
-        return failed(name, f"{check.detail}; {found}", found.place.span)
+        return failed(name, f"{check.detail}; {first}", first.place.span)
 
     def _first_divergence(self, images: Tensor) -> Divergence | None:
         """The first node of the model that diverges, of one image."""
         image = images[:1].double()
         flow = record(self.inference.meant, image)
-        nodes = {node: i for node, i in by_node(flow).items() if i != flow.output}
+        nodes = {node: i for node, i in by_node(flow).items() if i not in flow.outputs}
         found = runtime.values(self.model, list(nodes), images[:1])
         ours = {node: found[node] for node in nodes if node in found}
 
@@ -150,6 +163,17 @@ class OnnxComparison:
 def noise(unit: float, seed: int) -> Rounding:
     """Rounding as runtimes round, which fold BN into the weights."""
     return Rounding(unit, seed, folding=True)
+
+
+def refuse_other_outputs(model: OnnxModel, graph: Graph) -> None:
+    """Raise `ResgraphError` for a model that lacks an output of the graph."""
+    missing = [name for name in graph.outputs if name not in model.outputs]
+    if missing:
+        raise ResgraphError(
+            f"{plain(model.path)} has no output '{missing[0]}', as {graph.name} has: "
+            f"{plain(', '.join(model.outputs)) or 'none at all'}",
+            "another tool has changed it: compile or export it anew",
+        )
 
 
 def weights_of(model: OnnxModel) -> Mapping[str, Tensor]:

@@ -7,6 +7,7 @@ nothing changes, since a sum that is used once less may become part of another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +35,7 @@ class Normal:
     """A flow in normal form, and where its steps come from."""
 
     steps: tuple[Step, ...]
-    output: int
+    outputs: tuple[int, ...]
     place: Mapping[int, int]
     """Step of the flow -> the step here that has its value."""
     cause: tuple[int, ...]
@@ -44,21 +45,21 @@ class Normal:
 def normal(flow: Flow, rules: Mapping[str, Sequence[Rule]]) -> Normal:
     """The flow's normal form under the rules, by the op that they apply to."""
     steps: Sequence[Step] = flow.steps
-    output = flow.output
+    outputs = flow.outputs
     place = {i: i for i in range(INPUT, len(steps))}
     cause = list(range(len(steps)))
     while True:
         made = Builder(flow.input, rules)
-        moved = made.all_of(steps, output)
-        kept, left = live(made.steps, moved[output])
+        moved = made.all_of(steps, outputs)
+        kept, left = live(made.steps, [moved[i] for i in outputs])
         origin = {j: i for i, j in reversed(left.items())}
         cause = [cause[made.cause[origin[j]]] for j in range(len(kept))]
         place = {i: left[moved[j]] for i, j in place.items() if moved.get(j) in left}
         done = kept == list(steps)
-        steps, output = kept, left[moved[output]]
+        steps, outputs = kept, tuple(left[moved[i]] for i in outputs)
         if done:
             del place[INPUT]
-            return Normal(tuple(steps), output, place, tuple(cause))
+            return Normal(tuple(steps), outputs, place, tuple(cause))
 
 
 class Builder:
@@ -76,19 +77,18 @@ class Builder:
         self._known: dict[Any, int] = {}
         self._current = 0
 
-    def all_of(self, steps: Sequence[Step], output: int) -> dict[int, int]:
+    def all_of(self, steps: Sequence[Step], outputs: Sequence[int]) -> dict[int, int]:
         """Build all the steps; returns where the value of each of them is."""
-        uses = {output: 1}
+        uses = Counter(outputs)
         for step in steps:
-            for j in step.inputs:
-                uses[j] = uses.get(j, 0) + 1
+            uses.update(step.inputs)
         place = {INPUT: INPUT}
         for i, step in enumerate(steps):
             self._current = i
             inputs = tuple(place[j] for j in step.inputs)
             same = inputs == step.inputs
             place[i] = j = self.add(step if same else replace(step, inputs=inputs))
-            self._uses[j] = self._uses.get(j, 0) + uses.get(i, 0)
+            self._uses[j] = self._uses.get(j, 0) + uses[i]
         return place
 
     def add(self, step: Step) -> int:

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from resgraph.names import LOGITS
 from resgraph.verify import state
 from resgraph.verify.calls import function_name, named
+from resgraph.verify.returned import by_name
 from resgraph.verify.rounding import Rounding
 from resgraph.verify.rule import Rule, State, Stepped, formula_step, torch_step
 
@@ -53,11 +55,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to compute with: its names by ours, and its dropouts by ours, in order."""
+    """A network to compute with: its names by ours, its dropouts by ours, in order, and what
+    we call each of its outputs, in order."""
 
     network: nn.Module
     names: Mapping[str, str]
     chances: Sequence[int] = ()
+    outputs: Sequence[str] = (LOGITS,)
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Its outputs by our names, of images [N, C, H, W]."""
+        what = type(self.network).__name__
+        return by_name(self.network(images), self.outputs, what)
 
 
 class Exact(TorchFunctionMode):
@@ -126,32 +135,29 @@ def inference(
     images: Tensor,
     noise: Rounding | None = None,
 ) -> Numbers:
-    """The logits [N, classes] with these weights and statistics."""
+    """The outputs with these weights and statistics: logits [N, classes] of a classifier."""
     state.load(subject.network, tensors, subject.names)
     images = images.clone()  # a module that changes its input changes no one else's
+    subject.network.eval()
     with torch.no_grad(), Exact(), noise or nullcontext():
-        logits = subject.network.eval()(images)
-    return {INFERENCE: {"logits": logits}}
+        return {INFERENCE: subject(images)}
 
 
 def gradients(
     subject: Subject, point: Point, batch: Batch, noise: Rounding | None = None
 ) -> Numbers:
-    """Logits in training, all gradients, and BN's statistics after this batch."""
+    """The outputs in training, all gradients, and BN's statistics after this batch."""
     network, names = subject.network, subject.names
     state.load(network, point.tensors, names)
     network.train().zero_grad(set_to_none=True)
     torch.manual_seed(0)  # whatever else is random in a module
     images = batch.images.clone()
     with Exact(subject.chances), noise or nullcontext():
-        logits = network(images)
-        loss = functional.cross_entropy(
-            logits, batch.labels, label_smoothing=batch.smoothing
-        )
-        torch.autograd.backward(loss)
+        outputs = subject(images)
+        torch.autograd.backward(loss(outputs, batch))
     buffers = dict(network.named_buffers())
     found = {
-        TRAINING: {"logits": logits.detach()},
+        TRAINING: {name: value.detach() for name, value in outputs.items()},
         GRADIENTS: {
             # A linear layer may be a 1x1 convolution there, with a weight of four axes.
             n: _gradient(p).reshape(point.tensors[n].shape)
@@ -160,6 +166,20 @@ def gradients(
         STATISTICS: {n: buffers[t].clone() for n, t in names.items() if t in buffers},
     }
     return {quantity: values for quantity, values in found.items() if values}
+
+
+def loss(outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """The cross-entropy of logits, and the mean square of whatever else there is: a number in
+    which each output takes part."""
+    found = [
+        functional.cross_entropy(
+            output, batch.labels % output.shape[1], label_smoothing=batch.smoothing
+        )
+        if output.dim() == 2
+        else (output * output).mean()
+        for _, output in sorted(outputs.items())
+    ]
+    return sum(found[1:], start=found[0])
 
 
 def trained(subject: Subject) -> dict[str, nn.Parameter]:

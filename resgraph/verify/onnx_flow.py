@@ -20,19 +20,19 @@ from resgraph.verify.labels import labels
 from resgraph.verify.runtime import OnnxModel, OnnxNode
 from resgraph.verify.trace import BATCH
 
-_OUTPUT = "logits"
 Array = NDArray[Any]
 
 
-def onnx_flow(model: OnnxModel) -> Flow:
-    """The steps that reach the model's `logits`; `scope` is a node's name."""
+def onnx_flow(model: OnnxModel, outputs: Sequence[str]) -> Flow:
+    """The steps that reach these outputs of the model; `scope` is a node's name."""
     shapes = model.shapes(BATCH)
     reader = _Reader(dict(model.weights()), dict(model.constants()), shapes)
     for node in model.nodes():
         reader.read(node)
-    last = reader.values.get(_OUTPUT, INPUT)
+    last = [reader.values.get(name, INPUT) for name in outputs]
     steps, place = live(reader.steps, last)
-    return Flow(tuple(steps), place[last], "", shapes["input"][1:])
+    ends = tuple(place[i] for i in last)
+    return Flow(tuple(steps), ends, "", shapes["input"][1:], names=tuple(outputs))
 
 
 @dataclass

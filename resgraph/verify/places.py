@@ -10,7 +10,7 @@ from torch import Tensor
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
 from resgraph.verify.flow import INPUT, Flow
-from resgraph.verify.isomorphism import Mismatch, match
+from resgraph.verify.isomorphism import Mismatch, in_order_of, match
 from resgraph.verify.report import Check, failed, passed
 from resgraph.verify.tolerance import FACTOR, Deviation, deviation, relative
 
@@ -49,7 +49,7 @@ def spans(graph: Graph) -> dict[str, Span]:
     return {
         f"{prefix}{node.name}": node.span
         for prefix, instance in graph.parts()
-        for _, node, _ in instance.unit.steps()
+        for node in instance.steps
     }
 
 
@@ -96,10 +96,17 @@ def parted(graph: Graph, ours: Flow, meant: Flow) -> Check:
     found = match(ours, meant)
     if not isinstance(found, Mismatch):
         return passed(PARTED, "none differs on these numbers")
-    logits = relative(ours.values[ours.output], meant.values[meant.output])
+    ends = zip(ours.outputs, in_order_of(ours, meant).outputs, strict=False)
+    known = [(i, j) for i, j in ends if INPUT not in (i, j)]
+    far = max(
+        (relative(ours.values[i], meant.values[j]) for i, j in known), default=0.0
+    )
+    what = "outputs" if len(meant.outputs) > 1 else "logits"
     where = meant.steps[found.theirs].scope if found.theirs is not None else ""
     place = Place(where or "the output", spans(graph).get(where))
-    text = f"first at {place}: {_errors(found, ours, meant)}; logits are off by {logits:.1e}"
+    text = (
+        f"first at {place}: {_errors(found, ours, meant)}; {what} are off by {far:.1e}"
+    )
     return failed(PARTED, text, place.span)
 
 

@@ -61,11 +61,7 @@ class Rule:
 
 def _exempt(graph: Graph, recipe: Recipe) -> Iterator[str]:
     for prefix, instance in graph.parts():
-        norms = {
-            node.name
-            for _, node, _ in instance.unit.steps()
-            if node.op.role is Role.NORM
-        }
+        norms = {node.name for node in instance.steps if node.op.role is Role.NORM}
         for layer, weight in instance.weights:
             bias = "bias" in recipe.no_weight_decay and weight.name == "bias"
             if bias or ("bn" in recipe.no_weight_decay and layer in norms):

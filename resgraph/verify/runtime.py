@@ -41,6 +41,8 @@ class OnnxModel(Protocol):
 
     path: Path
     metadata: Mapping[str, str]
+    outputs: Sequence[str]
+    """Their names."""
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The tensors of the state_dict by name."""
@@ -54,11 +56,13 @@ class OnnxModel(Protocol):
     def shapes(self, batch: int) -> Mapping[str, tuple[int, ...]]:
         """The shape of every value at a batch size, as far as ONNX infers it."""
 
-    def in_float64(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Logits by ONNX's own reference evaluator. Raises `ResgraphError` where it cannot."""
+    def in_float64(self, images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The outputs by ONNX's own reference evaluator. Raises `ResgraphError` where it
+        cannot run the model."""
 
-    def exposing(self, names: Sequence[str]) -> tuple[bytes, list[str]]:
-        """The model with these values as outputs too, and which of them it has."""
+    def exposing(self, names: Sequence[str]) -> tuple[bytes, dict[str, str]]:
+        """The model with the results of these nodes as outputs too, and what they are called
+        there, of those that it has."""
 
 
 def session(model: str | bytes, device: str, **settings: Any) -> Any:
@@ -89,10 +93,10 @@ def session(model: str | bytes, device: str, **settings: Any) -> Any:
     return made
 
 
-def logits(running: Any, images: Tensor) -> Tensor:
-    """Logits [N, classes] of images [N, C, H, W]. Raises `ResgraphError` if it cannot run."""
-    (result,) = _run(running, ["logits"], images)
-    return torch.from_numpy(result)
+def outputs(running: Any, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
+    """The outputs for images [N, C, H, W]. Raises `ResgraphError` if it cannot run."""
+    results = _run(running, names, images)
+    return {n: torch.from_numpy(r) for n, r in zip(names, results, strict=True)}
 
 
 def _run(running: Any, names: Sequence[str], images: Tensor) -> list[NDArray[Any]]:
@@ -111,5 +115,5 @@ def _run(running: Any, names: Sequence[str], images: Tensor) -> list[NDArray[Any
 def values(model: OnnxModel, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
     """The values of the named nodes, as far as the model has them."""
     changed, found = model.exposing(names)
-    results = _run(session(changed, "cpu"), found, images)
+    results = _run(session(changed, "cpu"), [*found.values()], images)
     return {n: torch.from_numpy(r) for n, r in zip(found, results, strict=True)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from resgraph.verify.flow import INPUT, Flow, Flows, Step
-from resgraph.verify.isomorphism import Match, pairing
+from resgraph.verify.isomorphism import Match, in_order_of, pairing
 from resgraph.verify.normal import Normal
 from resgraph.verify.rewrites import normalised
 
@@ -25,7 +25,13 @@ def alike(ours: Flows, theirs: Flows) -> Mapping[str, str] | None:
     BN's statistics are used at inference alone, as one may write it; and what is not trained
     may be a constant.
     """
-    modes = ((ours.inference, theirs.inference), (ours.training, theirs.training))
+    modes = [
+        (mine, in_order_of(mine, other))
+        for mine, other in (
+            (ours.inference, theirs.inference),
+            (ours.training, theirs.training),
+        )
+    ]
     for is_constant in (_never, _is_number, _is_untrained):
         for flows in modes:
             found = pairing(*(_skeleton(flow, is_constant) for flow in flows))
@@ -70,8 +76,8 @@ def _skeleton(flow: Flow, is_constant: Callable[[_Tensor, Flow], bool]) -> Norma
             if not is_constant((role, name, shape), flow)
         ]
         at[i] = bones.added(found)
-    (output,) = at[form.output].places or {INPUT}
-    return Normal(tuple(bones.steps), output, {}, ())
+    outputs = tuple(next(iter(at[i].places), INPUT) for i in form.outputs)
+    return Normal(tuple(bones.steps), outputs, {}, ())
 
 
 @dataclass

@@ -14,6 +14,7 @@ from resgraph.verify.isomorphism import (
     Match,
     Mismatch,
     Place,
+    in_order_of,
     match,
     written_alike,
 )
@@ -44,6 +45,8 @@ class Compared:
     """Where nothing is proven: our names -> theirs, if both use their tensors alike."""
     chances: tuple[int, ...] = ()
     """For each dropout of theirs, in order, the number of ours that it is."""
+    outputs: tuple[str, ...] = ()
+    """For each output of theirs, in order, the name of ours that it is."""
 
 
 def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
@@ -94,14 +97,24 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
         if isinstance(result, Mismatch):
             sides = (graph.name, _NOUNS.get(what, what))
             parted = _parted(name, result, sides, spans(graph))
-            return replace(parted, guess=alike(ours, theirs))
+            guess = alike(ours, theirs)
+            return replace(parted, guess=guess, outputs=_outputs(graph, ours, theirs))
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
     return Compared(
         passed(name, f"{_size(ours.training)}: {_how(modes)}"),
         pairs,
         chances=_chances(ours.training, theirs.training, pairs),
+        outputs=_outputs(graph, ours, theirs),
     )
+
+
+def _outputs(graph: Graph, ours: Flows, theirs: Flows) -> tuple[str, ...]:
+    """What our names for their outputs are, in their order."""
+    names, mine, other = [*graph.outputs], ours.inference, theirs.inference
+    if in_order_of(mine, other) is not other:
+        return tuple(names[mine.names.index(name)] for name in other.names)
+    return tuple(names)
 
 
 def _how(modes: Sequence[tuple[Flow, Flow]]) -> str:

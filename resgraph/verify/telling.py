@@ -46,7 +46,8 @@ def told(flow: Flow) -> dict[str, Any]:
         }
         for step in flow.steps
     ]
-    about = {"output": flow.output, "sequence": flow.sequence}
+    about = {"outputs": [*flow.outputs], "names": [*flow.names]}
+    about |= {"sequence": flow.sequence}
     about |= {"fixed": sorted(flow.fixed), "draws": list(flow.draws)}
     return about | {"input": list(flow.input), "steps": steps}
 
@@ -57,19 +58,20 @@ def heard(value: Any, values: Sequence[Tensor] | None = None) -> Flow:
     Raises `ValueError`, `KeyError` or `TypeError` for what is no flow.
     """
     steps = tuple(_step(i, step) for i, step in enumerate(value["steps"]))
-    output = _whole(value["output"])
-    if not INPUT <= output < len(steps):
-        raise ValueError(f"its output is step {output} of {len(steps)}")
+    outputs = _wholes(value["outputs"])
+    if not outputs or not all(INPUT <= i < len(steps) for i in outputs):
+        raise ValueError(f"its outputs are steps {list(outputs)} of {len(steps)}")
     if values is not None:
         _check(steps, values)
     return Flow(
         steps,
-        output,
+        outputs,
         str(value["sequence"]),
         _wholes(value["input"]),
         tuple(values or ()),
         frozenset(map(str, value["fixed"])),
         _wholes(value["draws"]),
+        tuple(map(str, value["names"])),
     )
 
 

@@ -26,6 +26,7 @@ from resgraph.verify.calls import Call, Label, function_name, named
 from resgraph.verify.fills import fill_of
 from resgraph.verify.flow import INPUT, Flow, Step, live
 from resgraph.verify.labels import labels
+from resgraph.verify.returned import returned
 from resgraph.verify.shapes import shape_of
 
 BATCH = 2
@@ -95,29 +96,26 @@ def _flow(
     with torch.no_grad(), _scopes(network, tracer), tracer:
         # Tied anew, a module that has two names would keep what stands in for its tensors.
         output = functional_call(network, state, images, tie_weights=False)
-    if not isinstance(output, Tensor):
-        raise ResgraphError(
-            f"{type(network).__name__} returns {type(output).__name__}, and not one tensor",
-            "name a callable whose network returns the logits alone",
-        )
-    if id(output) not in tracer.values:
+    found = returned(output, type(network).__name__)
+    if any(id(tensor) not in tracer.values for _, tensor in found):
         raise ResgraphError(
             f"{type(network).__name__} returns a tensor that no call of a torch function "
             "computes from its input",
             "a network that transforms functions (torch.vmap, torch.func) cannot be traced",
         )
-    last = tracer.values[id(output)]
+    last = [tracer.values[id(tensor)] for _, tensor in found]
     steps, place = live(tracer.steps, last)
     origin = {j: i for i, j in reversed(place.items()) if i != INPUT}
     values = tuple(tracer.kept[origin[j]] for j in range(len(steps))) if keep else ()
     return Flow(
         tuple(steps),
-        place[last],
+        tuple(place[i] for i in last),
         tracer.sequence.hexdigest(),
         tuple(images.shape[1:]),
         values,
         fixed=frozenset(n for n, t in _tensors_of(network) if not t.requires_grad),
         draws=tuple(place.get(step, INPUT) for step in tracer.draws),
+        names=tuple(name for name, _ in found),
     )
 
 
@@ -375,13 +373,13 @@ def _scopes(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
         hooks.register_module_forward_pre_hook(enter),
         hooks.register_module_forward_hook(leave, always_call=True),
     ]
-    before = getattr(network, "scopes", None)
+    before = getattr(network, "_scopes", None)
     if before is not None:
-        setattr(network, "scopes", tracer.scopes)  # noqa: B010 (no attribute of nn.Module)
+        setattr(network, "_scopes", tracer.scopes)  # noqa: B010 (no attribute of nn.Module)
     try:
         yield
     finally:
         if before is not None:
-            setattr(network, "scopes", before)  # noqa: B010
+            setattr(network, "_scopes", before)  # noqa: B010
         for handle in handles:
             handle.remove()

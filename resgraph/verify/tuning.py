@@ -12,6 +12,7 @@ from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.verify import declared
 from resgraph.verify.carry import Carried, carry
+from resgraph.verify.flow import INPUT
 from resgraph.verify.witness import Module
 
 
@@ -74,8 +75,8 @@ def _classes(
     """How many the source tells apart; 0 for one without a head, None if that is not seen."""
     if not isinstance(source, Mapping):
         flow = source.flows(graph.input).inference
-        shape = flow.steps[flow.output].shape
-        return shape[0] if len(shape) == 1 else None
+        shapes = [flow.steps[i].shape for i in flow.outputs if i != INPUT]
+        return shapes[0][0] if [len(shape) for shape in shapes] == [1] else None
     if not head.names:
         return None
     missing = {*declared.tensors(graph)} - {*source}

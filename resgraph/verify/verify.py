@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,12 @@ from resgraph.verify import declared, numbers, state
 from resgraph.verify.flow import Flows
 from resgraph.verify.identity import identity_checks
 from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.models import Inference, OnnxComparison, weights_of
+from resgraph.verify.models import (
+    Inference,
+    OnnxComparison,
+    refuse_other_outputs,
+    weights_of,
+)
 from resgraph.verify.numbers import Batch
 from resgraph.verify.places import parted
 from resgraph.verify.report import Check, Verdict, skipped
@@ -140,6 +145,7 @@ class Verification:
         if sound.verdict is Verdict.passed:
             yield declared.start(self.wanted, self.initial)
         if self.subject.model is not None:
+            refuse_other_outputs(self.subject.model, self.graph)
             given = weights_of(self.subject.model)
             yield declared.parameters(self.wanted, given, "ONNX")
 
@@ -165,9 +171,9 @@ class Verification:
             return
         if other.match is not None:
             yield other.check
-            yield from self._other(other.match.weights, other.chances).checks()
+            yield from self._other(other, other.match.weights).checks()
         elif other.guess is not None:
-            yield from self._unproven(other, self._other(other.guess))
+            yield from self._unproven(other, self._other(other, other.guess))
         else:
             yield other.check
 
@@ -192,23 +198,24 @@ class Verification:
         witness = self.subject.witness
         return Comparison(self.graph, witness, self._own, self.reference, SPEC)
 
-    def _other(
-        self, names: Mapping[str, str], chances: Sequence[int] = ()
-    ) -> Comparison:
+    def _other(self, compared: Compared, names: Mapping[str, str]) -> Comparison:
         """The other author's module beside the graph; it has these names for our tensors."""
         assert self.subject.reference is not None
-        naming = Naming(names, chances)
+        naming = Naming(names, compared.chances, compared.outputs)
         what, module = self.subject.reference_name, self.subject.reference
         return Comparison(self.graph, module, naming, self.reference, what)
 
     @property
     def _own(self) -> Naming:
-        return Naming({name: name for name in self.wanted})
+        names = {name: name for name in self.wanted}
+        return Naming(names, outputs=[*self.graph.outputs])
 
     @cached_property
     def exact(self) -> numbers.Subject:
         """The graph's own network, in float64."""
-        return numbers.Subject(self._meant().double(), self._own.names)
+        naming = self._own
+        network = self._meant().double()
+        return numbers.Subject(network, naming.names, outputs=naming.outputs)
 
     @cached_property
     def reference(self) -> Reference:
@@ -231,7 +238,8 @@ class Verification:
     def batch(self) -> Batch:
         generator = torch.Generator().manual_seed(self.options.seed)
         images = torch.randn(self.options.batch, *self.graph.input, generator=generator)
-        classes = self.graph.typed(self.graph.head_run).output[0]
+        shapes = [*self.graph.network.outputs.values()]
+        classes = max((s[0] for s in shapes if len(s) == 1), default=1)
         labels = torch.randint(classes, (len(images),), generator=generator)
         return Batch(images, labels, self.rule.recipe.label_smoothing)
 
@@ -296,8 +304,9 @@ class Verification:
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
         images = self.batches[-1]
         for device in devices:
-            logits = self.subject.witness.logits(self.start, images, device)
-            yield self.inference.judged(f"torch on {device}", logits, images)
+            names = self.inference.names
+            found = self.subject.witness.outputs(names, self.start, images, device)
+            yield self.inference.judged(f"torch on {device}", found, images)
         models = OnnxComparison(self.inference, self.model)
         yield from models.checks(self.batches, devices)
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from resgraph.names import LOGITS
 from resgraph.train import Generated
 from resgraph.verify import state
 from resgraph.verify.flow import Flow, Flows
@@ -27,6 +28,7 @@ from resgraph.verify.numbers import (
     inference,
     step,
 )
+from resgraph.verify.returned import by_name
 from resgraph.verify.rule import Rule
 from resgraph.verify.structure import flows
 from resgraph.verify.trace import record
@@ -42,10 +44,12 @@ class Declared:
 
 @dataclass(frozen=True)
 class Naming:
-    """A module's own names by ours, and for each of its dropouts, in order, the number of ours."""
+    """A module's own names by ours; for each of its dropouts, in order, the number of ours,
+    and for each of its outputs our name."""
 
     names: Mapping[str, str]
     chances: Sequence[int] = ()
+    outputs: Sequence[str] = (LOGITS,)
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,14 @@ class Witness(Module, Protocol):
     def declared(self) -> Declared:
         """Its file's constants."""
 
-    def logits(
-        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
-    ) -> Tensor:
-        """[N, classes] in float32 at inference on `cpu` or `cuda`, TF32 off."""
+    def outputs(
+        self,
+        names: Sequence[str],
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        device: str,
+    ) -> Mapping[str, Tensor]:
+        """In float32 at inference on `cpu` or `cuda`, TF32 off; by these names, in order."""
 
 
 class Here:
@@ -127,7 +135,7 @@ class Here:
         return self.build().double()
 
     def _subject(self, naming: Naming) -> Subject:
-        return Subject(self._exact, naming.names, naming.chances)
+        return Subject(self._exact, naming.names, naming.chances, naming.outputs)
 
 
 class Present(Here):
@@ -141,15 +149,20 @@ class Present(Here):
         found = self.generated
         return Declared(found.input_shape, found.recipe.as_dict())
 
-    def logits(
-        self, tensors: Mapping[str, Tensor], images: Tensor, device: str
-    ) -> Tensor:
+    def outputs(
+        self,
+        names: Sequence[str],
+        tensors: Mapping[str, Tensor],
+        images: Tensor,
+        device: str,
+    ) -> Mapping[str, Tensor]:
         network = self.build()
         state.load(network, tensors, {name: name for name in tensors})
         with torch.no_grad(), without_tf32():
             given = images.clone().to(device)
-            logits: Tensor = network.to(device).eval()(given)
-        return logits.cpu()
+            found = network.to(device).eval()(given)
+        named = by_name(found, names, type(network).__name__)
+        return {name: tensor.cpu() for name, tensor in named.items()}
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from resgraph.deploy import Network
 from resgraph.ops import Weight
+from resgraph.passes.edit import Weighted
 from resgraph.verify.evaluate import evaluate
 
 KINDS = ("mixed", "positive", "zeros", "tiny")
@@ -51,7 +51,7 @@ class Drawn:
         return values
 
 
-def exact(network: Network, images: NDArray[np.float64]) -> NDArray[np.float64]:
+def exact(network: Weighted, images: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logits in float64, the graph executed node by node."""
     return evaluate(network.graph, network.weights, images, "float64")
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from resgraph.deploy import Network, agreement, prepare
 from resgraph.emit.element import BFLOAT16, FLOAT16
 from resgraph.emit.forms import FORMS, Exported, export_form
 from resgraph.graph import Graph
+from resgraph.infer.agreement import agreement
 from resgraph.infer.machine import (
     PROPERTY,
     check_machine,
@@ -25,6 +25,8 @@ from resgraph.infer.machine import (
     machine_properties,
     properties_of,
 )
+from resgraph.passes.deploy import prepare
+from resgraph.passes.edit import Weighted
 from tests.conftest import ROOT
 from tests.deploy.networks import Drawn, error, exact, logits, pictures
 from tests.helpers import SPECS, graph_of, module_of, refused
@@ -34,7 +36,7 @@ METADATA = {"resgraph.classes": '["a"]'}
 
 
 def exported(graph: Graph, target: str = "portable", seed: int = 0) -> Exported:
-    network = prepare(graph, Drawn(seed), target)
+    network, _ = prepare(graph, Drawn(seed), target)
     images = pictures(32, graph.input, 5).astype(np.float32)
     return Exported(
         graph=network.graph,
@@ -102,7 +104,7 @@ def test_float16_rounds_and_no_more(target: str, tmp_path: Path) -> None:
     for value in (model.graph.input[0], model.graph.output[0]):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
     images = pictures(8, graph.input)
-    expected = exact(Network(what.graph, what.weights), images)
+    expected = exact(Weighted(what.graph, what.weights), images)
     found = logits(path, images)
     assert found.dtype == np.float32
     assert 1e-5 < error(found, expected) < 2e-2
@@ -156,7 +158,7 @@ def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", ["preact_bottleneck", "bn_after_add_bottleneck"])
 def test_int8_stays_near_and_in_integers(spec: str, kind: str, tmp_path: Path) -> None:
     graph = graph_of(ROOT / "specs" / f"{spec}.yaml", "depth=20")
-    network = prepare(graph, Drawn(0, kind), "integers")
+    network, _ = prepare(graph, Drawn(0, kind), "integers")
     images = pictures(32, graph.input, 5)
     calibration = images.astype(np.float32)
     what = Exported(

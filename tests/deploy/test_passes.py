@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resgraph.deploy import TARGETS, Network, folded, prepare, report
-from resgraph.deploy.clip import Form
-from resgraph.deploy.depthwise import bn_as_convolution
-from resgraph.deploy.identities import remove_identities
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit.onnx_model import write_onnx
 from resgraph.graph import Graph, digest
 from resgraph.ops import Role
+from resgraph.passes.clip import Form
+from resgraph.passes.deploy import TARGETS, folded, prepare, report
+from resgraph.passes.edit import Weighted
+from resgraph.passes.folds import bn_as_convolution, remove_identities
 from tests.conftest import ROOT
 from tests.deploy.networks import KINDS, Drawn, error, exact, logits, pictures
 from tests.helpers import graph_from, graph_of, refused
@@ -31,16 +31,16 @@ def shallow(spec: str) -> Graph:
     return graph_of(ROOT / "specs" / f"{spec}.yaml", "depth=20")
 
 
-def norms(network: Network) -> list[str]:
+def norms(network: Weighted) -> list[str]:
     return [
         prefix + node.name
         for prefix, instance in network.graph.parts()
-        for _, node, _ in instance.unit.steps()
+        for node in instance.steps
         if node.op.role is Role.NORM
     ]
 
 
-def names(network: Network) -> set[str]:
+def names(network: Weighted) -> set[str]:
     return {
         f"{prefix}{layer}.{weight.name}"
         for prefix, instance in network.graph.parts()
@@ -54,10 +54,10 @@ def test_every_spec_is_exact(spec: str, tmp_path: Path) -> None:
     images = pictures(1, graph.input)
     others = KINDS[1:]
     for kind in (others[len(spec) % len(others)], "mixed"):
-        plain = Network(graph, Drawn(len(spec), kind))
+        plain = Weighted(graph, Drawn(len(spec), kind))
         expected = exact(plain, images)
         for target in ("integers", "cuda"):  # the cpu's passes are among them
-            network = prepare(graph, plain.weights, target)
+            network, _ = prepare(graph, plain.weights, target)
             assert error(exact(network, images), expected) < 1e-12, (kind, target)
     write_onnx(graph, tmp_path / "plain.onnx", plain.weights)
     write_onnx(network.graph, tmp_path / "folded.onnx", network.weights)
@@ -66,9 +66,9 @@ def test_every_spec_is_exact(spec: str, tmp_path: Path) -> None:
 
 
 def test_a_bottleneck_network_keeps_no_bn() -> None:
-    network = prepare(shallow("preact_bottleneck"), Drawn(0), "cuda")
+    network, remarks = prepare(shallow("preact_bottleneck"), Drawn(0), "cuda")
     assert norms(network) == []
-    lines = report(network)
+    lines = report(network, remarks)
     assert "stage1.1.bn2: folded into conv1 before it (1 BN)" in lines
     assert (
         "stage1.1.bn1: with its ReLU a clip (Max and Min), the rest in conv1_bn2 (1 BN)"
@@ -82,24 +82,26 @@ def test_a_bottleneck_network_keeps_no_bn() -> None:
 
 def test_for_integers_every_bn_is_a_convolution() -> None:
     graph = shallow("preact_bottleneck")
-    network = prepare(graph, Drawn(0), "integers")
+    network, remarks = prepare(graph, Drawn(0), "integers")
     assert norms(network) == []
-    lines = report(network)
+    lines = report(network, remarks)
     assert "stage1.1.bn2: folded into conv1 before it (1 BN)" in lines
     assert "head_bn: a depthwise 1x1 convolution in its place (1 BN)" in lines
     assert network.origins["stage1.1.bn1_conv"] == ("stage1.1.bn1",)
 
 
 def test_positive_gammas_need_one_bound() -> None:
-    network = prepare(shallow("preact_bottleneck"), Drawn(0, "positive"), "cuda")
+    network, remarks = prepare(
+        shallow("preact_bottleneck"), Drawn(0, "positive"), "cuda"
+    )
     assert norms(network) == []
-    assert not [line for line in report(network) if "Min" in line]
+    assert not [line for line in report(network, remarks) if "Min" in line]
     assert not [name for name in names(network) if name.endswith(".upper")]
 
 
 def test_where_padding_forbids_it_the_reason_is_told() -> None:
     graph = graph_of(ROOT / "specs" / "preact_basic.yaml", network="resnet20")
-    network = prepare(graph, Drawn(0), "cuda")
+    network, remarks = prepare(graph, Drawn(0), "cuda")
     assert norms(network) == [
         "stage1.0.a_bn",
         "stage1.1.bn1",
@@ -114,21 +116,21 @@ def test_where_padding_forbids_it_the_reason_is_told() -> None:
     assert (
         "stage2.1-2.bn1: kept: it acts on what comes from other units; conv1_bn2 pads "
         "with zeros, where the constant would stand (2 BNs)"
-    ) in report(network)
+    ) in report(network, remarks)
 
 
 def test_portable_changes_nothing() -> None:
     graph, weights = shallow("dropout_shortcut"), Drawn(0)
-    network = prepare(graph, weights, "portable")
+    network, remarks = prepare(graph, weights, "portable")
     assert network.graph is graph
     assert network.weights is weights
-    assert sum("left as it is" in line for line in report(network)) > 3
+    assert sum("left as it is" in line for line in report(network, remarks)) > 3
     assert folded(network) == "[]"
 
 
 def test_unchanged_tensors_keep_their_names_and_new_ones_tell_theirs() -> None:
     graph = shallow("preact_bottleneck")
-    plain, network = Network(graph, Drawn(0)), prepare(graph, Drawn(0), "cuda")
+    plain, network = Weighted(graph, Drawn(0)), prepare(graph, Drawn(0), "cuda")[0]
     kept = names(plain) & names(network)
     assert "stage1.0.conv3.weight" in kept
     assert digest(network.graph) == digest(graph)
@@ -150,14 +152,14 @@ def test_unchanged_tensors_keep_their_names_and_new_ones_tell_theirs() -> None:
 def test_equal_units_stay_one_instance() -> None:
     graph = graph_of(ROOT / "specs" / "preact_bottleneck.yaml", network="resnet164")
     for kind, most in (("positive", 1), ("mixed", 2)):
-        network = prepare(graph, Drawn(0, kind), "cuda")
-        bodies = {id(i) for i in network.graph.runs[0][1].instances}
+        network, _ = prepare(graph, Drawn(0, kind), "cuda")
+        bodies = {id(i) for i in network.graph.stages[0][1][1].instances}
         assert len(bodies) <= most
 
 
 def test_the_cpu_keeps_the_bns_of_the_shortcut() -> None:
     graph = shallow("preact_bottleneck")
-    plain, network = Network(graph, Drawn(1)), prepare(graph, Drawn(1), "cpu")
+    plain, network = Weighted(graph, Drawn(1)), prepare(graph, Drawn(1), "cpu")[0]
     assert norms(network) == [
         "stage1.0.a_bn",
         "stage1.1.bn1",
@@ -193,13 +195,13 @@ network:
   head: [global_avg_pool, {linear: {features: 3}}]
 """
     graph = graph_from(text, tmp_path)
-    network = prepare(graph, Drawn(0), "cuda")
-    assert report(network) == [
+    network, remarks = prepare(graph, Drawn(0), "cuda")
+    assert report(network, remarks) == [
         "stage1.0.bn1: kept: h_conv is read by others too; out_add reads its ReLU, and "
         "has no weights to take the scale (1 BN)"
     ]
     images = pictures(2, graph.input)
-    assert error(exact(network, images), exact(Network(graph, Drawn(0)), images)) == 0
+    assert error(exact(network, images), exact(Weighted(graph, Drawn(0)), images)) == 0
 
 
 def test_each_channel_is_exact_to_the_ends_of_float32() -> None:
@@ -281,15 +283,15 @@ network:
     except ResgraphError as error_:
         assert "equal shapes" in str(error_) or "window" in str(error_)
         return
-    plain = Network(graph, Drawn(seed, kind))
+    plain = Weighted(graph, Drawn(seed, kind))
     images = pictures(2, graph.input, seed)
     expected = exact(plain, images)
     for run in (remove_identities, *TARGETS["cuda"], bn_as_convolution):
-        plain = run(plain)
-        assert error(exact(plain, images), expected) < 1e-12, run.__name__
+        plain, _ = run.run(plain)
+        assert error(exact(plain, images), expected) < 1e-12, run.name
     assert not [
         node
         for _, instance in plain.graph.parts()
-        for path, node, _ in instance.unit.steps()
+        for node in instance.steps
         if node.op.kind == "dropout"
     ]

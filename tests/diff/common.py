@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import Span
 from resgraph.diff import Change, Edit
-from resgraph.graph import INPUT, Graph, Instance, Node, Unit
+from resgraph.graph import INPUT, Block, Graph, Instance, Node
 from resgraph.graph import Path as UnitPath
 from resgraph.ops import OPS, Op
 from tests.conftest import ROOT
@@ -63,15 +63,18 @@ def compiled(spec: Mapping[str, Any], folder: Path) -> Graph:
 
 def unit(steps: list[tuple[str, Mapping[str, Any], tuple[int, ...]]]) -> Instance:
     """A unit whose step i is called `n{i}` and reads earlier ones; -1 is x."""
-    paths = []
+    paths, nodes = [], []
     for i, (kind, attributes, reads) in enumerate(steps):
         name = f"n{i}" if i < len(steps) - 1 else "out"
-        node = Node(f"v{i}", op(kind, **attributes), NOWHERE, {})
+        values = tuple(INPUT if r < 0 else f"v{r}" for r in reads)
+        nodes.append(
+            Node(f"v{i}", values, NOWHERE, {}, name, op=op(kind, **attributes))
+        )
         sources = tuple(INPUT if r < 0 else f"n{r}" for r in reads)
         spans = (NOWHERE,) * len(sources)
-        paths.append(UnitPath(name, sources, (node,), NOWHERE, spans))
-    names = [INPUT, *(path.nodes[0].name for path in paths)]
-    made = Unit("unit", "", (), tuple(paths), NOWHERE)
+        paths.append(UnitPath(name, sources, NOWHERE, spans))
+    names = [INPUT, *(node.name for node in nodes)]
+    made = Block("unit", "", (), tuple(paths), tuple(nodes), NOWHERE)
     return Instance(made, {}, dict.fromkeys(names, SHAPE))
 
 

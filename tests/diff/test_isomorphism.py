@@ -22,9 +22,10 @@ def as_networkx(instance: Instance) -> nx.DiGraph:
     """Values as nodes with op and attributes; edges with the places that they are read at."""
     graph = nx.DiGraph()
     graph.add_node("x", what="x", result=False)
-    for _, node, inputs in instance.unit.steps():
+    for node in instance.steps:
+        inputs = node.inputs
         what = (node.op.kind, sorted(node.op.attributes().items()), len(inputs))
-        result = node.name == instance.unit.output
+        result = node.name == instance.block.output
         graph.add_node(node.name, what=what, result=result)
         for value in set(inputs):
             places = [i for i, other in enumerate(inputs) if other == value]
@@ -58,7 +59,7 @@ def test_order_does_not_matter_and_every_small_change_does(a: Any, data: Any) ->
     pairs = isomorphism(ours, theirs)
     assert pairs is not None
     assert edits(ours, theirs) == ()
-    assert sorted(pairs.values()) == sorted(n.name for _, n, _ in theirs.unit.steps())
+    assert sorted(pairs.values()) == sorted(n.name for n in theirs.steps)
     index = data.draw(st.integers(0, len(a) - 1))
     kind, attributes, reads = chosen[index]
     others = [-1, *range(index)]

@@ -8,6 +8,7 @@ from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 from resgraph.draw import Box, Figure
+from resgraph.draw.items import Frame
 
 NS = "{http://www.w3.org/2000/svg}"
 Segment = tuple[float, float, float, float]
@@ -47,10 +48,34 @@ def check_geometry(figure: Figure) -> None:
         assert box.width > 0, box
     for a, b in combinations(figure.boxes, 2):
         assert not _overlap(a, b), (a, b)
+    for frame in frames(figure):
+        for box in figure.boxes:
+            assert _inside(box, frame) or not _overlap(box, frame), (box, frame)
+        for other in frames(figure):
+            nested = _inside(other, frame) or _inside(frame, other)
+            assert nested or not _overlap(frame, other), (frame, other)
     for edge in groups(parsed(figure), "edge"):
         for segment in segments(edge):
             for box in figure.boxes:
                 assert not _cuts(segment, box), (edge.attrib, segment, box)
+
+
+def frames(figure: Figure) -> list[Box]:
+    """The ground of each unfolded unit."""
+    return [
+        Box("frame", item.data, "", item.x, item.y, item.width, item.height)
+        for item in figure.items
+        if isinstance(item, Frame) and item.data
+    ]
+
+
+def _inside(a: Box, b: Box) -> bool:
+    return (
+        b.x <= a.x
+        and b.y <= a.y
+        and a.x + a.width <= b.x + b.width
+        and a.y + a.height <= b.y + b.height
+    )
 
 
 def _overlap(a: Box, b: Box) -> bool:

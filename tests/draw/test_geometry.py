@@ -2,54 +2,131 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import Mark, beside, draw_network, draw_unit
-from resgraph.draw.choice import places
+from resgraph.draw.cells import Cell, cells, parts, results
 from resgraph.draw.figure import rows
-from resgraph.graph import INPUT, Graph, Instance, Unit
-from resgraph.prove import decompose
+from resgraph.draw.look import Look
+from resgraph.graph import Graph, Instance
+from resgraph.prove.parts import shortcuts
 from tests.conftest import ROOT
 from tests.draw.common import check_geometry, classes, groups, on_one_another, parsed
-from tests.prove.test_parts import random_units
+from tests.programs import programs
 
 SPECS = [
     *sorted((ROOT / "specs").glob("*.yaml")),
-    *(ROOT / "tests/specs").glob("*.yaml"),
+    *sorted((ROOT / "tests/specs").rglob("*.yaml")),
 ]
 BAD = sorted((ROOT / "tests/bad").glob("*.yaml"))
+FOLDINGS = (None, ("all",), ())
+"""What is unfolded: the small ones, everything, nothing."""
 
 
-def check_structure(instance: Instance, prefix: str = "") -> None:
-    """Every op and every line once, and broken where `prove` says so."""
-    root = parsed(draw_unit(instance, prefix=prefix))
-    steps = [*instance.unit.steps()]
-    names = [prefix + node.name for _, node, _ in steps]
-    assert sorted(g.attrib["data-node"] for g in groups(root, "op")) == sorted(names)
-    lines = [f"{i}>{node.name}" for _, node, inputs in steps for i in inputs]
-    lines.append(f"{instance.unit.output}>out")
+def shown(
+    instance: Instance, unfold: Collection[str] | None, inside: str = ""
+) -> Iterator[tuple[str, Instance, Cell]]:
+    """Every cell that is drawn, frames among them, with the prefix of what it is in."""
+    found = cells(instance)
+    unfolded = Look(unfold=unfold).unfolded(found)
+    for cell in found:
+        yield inside, instance, cell
+        if cell.name in unfolded:
+            yield from shown(cell.instances[0], unfold, inside + cell.prefix)
+
+
+def lines(instance: Instance, inside: str) -> Iterator[str]:
+    """The lines of one block, by the values that they carry."""
+    for cell in cells(instance):
+        yield from (f"{inside}{value}>{cell.name}" for value in cell.reads)
+    for name, value in results(instance).items():
+        yield f"{inside}{value}>{name}"
+
+
+def check_structure(
+    instance: Instance, prefix: str = "", unfold: Collection[str] | None = None
+) -> None:
+    """Every cell and every line once, and broken where `prove` says so."""
+    root = parsed(draw_unit(instance, prefix=prefix, unfold=unfold))
+    drawn = [*shown(instance, unfold)]
+    frames = {inside for inside, _, _ in drawn} - {""}
+    names = {f"{inside}{cell.name}": cell for inside, _, cell in drawn}
+    found = [g.attrib["data-node"] for t in ("op", "call") for g in groups(root, t)]
+    boxes = [name for name in names if f"{name}." not in frames]
+    assert sorted(found) == sorted(prefix + name for name in boxes)
+    told = {g.attrib["data-node"] for g in groups(root, "frame")}
+    assert told == {prefix + frame.removesuffix(".") for frame in frames}
     edges = groups(root, "edge")
-    drawn = sorted(g.attrib["data-edge"] for g in edges)
-    assert drawn == sorted(prefix + line for line in lines)
-    parts = decompose(instance)
-    route = [INPUT, *(n.name for n in parts.route), "out"] if parts else []
-    expected = {f"{prefix}{a}>{b}" for a, b in pairwise(route)}
-    thick = [g for g in edges if "shortcut" in classes(g)]
-    assert {g.attrib["data-edge"] for g in thick} == expected
-    broken = parts.broken if parts else frozenset()
-    ops = {g.attrib["data-node"] for g in groups(root, "op") if "broken" in classes(g)}
-    assert ops == {prefix + name for name in broken}
-    ends = [
-        g.attrib["data-edge"].split(">")[1] for g in edges if "broken" in classes(g)
+    blocks = {inside: block for inside, block, _ in drawn} or {"": instance}
+    expected = [
+        line for inside, block in blocks.items() for line in lines(block, inside)
     ]
-    assert sorted(ends) == sorted(broken)
+    assert sorted(g.attrib["data-edge"] for g in edges) == sorted(
+        prefix + line for line in expected
+    )
+    check_shortcuts(instance, {name: names[name] for name in boxes}, root, prefix)
+
+
+def check_shortcuts(
+    instance: Instance, boxes: dict[str, Cell], root: object, prefix: str
+) -> None:
+    """Red is what breaks a shortcut; the thick lines lead along the shortcuts."""
+    ways = shortcuts(instance)
+    broken = {layer for way in ways for layer in way.broken}
+    red = {
+        g.attrib["data-node"].removeprefix(prefix)
+        for tag in ("op", "call")
+        for g in groups(root, tag)  # type: ignore[arg-type]
+        if "broken" in classes(g)
+    }
+    assert red == {n for n in boxes if any(_is_in(layer, n, boxes) for layer in broken)}
+    edges = groups(root, "edge")  # type: ignore[arg-type]
+    thick = [g for g in edges if "shortcut" in classes(g)]
+    if all(cell.node for cell in boxes.values()) and all(
+        "." not in name for name in boxes
+    ):
+        steps = {
+            step
+            for way in ways
+            for step in pairwise([way.x, *(n.name for n in way.route)])
+        }
+        drawn = {g.attrib["data-edge"].removeprefix(prefix) for g in thick}
+        assert {f"{a}>{b}" for a, b in steps} <= drawn
+        assert len(drawn - {f"{a}>{b}" for a, b in steps}) <= len(ways)
+    assert bool(thick) == bool(ways)
+    ends = {
+        g.attrib["data-edge"].split(">")[1] for g in edges if "broken" in classes(g)
+    }
+    assert ends == {
+        name.split(".")[-1] if boxes[name].node else name for name in red
+    } or (any("." in name for name in red))
+
+
+def _is_in(layer: str, name: str, boxes: dict[str, Cell]) -> bool:
+    """Whether the layer is what the box shows, or in it."""
+    cell = boxes[name]
+    inside = name.removesuffix(cell.name)
+    return layer.startswith(inside) and cell.holds(layer.removeprefix(inside))
+
+
+def instances(graph: Graph) -> Iterator[Instance]:
+    """Each distinct one, those within others among them."""
+    seen, left = set[int](), [graph.network]
+    while left:
+        instance = left.pop()
+        for runs in instance.runs.values():
+            for run in runs:
+                if id(run.instances[0]) not in seen:
+                    seen.add(id(run.instances[0]))
+                    left.append(run.instances[0])
+                    yield run.instances[0]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
@@ -57,27 +134,40 @@ def test_committed_specs(spec: Path) -> None:
     seen: set[object] = set()
     for graph in Compiler().graphs(spec):
         check_geometry(draw_network(graph))
-        for place in places(graph):
-            instance = place.instances[0]
-            key = (instance.unit.name, tuple(instance.args.values()), instance.input)
+        for instance in instances(graph):
+            key = (
+                instance.block.name,
+                *map(str, instance.args.values()),
+                instance.input,
+            )
             if key not in seen:
                 seen.add(key)
-                figure = draw_unit(instance, title=graph.title, subtitle="here")
-                check_geometry(figure)
-                assert not [*on_one_another(parsed(figure))]
-                check_structure(instance, prefix="p-")
+                check_unit(instance, graph.title)
     assert seen
 
 
-@settings(deadline=None, max_examples=150)
-@given(unit=random_units())
-def test_random_units(unit: Unit) -> None:
-    last = unit.paths[-1]
-    end = replace(last, nodes=(replace(last.nodes[0], name="end"),))
-    unit = replace(unit, paths=(*unit.paths[:-1], end))
-    instance = Instance(unit, {}, dict.fromkeys(unit.values.values(), (4, 8, 8)))
-    check_geometry(draw_unit(instance))
-    check_structure(instance)
+def check_unit(instance: Instance, title: str) -> None:
+    """Its geometry and its structure, folded and unfolded."""
+    for unfold in FOLDINGS[: 3 if instance.runs else 1]:
+        figure = draw_unit(instance, title=title, subtitle="here", unfold=unfold)
+        check_geometry(figure)
+        assert not [*on_one_another(parsed(figure))]
+        check_structure(instance, "p-", unfold)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(text=programs())
+def test_random_programs(text: str) -> None:
+    for graph in graphs_of(text):
+        check_geometry(draw_network(graph))
+        for instance in instances(graph):
+            check_unit(instance, "random")
+
+
+def graphs_of(text: str) -> Sequence[Graph]:
+    from resgraph.explain import FILE, _Given
+
+    return Compiler(_Given({FILE: text})).graphs(Path(FILE))
 
 
 @pytest.mark.parametrize("spec", BAD, ids=lambda path: path.stem)
@@ -89,14 +179,20 @@ def test_specs_with_findings(spec: Path) -> None:
     assert error is not None
     for graph in graphs:
         check_geometry(draw_network(graph))
-        for place in places(graph):
-            names = [node.name for _, node, _ in place.unit.steps()]
+        for cell in parts(graph):
+            if cell.instance is None:
+                continue
+            found = [f"{i}{c.name}" for i, _, c in shown(cell.instance, ("all",))]
+            names = [name for name in found if not _is_frame(name, found)]
             if len({*names}) == len(names):  # else a name stands for two
-                figure = draw_unit(
-                    place.instances[0], marks={n: Mark("finding") for n in names}
-                )
+                marks = {name: Mark("finding") for name in names}
+                figure = draw_unit(cell.instance, marks=marks, unfold=("all",))
                 check_geometry(figure)
                 assert len(groups(parsed(figure), "mark-finding")) == len(names)
+
+
+def _is_frame(name: str, found: Sequence[str]) -> bool:
+    return any(other.startswith(f"{name}.") for other in found)
 
 
 def test_side_by_side(tmp_path: Path) -> None:
@@ -130,4 +226,4 @@ def graph_of(spec: Path, depth: int) -> Graph:
 
 def _body(spec: Path) -> Instance:
     graph = Compiler().graphs(spec)[0]
-    return next(p.instances[0] for p in places(graph) if p.unit.name == "body")
+    return next(p.instances[0] for p in parts(graph) if p.unit == "body")

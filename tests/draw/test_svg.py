@@ -31,8 +31,8 @@ FORBIDDEN = "\x00\x08\x0b\x1b\ufffe\ud800\u202e"
 
 def body(spec: str) -> Instance:
     graph = graph_of(ROOT / f"specs/{spec}.yaml")
-    runs = [run for stage in graph.runs for run in stage]
-    return next(run.instances[0] for run in runs if run.slot.unit == "body")
+    runs = [run for _, stage in graph.stages for run in stage]
+    return next(run.instances[0] for run in runs if run.call.block == "body")
 
 
 def texts(root: ElementTree.Element) -> list[str]:
@@ -153,7 +153,7 @@ def test_forms_differ_without_colour() -> None:
 
 def test_shapes_stand_where_they_change() -> None:
     graph = graph_of(ROOT / "specs/preact_bottleneck.yaml")
-    entry = graph.runs[1][0].instances[0]
+    entry = graph.stages[1][1][0].instances[0]
     told = {box.name: box.text for box in draw_unit(entry).boxes if box.kind == "shape"}
     assert told == {
         "x": "[64, 32, 32]",

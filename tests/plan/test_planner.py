@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +14,12 @@ from hypothesis import strategies as st
 
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError
-from resgraph.graph import Graph
+from resgraph.graph import HEAD, STEM, Graph, Instance
 from resgraph.plan import Plan, Planner, parse_bytes, plan, strategies
 from resgraph.plan.memory import kept
 from tests.conftest import ROOT
-from tests.helpers import printed, refused
+from tests.helpers import graph_from, printed, refused
+from tests.plan.nested import NETWORKS
 
 BATCH = 8
 SMALL = Compiler().graphs(
@@ -29,74 +32,104 @@ def deep() -> Graph:
     return Compiler().graphs(ROOT / "specs" / "preact_bottleneck.yaml", "resnet1001")[0]
 
 
-def cuts(lengths: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], ...]]:
-    """All ways to cut the first units, none across two stages, into segments."""
-    ends = {sum(lengths[: i + 1]) for i in range(len(lengths))}
-    total = sum(lengths)
-
-    def grow(done: tuple[tuple[int, int], ...], at: int) -> Iterator[tuple]:
-        yield done
-        for stop in range(at + 1, total + 1):
-            yield from grow((*done, (at, stop)), stop)
-            if stop in ends:
-                break
-
-    return grow((), 0)
+Cuts = tuple[tuple[int, int], ...]
+"""Segments, from and to (exclusive) which of the network's parts."""
 
 
-def simulated(
-    graph: Graph, segments: tuple[tuple[int, int], ...], bn_relu: bool
-) -> int:
-    """The peak, by going through the forward and the backward pass value by value."""
-    costs = [kept(instance, bn_relu) for _, instance in graph.parts()]
-    total = [cost.total(BATCH, 4) for cost in costs]
-    segments = tuple((a + 1, b + 1) for a, b in segments)  # the stem is part 0
-    anew = {i for a, b in segments for i in range(a, b)}
-    held: dict[str, int] = {}
+@dataclass
+class Part:
+    """What one part of a network keeps; values between parts are called by their makers."""
 
-    def keep(i: int) -> None:
-        held[f"inside {i}"] = total[i]
-        made_by_kept = i and costs[i - 1].keeps_output and f"inside {i - 1}" in held
-        if costs[i].keeps_input and not made_by_kept:
-            held[f"input {i}"] = costs[i].entry(BATCH, 4)
+    row: str
+    outputs: int
+    inside: int
+    given: set[str]
+    held: set[str]
 
-    for i in range(len(costs)):
-        if i not in anew:
-            keep(i)
-    for a, _ in segments:
-        if not (costs[a - 1].keeps_output and f"inside {a - 1}" in held):
-            held[f"input {a}"] = costs[a].entry(BATCH, 4)
-    peak = sum(held.values())
-    starts = {b: a for a, b in segments}
-    i = len(costs)
-    while i > 0:
-        first = starts.get(i, i - 1)
-        if i in starts:
-            for j in range(first, i):
-                if j == first:
-                    held[f"inside {j}"] = total[j]
-                else:
-                    keep(j)
-        peak = max(peak, sum(held.values()))
-        for j in range(first, i):
-            held.pop(f"inside {j}", None)
-            held.pop(f"input {j}", None)
-        i = first
-    return peak
+
+class Parts:
+    """A network's parts in the order in which they run, and how large each value is."""
+
+    def __init__(self, graph: Graph, bn_relu: bool) -> None:
+        self.sizes: dict[str, int] = {}
+        self.all: list[Part] = []
+        block = graph.network.block
+        values = {name: name for name in block.inputs}
+        for row in block.rows:
+            given = [values[name] for name in row.inputs]
+            for run in graph.network.runs[row.name]:
+                for instance in run:
+                    given = self._add(row.name, instance, given, bn_relu)
+            names = block.several.get(row.name, (row.name,))
+            values |= dict(zip(names, given, strict=True))
+
+    def _add(
+        self, row: str, instance: Instance, given: list[str], bn_relu: bool
+    ) -> list[str]:
+        cost, number = kept(instance, bn_relu), len(self.all)
+        own = dict(zip(instance.block.inputs, given, strict=True))
+        names = {name: own.get(name, f"{number} {name}") for name in cost.shared}
+        for name, elements in cost.shared.items():
+            self.sizes.setdefault(names[name], BATCH * 4 * elements)
+        held = {names[name] for name in cost.held}
+        outputs = len(cost.outputs)
+        self.all.append(Part(row, outputs, cost.inside(BATCH, 4), {*given}, held))
+        return [names[name] for name in cost.outputs]
+
+    def bytes(self, parts: Iterable[Part | set[str]]) -> int:
+        """What parts, and segments of which only the inputs are kept, keep together."""
+        chosen = list(parts)
+        own = sum(part.inside for part in chosen if isinstance(part, Part))
+        held = [part.held if isinstance(part, Part) else part for part in chosen]
+        return own + sum(self.sizes[value] for value in set[str]().union(*held))
+
+    def peak(self, cuts: Cuts) -> int:
+        """By going through the forward and the backward pass part by part."""
+        starts = {stop - 1: start for start, stop in cuts}
+        anew = {i for start, stop in cuts for i in range(start, stop)}
+        kept: dict[int, Part | set[str]] = {
+            i: part for i, part in enumerate(self.all) if i not in anew
+        }
+        kept |= {start: self.all[start].given for start, _ in cuts}
+        peak = self.bytes(kept.values())
+        for i in range(len(self.all) - 1, -1, -1):
+            if i in starts:
+                again = self.all[starts[i] : i + 1]
+                peak = max(peak, self.bytes([*kept.values(), *again]))
+            kept.pop(i, None)
+        return peak
+
+    def cuts(self) -> Iterator[Cuts]:
+        """All ways to cut the first units into segments, none across two stages."""
+
+        def grow(done: Cuts, at: int) -> Iterator[Cuts]:
+            yield done
+            first = self.all[at]
+            for stop in range(at + 1, len(self.all)):
+                yield from grow((*done, (at, stop)), stop)
+                after = self.all[stop]
+                if (after.row, after.outputs) != (first.row, first.outputs):
+                    break
+
+        units = [i for i, part in enumerate(self.all) if part.row not in (STEM, HEAD)]
+        return (c for c in grow((), units[0]) if not c or c[-1][1] <= units[-1] + 1)
 
 
 def units_anew(made: Plan) -> int:
     return sum(b - a for spans in made.segments.values() for a, b in spans)
 
 
-@pytest.mark.parametrize("graph", [SMALL, PREACT], ids=["original", "preact"])
 @pytest.mark.parametrize("bn_relu", [True, False])
-def test_no_cut_does_less_anew(graph: Graph, bn_relu: bool) -> None:
+@pytest.mark.parametrize("name", ["original", "preact", *NETWORKS])
+def test_no_cut_does_less_anew(name: str, bn_relu: bool, tmp_path: Path) -> None:
     """Against every one of the cuts of nine units, at budgets between their peaks."""
+    chains = {"original": SMALL, "preact": PREACT}
+    graph = chains.get(name) or graph_from(NETWORKS[name], tmp_path)
+    parts = Parts(graph, bn_relu)
     by_units: dict[int, int] = {}
-    for segments in cuts((3, 3, 3)):
-        anew = segments[-1][1] if segments else 0
-        peak = simulated(graph, segments, bn_relu)
+    for segments in parts.cuts():
+        anew = sum(stop - start for start, stop in segments)
+        peak = parts.peak(segments)
         by_units[anew] = min(peak, by_units.get(anew, peak))
     lowest = min(by_units.values())
     for budget in sorted({*by_units.values(), lowest - 1}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resgraph.diagnostics import Span
-from resgraph.graph import INPUT, OUTPUT, Instance, Node, Unit
+from resgraph.graph import INPUT, OUTPUT, Block, Instance, Node
 from resgraph.graph import Path as Chain
 from resgraph.ops import OPS, Role
 from resgraph.prove import Level, decompose, prove
 from resgraph.prove.parts import is_identity, longest, passed_by_all
+from resgraph.prove.sites import sites
 from tests.conftest import ROOT
 from tests.helpers import SPECS, graph_from, graph_of, unit_graph
 from tests.prove.common import TINY, warnings
@@ -22,7 +24,7 @@ from tests.prove.common import TINY, warnings
 
 def test_decompose_names_the_parts() -> None:
     graph = graph_of(ROOT / "specs/preact_bottleneck.yaml")
-    entry, body = (run.instances[0] for run in graph.runs[0])
+    entry, body = (run.instances[0] for run in graph.stages[0][1])
     parts = decompose(entry)
     assert parts is not None
     assert (parts.y.name, parts.split, parts.h_value) == ("out_add", "a_relu", "h_conv")
@@ -40,13 +42,14 @@ def test_decompose_names_the_parts() -> None:
 
 def test_shapes_decide_whether_option_a_is_the_identity() -> None:
     graph = graph_of(SPECS / "tiny.yaml")
-    (keeps,), (changes,) = graph.runs
+    (keeps,), (changes,) = (runs for _, runs in graph.stages)
     assert [n.name for n in _breaks_h(keeps.instances[0])] == []
     assert [n.name for n in _breaks_h(changes.instances[0])] == ["h_option_a"]
-    assert [n.name for n in _breaks_h(graph.units["body"])] == ["h_option_a"]
+    unknown = replace(keeps.instances[0], shapes={})
+    assert [n.name for n in _breaks_h(unknown)] == ["h_option_a"]
 
 
-def _breaks_h(unit: Unit | Instance) -> tuple[Node, ...]:
+def _breaks_h(unit: Instance) -> tuple[Node, ...]:
     parts = decompose(unit)
     assert parts is not None
     return parts.breaks_h
@@ -54,11 +57,12 @@ def _breaks_h(unit: Unit | Instance) -> tuple[Node, ...]:
 
 def test_no_addition_is_a_verdict_of_its_own(tmp_path: Path) -> None:
     zoo = graph_of(SPECS / "zoo.yaml")
-    assert decompose(zoo.units["dense"]) is None
+    dense = next(s.instance for s in sites(zoo) if s.call.block == "dense")
+    assert decompose(dense) is None
     told = [f for f in prove(zoo) if "no addition that every path passes" in f.message]
     assert [f.where for f in told] == [("stage2.5",)]
-    dense = [f for f in prove(zoo) if "a dense connection" in f.message]
-    assert [f.where for f in dense] == [("stage2.0",)]
+    kept = [f for f in prove(zoo) if "a dense connection" in f.message]
+    assert [f.where for f in kept] == [("stage2.0",)]
     plain = TINY.replace(
         "      h: {from: x, ops: [{option_a: {channels: width, stride: stride}}]}\n", ""
     )
@@ -88,32 +92,31 @@ KINDS: list[tuple[str, dict[str, object]]] = [
 
 
 @st.composite
-def random_units(draw: st.DrawFn) -> Unit:
+def random_units(draw: st.DrawFn) -> Instance:
     """A unit of up to ten ops, each reading earlier values, all of them reaching `out`."""
-    values, chains, unread = [INPUT], list[Chain](), set[str]()
+    values, nodes, unread = [INPUT], list[Node](), set[str]()
     for i in range(draw(st.integers(1, 9))):
         kind, attributes = draw(st.sampled_from(KINDS))
         count = 1 if OPS[kind].inputs[1] == 1 else draw(st.integers(2, 3))
         pick = st.sampled_from([*values[-5:], INPUT])
         sources = tuple(draw(pick) for _ in range(count))
-        chains.append(_chain(f"v{i}", kind, attributes, sources))
+        nodes.append(_node(f"v{i}", kind, attributes, sources))
         unread = (unread - {*sources}) | {f"v{i}"}
         values.append(f"v{i}")
     last = tuple(v for v in values if v in unread)
     kind = draw(st.sampled_from(["add", "concat"])) if len(last) > 1 else "identity"
     if draw(st.booleans()):
         last, kind = (INPUT, *last), "add"
-    chains.append(_chain(OUTPUT, kind, {}, last))
-    return Unit("u", "", (), tuple(chains), HERE)
+    nodes.append(_node(OUTPUT, kind, {}, last))
+    paths = (Chain(n.name, n.inputs, HERE, (HERE,) * len(n.inputs)) for n in nodes)
+    return Instance(Block("u", "", (), tuple(paths), tuple(nodes), HERE), {}, {})
 
 
-def _chain(
+def _node(
     name: str, kind: str, attributes: dict[str, object], sources: tuple[str, ...]
-) -> Chain:
+) -> Node:
     op = OPS[kind].model_validate(attributes)
-    return Chain(
-        name, sources, (Node(name, op, HERE, {}),), HERE, (HERE,) * len(sources)
-    )
+    return Node(name, sources, HERE, {}, name, op=op)
 
 
 def carries(node: Node) -> bool:
@@ -135,8 +138,8 @@ def gates(value: str, reader: str, view: nx.MultiDiGraph) -> bool:
 
 @settings(deadline=None, max_examples=300)
 @given(unit=random_units())
-def test_verdicts_equal_a_search_over_all_paths(unit: Unit) -> None:
-    view = unit_graph(unit)
+def test_verdicts_equal_a_search_over_all_paths(unit: Instance) -> None:
+    view = unit_graph(unit.block)
     nodes = {name: view.nodes[name]["node"] for name in view if name != INPUT}
     order = list(nodes)
     paths = [p[1:] for p in nx.all_simple_paths(view, INPUT, OUTPUT)]

@@ -208,7 +208,7 @@ def test_a_model_with_another_output(folder: Path) -> None:
 
     damaged(folder / "generated/resnet20.onnx", softmax)
     told = run("verify", "generated/resnet20.onnx", code=1)
-    assert "has no output 'logits', as resgraph's models have: shares" in told
+    assert "has no output 'logits', as resnet20 has: shares" in told
 
 
 def test_a_model_whose_weights_are_nan(folder: Path) -> None:

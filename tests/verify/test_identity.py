@@ -47,8 +47,8 @@ def test_the_equations_do_not_hold_elsewhere(name: str) -> None:
     """Measured over units that have no identity path, both sides are far apart."""
     graph, _ = network(name)
     assert list(stretches(graph)) == []
-    run = graph.runs[1][-1]
-    stretch = Stretch(2, 1, tuple(run))
+    row, runs = graph.stages[1]
+    stretch = Stretch(row, 1, tuple(runs[-1]))
     model, batch = exact(graph)
     (sides,) = measure(model, [stretch], batch)
     assert min(relative(left, right) for left, right in sides.values()) > 1e-2

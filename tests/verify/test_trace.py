@@ -341,7 +341,9 @@ def test_what_cannot_be_traced() -> None:
     told = refused(lambda: trace(Net(by_numbers), SHAPE, training=True))
     assert "cannot be traced" in told
     assert "whatever numbers" in told
-    told = refused(lambda: trace(Net(lambda n, x: (x, x)), SHAPE, training=True))
-    assert "returns tuple, and not one tensor" in told
+    told = refused(lambda: trace(Net(lambda n, x: (x, "x")), SHAPE, training=True))
+    assert "returns str, and not tensors alone" in told
+    told = refused(lambda: trace(Net(lambda n, x: ()), SHAPE, training=True))
+    assert "returns no tensor" in told
     told = refused(lambda: trace(Net(lambda n, x: n.conv(x)), (3, 8, 8), training=True))
     assert "cannot be traced on images of [3, 8, 8]" in told

@@ -1,0 +1,103 @@
+"""Skip connections between stages: what becomes of a value that leads past others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from resgraph.graph import Graph, Node, Row
+from resgraph.graph.dag import Dag
+from resgraph.graph.sites import listing
+from resgraph.prove.finding import Finding, Level, Topic
+from resgraph.prove.parts import Parts
+from resgraph.prove.routes import Routes
+from resgraph.prove.sites import Site, Stretch, leaves
+
+
+@dataclass(frozen=True)
+class _Skip:
+    """A value that a stage reads beside what others make of it."""
+
+    value: str
+    past: tuple[str, ...]
+    """The stages between."""
+    site: Site
+    """The unit that reads it, as its input `x`."""
+    x: str
+
+    @property
+    def told(self) -> str:
+        ends = f"{self.value} to {self.site.unit() or self.site.row.name}"
+        return f"skip connection from {ends}, past {listing(self.past)}"
+
+
+def skips(graph: Graph, network: Sequence[Stretch]) -> Iterator[Finding]:
+    """What becomes of the value of each skip connection, where it stays as it is or is added."""
+    for skip in _skips(graph, network):
+        parts = next((p for p in skip.site.shortcuts if p.x == skip.x), None)
+        kept = _kept(Routes.through(skip.site.instance), skip.x)
+        if parts and parts.is_identity_before and parts.is_identity_h:
+            yield _added(skip, parts)
+        elif kept is not None:
+            text = (
+                f"{kept.name} keeps it as it is, beside others, in channels of its own, as a "
+                "dense connection does"
+            )
+            yield _finding(skip, Level.FACT, text, (kept,))
+        elif parts:
+            nodes = (*parts.breaks_before, *parts.breaks_h)
+            names = listing([node.name for node in nodes], " and ")
+            text = f"{names} change{'s' * (len(nodes) == 1)} it before {parts.y.name} adds it"
+            yield _finding(skip, Level.FACT, text, nodes)
+
+
+def bypassed(graph: Graph, network: Sequence[Stretch]) -> set[str]:
+    """The rows of which some gradient comes back to the network's input without them."""
+    dag = Dag[Row].of(graph.network.block)
+    spines = [{*dag.spine(x, out)} for x in dag.inputs for out in dag.outputs]
+    return {stretch.row.name for stretch in network} - set[str].intersection(*spines)
+
+
+def _skips(graph: Graph, network: Sequence[Stretch]) -> Iterator[_Skip]:
+    dag = Dag[Row].of(graph.network.block)
+    for stretch in network:
+        makers = dag.reads[stretch.row.name]
+        for number, (value, maker) in enumerate(
+            zip(stretch.row.inputs, makers, strict=True)
+        ):
+            others = dag.needed(makers) - dag.needed([maker])
+            past = [row.name for row in dag.chosen(others & dag.reached(maker))]
+            if past:
+                first = next(leaves(stretch.sites))
+                x = first.instance.block.inputs[number]
+                yield _Skip(value, tuple(past), first, x)
+
+
+def _added(skip: _Skip, parts: Parts) -> Finding:
+    text = f"{parts.y.name} adds x_l as it is"
+    if parts.is_identity_f:
+        text += (
+            ": an identity path, x_L = x_l + what lies between, as in Eq. (4), and dE/dx_L "
+            "comes back to x_l whole, as in Eq. (5)"
+        )
+        return _finding(skip, Level.HOLDS, text, (parts.y,))
+    names = listing([node.name for node in parts.breaks_f], " and ")
+    text += f"; f, with {names}, then changes the sum"
+    return _finding(skip, Level.BROKEN, text, (parts.y, *parts.breaks_f))
+
+
+def _kept(routes: Routes, x: str) -> Node | None:
+    """The node that puts x beside other channels, with nothing before it that changes it."""
+    same = {x}
+    for name, node in routes.nodes.items():
+        if not same.isdisjoint(routes.reads[name]):
+            if node.op.keeps:
+                return node
+            same |= {name} - routes.breaking
+    return None
+
+
+def _finding(skip: _Skip, level: Level, text: str, nodes: Sequence[Node]) -> Finding:
+    where = tuple(skip.site.path(node) for node in nodes)
+    message = f"{skip.told}: {text}"
+    return Finding(level, Topic.IDENTITY, message, nodes[0].span, where)
