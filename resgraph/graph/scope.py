@@ -107,7 +107,7 @@ class Place:
         """What the arguments may read: in the network, sides of what the block is given."""
         there = self.context_at(index)
         if self.in_network:
-            return {**inputs, **there, **self.outer, **self.call.given}
+            return {**self.outer, **inputs, **there, **self.call.given}
         if self.row.style is not Style.NUMBERED:
             return dict(self.outer)
         hidden = {n: v for n, v in self.outer.items() if n not in self.context}

@@ -210,6 +210,19 @@ network:
     assert digest(compiled(same, tmp_path)) != digest(graph)
 
 
+def test_in_of_a_stage_is_what_comes_into_the_unit(tmp_path: Path) -> None:
+    spec = """
+units:
+  body: {params: [width], paths: {out: {from: x, ops: [{conv: {kernel: 1, channels: width}}]}}}
+network:
+  input: [4, 8, 8]
+  stages: [[{body: {width: 2 * in}, repeat: 3}]]
+  head: [bn]
+"""
+    graph = compiled(spec, tmp_path)
+    assert [body(graph, i).output[0] for i in range(3)] == [8, 16, 32]
+
+
 def test_lists_by_stage(tmp_path: Path) -> None:
     spec = """
 units:
