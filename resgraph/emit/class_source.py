@@ -32,15 +32,6 @@ from resgraph.ops.source import real, whole
 from resgraph.parser import Truth
 from resgraph.syntax import (
     Call,
-<<<<<<< HEAD
-    Item,
-    Literal,
-    Name,
-    Syntax,
-    Ternary,
-    call,
-    names,
-=======
     Generator,
     Item,
     Listing,
@@ -53,7 +44,6 @@ from resgraph.syntax import (
     free_names,
     names,
     replaced,
->>>>>>> one-graph
     walk,
 )
 
@@ -184,11 +174,6 @@ class ClassSource:
         around = [
             Parameter(k, n, "int") for k, n in local.items() if k not in self.params
         ]
-<<<<<<< HEAD
-        if self.variant is None:
-            return around
-=======
->>>>>>> one-graph
         own = [
             Parameter(p.name, local[p.name], self._kind(p.name), p.default)
             for p in (self.variant.block.params if self.variant else ())
@@ -315,31 +300,6 @@ class ClassSource:
         self.written += items
         start = f"self.{row.name} ="
         if row.style is not Style.NUMBERED:
-<<<<<<< HEAD
-            return statement(f"self.{row.name} =", items[0], indent)
-        if self.sequential(row):
-            made, start = (
-                call("nn.Sequential", *items),
-                f"self.{row.name} = nn.Sequential",
-            )
-            flat = f"self.{row.name} = {made}"
-        else:
-            flat = f"self.{row.name} = nn.ModuleList([{', '.join(map(str, items))}])"
-            start = f"self.{row.name} = nn.ModuleList"
-        self.written.append(Name("nn.Sequential"))
-        if self.variant is not None and indent + len(flat) <= WIDTH and len(items) == 1:
-            return [flat]
-        if self.sequential(row):
-            return exploded(start, items, indent)
-        inner = exploded("", items, indent + len(INDENT))
-        return [
-            f"{start}(",
-            f"{INDENT}[",
-            *(INDENT + line for line in inner[1:-1]),
-            f"{INDENT}]",
-            ")",
-        ]
-=======
             return statement(start, items[0], indent)
         one = items[0] if len(items) == 1 else None
         if not self.sequential(row):
@@ -357,7 +317,6 @@ class ClassSource:
         ):
             return [f"{start} {made}"]
         return exploded(f"{start} nn.Sequential", items, indent)
->>>>>>> one-graph
 
     # --- conditions -------------------------------------------------------------------
 

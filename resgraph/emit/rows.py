@@ -104,16 +104,9 @@ class Rows:
         return self._known[row.name]
 
     def callees(self, row: Row) -> list[ClassSource]:
-<<<<<<< HEAD
-        """The classes of its units, in the first instance."""
-        return [
-            self.source(s.instances[0]) for s in self._of(self.formulas.bodies[0], row)
-        ]
-=======
         """The classes of its units, in the first instance that has it."""
         every = (self._of(body, row) for body in self.formulas.bodies)
         return [self.source(s.instances[0]) for s in next(filter(None, every))]
->>>>>>> one-graph
 
     def _of(self, body: Body, row: Row) -> list[Stretch]:
         for instance in (body.instance, *body.inner.values()):

@@ -234,13 +234,7 @@ class ModuleSource:
         loop = _loop(self.in_loop)
         if loop:
             layers += [Statement([""]), Statement(loop)]
-<<<<<<< HEAD
-        facts = [
-            line for fact in self._facts() for line in textwrap.wrap(fact, WIDTH - 4)
-        ]
-=======
         facts = [line for fact in self._facts() for line in _wrapped(fact)]
->>>>>>> one-graph
         title = [f'"""{docstring(self.graph.title.rstrip("."))}.', "", *facts, '"""']
         return Parts(title, layers)
 
@@ -349,16 +343,6 @@ def _class(source: ClassSource, parts: Parts) -> Printed:
         *(INDENT + t if t else t for t in parts.title),
         "",
     ]
-<<<<<<< HEAD
-    lines += (INDENT + line for line in source.signature())
-    lines.append(f"{2 * INDENT}super().__init__()")
-    found: list[tuple[str, int, int]] = []
-    _add(lines, found, parts.layers)
-    inputs = [
-        f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs
-    ]
-    lines.append("")
-=======
     found: list[tuple[str, int, int]] = []
     if parts.layers:
         lines += (INDENT + line for line in source.signature())
@@ -368,7 +352,6 @@ def _class(source: ClassSource, parts: Parts) -> Printed:
     inputs = [
         f"{source.variables_of_inputs[name]}: Tensor" for name in source.formulas.inputs
     ]
->>>>>>> one-graph
     end = f") -> {source.output_class}:"
     lines += (
         INDENT + line for line in signature("def forward(", ["self", *inputs], end, 4)

@@ -53,12 +53,6 @@ class Variants:
     """By unit, in the order of the network."""
 
     def __post_init__(self) -> None:
-<<<<<<< HEAD
-        self._kept: list[
-            Instance
-        ] = []  # so that no other one gets the id of one of them
-=======
->>>>>>> one-graph
         self._seen: set[int] = set()
         self._gather(self.graph.network)
         made: list[Variant] = []
