@@ -109,12 +109,12 @@ class Builder:
     def _blocks(self) -> dict[str, Block]:
         """The units, symbolic, with their defaults."""
         spec = self.spec.units
-        blocks = {name: self.lowering.unit(name, unit) for name, unit in spec.items()}
-        self.uses = Uses(blocks)
+        made = [(self.lowering.unit(name, unit), unit) for name, unit in spec.items()]
+        self.uses = Uses({block.name: block for block, _ in made})
         self.defaults = Defaults(self.loaded, self.params, self.uses)
-        given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.blocks = given
-        return {name: self._with_calls(block) for name, block in given.items()}
+        given = [self.defaults.given(block, unit) for block, unit in made]
+        self.blocks = {block.name: block for block in given}
+        return {block.name: self._with_calls(block) for block in given}
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span

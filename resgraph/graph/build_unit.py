@@ -9,8 +9,10 @@ from typing import Any
 
 from resgraph.expr import Condition
 from resgraph.graph.ir import (
+    HEAD,
     OUTPUT,
     REPEAT,
+    STEM,
     WHEN,
     Block,
     Call,
@@ -59,7 +61,7 @@ class Lowering:
         main = next((p for p in _MAIN if p in unit.paths), "")
         return self.block(
             Block(
-                name,
+                block_name(name),
                 unit.title or "",
                 tuple(
                     Param(p, None, param_span(self.tree, name, p)) for p in unit.params
@@ -229,7 +231,7 @@ class Lowering:
             fields[REPEAT] = at(self.tree, (*loc, "repeat")).span
         whole = self.gaps.at(*loc)
         return Call(
-            use.unit,
+            block_name(use.unit),
             {n: value for n, value in use.args.items() if n not in unknown},
             1 if use.repeat is None else use.repeat,
             key_span(self.tree, inside),
@@ -256,6 +258,12 @@ class Lowering:
                 sources |= mentioned
         stranger = name == SOMETHING
         return Gaps(stranger, params, paths, frozenset(reads), frozenset(sources))
+
+
+def block_name(unit: str) -> str:
+    """What the unit is called here: the stem and the head have their names, and a unit that
+    takes one of them, of which there is a finding, another."""
+    return f"{unit}{SOMETHING}" if unit in (STEM, HEAD) else unit
 
 
 def own_name(name: str | None) -> str | None:

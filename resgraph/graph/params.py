@@ -182,7 +182,14 @@ class Params:
             try:
                 self.values[name] = value.evaluate(self.values)
             except ExprError as error:
-                self._report(codes.INVALID_NUMBER, str(error), self.spans[name])
+                self.findings.append(
+                    Diagnostic(
+                        _code(error),
+                        str(error),
+                        self.spans[name],
+                        notes=self._origins(value),
+                    )
+                )
 
     def _late(self, name: str, read: Collection[str]) -> list[str]:
         """The parameters that one reads, and that are written below it; each is told."""
@@ -273,11 +280,8 @@ class Params:
                         self._nearest(name, origin, value, kind),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
-        code = (
-            codes.WRONG_TYPE if isinstance(error, KindError) else codes.INVALID_NUMBER
-        )
         colon = ":" if what.endswith("'") else ""
-        return Diagnostic(code, f"{what}{colon} {error}", span, None, notes)
+        return Diagnostic(_code(error), f"{what}{colon} {error}", span, None, notes)
 
     def _origins(self, value: Expr) -> tuple[Note, ...]:
         """Where the plain parameters behind an expression were set."""
@@ -362,6 +366,11 @@ def _fits(value: object, kind: Kind) -> bool:
         case str():
             return kind is Kind.WORD
     return kind is Kind.OP
+
+
+def _code(error: ExprError) -> Code:
+    """What is said of an expression that has no value."""
+    return codes.WRONG_TYPE if isinstance(error, KindError) else codes.INVALID_NUMBER
 
 
 def _is_broken(value: Value | None) -> bool:
