@@ -32,7 +32,7 @@ ARROWS = {
     "names": {"diagnostics"},
     "reading": {"diagnostics", "files"},
     "seal": {"diagnostics", "reading"},
-    "ops": {"codes", "diagnostics", "expr", "names"},
+    "ops": {"codes", "diagnostics", "expr", "names", "values"},
     "recipe": {"diagnostics", "expr", "ops"},
     "spec": {
         "allow",
@@ -44,7 +44,16 @@ ARROWS = {
         "ops",
         "recipe",
     },
-    "graph": {"allow", "codes", "diagnostics", "expr", "names", "ops"},
+    "graph": {"allow", "codes", "diagnostics", "expr", "names", "ops", "values"},
+    "graph/params": {
+        "codes",
+        "diagnostics",
+        "expr",
+        "ops",
+        "spec",
+        "values",
+        "graph",
+    },
     "graph/build": {
         "codes",
         "diagnostics",
@@ -53,6 +62,7 @@ ARROWS = {
         "ops",
         "recipe",
         "spec",
+        "values",
         "graph",
     },
     "graph/build_unit": {
@@ -62,6 +72,7 @@ ARROWS = {
         "names",
         "ops",
         "spec",
+        "values",
         "graph",
     },
     "passes": {
@@ -88,7 +99,7 @@ ARROWS = {
         "values",
         "__init__",
     },
-    "draw": {"diagnostics", "expr", "graph", "ops", "prove"},
+    "draw": {"diagnostics", "expr", "graph", "ops", "prove", "values"},
     "compiler": {
         "settings",
         "values",
@@ -97,6 +108,7 @@ ARROWS = {
         "diagnostics",
         "expr",
         "names",
+        "ops",
         "spec",
         "graph",
         "passes",

@@ -88,7 +88,11 @@ def test_lines_of_a_unit_lead_to_each_use_of_it(opened: Open, nested: Report) ->
 @pytest.mark.parametrize(
     ("query", "first", "expected"),
     [
-        ("stage2.2.se.gate_conv2.bias", "stage2.2.se.gate_conv2.bias", "stage2.1.se.gate_conv2"),
+        (
+            "stage2.2.se.gate_conv2.bias",
+            "stage2.2.se.gate_conv2.bias",
+            "stage2.1.se.gate_conv2",
+        ),
         ("stage1.2.se.mul", "stage1.0.se", "stage1.0.se"),
         ("stage3.0.se.gate_relu", "stage3.0.se.gate_relu", "stage3.0.se.gate_relu"),
     ],
@@ -136,12 +140,12 @@ def test_findings_in_a_unit_in_a_unit(opened: Open, root: Path) -> None:
     page.locator("#graph .ops button.site", has_text="se").first.click()
     marked = page.locator("#graph .ops .ops button.op[data-level=error]")
     assert marked.inner_text().startswith("gate_conv1")
-    assert page.locator(".drawing .mark-finding[data-node$='se.gate_conv1']").count() == 1
+    assert (
+        page.locator(".drawing .mark-finding[data-node$='se.gate_conv1']").count() == 1
+    )
 
 
-@settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(text=programs())
 def test_random_programs(text: str) -> None:
     from resgraph.compiler import Compiler
