@@ -7,12 +7,12 @@ ops alone decide.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.graph import Graph, Instance
+from resgraph.graph import Graph, Instance, Run
 from resgraph.graph import isomorphism as graphs
 from resgraph.graph.dag import Ops
 from resgraph.graph.isomorphism import Labelled, Pairing, Parting, Repeated
@@ -46,9 +46,9 @@ def label(op: Op, count: int) -> Label:
     )
 
 
-def labels(instance: Instance) -> list[Label]:
+def labels(instance: Instance) -> tuple[Label, ...]:
     """What each op of a unit does, in reading order."""
-    return [label(node.op, len(node.inputs)) for node in instance.steps]
+    return tuple(label(node.op, len(node.inputs)) for node in instance.steps)
 
 
 def labelled(instance: Instance) -> Labelled:
@@ -67,6 +67,11 @@ def labelled(instance: Instance) -> Labelled:
         names=[*dag.nodes],
         title=instance.block.name,
     )
+
+
+def apart(run: Run) -> Callable[[Instance], Hashable] | None:
+    """Units of a run that differ in what reads their number are apart where that is an op."""
+    return labels if run.each else None
 
 
 def isomorphism(a: Instance, b: Instance) -> dict[str, str] | None:
@@ -143,7 +148,7 @@ class _Network:
         self.reads: list[tuple[int, ...]] = []
         self.block = graph.network.block
         self.values = {x: -1 - i for i, x in enumerate(self.block.inputs)}
-        for stretch in stretches(graph):
+        for stretch in stretches(graph, apart):
             self._row(stretch)
 
     def labelled(self) -> Labelled:

@@ -11,7 +11,7 @@ from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.diff.edits import Edit, arrow, edits
-from resgraph.diff.isomorphism import Numbers, regrouped, same
+from resgraph.diff.isomorphism import Numbers, apart, regrouped, same
 from resgraph.diff.properties import (
     PROPERTIES,
     counted,
@@ -118,7 +118,7 @@ def compare(before: Graph, after: Graph) -> Difference:
     """The difference of two networks with shapes, at the cost of their distinct units."""
     if before.input == after.input and same(before, after, regroup=True):
         return Difference(before, after, True, (), not _nested_alike(before, after))
-    ours, theirs = stretches(before), stretches(after)
+    ours, theirs = stretches(before, apart), stretches(after, apart)
     matched = _matched(before, after, ours, theirs)
     numbers = Numbers()
     pairs = tuple(pair for a, b in matched for pair in _pairs(a, b, numbers))
