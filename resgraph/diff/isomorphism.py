@@ -20,7 +20,7 @@ from resgraph.graph.sites import row_values
 from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.ops import Op
 from resgraph.ops.source import real
-from resgraph.prove.sites import Site, Stretch, stretches
+from resgraph.prove.sites import Site, Stage, taken_apart
 from resgraph.syntax import Name
 
 Label = tuple[str, ...]
@@ -148,20 +148,20 @@ class _Network:
         self.reads: list[tuple[int, ...]] = []
         self.block = graph.network.block
         self.values = {x: -1 - i for i, x in enumerate(self.block.inputs)}
-        for stretch in stretches(graph, apart):
-            self._row(stretch)
+        for stage in taken_apart(graph, apart):
+            self._row(stage)
 
     def labelled(self) -> Labelled:
         outputs = tuple(self.values[v] for v in self.block.results.values())
         swaps = [False] * len(self.labels)
         return Labelled(self.labels, self.reads, swaps, outputs, len(self.block.inputs))
 
-    def _row(self, stretch: Stretch) -> None:
-        given = tuple(self.values[value] for value in stretch.row.inputs)
-        for label, count in chain(*map(self._pieces, stretch.sites)):
+    def _row(self, stage: Stage) -> None:
+        given = tuple(self.values[value] for value in stage.row.inputs)
+        for label, count in chain(*map(self._pieces, stage.sites)):
             node = self._node(Repeated(((label, count),)), given)
             given = (node,)
-        names = row_values(stretch.row, stretch.last)
+        names = row_values(stage.row, stage.last)
         if len(names) > 1:
             given = tuple(self._node(("output", i), given) for i in range(len(names)))
         self.values |= zip(names, given, strict=True)

@@ -17,7 +17,7 @@ from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, passed_by_all, stacking
 from resgraph.prove.prose import formula, prose, slope
-from resgraph.prove.sites import Site, Stretch, first_ways, places, segments, units
+from resgraph.prove.sites import Site, Stage, first_ways, places, segments, units
 from resgraph.prove.skips import bypassed
 from resgraph.syntax import Name, Syntax
 
@@ -26,7 +26,7 @@ _LONGEST = 40
 
 
 def gradient(
-    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+    graph: Graph, network: Sequence[Stage], found: Sequence[Site]
 ) -> Iterator[Finding]:
     """Findings on the way back from the network's end to its first unit."""
     total = units(found)

@@ -73,8 +73,8 @@ class Site(Blocks):
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A row of the network with its sites."""
+class Stage:
+    """A row of the network, be it a stage, the stem or the head, with its sites."""
 
     row: Row
     sites: tuple[Site, ...]
@@ -84,20 +84,20 @@ class Stretch:
         return self.sites[-1].instance
 
 
-def stretches(graph: Graph, apart: Apart | None = None) -> tuple[Stretch, ...]:
+def taken_apart(graph: Graph, apart: Apart | None = None) -> tuple[Stage, ...]:
     """The network's rows, stem and head among them. Units that differ in what reads their
     number are apart where their ops multiply by other constants, or where `apart` says so."""
     builder = _Builder(graph, apart or _by_gains)
     network = graph.network
-    return tuple(builder.stretch(row) for row in network.block.rows)
+    return tuple(builder.stage(row) for row in network.block.rows)
 
 
 def sites(graph: Graph) -> tuple[Site, ...]:
     """The network's units in order; one of several inputs once for each residual way."""
-    return units_of(stretches(graph))
+    return units_of(taken_apart(graph))
 
 
-def units_of(network: Iterable[Stretch]) -> tuple[Site, ...]:
+def units_of(network: Iterable[Stage]) -> tuple[Site, ...]:
     """The same of rows that are taken apart."""
     found = (leaf for each in network for leaf in leaves(each.sites))
     return tuple(way for site in found if not site.loose for way in ways(site))
@@ -164,7 +164,7 @@ class _Builder:
         self.known: dict[int, tuple[tuple[Parts, ...], bool]] = {}
         self.counted: dict[int, int] = {}
 
-    def stretch(self, row: Row) -> Stretch:
+    def stage(self, row: Row) -> Stage:
         end = row.name in (STEM, HEAD)
         blocks = [*row_sites(row, self.graph.network.runs[row.name], None, self.apart)]
         fed = tuple(value.split(".")[0] == self.before for value in row.inputs)
@@ -173,7 +173,7 @@ class _Builder:
             for n, each in enumerate(blocks)
         ]
         self.before = row.name
-        return Stretch(row, tuple(found))
+        return Stage(row, tuple(found))
 
     def _site(
         self, blocks: Blocks, fed: tuple[bool, ...] = (), loose: bool = False
