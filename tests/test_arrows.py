@@ -72,6 +72,7 @@ ARROWS = {
         "names",
         "ops",
         "graph",
+        "parser",
         "provenance",
         "reading",
         "seal",

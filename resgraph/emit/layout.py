@@ -11,6 +11,8 @@ from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Spread, Syntax, 
 
 WIDTH = 88
 INDENT = "    "
+BODY = 8
+"""Columns before a statement of a method."""
 
 
 class _Row(NamedTuple):
@@ -19,6 +21,17 @@ class _Row(NamedTuple):
     operator: str
     operand: Syntax
     shown: str
+
+
+class Statement(NamedTuple):
+    """Lines of a method, and the ops and rows whose they are."""
+
+    lines: list[str]
+    nodes: tuple[str, ...] = ()
+
+    def inside(self) -> Statement:
+        """The same within an `if`."""
+        return Statement([*_indented(self.lines)], self.nodes)
 
 
 def statement(start: str, tree: Syntax, indent: int, after: str = "") -> list[str]:
