@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from resgraph.emit.body import CHAIN, Body, Chain
@@ -76,11 +76,24 @@ class ClassSource:
         self.takes = [p for p in self.parameters if p.name in read]
 
     def _present(self) -> Iterator[Chain]:
-        """The chains with the nodes that are there in some instance."""
+        """The chains with the nodes that are there in some instance, and do something."""
         there = frozenset[str]().union(*(body.present for body in self.bodies))
         for chain in self.bodies[0].chains:
-            nodes = tuple(node for node in chain.nodes if node.name in there)
-            yield replace(chain, nodes=nodes)
+            nodes = [node for node in chain.nodes if node.name in there]
+            idle = [node for node in nodes if self._is_idle(node)]
+            if len(idle) < len(nodes):
+                idle = [node for node in idle if node.when is not None]
+            yield replace(chain, nodes=tuple(n for n in nodes if n not in idle))
+
+    def _is_idle(self, node: Part) -> bool:
+        """Whether it is its input, as an identity is."""
+        if isinstance(node, Row):
+            return False
+        op, value = self.formulas.op(node), Name("x")
+        if len(node.inputs) > 1 or op.torch_layer(value) is not None:
+            return False
+        number = partial(number_of, op)
+        return op.torch_call(Name("self"), value, number=number) == value
 
     # --- values -----------------------------------------------------------------------
 

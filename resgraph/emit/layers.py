@@ -63,10 +63,10 @@ class Layers:
             elif made := self.source.layer_of(node):
                 self.source.written.append(made)
                 lines = statement(f"self.{node.name} =", made, indent)
-                lines += self._starts(node, made, indent)
                 yield Statement(lines, (node.name,))
+                yield from self._starts(node, made, indent)
 
-    def _starts(self, node: Node, made: Call, indent: int) -> Iterator[str]:
+    def _starts(self, node: Node, made: Call, indent: int) -> Iterator[Statement]:
         """The statements for weights that neither torch nor the network's loop starts so."""
         op = self.source.ops[node.name]
         for name, start in op.starts().items():
@@ -76,7 +76,7 @@ class Layers:
             if start != op.torch_starts.get(name) and not looped:
                 started = start.torch(Name(f"self.{node.name}.{name}"))
                 self.source.written.append(started)
-                yield from laid_out("", started, "", indent)
+                yield Statement(laid_out("", started, "", indent), (node.name,))
 
     def _row(self, row: Row, indent: int) -> list[str]:
         items = [segment.item() for segment in self.source.rows.segments(row)]

@@ -58,11 +58,10 @@ def helper_classes(block: Block) -> set[str]:
 
 
 def _network_layers(program: Program) -> Iterator[Named]:
-    for number, row in enumerate(program.network.rows):
+    for row in program.network.rows:
         if row.name not in program.ends:
-            plain = row.name == f"stage{number}"
-            what = f"stage {number}" if plain else f"the stage '{row.name}'"
-            yield row.name, what, row.calls[0].span if plain else row.span
+            span = row.calls[0].span if row.number else row.span
+            yield row.name, row.called, span
     for end in program.ends.values():
         for node in end.nodes:
             yield node.name, f"the {_what(node)} '{node.name}'", node.span
@@ -118,9 +117,13 @@ def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:
 
 
 def _attributes(block: Block) -> Iterator[tuple[str, Named]]:
-    """Layers whose names are made of a path's and a unit's: `register` and `buffer`."""
+    """Layers whose names are made of a path's and a unit's: `register` and `buffer`.
+
+    Of one with the name of its unit there is a finding at the unit.
+    """
     for node in block.nodes:
-        if node.name in MODULE_ATTRIBUTES:
+        own = isinstance(node, Node) or node.name != node.calls[0].block
+        if own and node.name in MODULE_ATTRIBUTES:
             named = (node.name, f"the {_what(node)} '{node.name}'", node.span)
             yield "every module has something of that name", named
 
