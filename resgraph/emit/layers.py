@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,9 @@ from resgraph.syntax import Call, Generator, Listing, Name, Spread, Syntax, call
 
 if TYPE_CHECKING:
     from resgraph.emit.class_source import ClassSource
+
+
+_NUMBERED = re.compile(r"stage\d+")
 
 
 @dataclass
@@ -60,7 +64,7 @@ class Layers:
         for node in nodes:
             if isinstance(node, Row):
                 yield Statement(self._row(node, indent), (node.name,))
-            elif made := self.source.layer_of(node):
+            elif made := self.source.made.get(node.name):
                 self.source.written.append(made)
                 lines = statement(f"self.{node.name} =", made, indent)
                 yield Statement(lines, (node.name,))
@@ -87,8 +91,9 @@ class Layers:
         if not self.source.sequential(row):
             return _list(start, items, indent)
         flat = f"{start} {call('nn.Sequential', *items)}"
-        # The network's stages stand one unit a line, also where there is one alone.
-        if self.source.variant and len(items) == 1 and indent + len(flat) <= WIDTH:
+        # Stages without names stand one unit a line, also where there is one alone.
+        stage = self.source.variant is None and _NUMBERED.fullmatch(row.name)
+        if not stage and len(items) == 1 and indent + len(flat) <= WIDTH:
             return [flat]
         return exploded(f"{start} nn.Sequential", items, indent)
 
