@@ -24,9 +24,9 @@ def truncating(graph: Graph) -> dict[str, bool]:
 
 
 def _cuts(flow: Flow) -> bool:
-    after = {node for parts in flow.site.shortcuts for node in parts.f}
+    after = {node.name for parts in flow.site.shortcuts for node in parts.f}
     for node, inputs in flow.inputs():
-        if node.name == flow.routes.output and node in after:
+        if node.name == flow.routes.output and node.name in after:
             keeps = node.op.idle(*(True for _ in inputs))
             stops = node.op.never_negative(*(False for _ in inputs))
             idle = node.op.idle(*(state.never_negative for state in inputs))
