@@ -80,8 +80,10 @@ class ClassSource:
         self.variables = self._variables()
         self.inputs = [self.variables[name] for name in formulas.inputs]
         self.forward = [*Forward(self).statements()]
-        self.layers = [*Layers(self).statements()]
-        read = {name for tree in self.written for name in free_names(tree)}
+        layers = Layers(self)
+        self.layers = [*layers.statements()]
+        self.written += layers.written
+        read = {name for tree in layers.written for name in free_names(tree)}
         self.takes = [p for p in self.parameters if p.name in read]
 
     def _present(self) -> Iterator[Chain]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ class Layers:
     """What a class makes of its arguments: what `forward` reads, flags, layers, units."""
 
     source: ClassSource
+    written: list[Syntax] = field(default_factory=list)
+    """Every expression of the lines, as it is written."""
 
     def statements(self) -> Iterator[Statement]:
         """In the order of the state_dict."""
@@ -51,7 +53,7 @@ class Layers:
                 yield from (each.inside() for each in made)
 
     def _kept(self, attribute: str, value: Syntax) -> Statement:
-        self.source.written.append(value)
+        self.written.append(value)
         return Statement(statement(f"self.{attribute} =", value, BODY))
 
     def _condition(self, node: Part) -> Syntax:
@@ -65,7 +67,7 @@ class Layers:
             if isinstance(node, Row):
                 yield Statement(self._row(node, indent), (node.name,))
             elif made := self.source.made.get(node.name):
-                self.source.written.append(made)
+                self.written.append(made)
                 lines = statement(f"self.{node.name} =", made, indent)
                 yield Statement(lines, (node.name,))
                 yield from self._starts(node, made, indent)
@@ -79,12 +81,12 @@ class Layers:
             )
             if start != op.torch_starts.get(name) and not looped:
                 started = start.torch(Name(f"self.{node.name}.{name}"))
-                self.source.written.append(started)
+                self.written.append(started)
                 yield Statement(laid_out("", started, "", indent), (node.name,))
 
     def _row(self, row: Row, indent: int) -> list[str]:
         items = [segment.item() for segment in self.source.rows.segments(row)]
-        self.source.written += items
+        self.written += items
         start = f"self.{row.name} ="
         if row.style is not Style.NUMBERED:
             return statement(start, items[0], indent)
