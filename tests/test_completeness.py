@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import draw_network, draw_unit
-from resgraph.draw.choice import places as places_of
+from resgraph.draw.cells import parts
 from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
 from tests.conftest import ROOT
@@ -133,8 +133,9 @@ def test_what_is_understood_is_drawn(
     assert graphs
     for graph in graphs:
         draw_network(graph)
-        for place in places_of(graph):
-            draw_unit(place.instances[0])
+        for cell in parts(graph):
+            for instance in cell.instances[:1]:
+                draw_unit(instance)
 
 
 ANYTHING = st.recursive(
@@ -189,7 +190,7 @@ def test_a_refused_name_beside_wrong_paths(tmp_path: Path) -> None:
 
 def test_an_op_with_a_wrong_attribute_keeps_its_name(root: Path) -> None:
     graphs, error = Compiler().drafts(Path("tests/bad/ten_mistakes.yaml"))
-    ops = [node.op for _, node, _ in graphs[0].units["body"].steps()]
+    ops = [node.op for node in graphs[0].units["body"].ops]
     assert error is not None
     assert len(error.diagnostics) == 10
     assert len({finding.code for finding in error.diagnostics}) == 10

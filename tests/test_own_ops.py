@@ -14,7 +14,6 @@ import torch
 from resgraph.emit.torch_source import torch_source
 from resgraph.emit.weights import drawn
 from resgraph.graph import Graph
-from resgraph.graph import Path as GraphPath
 from resgraph.ops import OnnxBuilder, Op, Shape, Start, Weight
 from resgraph.ops.base import Count, Numbers
 from resgraph.ops.source import layer
@@ -56,14 +55,10 @@ class Roll(Op):
 
 def with_op(graph: Graph, unit: str, name: str, op: Op) -> Graph:
     """The tiny network with another op in the place of one."""
-
-    def swapped(path: GraphPath) -> GraphPath:
-        nodes = tuple(replace(n, op=op) if n.name == name else n for n in path.nodes)
-        return replace(path, nodes=nodes)
-
     old = graph.units[unit]
-    new = replace(old, paths=tuple(swapped(path) for path in old.paths))
-    made, findings = analyse(replace(graph, units=graph.units | {unit: new}), [])
+    nodes = (replace(n, op=op) if n.name == name else n for n in old.ops)
+    units = {**graph.units, unit: replace(old, nodes=tuple(nodes))}
+    made, findings = analyse(replace(graph.program, blocks=units), [])
     assert not findings
     return made
 
@@ -78,9 +73,8 @@ def built(graph: Graph, folder: Path) -> tuple[str, torch.nn.Module]:
 
 def test_both_outputs_start_a_weight_as_its_op_says(tmp_path: Path) -> None:
     graph = graph_of(SPECS / "tiny.yaml")
-    op = Up.model_validate(
-        {"channels": graph.units["body"].paths[1].nodes[3].op.channels}
-    )  # type: ignore[attr-defined]
+    channels = next(n for n in graph.units["body"].ops if n.name == "conv2").op.channels  # type: ignore[attr-defined]
+    op = Up.model_validate({"channels": channels})
     graph = with_op(graph, "body", "conv2", op)
     torch.manual_seed(0)
     text, net = built(graph, tmp_path)

@@ -293,15 +293,13 @@ class _Drawing:
 
     def _frames(self) -> Iterator[Frame]:
         """A frame around each stage, its name on the left."""
-        for number, row in enumerate(self.graph.network.block.rows):
+        for row in self.graph.network.block.rows:
             stack = self.stacks.get(row.name)
             if stack is None or not stack.last.staged:
                 continue
             x, y = self.wiring.centres[row.name]
             left, height = x - stack.wide / 2 - ASIDE, stack.height + 18
-            plain = row.name == f"stage{number}"
-            said = f"stage {number}" if plain else row.name
-            texts = _stacked(said, left + ASIDE / 2, y)
+            texts = _stacked(row.title, left + ASIDE / 2, y)
             across = ASIDE + stack.wide + EDGE
             yield Frame(left, y - height / 2, across, height, tuple(texts))
 

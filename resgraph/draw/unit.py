@@ -39,7 +39,7 @@ from resgraph.draw.items import (
     terminal_width,
 )
 from resgraph.draw.layout import Layout, Link, layout, named, refuse_more
-from resgraph.draw.look import Look
+from resgraph.draw.look import Look, shown
 from resgraph.draw.shortcut import shortcuts_of
 from resgraph.draw.structure import END, Line, Structure
 from resgraph.draw.text import width
@@ -68,7 +68,7 @@ def draw_unit(
     read values that are not there: such lines are not drawn. Raises `SizeError` for more
     ops or lines than can be drawn.
     """
-    look = Look(marks, prefix, unfold)
+    look = Look(shown(instance, marks), prefix, unfold)
     with named(f"the unit '{instance.block.name}'"):
         refuse_more("nodes", _count(instance, look))
         drawing = _Drawing(Structure(instance, shortcuts_of(instance)), look)

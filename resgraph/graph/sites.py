@@ -7,8 +7,8 @@ A block's name is the prefix of its layers in the state_dict, without the last d
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from resgraph.graph.ir import Call, Node, Row
 from resgraph.graph.typed import Graph, Instance, Run
@@ -63,10 +63,6 @@ class Site:
     def place(self) -> str:
         """`stage1.0`, or `stage1.1 to stage1.17`."""
         return between(self, self)
-
-    def part(self, first: int, count: int) -> Self:
-        """So many of its blocks, from the one of that number among them."""
-        return replace(self, index=self.index + first, count=count)
 
 
 def sites(graph: Graph) -> Iterator[Site]:

@@ -10,9 +10,22 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from resgraph.expr import Expr
-from resgraph.graph.ir import HEAD, OUTPUT, STEM, Block, Call, Node, Part, Program, Row
+from resgraph.graph.ir import (
+    HEAD,
+    OUTPUT,
+    STEM,
+    Block,
+    Call,
+    Node,
+    Part,
+    Program,
+    Row,
+    stage_name,
+)
 from resgraph.graph.typed import Graph
+from resgraph.graph.uses import word
 from resgraph.names import INPUT
+from resgraph.ops import OPS
 from resgraph.values import Value, written
 
 
@@ -57,7 +70,7 @@ def _lines(program: Program) -> Iterator[str]:
 
 def _heading(row: Row, number: int) -> str:
     """`stage2` of the second stage, whether it has a name or not; `stage c2` of any other."""
-    plain = row.name in (STEM, HEAD, f"stage{number}")
+    plain = row.name in (STEM, HEAD, stage_name(number))
     return row.name if plain else f"stage {row.name}"
 
 
@@ -93,7 +106,7 @@ def _node(node: Part) -> str:
     when = "" if node.when is None else f" when {node.when}"
     inputs = ", ".join(node.inputs)
     if isinstance(node, Node):
-        given = [f"{k}={_written(v)}" for k, v in node.op.attributes().items()]
+        given = [f"{k}={_attribute(v)}" for k, v in node.op.attributes().items()]
         listed = ", ".join([*node.inputs, *given])
         return f"{node.name} = {node.op.kind}({listed}){when}"
     (call,) = node.calls
@@ -106,12 +119,17 @@ def _repeat(call: Call) -> str:
 
 
 def _call(call: Call) -> str:
-    args = ", ".join(f"{name}={_written(v)}" for name, v in call.args.items())
+    args = ", ".join(f"{name}={_argument(v)}" for name, v in call.args.items())
     return f"{call.block}({args})"
 
 
-def _written(value: Value | Expr | int | float | None) -> str:
-    """An attribute's value as Python has it, a number of a use in full."""
+def _argument(value: Value | Expr) -> str:
+    """A number in full; a parameter that is called as an op is, told from the op."""
+    return f"({value})" if word(value) in OPS else written(value)
+
+
+def _attribute(value: Value | Expr | int | float | None) -> str:
+    """As Python has it."""
     return (
         str(value) if isinstance(value, Expr | int | float | None) else written(value)
     )

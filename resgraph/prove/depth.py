@@ -45,9 +45,9 @@ class Depth:
 
     def behind(self, site: Site, layers: int, units: int) -> Depth:
         """The count behind so many units of so many layers each."""
-        if site.row.name == STEM and site.outer is None:
+        if site.loose and site.stage == STEM:
             return replace(self, stem=(self.stem or 0) + layers * units)
-        if site.row.name == HEAD and site.outer is None:
+        if site.loose and site.stage == HEAD:
             return replace(self, head=(self.head or 0) + layers * units)
         if site.loose and not layers:
             return self

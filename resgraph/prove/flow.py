@@ -168,7 +168,8 @@ def _raw(
         return _weight(node, latest, graph)
     if latest and latest.narrows and len(inputs) == 1 and not _by_element(node):
         return replace(latest, narrows=False)
-    if latest and latest not in outside and graph.meets(node.name):
+    own = latest and not any(latest is mark for mark in outside)
+    if latest and own and graph.meets(node.name):
         return replace(latest, lateral=True)
     return latest
 
@@ -272,7 +273,9 @@ def _through(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
     """The flows of the first of the site's units, or of what is in it, and what comes out."""
     found = list[Flow]()
     for inner in site.inner:
-        more, given = _repeated(moved(inner, site), given)
+        assert isinstance(inner.outer, Site)
+        here = moved(inner, site, site.start - inner.outer.start)
+        more, given = _repeated(here, given)
         found += more
     if not site.inner:
         states = follow(site, [state for state, _ in given])

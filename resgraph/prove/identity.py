@@ -8,10 +8,10 @@ from enum import Enum
 
 from resgraph.diagnostics import Span
 from resgraph.graph import HEAD, STEM, Graph, Node
-from resgraph.graph.sites import grouped
+from resgraph.graph.sites import between, grouped
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
 from resgraph.prove.flow import STRANGER, follow
-from resgraph.prove.parts import Parts, stacking
+from resgraph.prove.parts import Parts, passed_by_all, stacking
 from resgraph.prove.sites import (
     Site,
     Stretch,
@@ -59,6 +59,7 @@ def identity_path(
     if any(site.parts for site in found):
         yield from _stages(network)
     yield from _elsewhere([site for site in found if not site.carries], total)
+    yield from _between(network)
     yield from skips(graph, network)
 
 
@@ -222,6 +223,24 @@ def _elsewhere(others: Sequence[Site], total: int) -> Iterator[Finding]:
         stretches = segments(group)
         where = tuple(s[0].path(node) for s in stretches for node, _ in found)
         yield Finding(level, Topic.IDENTITY, message, span, where)
+
+
+def _between(network: Sequence[Stretch]) -> Iterator[Finding]:
+    """The ops between the units of units that change the value."""
+    steps = [
+        site
+        for stretch in network
+        for site in leaves(stretch.sites)
+        if site.loose and site.outer and not site.carries
+    ]
+    for _, group in grouped(steps, lambda site: str(site.instance.steps[0].span)):
+        nodes = passed_by_all(group[0].instance)
+        names = listing([at(node, nodes[0].span) for node in nodes])
+        where = listing([between(site.outermost, site.outermost) for site in group])
+        level = Level.FACT if _changes_shape(group[0]) else Level.BROKEN
+        message = f"{where}: no identity path between its units: {names}"
+        paths = tuple(site.path(node) for site in group for node in nodes)
+        yield Finding(level, Topic.IDENTITY, message, nodes[0].span, paths)
 
 
 def _named(found: Breaks, site: Site) -> str:

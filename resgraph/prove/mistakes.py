@@ -58,7 +58,11 @@ def mistakes(graph: Graph, network: Sequence[Stretch], total: int) -> Iterator[F
     last, stem = _endings(walked), _spans(graph.stem)
     for flow in walked:
         for suspicion in _suspicions(flow, last, stem):
-            key = (str(suspicion.node.span), suspicion.text)
+            inside = suspicion.node.name.rpartition(".")[0]  # of which unit in the unit
+            text = (
+                suspicion.text.replace(f"{inside}.", "") if inside else suspicion.text
+            )
+            key = (str(suspicion.node.span), text)
             case = cases.setdefault(key, _Case(suspicion))
             case.flows.append(flow)
             if suspicion.note:

@@ -22,6 +22,8 @@ class Site(Blocks):
 
     start: int = 0
     """Sites whose numbers follow one another do so in the network."""
+    length: int = 1
+    """How many numbers one of its units takes."""
     loose: bool = False
     """It is no unit: the stem, the head, or ops between units."""
     inner: tuple[Site, ...] = ()
@@ -37,7 +39,18 @@ class Site(Blocks):
 
     @property
     def end(self) -> int:
-        return self.start + self.count
+        return self.start + self.count * self.length
+
+    def prefix(self, offset: int = 0) -> str:
+        """Ops between units have the prefix of the unit that they are in."""
+        if self.loose and self.outer:
+            return self.outer.prefix()
+        return super().prefix(offset)
+
+    def part(self, first: int, count: int) -> Site:
+        """So many of its units, from the one of that number among them."""
+        start = self.start + first * self.length
+        return replace(self, index=self.index + first, start=start, count=count)
 
     @property
     def plain(self) -> Site:
@@ -166,12 +179,10 @@ class _Builder:
         made = vars(blocks)
         if self._is_composed(blocks.instance):
             site = Site(**made, start=self.at, fed=fed)
-            inner = tuple(self._inner(site))
-            self.at += (
-                blocks.count > 1
-            )  # the last one inside does not feed what comes next
-            first = replace(inner[0], fed=fed)
-            return replace(site, inner=(first, *inner[1:]))
+            first, *rest = self._inner(site)
+            length = self.at - site.start
+            self.at = site.start + length * site.count
+            return replace(site, length=length, inner=(replace(first, fed=fed), *rest))
         ways, carries = self._taken_apart(blocks.instance)
         site = Site(
             **made, start=self.at, fed=fed, loose=loose, shortcuts=ways, carries=carries
@@ -220,7 +231,7 @@ class _Builder:
                     yield self._site(blocks)
             if not is_row:
                 piece = _piece(instance, value, tuple(parts))
-                blocks = Blocks(site.row, site.index, 1, site.call, piece, site.outer)
+                blocks = Blocks(site.row, 0, 1, site.call, piece, site)
                 yield self._site(blocks, loose=True)
             value = parts[-1].name
 
@@ -232,9 +243,7 @@ def _piece(instance: Instance, start: str, nodes: tuple[Part, ...]) -> Instance:
     return replace(instance, block=block, runs={})
 
 
-def moved(site: Site, outer: Site) -> Site:
-    """What is inside of a site, inside of another one of the same row."""
-    if site.loose:
-        return replace(site, index=outer.index, outer=outer.outer)
-    here = replace(site, outer=outer)
-    return replace(here, inner=tuple(moved(each, here) for each in site.inner))
+def moved(site: Site, outer: Site, by: int) -> Site:
+    """What is inside of a site, inside of another one of the same row: so much later."""
+    here = replace(site, outer=outer, start=site.start + by)
+    return replace(here, inner=tuple(moved(each, here, by) for each in site.inner))

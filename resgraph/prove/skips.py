@@ -9,7 +9,7 @@ from resgraph.graph import Graph, Node, Row
 from resgraph.graph.dag import Dag
 from resgraph.graph.sites import listing
 from resgraph.prove.finding import Finding, Level, Topic
-from resgraph.prove.parts import Parts
+from resgraph.prove.parts import Parts, ways
 from resgraph.prove.routes import Routes
 from resgraph.prove.sites import Site, Stretch, leaves
 
@@ -34,7 +34,7 @@ class _Skip:
 def skips(graph: Graph, network: Sequence[Stretch]) -> Iterator[Finding]:
     """What becomes of the value of each skip connection, where it stays as it is or is added."""
     for skip in _skips(graph, network):
-        parts = next((p for p in skip.site.shortcuts if p.x == skip.x), None)
+        parts = next((p for p in ways(skip.site.instance) if p.x == skip.x), None)
         kept = _kept(Routes.through(skip.site.instance), skip.x)
         if parts and parts.is_identity_before and parts.is_identity_h:
             yield _added(skip, parts)
