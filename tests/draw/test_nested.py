@@ -71,7 +71,9 @@ def body(graph: Graph) -> Instance:
     return graph.stages[0][1][0].instances[0]
 
 
-def shown(figure_of: Instance, **options: object) -> tuple[set[str], set[str], set[str]]:
+def shown(
+    figure_of: Instance, **options: object
+) -> tuple[set[str], set[str], set[str]]:
     """The names of ops, of folded units, and of frames."""
     root = parsed(draw_unit(figure_of, **options))  # type: ignore[arg-type]
     found = [
@@ -108,7 +110,9 @@ def test_all_none_and_one(body: Instance) -> None:
 
 
 def test_what_has_marks_in_it_is_unfolded(body: Instance) -> None:
-    marks = {"large.1.small.bn1": Mark("added", "new")}  # equal to the first, which is drawn
+    marks = {
+        "large.1.small.bn1": Mark("added", "new")
+    }  # equal to the first, which is drawn
     root = parsed(draw_unit(body, marks=marks))
     (marked,) = groups(root, "mark-added")
     assert marked.attrib["data-node"] == "large.0.small.bn1"
@@ -200,10 +204,18 @@ def test_more_than_can_be_looked_at_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("unfold", "frames"),
-    [((), 1), (("--unfold", "none"), 0), (("--unfold", "all"), 1), (("--unfold", "se"), 1)],
+    [
+        ((), 1),
+        (("--unfold", "none"), 0),
+        (("--unfold", "all"), 1),
+        (("--unfold", "se"), 1),
+    ],
 )
 def test_the_option(
-    tmp_path: Path, unfold: tuple[str, ...], frames: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    unfold: tuple[str, ...],
+    frames: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     draw(str(SE), *unfold, "--out", "a.svg")

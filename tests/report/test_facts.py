@@ -80,7 +80,9 @@ def test_every_statement_of_the_source_is_some_ops(spec: Path) -> None:
 def _computes(statement: ast.stmt) -> bool:
     """Whether it computes anything, and does not only put values into a dataclass."""
     found = [n for n in ast.walk(statement) if isinstance(n, ast.Call | ast.BinOp)]
-    plain = [n for n in found if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    plain = [
+        n for n in found if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    ]
     return len(found) > len(plain)
 
 
