@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache, reduce
 from resgraph.limits import EXPRESSION_DENOMINATOR, EXPRESSION_MAGNITUDE
 from resgraph.parser import INPUT, Truth, arithmetic, condition, to_compare
 from resgraph.parser import ExprError as ExprError
+from resgraph.parser import KindError as KindError
 from resgraph.syntax import (
     Infix,
     Item,
@@ -185,7 +186,7 @@ def _number(name: str, value: object) -> Fraction:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return exact(value)
-    raise ExprError(f"'{name}' is {kind_of(value)}, and a number is needed here")
+    raise KindError(f"'{name}' is {kind_of(value)}, and a number is needed here")
 
 
 def _item(tree: Item, env: Env) -> Fraction:
@@ -193,7 +194,7 @@ def _item(tree: Item, env: Env) -> Fraction:
     items = _value(tree.name, env)
     if not isinstance(items, tuple):
         why = f"'{tree.name}' is {kind_of(items)}, and a list is needed in '{tree}'"
-        raise ExprError(why)
+        raise KindError(why)
     index = _evaluate(tree.index, env, whole=True)
     if index.denominator == 1 and 0 <= index < len(items):
         return _number(str(tree), items[int(index)])
@@ -248,8 +249,8 @@ def _truth(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, Number):
-        raise ExprError(to_compare(Name(name)))
-    raise ExprError(f"'{name}' is {kind_of(value)}, and true or false is needed here")
+        raise KindError(to_compare(Name(name)))
+    raise KindError(f"'{name}' is {kind_of(value)}, and true or false is needed here")
 
 
 def kind_of(value: object) -> str:

@@ -70,6 +70,10 @@ class ExprError(ValueError):
         self.columns = columns
 
 
+class KindError(ExprError):
+    """A value is of another kind than is needed."""
+
+
 @dataclass(frozen=True)
 class Truth(Syntax):
     """The words `true` and `false`."""

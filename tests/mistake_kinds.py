@@ -29,6 +29,8 @@ from tests.mistakes import (
 
 Spec = dict[str, Any]
 Mistakes = Iterator[Mistake]
+NO_VALUE = [[1]]
+"""What no parameter can be."""
 
 
 def _at(kind: str, code: str, loc: Loc, value: Any, *needs: Loc) -> Mistake:
@@ -393,7 +395,7 @@ def wrong_params(spec: Spec) -> Mistakes:
             if isinstance(item, dict):
                 (name,) = item
                 told = Told("wrong-type", (*loc, "params", i, name))
-                change = put(*loc, "params", i, name, [1])
+                change = put(*loc, "params", i, name, NO_VALUE)
                 yield Mistake("wrong default", ((*loc, "params"),), (told,), change)
         if "params" in unit:
             for value in (5, [], {}):
@@ -448,7 +450,7 @@ def wrong_arguments(spec: Spec) -> Mistakes:
         for name in args:
             place = (*loc, unit, name)
             told = Told("wrong-type", place)
-            yield Mistake("wrong argument", (loc,), (told,), put(*place, [1]))
+            yield Mistake("no argument", (loc,), (told,), put(*place, NO_VALUE))
 
 
 def wrong_repeats(spec: Spec) -> Mistakes:
@@ -477,7 +479,7 @@ def wrong_inputs(spec: Spec) -> Mistakes:
     for i in range(3):
         told = Told("invalid-number", (*place, i))
         yield Mistake("wrong side", (place,), (told,), put(*place, i, 0))
-    yield _at("short input", "wrong-length", place, [3, 32])
+    yield _at("input of a batch", "wrong-length", place, [1, 3, 32, 32])
     yield _at("wrong input", "wrong-type", place, 3)
 
 
@@ -497,7 +499,7 @@ def network_keys(spec: Spec) -> Mistakes:
 def network_params(spec: Spec) -> Mistakes:
     params: Loc = ("network", "params")
     for name in spec["network"]["params"]:
-        yield _at("wrong number of the network", "wrong-type", (*params, name), [1])
+        yield _at("no value of the network", "wrong-type", (*params, name), NO_VALUE)
         told = Told("unknown-parameter", (*params, name))
         change = put(*params, name, f"{NOWHERE} + 1")
         yield Mistake(
@@ -539,7 +541,7 @@ def wrong_networks(spec: Spec) -> Mistakes:
             ("network", "params"),
         )
         for key in given:
-            yield _at("wrong value of a network", "wrong-type", (*place, key), [1])
+            yield _at("no value of a network", "wrong-type", (*place, key), NO_VALUE)
             yield _at(
                 "open value of a network", "not-constant", (*place, key), "classes + 1"
             )

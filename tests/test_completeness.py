@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import draw_network, draw_unit
-from resgraph.draw.choice import places as places_of
+from resgraph.draw.cells import parts
 from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
 from tests.conftest import ROOT
@@ -133,8 +133,9 @@ def test_what_is_understood_is_drawn(
     assert graphs
     for graph in graphs:
         draw_network(graph)
-        for place in places_of(graph):
-            draw_unit(place.instances[0])
+        for cell in parts(graph):
+            for instance in cell.instances[:1]:
+                draw_unit(instance)
 
 
 ANYTHING = st.recursive(

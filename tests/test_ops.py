@@ -17,6 +17,7 @@ from torch.nn import functional
 from resgraph.emit.class_source import number_of
 from resgraph.expr import Expr
 from resgraph.ops import OPS, Op, OpError, Shape
+from resgraph.ops.fields import FlagField
 from resgraph.syntax import Name
 
 CASES: list[tuple[str, dict[str, Any], list[Shape]]] = [
@@ -109,7 +110,9 @@ def test_every_number_may_be_an_expression(kind: str, field: str) -> None:
         assert field not in OPS[kind].numbers()
         return
     if isinstance(getattr(op, field), Expr):
-        assert getattr(op.resolve({"k": Fraction(1)}), field) == 1
+        flag = isinstance(OPS[kind].numbers()[field], FlagField)
+        value = True if flag else Fraction(1)
+        assert getattr(op.resolve({"k": value}), field) == value
 
 
 def test_every_op_has_a_case() -> None:

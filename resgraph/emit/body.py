@@ -1,15 +1,20 @@
 """A block as the chains of ops and units that a class computes one after the other.
 
-The network's stem and head are not classes of their own: their ops stand among its stages.
+The network's stem and head are no classes of their own: their ops stand among its stages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from resgraph.graph import HEAD, STEM, Block, Instance, Part, Path, Row, Style
+from resgraph.graph import OUTPUT, Block, Instance, Part, Path, Row, Run, Style
+from resgraph.names import variable
 from resgraph.ops import Shape
+
+CHAIN = "x"
+"""What the network calls all its values, where each is read by the next part alone."""
 
 
 @dataclass(frozen=True)
@@ -20,64 +25,95 @@ class Chain:
     """What other chains call its value."""
     sources: tuple[str, ...]
     nodes: tuple[Part, ...]
-    variable: str
-    """What a reader would call it."""
+    wanted: str
+    """The variable that a person would take."""
     section: str = ""
     """The row of the network that it is, or is in."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a class computes, and the shapes of it in one instance of the block."""
+    """What a class computes, in one instance of its block.
+
+    The chains are as they are written; the instances have what is there, with shapes.
+    """
 
     inputs: tuple[str, ...]
     chains: tuple[Chain, ...]
     results: Mapping[str, str]
     """By the name of each output, the chain that makes it, or its value `chain.output`."""
-    instance: Instance
-    inner: Mapping[str, Instance]
-    """The stem and the head."""
+    instances: tuple[Instance, ...]
+    """The block's; of the network, with those of stem and head behind it."""
+
+    @property
+    def instance(self) -> Instance:
+        """The block's."""
+        return self.instances[0]
 
     @property
     def nodes(self) -> Iterator[Part]:
+        """All ops and rows, whether they are there or not."""
         return (node for chain in self.chains for node in chain.nodes)
+
+    @cached_property
+    def present(self) -> frozenset[str]:
+        """The names of the ops and rows that are there."""
+        return frozenset(n.name for each in self.instances for n in each.block.nodes)
+
+    @cached_property
+    def heavy(self) -> frozenset[str]:
+        """The names of those that multiply, as convolutions do."""
+        found: set[str] = set()
+        for each in self.instances:
+            for node in each.block.ops:
+                given = (each.shapes[i] for i in node.inputs)
+                found |= {node.name} if node.op.multiply_adds(*given) else set()
+            for name, runs in each.runs.items():
+                total = sum(run.total("multiply_adds") for run in runs)
+                found |= {name} if total else set()
+        return frozenset(found)
+
+    def runs(self, row: Row) -> Sequence[Run]:
+        """The runs of a row; none where it is not there."""
+        found = (
+            each.runs[row.name] for each in self.instances if row.name in each.runs
+        )
+        return next(found, ())
 
     def shape(self, value: str) -> Shape | None:
         """The shape of a value; None where nothing makes it."""
-        for instance in (self.instance, *self.inner.values()):
-            if value in instance.shapes:
-                return instance.shapes[value]
-        return None
+        found = (each.shapes[value] for each in self.instances if value in each.shapes)
+        return next(found, None)
 
 
 def unit_body(block: Block, instance: Instance) -> Body:
     """A unit as it is written, with the shapes of one of its instances."""
     chains = tuple(
-        Chain(path.name, path.sources, nodes, path.name.lower())
+        Chain(path.name, path.sources, nodes, variable(path.name))
         for path, nodes in block.chains
     )
-    return Body(block.inputs, chains, _results(block), instance, {})
+    return Body(block.inputs, chains, _results(block), (instance,))
 
 
 def network_body(network: Instance) -> Body:
     """The network, with the ops of stem and head in their places."""
     block, chains = network.block, list[Chain]()
-    inner: dict[str, Instance] = {}
-    alike = is_chain(block)
+    instances = [network]
+    alike = _is_chain(block)
     for path, (row,) in block.chains:
         assert isinstance(row, Row)
-        variable = "x" if alike else row.name
+        wanted = CHAIN if alike else row.name
         if row.style is Style.INLINE:
             end = network.runs[row.name][0].instances[0]
-            inner[row.name] = end
-            chains += _inlined(path, end.block, variable)
+            instances.append(end)
+            chains += _inlined(path, end.block, wanted)
         else:
-            chains.append(Chain(path.name, path.sources, (row,), variable, row.name))
-    return Body(block.inputs, tuple(chains), _results(block), network, inner)
+            chains.append(Chain(path.name, path.sources, (row,), wanted, row.name))
+    return Body(block.inputs, tuple(chains), _results(block), tuple(instances))
 
 
-def is_chain(block: Block) -> bool:
-    """Whether each row of the network reads the one before it and nothing else does."""
+def _is_chain(block: Block) -> bool:
+    """Whether each row reads the one before it, and nothing else does."""
     before = block.inputs[0]
     for row in block.rows:
         if row.inputs != (before,):
@@ -86,36 +122,27 @@ def is_chain(block: Block) -> bool:
     return tuple(block.results.values()) == (before,)
 
 
-def _inlined(path: Path, end: Block, variable: str) -> Iterator[Chain]:
-    """The chains of the stem or the head; the one that makes its output is its row's."""
-    given = dict(zip(end.inputs, path.sources, strict=True))
-    returned = _results(end)[next(iter(end.results))]
-    names = given | {
-        p.name: path.name if p.name == returned else f"{path.name}:{p.name}"
-        for p, _ in end.chains
-    }
+def _inlined(path: Path, end: Block, wanted: str) -> Iterator[Chain]:
+    """The chains of the stem or the head; the one that makes its value is called as it is."""
     values = dict(zip(end.inputs, path.sources, strict=True))
+    (returned,) = _results(end).values()
+    own = {p.name: f"{path.name}:{p.name}" for p in end.paths} | {returned: path.name}
+    names = own | values
     for inner, nodes in end.chains:
         moved = tuple(
             replace(n, inputs=tuple(values.get(i, i) for i in n.inputs)) for n in nodes
         )
         sources = tuple(Block.value(source, names) for source in inner.sources)
-        wanted = variable if inner.name == returned else inner.name.lower()
-        yield Chain(names[inner.name], sources, moved, wanted, path.name)
-    if returned in given:
-        yield Chain(path.name, (given[returned],), (), variable, path.name)
+        last = inner.name == returned
+        called = wanted if last else variable(inner.name)
+        yield Chain(names[inner.name], sources, moved, called, path.name)
+    if returned in values:
+        yield Chain(path.name, (values[returned],), (), wanted, path.name)
 
 
 def _results(block: Block) -> dict[str, str]:
-    """By the name of each output the path, or its value, that it is."""
-    if block.outputs is None:
-        return {name: _path_of(block, value) for name, value in block.results.items()}
-    return dict(zip(block.outputs, block.returned, strict=True))
-
-
-def _path_of(block: Block, value: str) -> str:
-    found = [path for path, _ in block.chains if path.name == "out"]
-    return found[0].name if found else value
-
-
-ENDS = (STEM, HEAD)
+    """By the name of each output the path, or the value of one, that it is."""
+    if block.outputs is not None:
+        return dict(zip(block.outputs, block.returned, strict=True))
+    made = any(path.name == OUTPUT for path in block.paths)
+    return {OUTPUT: OUTPUT if made else block.inputs[0]}

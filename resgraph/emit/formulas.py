@@ -5,7 +5,7 @@ One class serves many instances: a formula is used where it holds in all of them
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -13,137 +13,134 @@ from typing import Any
 from resgraph.emit.body import Body
 from resgraph.emit.variants import Variant, unique
 from resgraph.expr import Condition, Expr, ExprError, python_name
-from resgraph.graph import Node
+from resgraph.graph import INPUT, Node
 from resgraph.graph.scope import channels as channels_of
 from resgraph.graph.uses import POSITION
-from resgraph.names import INPUT
 from resgraph.ops import Op, Shape
 from resgraph.ops.given import Given
 from resgraph.parser import Truth
-from resgraph.syntax import Infix, Literal, Name, Prefix, Syntax, infix, names, replaced
+from resgraph.syntax import Infix, Name, Prefix, Syntax, infix, replaced
 from resgraph.values import Value
 
-AXES = {"c": 0, "h": 1, "w": 2}
+AXES = "chw"
 Formula = Expr | int
+Case = tuple[Mapping[str, Any], Any]
+"""The values of names, and what a formula must come out as with them."""
+_RATIOS = (2, 4, 8, 16, 32)
 
 
-class NoFormula(Exception):
+class NoFormulaError(Exception):
     """No formula holds in all instances: each needs a class of its own."""
 
 
 @dataclass
 class Formulas:
-    """What the expressions of one class may read, and what its values' channels are.
+    """What the expressions of one class may read, and its values' channels.
 
-    Expressions come with the names of the spec; here they get those of the class, so that
-    all that is printed has these alone.
+    Expressions come with the names of the spec. Here they get those of the class, in which
+    all that is printed is written.
     """
 
     bodies: Sequence[Body]
     variant: Variant | None
     """None: the network, in which all is a number."""
-    classes: Collection[str]
-    """The names of classes, which a parameter would hide."""
+    classes: Collection[str] = ()
+    """The names of the module's classes, which no variable may hide."""
     local: dict[str, str] = field(default_factory=dict)
-    """By a parameter's name, or what else an expression reads, what the class calls it."""
+    """By what an expression may read, what the class calls it."""
     channels: dict[str, Formula] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.inputs = self.bodies[0].inputs
-        self.fixed: Mapping[str, Value] = self.variant.fixed if self.variant else {}
         self.params = (
             {p.name for p in self.variant.block.params} if self.variant else set()
         )
-        for name in self.params_in_order():
-            self.local[name] = unique(name, self.classes)
-        for key in self._context():
+        self.fixed: Mapping[str, Value] = self.variant.fixed if self.variant else {}
+        self._first_read = {
+            n.name: n.inputs[0] for n in self.bodies[0].nodes if n.inputs
+        }
+        for key in [*self.numbers, *self._context()]:
             taken = {*self.classes, *self.local.values()}
-            self.local[key] = unique(python_name(self.canonical(key)), taken)
+            self.local[key] = unique(python_name(self._spelled(key)), taken)
         self.envs = [self._env(body) for body in self.bodies]
         for name in self.inputs:
-            given = Expr(Name(self.local[self.side(name, "c")])) if self.variant else 0
-            self.channels[name] = given or self.actual(self.bodies[0], name)[0]
+            self.channels[name] = self._input(name)
 
-    def params_in_order(self) -> Iterator[str]:
+    @property
+    def numbers(self) -> list[str]:
         """The parameters that are numbers, or lists of them."""
-        block = self.variant.block if self.variant else None
-        return (
-            (p.name for p in block.params if p.name not in self.fixed)
-            if block
-            else iter(())
-        )
-
-    def _context(self) -> list[str]:
-        """What the place of the block decides, as `side` and `at` name it."""
-        if self.variant is None:
-            return []
-        sides = [self.side(name, axis) for axis in "chw" for name in self.inputs]
-        return [*sides, *(self.at(name) for name in POSITION)]
+        params = self.variant.block.params if self.variant else ()
+        return [param.name for param in params if param.name not in self.fixed]
 
     def side(self, value: str, axis: str) -> str:
-        """The name of a side of an input: `in`, `in.h`, `skip.c`."""
+        """What an expression calls a side of an input: `in`, `in.h`, `skip.c`."""
         if value == self.inputs[0]:
             return "in" if axis == "c" else f"in.{axis}"
         return f"{value}.{axis}"
 
-    def canonical(self, key: str) -> str:
-        """The same, by the input's own name where there are several."""
-        what, _, axis = key.partition(".")
-        first = self.inputs[0]
-        if what == "in" and len(self.inputs) > 1 and first != INPUT:
-            return f"{first}.{axis or 'c'}"
-        return key.removeprefix("@")
-
     def at(self, position: str) -> str:
-        """The name of a position, which a parameter of the same name hides."""
+        """The key of a position; a parameter of the same name hides it from expressions."""
         return f"@{position}" if position in self.params else position
+
+    def _context(self) -> list[str]:
+        """What the place of the block decides."""
+        if self.variant is None:
+            return []
+        sides = [self.side(name, axis) for axis in AXES for name in self.inputs]
+        return [*sides, *map(self.at, POSITION)]
+
+    def _spelled(self, key: str) -> str:
+        """A key as Python's name is made of it: one of several inputs goes by its own name."""
+        what, _, axis = key.partition(".")
+        if what == "in" and len(self.inputs) > 1 and self.inputs[0] != INPUT:
+            return f"{self.inputs[0]}.{axis or 'c'}"
+        return key.removeprefix("@")
 
     def _env(self, body: Body) -> dict[str, Any]:
         """The values of all names in an instance."""
-        instance = body.instance
-        found: dict[str, Any] = {}
-        for key, name in self.local.items():
-            if key in instance.scope:
-                found[name] = instance.scope[key]
+        scope = body.instance.scope
+        found = {name: scope[k] for k, name in self.local.items() if k in scope}
         for value in self.inputs:
-            shape = instance.shapes[value]
-            for axis, number in named_sides(shape).items():
-                if (key := self.side(value, axis)) in self.local:
-                    if key not in self.params:
-                        found[self.local[key]] = Fraction(number)
+            for axis, number in named_sides(body.instance.shapes[value]).items():
+                key = self.side(value, axis)
+                if key in self.local and key not in self.params:
+                    found[self.local[key]] = Fraction(number)
         return found
+
+    def _input(self, name: str) -> Formula:
+        if self.variant is None:
+            return channels_of(self.shape(self.bodies[0], name))
+        return Expr(Name(self.local[self.side(name, "c")]))
 
     # --- expressions ----------------------------------------------------------------------
 
     def here(self, tree: Syntax, more: Mapping[str, Syntax] | None = None) -> Syntax:
-        """An expression of the spec with the names of the class."""
+        """An expression of the spec with the names of the class, and `more`."""
         known: dict[str, Syntax] = {k: Name(v) for k, v in self.local.items()}
-        known |= {k: _truth(v) for k, v in self.fixed.items()}
-        first = self.inputs[0]
-        if first != INPUT:
-            known |= {
-                f"{first}.{axis}": known[self.side(first, axis)]
-                for axis in "chw"
-                if self.variant and f"{first}.{axis}" not in self.params
-            }
-        return replaced(tree, known | dict(more or {}))
+        known |= {k: Truth(v) for k, v in self.fixed.items() if isinstance(v, bool)}
+        for axis in AXES if self.variant else "":
+            name = f"{self.inputs[0]}.{axis}"
+            known.setdefault(name, known[self.side(self.inputs[0], axis)])
+        return replaced(tree, {**known, **(more or {})})
 
     def op(self, node: Node) -> Op:
         """The op with the names of the class, and with the values that the class is for."""
-        op = node.op
-        if isinstance(op, Given):
-            chosen = self.fixed[op.param]
+        if isinstance(node.op, Given):
+            chosen = self.fixed[node.op.param]
             assert isinstance(chosen, Op)
             return chosen
-        fields, values = op.numbers(), dict[str, Any]()
-        for name, value in op.attributes().items():
-            if not isinstance(value, Expr):
-                continue
-            if set(value.names) <= self.fixed.keys():
-                values[name] = fields[name].settle(value, self.fixed)  # type: ignore[arg-type]
-            else:
-                values[name] = Expr(self.here(value.tree))
-        return op.having(values) if values else op
+        fields, values = node.op.numbers(), dict[str, Any]()
+        for name, value in node.op.attributes().items():
+            if isinstance(value, Expr):
+                known: Any = (
+                    self.fixed if set(value.names) <= self.fixed.keys() else None
+                )
+                values[name] = (
+                    fields[name].settle(value, known)
+                    if known is not None
+                    else Expr(self.here(value.tree))
+                )
+        return node.op.having(values) if values else node.op
 
     def condition(self, when: Condition) -> Syntax:
         """The condition with the names of the class, without what is decided."""
@@ -151,101 +148,88 @@ class Formulas:
 
     # --- what holds -----------------------------------------------------------------------
 
-    def actual(self, body: Body, value: str) -> Shape:
+    def shape(self, body: Body, value: str) -> Shape:
         """A value's shape; of one that is not there, that of what it stands for."""
         shape = body.shape(value)
         while shape is None:
-            value = self.read[value.partition(".")[0]]
+            value = self._first_read[value.partition(".")[0]]
             shape = body.shape(value)
         return shape
 
-    @property
-    def read(self) -> Mapping[str, str]:
-        """What each node reads first."""
-        return {node.name: node.inputs[0] for node in self.bodies[0].nodes}
-
-    def note(self, value: str, *claims: Any) -> None:
+    def note(self, value: str, claims: Iterable[Formula]) -> None:
         """Take the first formula of the value's channels that holds in all instances."""
-        actual = [channels_of(self.actual(body, value)) for body in self.bodies]
-        self.channels[value] = self.first(claims, actual)
+        actual = [channels_of(self.shape(body, value)) for body in self.bodies]
+        self.channels[value] = first([*zip(self.envs, actual, strict=True)], claims)
 
-    def first(self, claims: Iterable[Any], actual: Sequence[Any]) -> Any:
-        """The first claim that holds in all instances, else the number that all have.
+    def length(self, value: str, axis: str) -> Formula:
+        """The height or the width of a value. Raises `NoFormulaError`."""
+        place = AXES.index(axis)
+        actual = [self.shape(body, value)[place] for body in self.bodies]
+        claims = self._lengths(axis) if self.variant else ()
+        found: Formula = first([*zip(self.envs, actual, strict=True)], claims)
+        return found
 
-        Raises `NoFormula`.
-        """
-        for claim in claims:
-            if holds(claim, zip(self.envs, actual, strict=True)):
-                return claim
-        if len(set(actual)) == 1:
-            return actual[0]
-        raise NoFormula
-
-    def height_or_width(self, value: str, axis: str) -> Any:
-        """A side of a value as a formula. Raises `NoFormula`."""
-        place = AXES[axis]
-        actual = [self.actual(body, value)[place] for body in self.bodies]
-        return self.first(self._side_claims(axis), actual)
-
-    def _side_claims(self, axis: str) -> Iterator[Expr]:
-        if self.variant is None:
-            return
+    def _lengths(self, axis: str) -> Iterator[Formula]:
+        """What a height or a width may be: an input's, divided by strides, or enlarged."""
         sides = [Name(self.local[self.side(name, axis)]) for name in self.inputs]
         yield from map(Expr, sides)
         for side in sides:
-            for name in self.params_in_order():
+            for name in self.numbers:
                 down = infix("//", Prefix("-", side), Name(self.local[name]))
                 yield Expr(Prefix("-", down))
-            yield from (Expr(infix("//", side, n)) for n in (2, 4, 8, 16))
-            yield from (Expr(infix("*", n, side)) for n in (2, 4, 8, 16))
+            yield from (Expr(infix("//", side, ratio)) for ratio in _RATIOS)
+            yield from (Expr(infix("*", ratio, side)) for ratio in _RATIOS)
 
 
 def named_sides(shape: Shape) -> dict[str, int]:
     """The sides of a value by the letters of their axes."""
-    if len(shape) == 2:
-        return {"c": shape[1]}
-    return dict(zip("chw", shape, strict=False))
+    return {"c": shape[1]} if len(shape) == 2 else dict(zip(AXES, shape, strict=False))
 
 
-def holds(claim: Any, cases: Iterable[tuple[Mapping[str, Any], Any]]) -> bool:
-    """Whether the formula comes out as told, whole as Python computes it, in all cases."""
+def first(cases: Sequence[Case], claims: Iterable[Any]) -> Any:
+    """The first claim that holds in all cases, else the number that all have.
+
+    Raises `NoFormulaError`.
+    """
+    for claim in claims:
+        if _holds(claim, cases):
+            return claim
+    if len({actual for _, actual in cases}) == 1:
+        return cases[0][1]
+    raise NoFormulaError
+
+
+def attempt(made: Callable[[], Any]) -> Iterator[Any]:
+    """A formula as the one claim, or none."""
     try:
-        return all(value_of(claim, env) == actual for env, actual in cases)
+        yield made()
+    except NoFormulaError:
+        return
+
+
+def _holds(claim: Any, cases: Iterable[Case]) -> bool:
+    """Whether the formula comes out as told in all cases, whole as Python computes it."""
+    if not isinstance(claim, Expr):
+        return all(claim == actual for _, actual in cases)
+    try:
+        return all(claim.evaluate(env, whole=True) == actual for env, actual in cases)
     except ExprError:
         return False
 
 
-def value_of(claim: Any, env: Mapping[str, Any]) -> Any:
-    return claim.evaluate(env, whole=True) if isinstance(claim, Expr) else claim
-
-
-def tree_of(formula: Any) -> Syntax:
-    """The formula as Python, whole."""
-    return formula.syntax() if isinstance(formula, Expr) else Literal(formula)
-
-
-def _truth(value: Value) -> Syntax:
-    """What a condition makes of a value that the class is written for."""
-    return Truth(value) if isinstance(value, bool) else Name(str(value))
-
-
 def _plain(tree: Syntax) -> Syntax:
     """A condition without what is true or false already."""
-    if isinstance(tree, Prefix) and tree.operator == "not":
-        inner = _plain(tree.operand)
-        return (
-            Truth(not inner.value) if isinstance(inner, Truth) else Prefix("not", inner)
-        )
-    if isinstance(tree, Infix) and tree.operator in ("and", "or"):
-        decisive = tree.operator == "or"
-        parts = [_plain(operand) for operand in tree.operands]
-        if any(isinstance(p, Truth) and p.value is decisive for p in parts):
-            return Truth(decisive)
-        parts = [part for part in parts if not isinstance(part, Truth)]
-        return infix(tree.operator, *parts) if parts else Truth(not decisive)
+    match tree:
+        case Prefix("not", operand):
+            inner = _plain(operand)
+            if isinstance(inner, Truth):
+                return Truth(not inner.value)
+            return Prefix("not", inner)
+        case Infix(("and" | "or") as sign, operands):
+            decisive = sign == "or"
+            parts = [_plain(operand) for operand in operands]
+            if Truth(decisive) in parts:
+                return Truth(decisive)
+            left = [part for part in parts if not isinstance(part, Truth)]
+            return infix(sign, *left) if left else Truth(not decisive)
     return tree
-
-
-def free(tree: Syntax, of: Collection[str]) -> list[str]:
-    """The names in it that are among these, each once."""
-    return [name for name in dict.fromkeys(names(tree)) if name in of]

@@ -11,6 +11,8 @@ from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Spread, Syntax, 
 
 WIDTH = 88
 INDENT = "    "
+BODY = 8
+"""Columns before a statement of a method."""
 
 
 class _Row(NamedTuple):
@@ -19,6 +21,17 @@ class _Row(NamedTuple):
     operator: str
     operand: Syntax
     shown: str
+
+
+class Statement(NamedTuple):
+    """Lines of a method, and the ops and rows whose they are."""
+
+    lines: list[str]
+    nodes: tuple[str, ...] = ()
+
+    def inside(self) -> Statement:
+        """The same within an `if`."""
+        return Statement([*_indented(self.lines)], self.nodes)
 
 
 def statement(start: str, tree: Syntax, indent: int, after: str = "") -> list[str]:
@@ -181,11 +194,13 @@ def signature(before: str, items: Sequence[str], after: str, indent: int) -> lis
     return [before, *(f"{INDENT}{item}," for item in items), after]
 
 
-def commented(lines: list[str], comment: str, indent: int) -> list[str]:
+def commented(
+    lines: list[str], comment: str, indent: int, nodes: tuple[str, ...] = ()
+) -> list[Statement]:
     """The statement with a comment behind it, or above it where it would grow too long."""
     if len(lines) == 1 and _fits(flat := f"{lines[0]}  # {comment}", indent):
-        return [flat]
-    return [f"# {comment}", *lines]
+        return [Statement([flat], nodes)]
+    return [Statement([f"# {comment}"]), Statement(lines, nodes)]
 
 
 def _fits(line: str, indent: int) -> bool:

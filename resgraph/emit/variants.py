@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
-from resgraph.graph import Block, Graph, Instance, Row, Run
+from resgraph.graph import Block, Graph, Instance, Run
 from resgraph.graph.scope import read
 from resgraph.names import class_name
 from resgraph.ops import Op
@@ -30,7 +29,8 @@ class Variant:
         return [replace(self, instances=[each]) for each in self.instances]
 
 
-class Stretch(NamedTuple):
+@dataclass(frozen=True)
+class Stretch:
     """Blocks of a row that follow one another and are of one class."""
 
     run: Run
@@ -55,11 +55,14 @@ class Variants:
     def __post_init__(self) -> None:
         self._seen: set[int] = set()
         self._gather(self.graph.network)
-        made: list[Variant] = []
+        self.bottom_up: list[Variant] = []
+        """Each after those that it is made of."""
         for block in self._callees_first():
-            made += self._grouped(self._instances.get(block.name, []))
+            self.bottom_up += self._grouped(self._instances.get(block.name, []))
         order = [block.name for block in self.graph.program.used]
-        self.all = sorted(made, key=lambda variant: order.index(variant.block.name))
+        self.all = sorted(
+            self.bottom_up, key=lambda variant: order.index(variant.block.name)
+        )
         """In the order of the spec, and of a unit in that of the network."""
         taken = {class_name(n) for n in [self.graph.name, *self.graph.units]}
         for name in order:
@@ -69,13 +72,13 @@ class Variants:
         """The variant that the instance is of."""
         return self._of[id(instance)]
 
-    def stretches(self, row: Row, runs: Sequence[Run]) -> list[Stretch]:
+    def split(self, runs: Sequence[Run]) -> list[Stretch]:
         """The blocks of a row, those of one class together."""
         if id(runs) not in self._stretches:
-            self._stretches[id(runs)] = [s for run in runs for s in self._split(run)]
+            self._stretches[id(runs)] = [s for run in runs for s in self._of_run(run)]
         return self._stretches[id(runs)]
 
-    def _split(self, run: Run) -> Iterator[Stretch]:
+    def _of_run(self, run: Run) -> Iterator[Stretch]:
         if run.each is None or not self._has_ops(run):
             yield Stretch(run, run.first, run.count, run.instances)
         else:
@@ -94,7 +97,7 @@ class Variants:
     def _gather(self, instance: Instance) -> None:
         """Note the instances of its rows, each once."""
         for row in instance.block.rows:
-            for stretch in self.stretches(row, instance.runs[row.name]):
+            for stretch in self.split(instance.runs[row.name]):
                 for inner in stretch.instances:
                     if id(inner) not in self._seen:
                         self._seen.add(id(inner))
@@ -145,7 +148,7 @@ class Variants:
     def _row(self, name: str, instance: Instance) -> tuple[object, ...]:
         """The classes of a row; with their numbers where there are several."""
         row = next((row for row in instance.block.rows if row.name == name), None)
-        stretches = self.stretches(row, instance.runs[name]) if row else []
+        stretches = self.split(instance.runs[name]) if row else []
         keys = [(id(self.of(s.instances[0])), s.count) for s in stretches]
         kinds = {key for key, _ in keys}
         return tuple(kinds) if len(kinds) == 1 else tuple(keys)

@@ -36,19 +36,20 @@ from resgraph.graph.ir import (
     Program,
     Row,
     Style,
-    stage_name,
     sequence,
+    stage_name,
 )
-from resgraph.graph.params import COUNT, Params, Setting, expressions
-from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, word
+from resgraph.graph.params import BARE, COUNT, Params, Setting, expressions
+from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
 from resgraph.names import INPUT, SOMETHING
-from resgraph.ops import Op
+from resgraph.ops import OPS, Op
 from resgraph.ops.fields import AnyField, FlagField, NumberField
 from resgraph.ops.given import Given
 from resgraph.ops.unknown import NAMELESS, doubted, unknown
 from resgraph.recipe.words import where
 from resgraph.spec import Loaded
 from resgraph.spec.model import End, Stage
+from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Items, Loc, at, key_span, plain
 from resgraph.values import Value
 
@@ -86,6 +87,7 @@ class Builder:
             self.settings,
             unknown={n for n in network.params if self.gaps.at(*_PARAMS, n)},
             more=self.gaps.at(*_PARAMS) or self.gaps.at("network"),
+            units=[*self.spec.units],
             findings=self.findings,
         )
         self.blocks = self._blocks()
@@ -108,12 +110,12 @@ class Builder:
     def _blocks(self) -> dict[str, Block]:
         """The units, symbolic, with their defaults."""
         spec = self.spec.units
-        blocks = {name: self.lowering.unit(name, unit) for name, unit in spec.items()}
-        self.uses = Uses(blocks)
+        made = [(self.lowering.unit(name, unit), unit) for name, unit in spec.items()]
+        self.uses = Uses({block.name: block for block, _ in made})
         self.defaults = Defaults(self.loaded, self.params, self.uses)
-        given = {n: self.defaults.given(b, spec[n]) for n, b in blocks.items()}
-        self.blocks = given
-        return {name: self._with_calls(block) for name, block in given.items()}
+        given = [self.defaults.given(block, unit) for block, unit in made]
+        self.blocks = {block.name: block for block in given}
+        return {block.name: self._with_calls(block) for block in given}
 
     def _at(self, *loc: str | int) -> Span:
         return at(self.loaded.tree, loc).span
@@ -160,12 +162,23 @@ class Builder:
         else:
             keyed = (*loc, "ops") if end.keyed else loc
             chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)
-            made = sequence(name, "", self.lowering.linked(chain, (INPUT,)), span)
+            inputs = self._called(end)
+            made = sequence(name, "", self.lowering.linked(chain, inputs), span)
+            starts = (replace(path, sources=inputs) for path in made.paths)
+            made = replace(made, inputs=inputs, paths=tuple(starts))
         made = replace(made, nodes=tuple(map(self._settled, made.nodes)))
         read = {n for use in Uses(self.blocks).of(made) for n in [use.name]}
         known = [n for n in self.params.values if n in read]
         params = tuple(Param(n, self.params.values[n], span) for n in known)
         return replace(made, params=params)
+
+    @staticmethod
+    def _called(end: End) -> tuple[str, ...]:
+        """What a row of ops calls what comes in: x, or x1, x2 where it is more."""
+        count = len(end.from_)
+        if "inputs" in end.model_fields_set or count < 2:
+            return tuple(end.inputs)
+        return tuple(f"{INPUT}{number + 1}" for number in range(count))
 
     def _settled(self, node: Part) -> Part:
         """The node with plain numbers; an unknown op, after findings, where some are wrong."""
@@ -211,7 +224,7 @@ class Builder:
     def _network(self) -> Block:
         """The network as a block of rows: the stem, the stages, the head."""
         network, span = self.spec.network, self._key("network")
-        rows = [self._end_row(STEM, {INPUT: self._key("network", STEM)})]
+        rows = [self._end_row(STEM, [(INPUT, self._key("network", STEM))])]
         values, before = {INPUT: INPUT, STEM: STEM}, STEM
         for number, stage in enumerate(network.stages):
             name = stage.name or stage_name(number + 1)
@@ -239,8 +252,19 @@ class Builder:
             (INPUT,),
             outputs,
             several=several,
+            gaps=Gaps(sources=self._sources_meant()),
         )
         return self.lowering.returning(block, values, ("network", "outputs"))
+
+    def _sources_meant(self) -> frozenset[str]:
+        """The stages that may be meant where it is not known what is read, or returned."""
+        found = set[str]()
+        for place, words in self.gaps.places.items():
+            ends = place[:2] in (_STAGES, ("network", HEAD), ("network", "outputs"))
+            deep = len(place) > 3 and place[3] != "from" and place[1] == "stages"
+            if place == ("network",) or (ends and not deep):
+                found |= words
+        return frozenset(found)
 
     def _path(self, row: Row) -> Path:
         """A stage as a path of the network."""
@@ -253,27 +277,36 @@ class Builder:
         before: str,
         values: Mapping[str, str],
         loc: Loc,
-    ) -> dict[str, Span]:
+    ) -> list[tuple[str, Span]]:
         """What a stage starts from, each with its place; else all of what is before it."""
         span = self._at(*loc)
-        if not sources:
-            return dict.fromkeys(self._results(before), span)
+        default = [(name, span) for name in self._results(before)]
+        if self.gaps.at(*loc[:-1]):
+            return [*default, (SOMETHING, span)]
         if self.gaps.at(*loc):
-            return {SOMETHING: span}
-        return {
-            Block.value(source, values): self._at(*loc, i)
+            return [(SOMETHING, span)]
+        if not sources:
+            return default
+        return [
+            (Block.value(source, values), self._at(*loc, i))
             for i, source in enumerate(sources)
-        }
+        ]
 
-    def _end_row(self, name: str, inputs: Mapping[str, Span]) -> Row:
+    def _end_row(self, name: str, inputs: Sequence[tuple[str, Span]]) -> Row:
         span = self._key("network", name)
         call = Call(name, {}, 1, span)
+        read = tuple(value for value, _ in inputs)
         return Row(
-            name, tuple(inputs), span, inputs, name, calls=(call,), style=Style.INLINE
+            name, read, span, dict(inputs), name, calls=(call,), style=Style.INLINE
         )
 
     def _stage(
-        self, number: int, name: str, stage: Stage, inputs: Mapping[str, Span], loc: Loc
+        self,
+        number: int,
+        name: str,
+        stage: Stage,
+        inputs: Sequence[tuple[str, Span]],
+        loc: Loc,
     ) -> Row:
         span = self._key(*loc) if stage.name else self._at(*loc)
         units = loc if isinstance(at(self.loaded.tree, loc), Items) else (*loc, "units")
@@ -283,8 +316,8 @@ class Builder:
         calls = tuple(map(self._call, made))
         self.params.context = {}
         self._last[name] = calls[-1].block
-        style = Style.NUMBERED
-        return Row(name, tuple(inputs), span, inputs, name, calls=calls, style=style)
+        read, style = tuple(value for value, _ in inputs), Style.NUMBERED
+        return Row(name, read, span, dict(inputs), name, calls=calls, style=style)
 
     def _results(self, row: str) -> tuple[str, ...]:
         several = self.lowering.outputs.get(self._last.get(row, ""), ())
@@ -314,13 +347,13 @@ class Builder:
         needed = {p.name for p in unit.params if p.default is None}
         needed -= {p for u, p in self.defaults.optional if u == unit.name}
         needed -= self.gaps.names if unit.gaps.params else set()
-        for written in [w for w in call.fields if w != REPEAT]:
+        for written in call.keys:
             name = self._param(unit, written, call)
             needed.discard(name)
             if written not in call.args:  # what is there is not known
                 args[name] = None
                 continue
-            use = first.get(name) or Use(name, Kind.NUMBER, False, unit.span)
+            use = first.get(name) or unused(name, unit)
             what, span = f"'{written}' of '{unit.name}'", call.fields[written]
             value = call.args[written]
             args[name] = (
@@ -355,20 +388,22 @@ class Builder:
         if isinstance(value, Expr) and self._in_context(value, CONTEXT):
             rest = [n for n in value.names if n not in CONTEXT or n == "stage"]
             readable = [self.params.readable(n, span) for n in rest]
-            return value if all(readable) else None
+            return (
+                self.params.fitting(value, use, span, what) if all(readable) else None
+            )
         return self.params.value(value, use, span, what)
 
     def _symbolic(
         self, value: Any, use: Use, span: Span, what: str, names: Collection[str]
     ) -> Value | Expr | None:
         """An argument in a unit: a word is a parameter of the unit, an op, or text."""
-        name = word(value)
-        if _is_number(value):
-            return exact(value)
-        if name is not None and name not in names and use.kind in (Kind.OP, Kind.WORD):
-            return self.params.plain(name, use.kind, span)
-        found: Value | Expr = value
-        return found
+        found: Value | Expr | None = exact(value) if _is_number(value) else value
+        if (name := word(value)) is not None:
+            plain = use.kind in (Kind.OP, Kind.WORD) or name in BARE
+            if name in names or not plain:
+                return found  # whether it is a parameter is told with the other reads
+            found = self.params.plain(name, use.kind, span)
+        return None if found is None else self.params.fitting(found, use, span, what)
 
     def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
@@ -378,6 +413,8 @@ class Builder:
             units_meant = self._meant_at(call) or frozenset({ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, self.blocks)
+            if name in OPS and nearest(name, self.blocks) is None:
+                hint = f"'{name}' is an op, and stands in a unit's paths"
             message = f"unknown unit '{name}'"
             self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))
         node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
@@ -399,6 +436,10 @@ class Builder:
         if not unit.gaps.params:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
+            if name in BESIDE and nearest(name, known) is None:
+                hint = (
+                    f"write it beside the unit: {{{unit.name}: {{...}}, {name}: ...}}"
+                )
             place = ("units", unit.name, "params", name)
             self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place)
         return nearest(name, [k for k in known if k not in call.args]) or name
@@ -460,8 +501,10 @@ class Builder:
             for block in users
             for row in block.rows
             for call in row.calls
-            if call.block != block.name
+            if call.block != block.name or block is program.network
         }
+        if any(ANY in w for p, w in self.gaps.places.items() if _holds_units(p)):
+            return
         unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
         used |= meant(unsure - {ANY}, program.blocks)
         for stranger in self.strangers.values():
@@ -482,6 +525,11 @@ class Builder:
     ) -> None:
         found = Diagnostic(code, message, span, hint, missing=missing)
         self.findings.append(found)
+
+
+def _holds_units(place: Loc) -> bool:
+    """Whether units stand in what is there: the stages, one of them, its list."""
+    return place[:2] == _STAGES and (len(place) < 4 or place[3:] == ("units",))
 
 
 def _is_number(value: object) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 
 from resgraph.expr import Condition
 from resgraph.graph.ir import (
+    HEAD,
     OUTPUT,
     REPEAT,
+    STEM,
     WHEN,
     Block,
     Call,
@@ -23,8 +25,8 @@ from resgraph.graph.ir import (
     Style,
 )
 from resgraph.graph.params import Params
-from resgraph.graph.uses import Kind, Uses
 from resgraph.graph.uses import Use as UseOf
+from resgraph.graph.uses import Uses, unused
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.given import Given
@@ -59,7 +61,7 @@ class Lowering:
         main = next((p for p in _MAIN if p in unit.paths), "")
         return self.block(
             Block(
-                name,
+                block_name(name),
                 unit.title or "",
                 tuple(
                     Param(p, None, param_span(self.tree, name, p)) for p in unit.params
@@ -170,7 +172,7 @@ class Lowering:
     ) -> list[Part]:
         nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered, name)
         if path.when is not None:
-            where = {WHEN: at(self.tree, (*loc, WHEN)).span}
+            where = {WHEN: at(self.tree, (*loc, "when")).span}
             nodes = [
                 replace(n, when=_both(path.when, n), fields=where | {**n.fields})
                 for n in nodes
@@ -206,7 +208,7 @@ class Lowering:
 
     def _node(self, item: Item, name: str, loc: Loc, path: str) -> Part:
         span, what = at(self.tree, loc).span, item.what
-        where = {WHEN: at(self.tree, (*loc, WHEN)).span} if item.when else {}
+        where = {WHEN: at(self.tree, (*loc, "when")).span} if item.when else {}
         if isinstance(what, Use):
             style = Style.SINGLE if what.repeat is None else Style.NUMBERED
             call = self.call(what, loc)
@@ -226,16 +228,16 @@ class Lowering:
         fields = {n: at(self.tree, (*inside, n)).span for n in use.args}
         keys = {n: key_span(self.tree, (*inside, n)) for n in use.args}
         if use.repeat is not None:
-            fields[REPEAT] = at(self.tree, (*loc, REPEAT)).span
+            fields[REPEAT] = at(self.tree, (*loc, "repeat")).span
         whole = self.gaps.at(*loc)
         return Call(
-            use.unit,
+            block_name(use.unit),
             {n: value for n, value in use.args.items() if n not in unknown},
             1 if use.repeat is None else use.repeat,
             key_span(self.tree, inside),
             fields,
             keys,
-            endless=whole or self.gaps.at(*loc, REPEAT),
+            endless=whole or self.gaps.at(*loc, "repeat"),
             unsure=whole or self.gaps.at(*inside),
         )
 
@@ -256,6 +258,12 @@ class Lowering:
                 sources |= mentioned
         stranger = name == SOMETHING
         return Gaps(stranger, params, paths, frozenset(reads), frozenset(sources))
+
+
+def block_name(unit: str) -> str:
+    """What the unit is called here: the stem and the head have their names, and a unit that
+    takes one of them, of which there is a finding, another."""
+    return f"{unit}{SOMETHING}" if unit in (STEM, HEAD) else unit
 
 
 def own_name(name: str | None) -> str | None:
@@ -312,7 +320,7 @@ class Defaults:
     def _default(
         self, param: Param, block: Block, written: Any, first: Mapping[str, UseOf]
     ) -> Value | None:
-        use = first.get(param.name) or UseOf(param.name, Kind.NUMBER, False, block.span)
+        use = first.get(param.name) or unused(param.name, block)
         value = None
         if written is not None:
             value = self.params.value(written, use, param.span, "the default")

@@ -17,14 +17,15 @@ from typing import Any
 from resgraph.allow import Allow
 from resgraph.diagnostics import Span
 from resgraph.expr import Condition, Expr
-from resgraph.names import INPUT
+from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op, Shape
 from resgraph.values import Value
 
 OUTPUT = "out"
 STEM, HEAD = "stem", "head"
 _STAGE = "stage"
-REPEAT, WHEN = "repeat", "when"
+REPEAT, WHEN = "[repeat]", "[when]"
+"""Under which `fields` has the places of these: no argument or attribute is called so."""
 
 
 def stage_name(number: int) -> str:
@@ -205,8 +206,8 @@ class Block:
         """By the name of each output, its value."""
         if self.outputs is not None:
             return dict(self.outputs)
-        first = self.inputs[0] if self.inputs else INPUT
-        return {OUTPUT: self.values.get(OUTPUT, first)}
+        nothing = SOMETHING if self.paths else self.inputs[0]
+        return {OUTPUT: self.values.get(OUTPUT, nothing)}
 
     @property
     def output(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TypeVar
 
 from resgraph import codes
-from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean
-from resgraph.expr import Expr, ExprError, exact
-from resgraph.graph.uses import Kind, Use, word
+from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
+from resgraph.expr import Expr, ExprError, KindError, exact
+from resgraph.graph.uses import CONTEXT, Kind, Use, word
 from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
 from resgraph.spec.values import Written
@@ -25,6 +26,8 @@ BARE: Mapping[str, Op] = {
     if not any(field.is_required() for field in op.model_fields.values())
 }
 """The ops that need no attributes, by name."""
+
+V = TypeVar("V", bound=Value | Expr)
 
 Setting = tuple[Value | None, Span | None]
 """A parameter set from outside (None: to what is not known), and where (None: on the
@@ -45,6 +48,7 @@ class Params:
     settings: Mapping[str, Setting]
     unknown: Set[str] = frozenset()
     more: bool = False
+    units: Collection[str] = ()
     values: dict[str, Value] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
@@ -104,14 +108,19 @@ class Params:
     def value(self, written: Written, use: Use, span: Span, what: str) -> Value | None:
         """What is written, as the kind of value that it is used as, or None after a finding."""
         found = self._of_kind(written, use.kind, span, what)
-        if found is not None and not _fits(found, use.kind):
-            message = f"{what} is {show(found)}, and is used as {use.kind.value}"
-            note = Note("it is used here", use.span)
-            self.findings.append(
-                Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,))
-            )
-            return None
-        return found
+        return None if found is None else self.fitting(found, use, span, what)
+
+    def fitting(self, found: V, use: Use, span: Span, what: str) -> V | None:
+        """A value, if it is of the kind that it is used as; else None, after a finding.
+
+        Of an expression that is more than a name it is known that it is a number.
+        """
+        if _fits(Fraction() if isinstance(found, Expr) else found, use.kind):
+            return found
+        message = f"{what} is {show(found)}, and is used as {use.kind.value}"
+        note = Note("it is used here", use.span)
+        self.findings.append(Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,)))
+        return None
 
     def _of_kind(
         self, written: Written, kind: Kind, span: Span, what: str
@@ -133,8 +142,16 @@ class Params:
         """What a word is that is no parameter's: text, or an op, or a finding."""
         if kind is Kind.WORD:
             return name
-        if name not in BARE:
+        if name in OPS.keys() - BARE.keys():
+            fields = OPS[name].model_fields
+            needed = [f"'{n}'" for n, field in fields.items() if field.is_required()]
+            hint = f"an op with attributes is written {{{name}: {{...}}}}"
+            message = f"{name} needs {' and '.join(needed)}"
+            self._report(codes.MISSING_KEY, message, span, hint)
+        elif name not in BARE:
             hint = elsewhere.hint(name)
+            if name in self.units:
+                hint = f"'{name}' is a unit, and here stands an op's name"
             self._report(codes.UNKNOWN_OP, f"unknown op '{name}'", span, hint)
         return BARE.get(name)
 
@@ -165,7 +182,14 @@ class Params:
             try:
                 self.values[name] = value.evaluate(self.values)
             except ExprError as error:
-                self._report(codes.INVALID_NUMBER, str(error), self.spans[name])
+                self.findings.append(
+                    Diagnostic(
+                        _code(error),
+                        str(error),
+                        self.spans[name],
+                        notes=self._origins(value),
+                    )
+                )
 
     def _late(self, name: str, read: Collection[str]) -> list[str]:
         """The parameters that one reads, and that are written below it; each is told."""
@@ -199,6 +223,11 @@ class Params:
         self.used.add(name)
         if name not in self.written and name not in self.context and not self.more:
             hint = did_you_mean(name, self.written)
+            near = nearest(name, CONTEXT) if self.context else None
+            if near and nearest(name, self.written) is None:
+                hint = f"did you mean '{near}'?"
+            if "." in name:
+                hint = "of what comes in, in, in.h and in.w can be read here"
             message = f"unknown parameter '{name}'"
             place = ("network", "params", name)
             self._report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
@@ -226,11 +255,11 @@ class Params:
         try:
             return exact(kind.settle(value, self.known))
         except ExprError as error:
-            self.findings.append(self._blame(value, kind, span, what, str(error)))
+            self.findings.append(self._blame(value, kind, span, what, error))
             return None
 
     def _blame(
-        self, value: Expr, kind: NumberField, span: Span, what: str, why: str
+        self, value: Expr, kind: NumberField, span: Span, what: str, error: ExprError
     ) -> Diagnostic:
         """The finding, at the parameter that came out broken where there is one."""
         notes = self._origins(value)
@@ -251,7 +280,8 @@ class Params:
                         self._nearest(name, origin, value, kind),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
-        return Diagnostic(codes.INVALID_NUMBER, f"{what} {why}", span, None, notes)
+        colon = ":" if what.endswith("'") else ""
+        return Diagnostic(_code(error), f"{what}{colon} {error}", span, None, notes)
 
     def _origins(self, value: Expr) -> tuple[Note, ...]:
         """Where the plain parameters behind an expression were set."""
@@ -266,6 +296,9 @@ class Params:
                 notes.append(Note(f"{name} = {show(number)} is {where}", span))
             elif isinstance(written, Expr):
                 pending.extend(written.names)
+            elif isinstance(written, tuple | Op | bool) and name in self.values:
+                given = f"{name} = {show(self.values[name])} is given here"
+                notes.append(Note(given, self.spans[name]))
         return tuple(dict.fromkeys(notes))
 
     def _nearest(
@@ -319,8 +352,10 @@ def _op_named(value: Value | str) -> Value:
     return BARE.get(value, value) if isinstance(value, str) else value
 
 
-def _fits(value: Value, kind: Kind) -> bool:
+def _fits(value: object, kind: Kind) -> bool:
     """Whether a value is of that kind."""
+    if kind is Kind.UNKNOWN:
+        return True
     match value:
         case bool():
             return kind in (Kind.FLAG, Kind.ANY)
@@ -331,6 +366,11 @@ def _fits(value: Value, kind: Kind) -> bool:
         case str():
             return kind is Kind.WORD
     return kind is Kind.OP
+
+
+def _code(error: ExprError) -> Code:
+    """What is said of an expression that has no value."""
+    return codes.WRONG_TYPE if isinstance(error, KindError) else codes.INVALID_NUMBER
 
 
 def _is_broken(value: Value | None) -> bool:

@@ -23,7 +23,9 @@ from resgraph.graph.ir import (
     stage_name,
 )
 from resgraph.graph.typed import Graph
+from resgraph.graph.uses import word
 from resgraph.names import INPUT
+from resgraph.ops import OPS
 from resgraph.values import Value, written
 
 
@@ -104,7 +106,7 @@ def _node(node: Part) -> str:
     when = "" if node.when is None else f" when {node.when}"
     inputs = ", ".join(node.inputs)
     if isinstance(node, Node):
-        given = [f"{k}={_written(v)}" for k, v in node.op.attributes().items()]
+        given = [f"{k}={_attribute(v)}" for k, v in node.op.attributes().items()]
         listed = ", ".join([*node.inputs, *given])
         return f"{node.name} = {node.op.kind}({listed}){when}"
     (call,) = node.calls
@@ -117,12 +119,17 @@ def _repeat(call: Call) -> str:
 
 
 def _call(call: Call) -> str:
-    args = ", ".join(f"{name}={_written(v)}" for name, v in call.args.items())
+    args = ", ".join(f"{name}={_argument(v)}" for name, v in call.args.items())
     return f"{call.block}({args})"
 
 
-def _written(value: Value | Expr | int | float | None) -> str:
-    """An attribute's value as Python has it, a number of a use in full."""
+def _argument(value: Value | Expr) -> str:
+    """A number in full; a parameter that is called as an op is, told from the op."""
+    return f"({value})" if word(value) in OPS else written(value)
+
+
+def _attribute(value: Value | Expr | int | float | None) -> str:
+    """As Python has it."""
     return (
         str(value) if isinstance(value, Expr | int | float | None) else written(value)
     )

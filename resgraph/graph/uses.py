@@ -38,6 +38,8 @@ class Kind(Enum):
     LIST = "a list"
     ANY = "a number, or true or false"
     """In a condition."""
+    UNKNOWN = "anything"
+    """Nothing that is understood uses it, or it is used as values of different kinds."""
 
     def takes(self, other: Kind) -> bool:
         """Whether one value may serve both."""
@@ -56,6 +58,11 @@ class Use:
     kind: Kind
     shape: bool
     span: Span
+
+
+def unused(name: str, block: Block) -> Use:
+    """What stands for the use of a name that nothing in the block reads."""
+    return Use(name, Kind.UNKNOWN, False, block.span)
 
 
 @dataclass
@@ -86,11 +93,18 @@ class Uses:
         for use in self.of(block):
             known = found.setdefault(use.name, use)
             chosen = use if known.kind is Kind.ANY else known
+            if not known.kind.takes(use.kind):
+                chosen = replace(known, kind=Kind.UNKNOWN)
             if chosen.shape is not (shape := known.shape or use.shape):
                 chosen = replace(chosen, shape=shape)
             found[use.name] = chosen
         self._first[id(block)] = found
         return found
+
+    def mixed(self, block: Block) -> frozenset[str]:
+        """The names that are used as values of different kinds, of which there are findings."""
+        first = self.first(block)
+        return frozenset(n for n, use in first.items() if use.kind is Kind.UNKNOWN)
 
     def reads(self, block: Block) -> frozenset[str]:
         """The names that the block and the blocks in it read."""

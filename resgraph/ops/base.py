@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from resgraph import codes
 from resgraph.diagnostics import Code
-from resgraph.expr import Expr, ExprError
+from resgraph.expr import Expr, ExprError, KindError
 from resgraph.names import LayerName
 from resgraph.ops.facts import Reach, Role, Saved
 from resgraph.ops.fields import AnyField, FlagField, NumberField
@@ -156,9 +156,9 @@ class Op(BaseModel):
                 try:
                     values[name] = numbers[name].settle(value, env)
                 except ExprError as error:
-                    raise OpError(
-                        codes.INVALID_NUMBER, str(error), field=name
-                    ) from None
+                    wrong_kind = isinstance(error, KindError)
+                    code = codes.WRONG_TYPE if wrong_kind else codes.INVALID_NUMBER
+                    raise OpError(code, str(error), field=name) from None
         return self.having(values) if values else self
 
     def having(self, values: Mapping[str, Any]) -> Self:

@@ -12,7 +12,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from resgraph.expr import Expr, ExprError, exact, literal, show
+from resgraph.expr import Expr, ExprError, KindError, exact, literal, show
 from resgraph.limits import EXPRESSION_MAGNITUDE
 from resgraph.syntax import Name
 
@@ -144,7 +144,8 @@ class FlagField:
         """The truth value that `value` is under `env`. Raises `ExprError`."""
         found = env[str(value)] if isinstance(value, Expr) else value
         if not isinstance(found, bool):
-            raise ExprError(f"'{value}' must be true or false, and is {found}")
+            why = f"'{value}' must be true or false, and is {show(found)}"
+            raise KindError(why)
         return found
 
     def __get_pydantic_core_schema__(

@@ -12,6 +12,7 @@ from resgraph.graph.uses import Uses
 from resgraph.names import (
     IMAGES,
     IN_CHANNELS,
+    MODULE_ATTRIBUTES,
     class_name,
     refusal,
     variable,
@@ -28,6 +29,7 @@ def check_names(program: Program, uses: Uses) -> list[Diagnostic]:
         findings += _unit(unit)
     findings += _told(_outputs(program))
     for end in program.ends.values():
+        findings += _told(_attributes(end))
         findings += _clashes(_variables(end)) if len(end.paths) > 1 else ()
     return findings
 
@@ -70,7 +72,7 @@ def _what(node: Part) -> str:
 
 
 def _unit(unit: Block) -> Iterator[Diagnostic]:
-    yield from _told(_reserved(unit))
+    yield from _told([*_reserved(unit), *_attributes(unit)])
     yield from _clashes(_variables(unit))
     params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
     layers = [(n.name, f"the {_what(n)} '{n.name}'", n.span) for n in unit.nodes]
@@ -112,6 +114,18 @@ def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:
         if param.name in helper_classes(unit):
             named = (param.name, f"the parameter '{param.name}'", param.span)
             yield f"it would hide the class {param.name} of an op", named
+
+
+def _attributes(block: Block) -> Iterator[tuple[str, Named]]:
+    """Layers whose names are made of a path's and a unit's: `register` and `buffer`.
+
+    Of one with the name of its unit there is a finding at the unit.
+    """
+    for node in block.nodes:
+        own = isinstance(node, Node) or node.name != node.calls[0].block
+        if own and node.name in MODULE_ATTRIBUTES:
+            named = (node.name, f"the {_what(node)} '{node.name}'", node.span)
+            yield "every module has something of that name", named
 
 
 def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.expr import Condition, Expr, ExprError
+from resgraph.expr import Condition, Expr, ExprError, KindError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
 from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
@@ -19,6 +19,7 @@ from resgraph.graph.text import call_text
 from resgraph.graph.typed import Each, NodeError, renewed
 from resgraph.graph.uses import POSITION, Uses
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
+from resgraph.names import SOMETHING
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
 from resgraph.ops.unknown import NAMELESS, doubted, unknown
@@ -170,6 +171,8 @@ class _Inside:
         self.context = {**self.context, **_numbers(self.sides)}
         self.names = scope(self.block, self.args, self.context)
         self.in_network = self.block is self.inference.program.network
+        if not self.in_network and (mixed := self.inference.uses.mixed(self.block)):
+            self.names = {n: v for n, v in self.names.items() if n not in mixed}
 
     def typed(self) -> _Typed:
         nodes = [found for node in self.block.nodes if (found := self._part(node))]
@@ -224,8 +227,7 @@ class _Inside:
         try:
             return when.holds(self.names)
         except ExprError as error:
-            span = node.fields.get(WHEN, node.span)
-            self._tell(codes.INVALID_NUMBER, str(error), span)
+            self._tell_of(error, node.fields.get(WHEN, node.span))
             return None
 
     def _has(self, names: Iterable[str], span: Span) -> bool:
@@ -281,6 +283,11 @@ class _Inside:
         """The shapes that the node's value may have; a finding where there can be none."""
         low, high = op.inputs
         fits = low <= len(given) and (high is None or len(given) <= high)
+        if op.known and not fits and isinstance(node.op, Given):
+            low_or_high = f"{low} values" if len(given) < low else "one value"
+            message = f"'{node.op.param}' is {op.kind}, which takes {low_or_high}"
+            got = f", and gets {len(given)}"
+            self._tell(codes.WRONG_INPUT_COUNT, message + got, node.span)
         if not op.known or not fits:
             return anything()
         several = product(*(value.shapes for value in given))
@@ -363,7 +370,7 @@ class _Inside:
         try:
             return int(COUNT.settle(call.repeat, self.names))
         except ExprError as error:
-            self._tell(codes.INVALID_NUMBER, f"the repeat {error}", span)
+            self._tell_of(error, span, "the repeat ")
             return None
 
     def _block(self, call: Call) -> Block | None:
@@ -387,7 +394,8 @@ class _Inside:
     ) -> bool:
         """Whether the block takes as many values as it gets; a finding where it does not."""
         wanted, got = len(block.inputs), len(shapes)
-        if wanted == got or block.gaps.paths or block.gaps.stranger:
+        unsure = block.gaps.paths or block.gaps.stranger or SOMETHING in row.inputs
+        if wanted == got or unsure:
             return True
         names = ", ".join(block.inputs)
         message = f"'{block.name}' takes {_count(wanted)} ({names}), and gets {got}"
@@ -464,8 +472,7 @@ class _Inside:
                 try:
                     args[name] = evaluated(value, names)
                 except (ExprError, OpError) as error:
-                    span = call.fields.get(name, call.span)
-                    self._tell(codes.INVALID_NUMBER, str(error), span)
+                    self._tell_of(error, call.fields.get(name, call.span))
             else:
                 self._has(read(value), call.fields.get(name, call.span))
         return args
@@ -505,6 +512,12 @@ class _Inside:
             self.inference.blamed.add(key)
             found = Diagnostic(code, message, span, notes=(*notes, *self.notes))
             self.inference.tell(found)
+
+    def _tell_of(self, error: ValueError, span: Span, what: str = "") -> None:
+        """A finding on an expression that has no value."""
+        wrong_kind = isinstance(error, KindError)
+        code = codes.WRONG_TYPE if wrong_kind else codes.INVALID_NUMBER
+        self._tell(code, f"{what}{error}", span)
 
     def _blame_all(
         self,

@@ -15,6 +15,7 @@ from resgraph.diagnostics import (
     did_you_mean,
     like,
     meant,
+    nearest,
 )
 from resgraph.graph import (
     HEAD,
@@ -28,7 +29,7 @@ from resgraph.graph import (
     Path,
     Program,
 )
-from resgraph.graph.uses import POSITION, Use, Uses, context
+from resgraph.graph.uses import POSITION, Kind, Use, Uses, context
 from resgraph.names import SOMETHING
 
 if TYPE_CHECKING:
@@ -91,20 +92,14 @@ class _Check:
             first = used.setdefault(use.name, use)
             if not first.kind.takes(use.kind):
                 yield _two_kinds(first, use)
+            if first.kind in (Kind.ANY, Kind.UNKNOWN):
                 used[use.name] = use
             if use.name in known or use.name in around or unit.gaps.params:
                 continue
             if ("." in use.name and unit.gaps.paths) or (use.name, use.span) in told:
                 continue
             told.add((use.name, use.span))
-            declare = f"declare it: params: [{use.name}], and give it in the stages"
-            yield Diagnostic(
-                codes.UNKNOWN_PARAMETER,
-                f"the unit '{unit.name}' has no parameter '{use.name}'",
-                use.span,
-                did_you_mean(use.name, known) or declare,
-                missing=("units", unit.name, "params", use.name),
-            )
+            yield _no_parameter(unit, use, known, around)
         unsure = unit.gaps.reads | like({*used}.difference(known, around), known)
         read = {*used} | meant(unsure - {ANY}, known)
         for param in unit.params:
@@ -170,6 +165,33 @@ def _circle(route: Sequence[str], call: Call) -> Diagnostic:
     return Diagnostic(codes.CIRCULAR_UNITS, message, call.span, hint)
 
 
+def _no_parameter(
+    unit: Block, use: Use, known: Sequence[str], around: Iterable[str]
+) -> Diagnostic:
+    """A finding on a name that nothing has: a parameter, or a side of an input."""
+    what, side, _ = use.name.partition(".")
+    message = f"the unit '{unit.name}' has no parameter '{use.name}'"
+    hint = did_you_mean(use.name, known)
+    if (near := nearest(use.name, around)) and nearest(use.name, known) is None:
+        hint = f"did you mean '{near}'?"
+    elif side:
+        message = f"the unit '{unit.name}' has no input '{what}'"
+        hint = f"sides of inputs can be read, as {_listed(unit)}"
+    elif what in unit.inputs:
+        hint = f"sides of it can be read, as {_listed(unit, what)}"
+    elif not known:
+        hint = f"declare it: params: [{use.name}], and give it where it is used"
+    missing = ("units", unit.name, "params", use.name)
+    return Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span, hint, missing=missing)
+
+
+def _listed(unit: Block, *inputs: str) -> str:
+    """The sides of the inputs, as expressions have them."""
+    first = ("in", "in.h", "in.w") if unit.inputs == (INPUT,) else ()
+    names = (n for n in inputs or unit.inputs if not first)
+    return ", ".join((*first, *(f"{name}.{side}" for name in names for side in "chw")))
+
+
 def _two_kinds(first: Use, other: Use) -> Diagnostic:
     message = f"'{first.name}' is used as {other.kind.value} here"
     note = Note(f"and as {first.kind.value} here", first.span)
@@ -201,11 +223,12 @@ def _holder(block: Block) -> tuple[str, ...]:
 
 def _arities(block: Block) -> Iterator[Diagnostic]:
     for node in block.nodes:
-        if node.when is not None and len(node.inputs) != 1:
+        wrong = [*_op_arity(node)] if isinstance(node, Node) else []
+        yield from wrong
+        if node.when is not None and len(node.inputs) != 1 and not wrong:
             message = "what may be left out reads one value, which then stands for it"
-            yield Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span)
-        if isinstance(node, Node):
-            yield from _op_arity(node)
+            hint = "let a path of its own have the condition"
+            yield Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span, hint)
 
 
 def _op_arity(node: Node) -> Iterator[Diagnostic]:
@@ -355,6 +378,8 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
     """
     paths = {path.name: path for path in block.paths}
     pending = [*map(_path, _returned(block)), *meant(block.gaps.sources, paths)]
+    strange = {*pending} - paths.keys() - {*block.inputs, SOMETHING}
+    pending += meant(like(strange, paths), paths)
     needed = set[str]()
     while pending:
         name = pending.pop()
@@ -379,11 +404,14 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
 
 
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
+    what = f"the {words.part} '{path.name}'"
     if words is STAGES:
         ops = "it would be computed for nothing"
         hint = (
             f"start another stage from '{path.name}', name it in outputs, or remove it"
         )
+        if path.name in (STEM, HEAD):
+            what, hint = f"the {path.name}", "name it in outputs, or remove it"
     else:
         count = len(dict(block.chains)[path])
         ops = f"its {count} ops" if count > 1 else "its op"
@@ -391,7 +419,7 @@ def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
         hint = f"start another path from '{path.name}', or remove it"
     return Diagnostic(
         codes.UNUSED_PATH,
-        f"the {words.part} '{path.name}' never reaches {words.end}: {ops}",
+        f"{what} never reaches {words.end}: {ops}",
         path.span,
         hint,
     )

@@ -35,7 +35,7 @@ def explain(
     return [
         _in_vain(e, tree, idle or {}) or _explain(e, tree)
         for e in errors
-        if not (e["type"] == "missing" and location(e) in meant)
+        if not (e["type"] == "missing" and _in_network(location(e), tree) in meant)
     ]
 
 
@@ -96,10 +96,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     if kind == "union_tag_invalid":
         word = str(context["tag"])
         message = f"unknown op '{word}'"
-        units = [str(name) for name, _ in below(at(tree, ("units",)))]
-        meant = _nearest_unit(word, units) or elsewhere.hint(word)
-        place = ("units", word)
-        return Diagnostic(codes.UNKNOWN_OP, message, span, meant, missing=place)
+        why, place = _meant(word, loc, tree) or elsewhere.hint(word), ("units", word)
+        return Diagnostic(codes.UNKNOWN_OP, message, span, why, missing=place)
     if kind in WANTED:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
@@ -116,8 +114,10 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
     return Diagnostic(code, error["msg"], span, context.get("hint"))
 
 
-_MARKERS = {"[key]", "[op]", "[unit]", "[parameter]", "[units]", "[ops]", "[name]"}
+_MARKERS = {"[key]", "[op]", "[unit]", "[parameter]", "[name]"}
 """Steps of pydantic's locations that are no keys of the file."""
+_LISTS = {"[units]": "units", "[ops]": "ops"}
+"""Lists that may be written under these keys, or alone."""
 _ARGUMENTS = "[args]"
 """Stands for the name of a unit, below which its arguments are."""
 
@@ -130,7 +130,7 @@ def location(error: Any) -> Loc:
         if step == "args" and used:
             found.append(_ARGUMENTS)
         elif step not in _MARKERS:
-            found.append(step)
+            found.append(_LISTS.get(str(step), step))
     return tuple(found)
 
 
@@ -143,21 +143,22 @@ def in_yaml(loc: Loc, tree: Mapping) -> Loc:
         case ("network", "stages", int() as number, *rest):
             names = [name for name, _ in below(at(tree, loc[:2]))]
             key = names[number] if number < len(names) else number
-            loc = _under("units", ("network", "stages", key), tuple(rest), tree)
+            loc = _listed("units", ("network", "stages", key), tuple(rest), tree)
         case ("network", "stem" | "head", *rest):
-            loc = _under("ops", loc[:2], tuple(rest), tree)
-        case ("units", _, "params", str() as name, *_):
+            loc = _listed("ops", loc[:2], tuple(rest), tree)
+        case ("units", _, "params", str() as name, *rest):
             for i, item in below(at(tree, loc[:3])):
                 if isinstance(i, int) and name in words(plain(item)):
                     place = (*loc[:3], i)
-                    return (*place, name) if isinstance(item, Mapping) else place
+                    mapping = isinstance(item, Mapping)
+                    return (*place, name, *rest) if mapping else place
     return _argument(loc, tree)
 
 
-def _under(key: str, loc: Loc, rest: Loc, tree: Mapping) -> Loc:
-    """A place in a list that may be written under a key of its own."""
-    keyed = isinstance(at(tree, loc), Mapping) and isinstance((*rest, "")[0], int)
-    return (*loc, key, *rest) if keyed else (*loc, *rest)
+def _listed(key: str, loc: Loc, rest: Loc, tree: Mapping) -> Loc:
+    """A place in a list that may be written without a key of its own."""
+    keyed = {str(name) for name, _ in below(at(tree, loc))} & model.KEYED
+    return (*loc, *rest[1:]) if rest[:1] == (key,) and not keyed else (*loc, *rest)
 
 
 def _argument(loc: Loc, tree: Mapping) -> Loc:
@@ -173,10 +174,17 @@ def _argument(loc: Loc, tree: Mapping) -> Loc:
     return loc
 
 
-def _nearest_unit(word: str, units: Sequence[str]) -> str | None:
-    """The unit that is meant, where the word is no op's name that others know."""
-    meant = nearest(word, units)
-    return None if meant is None else f"did you mean the unit '{meant}'?"
+def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
+    """A hint at the unit or the parameter that is meant by an op's name."""
+    holder = loc[:2] if loc[0] == "units" else loc[:1]
+    params = words(plain(at(tree, (*holder, "params"))))
+    if word in params:
+        return f"'{word}' is a parameter: its attributes stand where it gets its value"
+    units = [str(name) for name, _ in below(at(tree, ("units",)))]
+    if meant := nearest(word, units):
+        return f"did you mean the unit '{meant}'?"
+    meant = nearest(word, params) if nearest(word, OPS) is None else None
+    return None if meant is None else f"did you mean the parameter '{meant}'?"
 
 
 def _owner(loc: Loc) -> str:
@@ -189,6 +197,8 @@ def _owner(loc: Loc) -> str:
         return f"the unit '{loc[1]}'"
     if len(loc) > 2 and loc[-2] == "paths":
         return f"the path '{loc[-1]}'"
+    if len(loc) == 3 and loc[1] == "stages":
+        return "a stage" if isinstance(loc[-1], int) else f"the stage '{loc[-1]}'"
     return f"'{loc[-1]}'"
 
 
@@ -213,6 +223,10 @@ def _form(loc: Loc) -> str | None:
         return (
             "the shape of one image, [C, H, W], without the batch: input: [3, 32, 32]"
         )
+    if loc[:2] == ("network", "stages") and len(loc) == 3:
+        return "a stage is a list of units: [{body: {width: 16}, repeat: 3}]"
+    if loc[:1] == ("units",) and loc[-2:-1] != ("units",) and isinstance(loc[-2], int):
+        return f"what it is given has names: {loc[-1]}: {{NAME: VALUE}}"
     return None
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from resgraph.diagnostics import ANY
+from resgraph.diagnostics import ANY, nearest
+from resgraph.expr import Condition
 from resgraph.names import SOMETHING
-from resgraph.ops import OPS, Op
+from resgraph.ops import OPS
 from resgraph.ops.unknown import NAMELESS, unknown
-from resgraph.spec.opitem import BESIDE
+from resgraph.spec.opitem import BESIDE, Item, condition
 from resgraph.spec.tree import Loc, Tree, below, walk, words
 
 
@@ -95,24 +96,52 @@ class Gaps:
                 if words(value) and "params" not in walk(data, above):
                     self.add((*above, "params"), ())
 
+    def remove_beside(self, data: Any, loc: Loc) -> str | None:
+        """Leave out a key beside a unit or an op that is like one which may stand there:
+        of that one then nothing is known. The key that is meant."""
+        *above, key = loc
+        found = key if key in BESIDE else nearest(str(key), BESIDE)
+        self.add((*above, found or key), words(walk(data, above).pop(key)))
+        return found
+
     def fill_op(self, data: Any, loc: Loc, wrong: Iterable[str]) -> None:
         """Put an unknown op in the place of one with these wrong attributes."""
         ops, index = walk(data, loc[:-1]), loc[-1]
         item, wrong = ops[index], {*wrong}
-        if isinstance(item, Op):
+        if isinstance(item, Item):
             return
         kind, given = _parts(item)
         if kind not in OPS and kind in data["units"] and wrong and wrong <= {*given}:
             for name in wrong:
-                self.add((*loc, kind, name), words(item[kind].pop(name)) or {ANY})
+                self.add((*loc, kind, name), words(given[name]) or {ANY})
+                given[name] = 1
             return
-        if wrong == {"name"}:
-            item[kind].pop("name")  # the layer then has the name that it has by default
+        if wrong == {"name"} and "name" in given:
+            given.pop("name")  # the layer then has the name that it has by default
             return
         right, mentioned = _sorted(kind, given, wrong)
+        beside = _beside(item)
         one = isinstance(item, str) or (isinstance(item, dict) and len(item) == 1)
-        self.add(loc, mentioned | {kind} if one else words(item) or {ANY})
-        ops[index] = unknown(kind, right, any_inputs=not one)
+        one = one or {*beside} == {"when"}
+        mentioned |= {kind} | words(beside)
+        self.add(loc, mentioned if one else words(item) or {ANY})
+        op = unknown(kind, right, any_inputs=not one)
+        ops[index] = Item(op, _condition(beside.get("when")))
+
+
+def _beside(item: Any) -> dict[str, Any]:
+    """What stands beside the op, where there is one."""
+    if not isinstance(item, dict) or len({*item} - {*BESIDE}) != 1:
+        return {}
+    return {key: value for key, value in item.items() if key in BESIDE}
+
+
+def _condition(value: Any) -> Condition | None:
+    """The condition that is written, if it is one; nothing is known of the op anyhow."""
+    try:
+        return None if value is None else condition(value)
+    except PydanticCustomError:
+        return None
 
 
 def doubtful(
@@ -178,11 +207,11 @@ def _sorted(
 
 
 def _path() -> Any:
-    return {"from": "x", "ops": [unknown(NAMELESS)]}
+    return {"from": "x", "ops": _ops()}
 
 
 def _ops() -> Any:
-    return [unknown(NAMELESS)]
+    return [Item(unknown(NAMELESS))]
 
 
 def _unit() -> Any:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from resgraph.diagnostics import ANY, Diagnostic, SpecError
 from resgraph.names import SOMETHING
+from resgraph.ops import OPS
 from resgraph.spec.errors import Idle, explain, in_yaml, location, misspelt
 from resgraph.spec.extends import Stack
 from resgraph.spec.gaps import Gaps, doubtful, op_place
@@ -17,6 +18,8 @@ from resgraph.spec.model import Spec
 from resgraph.spec.opitem import Names
 from resgraph.spec.tree import Loc, Mapping, Scalar, at, plain, renamed, walk, words
 
+_OPS = [(kind,) for kind in OPS]
+"""Above an attribute of an op that is the value of a parameter, which is one value."""
 MOST_ROUNDS = 50
 """Each round mends all that it finds; what a wrong value hid comes with the next one."""
 
@@ -61,10 +64,10 @@ class Mender:
     def _names(self) -> Names:
         """The names without which lists of ops cannot be read."""
         units = self._data.get("units")
-        units = units if isinstance(units, dict) else {}
-        holders = [self._data.get("network"), *units.values()]
-        params = [h.get("params") for h in holders if isinstance(h, dict)]
-        return Names(self.gaps.names, [*map(str, units)], words(params))
+        names = [*map(str, units)] if isinstance(units, dict) else []
+        places = [("network", "params"), *(("units", n, "params") for n in names)]
+        params = (words(self._plain(*place)) for place in places)
+        return Names(self.gaps.names, names, frozenset[str]().union(*params))
 
     def _follows(self, error: Any) -> bool:
         """Whether the error follows from what is told already: from the YAML, or since
@@ -93,14 +96,18 @@ class Mender:
         for error in errors:
             loc = in_yaml(location(error), self.tree)
             op = op_place(loc)
-            if op is not None:
+            if error["type"] == "unknown-key":
+                meant = self.gaps.remove_beside(self._data, loc)
+                if op is not None and meant == "when":
+                    ops[op].update()
+            elif op is not None:
                 ops[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
             elif at(self.tree, loc).span in self.idle and error["type"] != "missing":
                 self.gaps.remove(self._data, loc)
                 self.gaps.add(loc, {str(loc[-1])})
             elif error["loc"][-1] == "[key]":
                 self._refuse(location(error))
-            elif error["type"] == "extra_forbidden":
+            elif error["type"] == "extra_forbidden" and loc[-2:-1] not in _OPS:
                 self.gaps.remove(self._data, loc)
             else:
                 self.gaps.fill(self._data, loc)

@@ -14,12 +14,15 @@ from pydantic import (
     PlainValidator,
     StrictStr,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from resgraph.allow import ALLOWABLE
+from resgraph.diagnostics import nearest
 from resgraph.expr import Condition
 from resgraph.names import (
     INPUT,
@@ -35,14 +38,17 @@ from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
 from resgraph.spec.opitem import (
     ARGUMENTS_SCHEMA,
+    BESIDE,
     OP_REFERENCE,
     PATH_REFERENCE,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
     Item,
+    Names,
     OpItem,
     Use,
     condition,
+    refuse_keys,
     use_of,
 )
 from resgraph.spec.tree import Loc
@@ -198,7 +204,7 @@ class Unit(Model):
     outputs: Outputs = Field(default={}, description=_OUTPUTS)
 
 
-def _stage_item(value: object) -> object:
+def _stage_item(value: object, info: ValidationInfo) -> object:
     """`{body: {width: 16}, repeat: n}` as unit, arguments and repeat."""
     if isinstance(value, str):
         return {"unit": value}
@@ -209,6 +215,12 @@ def _stage_item(value: object) -> object:
             {"got": kind_of(value)},
         )
     units = [key for key in value if key != "repeat"]
+    names = info.context if isinstance(info.context, Names) else Names()
+    known = [key for key in units if key in names.units]
+    others = [key for key in units if key not in known]
+    strange = [key for key in others if key in BESIDE or nearest(key, ["repeat"])]
+    if len(known) == 1 and others and others == strange:
+        refuse_keys(value, {key: _IN_STAGES.get(key, _REPEATED) for key in others})
     if len(units) != 1:
         named = ", ".join(units) or "none"
         raise PydanticCustomError(
@@ -218,6 +230,12 @@ def _stage_item(value: object) -> object:
         )
     return use_of(units[0], value)
 
+
+_REPEATED = "did you mean 'repeat'?"
+_IN_STAGES = {
+    "name": "units of a stage are numbered; the stage may have a name: c1: [...]",
+    "when": "a unit of a stage is always there; within a unit, it may be left out",
+}
 
 StageItem = Annotated[Use, BeforeValidator(_stage_item)]
 _UNITS_SCHEMA: dict[str, Any] = {
@@ -270,6 +288,10 @@ _STAGES_SCHEMA: dict[str, Any] = {
 }
 
 
+KEYED = frozenset({"units", "ops", "paths", "from", "inputs"})
+"""Keys of which a stage, the stem or the head has one where it is no list."""
+
+
 def _stages(value: object) -> object:
     """Stages in a list, or by name, as a list of mappings."""
     if isinstance(value, dict):
@@ -278,7 +300,7 @@ def _stages(value: object) -> object:
 
 
 def _stage(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict) and {"units", "from"} & {*value}:
+    if isinstance(value, dict) and KEYED & {*value}:
         return {"[units]" if k == "units" else k: v for k, v in value.items()}
     return {"[units]": value}
 
@@ -293,9 +315,17 @@ class End(Model):
     keyed: bool = Field(default=False, alias="[keyed]")
     """Whether its ops are written under a key of their own."""
 
+    @model_validator(mode="after")
+    def _one_of_both(self) -> End:
+        if self.keyed and bool(self.ops) == bool(self.paths):
+            raise PydanticCustomError(
+                "wrong-form", "it has ops, which stand in a row, or it has paths"
+            )
+        return self
+
 
 def _end(value: object) -> object:
-    if isinstance(value, dict) and {"ops", "paths", "from", "inputs"} & {*value}:
+    if isinstance(value, dict) and KEYED & {*value}:
         given = {"[ops]" if k == "ops" else k: v for k, v in value.items()}
         return given | {"[keyed]": True}
     return {"[ops]": value}
@@ -351,11 +381,21 @@ class Network(Model):
         description="Names, and the stages (or head) whose values the network returns.",
     )
 
+    @field_validator("stem")
+    @classmethod
+    def _first(cls, stem: End | None) -> End | None:
+        if stem is not None and stem.from_:
+            why = "the stem starts from the network's input: it has no 'from'"
+            raise PydanticCustomError("wrong-form", "{why}", {"why": why})
+        return stem
+
     @model_validator(mode="before")
     @classmethod
     def _ends(cls, value: Any) -> Any:
         """A network without outputs ends in its head."""
-        if isinstance(value, dict) and not {"head", "outputs"} & {*value}:
+        ends = {"head", "outputs"}
+        written = {*value} if isinstance(value, dict) else ends
+        if not any(key in ends or nearest(str(key), ends) for key in written):
             missing = InitErrorDetails(type="missing", loc=("head",), input=value)
             raise ValidationError.from_exception_data("network", [missing])
         return value

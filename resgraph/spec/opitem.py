@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import getdoc
 from typing import Annotated, Any
@@ -16,16 +16,22 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidationError,
     ValidationInfo,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import (
+    CoreSchema,
+    InitErrorDetails,
+    PydanticCustomError,
+    core_schema,
+)
 
+from resgraph.diagnostics import did_you_mean, nearest, plain
 from resgraph.expr import Condition, ExprError
 from resgraph.names import LayerName, Reference
 from resgraph.ops import OPS, Op
-from resgraph.ops.base import Count
-from resgraph.ops.fields import kind_of
+from resgraph.ops.fields import NumberField, kind_of
 from resgraph.spec.values import VALUE_SCHEMA, AnyValue
 
 BESIDE = ("when", "repeat", "name")
@@ -54,7 +60,7 @@ class Use(BaseModel):
 
     unit: Reference
     args: dict[str, AnyValue] = {}
-    repeat: Count | None = None
+    repeat: Annotated[int | None, NumberField(minimum=1, whole=True)] = None
     name: LayerName | None = None
 
 
@@ -93,34 +99,92 @@ def _kind(item: object) -> str | None:
 
 
 def _sorted_out(item: object, info: ValidationInfo) -> object:
-    """The item with what stands beside the op by itself. Raises `PydanticCustomError`."""
+    """The item with what stands beside the op by itself. Raises pydantic's errors."""
     names = info.context if isinstance(info.context, Names) else Names()
     what, when = item, {}
     if isinstance(item, dict) and len(item) > 1:
-        keys = [key for key in item if key not in BESIDE]
-        beside = {*item} - {*keys}
-        if len(keys) == 1 and beside <= {*_allowed(keys[0], names)}:
-            what = {keys[0]: item[keys[0]]}
+        subject = _subject(item, names)
+        if subject is not None and _all_beside(item, subject, names):
+            what = {subject: item[subject]}
             when = {"when": item["when"]} if "when" in item else {}
     kind = _kind(what)
-    if kind is None:
+    if kind is None or (kind in BESIDE and kind not in names.units):
         got = f"{len(item)} keys" if isinstance(item, dict) else kind_of(item)
         raise PydanticCustomError(
             "wrong-form",
             "expected one op, such as bn or conv: {...}, got {got}",
-            {"got": got},
+            {"got": got if kind is None else f"'{kind}' alone"},
         )
     if kind in OPS:
         return {_OP: what} | when
-    if kind in names.params and isinstance(what, str):
+    plain_name = not (isinstance(what, dict) and what[kind])
+    if kind in names.params and plain_name:
         return {_OP: {_GIVEN: kind}} | when
     if kind in names.units:
         return {_OP: {_USE: use_of(kind, item)}} | when
     return {_OP: what} | when
 
 
-def _allowed(kind: str, names: Names) -> tuple[str, ...]:
-    return BESIDE if kind in names.units and kind not in OPS else BESIDE[:1]
+def _subject(item: dict[str, Any], names: Names) -> str | None:
+    """The key that is the op or the unit: the only one that can be."""
+    keys = [key for key in item if key not in BESIDE]
+    known = [key for key in keys if key in OPS or key in names.units]
+    found = known if known or len(keys) > 1 else keys
+    return found[0] if len(found) == 1 else None
+
+
+def _all_beside(item: dict[str, Any], subject: str, names: Names) -> bool:
+    """Whether all else may stand beside the op or the unit. Raises pydantic's errors for
+    what is meant for another place, and for misspelt keys."""
+    allowed = BESIDE[:1] if subject in OPS else BESIDE
+    others = [key for key in item if key != subject and key not in allowed]
+    attributes = OPS[subject].model_fields if subject in OPS else {}
+    if others and all(key in attributes and key not in BESIDE for key in others):
+        raise PydanticCustomError(
+            "wrong-form",
+            "{keys} beside '{op}', not in it",
+            {
+                "keys": _standing([f"'{key}'" for key in others]),
+                "op": subject,
+                "hint": f"indent it further than '{subject}:', or use braces",
+            },
+        )
+    if all(key in BESIDE or nearest(key, allowed) for key in others):
+        hints = {key: _why_not(item, key, subject, allowed) for key in others}
+        refuse_keys(item, hints)
+    return not others
+
+
+def _standing(keys: Sequence[str]) -> str:
+    return f"{' and '.join(keys)} {'stands' if len(keys) == 1 else 'stand'}"
+
+
+def _why_not(
+    item: dict[str, Any], key: str, subject: str, allowed: Sequence[str]
+) -> str | None:
+    """A hint for a key beside an op."""
+    if key == "name":
+        return f"an op has it inside: {subject}: {{name: {plain(str(item[key]), 48)}}}"
+    if key == "repeat":
+        return "units are repeated: make one of the ops"
+    return did_you_mean(key, allowed)
+
+
+def refuse_keys(item: dict[str, Any], hints: Mapping[str, str | None]) -> None:
+    """Raises `ValidationError` with these keys of an item, if there are any."""
+    if not hints:
+        return
+    wrong = [
+        InitErrorDetails(
+            type=PydanticCustomError(
+                "unknown-key", "unknown key '{key}'", {"key": key, "hint": hint}
+            ),
+            loc=(key,),
+            input=item[key],
+        )
+        for key, hint in hints.items()
+    ]
+    raise ValidationError.from_exception_data("item", wrong)
 
 
 def use_of(unit: str, item: Any) -> dict[str, Any]:
@@ -174,9 +238,7 @@ class _OpItem:
             lambda parts: Item(parts[_OP], parts.get("when")), sorted_out
         )
         return core_schema.no_info_wrap_validator_function(
-            lambda item, validate: (
-                Item(item) if isinstance(item, Op) else validate(item)
-            ),
+            lambda item, validate: item if isinstance(item, Item) else validate(item),
             made,
         )
 
@@ -253,4 +315,4 @@ def _keyed(kind: str, op: type[Op]) -> JsonSchemaValue:
 
 OpItem = Annotated[Item, _OpItem]
 
-__all__ = ["Item", "Names", "OpItem", "Use", "condition", "use_of"]
+__all__ = ["Item", "Names", "OpItem", "Use", "condition", "refuse_keys", "use_of"]

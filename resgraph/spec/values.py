@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from resgraph.expr import Expr
 from resgraph.limits import LIST_ITEMS
@@ -62,7 +68,16 @@ def _list(value: list[Any]) -> tuple[int | float | Expr, ...]:
             "a list has 1 to {most} numbers, not {count}",
             {"most": LIST_ITEMS, "count": len(value)},
         )
-    return tuple(_NUMBER.parse(item) for item in value)
+    items: list[int | float | Expr] = []
+    wrong: list[InitErrorDetails] = []
+    for i, item in enumerate(value):
+        try:
+            items.append(_NUMBER.parse(item))
+        except PydanticCustomError as error:
+            wrong.append(InitErrorDetails(type=error, loc=(i,), input=item))
+    if wrong:
+        raise ValidationError.from_exception_data("list", wrong)
+    return tuple(items)
 
 
 def _op(item: tuple[str, Any]) -> Op:
@@ -71,7 +86,14 @@ def _op(item: tuple[str, Any]) -> Op:
         raise PydanticCustomError(
             "unknown-op", "unknown op '{kind}'", {"kind": kind, "hint": hint(kind)}
         )
-    return OPS[kind].model_validate({} if attributes is None else attributes)
+    given = {kind: {} if attributes is None else attributes}
+    return _holder(kind).validate_python(given)[kind]
+
+
+@cache
+def _holder(kind: str) -> TypeAdapter[dict[str, Op]]:
+    """Takes an op by its name, so that errors have places below that name."""
+    return TypeAdapter(dict[str, OPS[kind]])  # type: ignore[valid-type]
 
 
 AnyValue = Annotated[Any, _ValueField]

@@ -69,7 +69,9 @@ def test_a_unit_that_moves_is_one_line(tmp_path: Path) -> None:
         ops(tree).insert(3, ops(tree).pop())
 
     found = lines(changed(tree_of(SE), tmp_path, earlier))
-    assert found[0].startswith("moved se(ratio=4) (se): in F, after its last weight layer")
+    assert found[0].startswith(
+        "moved se(ratio=4) (se): in F, after its last weight layer"
+    )
 
 
 def test_what_changes_in_a_unit_is_told_inside(tmp_path: Path) -> None:

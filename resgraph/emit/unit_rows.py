@@ -1,0 +1,281 @@
+"""The rows of a unit: what their classes are given, as formulas of what the unit is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from resgraph.emit.formulas import Formula, NoFormulaError, attempt, first
+from resgraph.emit.rows import (
+    INDEX,
+    Parameter,
+    Rows,
+    Segment,
+    counted,
+    given,
+    growth,
+    substituted,
+    tree,
+)
+from resgraph.emit.variants import Stretch, unique
+from resgraph.expr import Expr, ExprError
+from resgraph.graph import Instance, Row, Style
+from resgraph.graph.uses import POSITION
+from resgraph.syntax import Infix, Literal, Name, Syntax, call, infix, names
+
+if TYPE_CHECKING:
+    from resgraph.emit.class_source import ClassSource
+
+Place = tuple[Mapping[str, Any], Instance]
+"""The values of the class's names at a unit of the row, and the unit."""
+Claims = Callable[[int, str], Iterable[Formula]]
+"""What a side of an input may be."""
+
+
+def segments(rows: Rows, row: Row) -> list[Segment]:
+    """The units of the row. Raises `NoFormulaError`."""
+    callees = {
+        id(rows.callee(s)): rows.callee(s)
+        for body in rows.formulas.bodies
+        for s in rows.stretches(body, row)
+    }
+    if len(callees) == 1:
+        (callee,) = callees.values()
+        ways = (
+            (_together, _first_and_rest) if row.style is Style.NUMBERED else (_single,)
+        )
+        for way in ways:
+            try:
+                return way(rows, row, callee)
+            except NoFormulaError:
+                continue
+    return [*_by_stretch(rows, row)]
+
+
+def _single(rows: Rows, row: Row, callee: ClassSource) -> list[Segment]:
+    arguments = _Arguments(rows, row, callee, _places(rows, row))
+    return [Segment(callee, arguments.values(arguments.start))]
+
+
+def _together(rows: Rows, row: Row, callee: ClassSource) -> list[Segment]:
+    """One loop; or one unit, where it never follows itself."""
+    arguments = _Arguments(rows, row, callee, _places(rows, row))
+    repeat = rows.repeat(row)
+    if repeat == Literal(1):
+        return [Segment(callee, arguments.values(arguments.start, 0))]
+    over = call("range", Expr(repeat).syntax())
+    return [Segment(callee, arguments.values(arguments.every), over, arguments.loop)]
+
+
+def _first_and_rest(rows: Rows, row: Row, callee: ClassSource) -> list[Segment]:
+    """The first one changes what comes in, and the others keep it."""
+    one = _Arguments(rows, row, callee, _places(rows, row, lambda index: index == 0))
+    rest = _Arguments(rows, row, callee, _places(rows, row, lambda index: index > 0))
+    start = Segment(callee, one.values(one.start, 0))
+    repeat = Expr(rows.repeat(row)).syntax()
+    if repeat == Literal(2):
+        return [start, Segment(callee, rest.values(rest.after, 1))]
+    values = rest.values(rest.after)
+    reads = any(rest.loop in names(tree(value)) for value in values.values())
+    over = call("range", 1, repeat) if reads else call("range", _less_one(repeat))
+    return [start, Segment(callee, values, over, rest.loop)]
+
+
+def _less_one(repeat: Syntax) -> Syntax:
+    match repeat:
+        case Literal(value=int(number)):
+            return Literal(number - 1)
+        case Infix("+", (*terms, Literal(value=int(number)))):
+            return infix("+", *terms, *([number - 1] if number > 1 else []))
+    return infix("-", repeat, 1)
+
+
+def _by_stretch(rows: Rows, row: Row) -> Iterator[Segment]:
+    """The units as they are in each instance, where these are alike."""
+    bodies = [body for body in rows.formulas.bodies if body.runs(row)]
+    every = [rows.stretches(body, row) for body in bodies]
+    if len({tuple((s.first, s.count) for s in each) for each in every}) != 1:
+        raise NoFormulaError
+    envs = [
+        env
+        for b, env in zip(rows.formulas.bodies, rows.formulas.envs, strict=True)
+        if b.runs(row)
+    ]
+    for stretches in zip(*every, strict=True):
+        if len({id(rows.callee(s)) for s in stretches}) != 1:
+            raise NoFormulaError
+        yield from _stretch(rows, row, stretches, envs)
+
+
+def _stretch(
+    rows: Rows,
+    row: Row,
+    stretches: Sequence[Stretch],
+    envs: Sequence[Mapping[str, Any]],
+) -> Iterator[Segment]:
+    """Units that follow one another in all instances alike: one by one if they differ."""
+    callee, (one, *_) = rows.callee(stretches[0]), stretches
+    apart = any(len(s.instances) > 1 for s in stretches)
+    loop = _loop(rows)
+    for i in range(one.count if apart else 1):
+        index, count = one.first + i, 1 if apart else one.count
+        places = [
+            ({**env, loop: Fraction(index)}, s.instances[i % len(s.instances)])
+            for env, s in zip(envs, stretches, strict=True)
+        ]
+        arguments = _Arguments(rows, row, callee, places)
+        values = arguments.values(arguments.start, index if count == 1 else None)
+        over = None if count == 1 else counted(index, index + count)
+        yield Segment(callee, values, over, loop)
+
+
+def _places(
+    rows: Rows, row: Row, wanted: Callable[[int], bool] = lambda index: True
+) -> list[Place]:
+    """The units of the row in each instance; of equal ones that follow, the first two."""
+    return [
+        ({**env, _loop(rows): Fraction(index)}, instance)
+        for body, env in zip(rows.formulas.bodies, rows.formulas.envs, strict=True)
+        for stretch in rows.stretches(body, row)
+        for index, instance in _distinct(stretch)
+        if wanted(index)
+    ]
+
+
+def _distinct(stretch: Stretch) -> Iterator[tuple[int, Instance]]:
+    instances = stretch.instances
+    several = len(instances) if len(instances) > 1 else min(2, stretch.count)
+    for i in range(several):
+        yield stretch.first + i, instances[i % len(instances)]
+
+
+def _loop(rows: Rows) -> str:
+    """The variable of a loop over the units of a row: no parameter's."""
+    formulas = rows.formulas
+    return unique(
+        INDEX, [formulas.local[n] for n in formulas.params if n in formulas.local]
+    )
+
+
+@dataclass
+class _Arguments:
+    """The arguments of a class at some units of a row."""
+
+    rows: Rows
+    row: Row
+    callee: ClassSource
+    places: Sequence[Place]
+
+    def __post_init__(self) -> None:
+        self.formulas = self.rows.formulas
+        self.call = self.row.calls[0]
+        self.numbered = self.row.style is Style.NUMBERED
+        self.loop = _loop(self.rows)
+
+    def values(self, claims: Claims, index: int | None = None) -> dict[str, Any]:
+        """By parameter its formula, which holds at all of the units.
+
+        `claims` has formulas of a side of an input; the unit is the one of that index, or
+        any. Raises `NoFormulaError`.
+        """
+        at = None if index is None else Literal(index)
+        return {p.name: self._value(p, claims, at) for p in self.callee.takes}
+
+    def _value(self, parameter: Parameter, claims: Claims, index: Syntax | None) -> Any:
+        key = parameter.key.removeprefix("@")
+        if parameter.key in self.callee.params:
+            return self._argument(parameter, index)
+        if key in POSITION:
+            return self._position(key, index)
+        place, axis = self.callee.input_of(key)
+        cases = [(env, given(i, place, axis)) for env, i in self.places]
+        return first(cases, claims(place, axis))
+
+    # --- arguments and positions ----------------------------------------------------------
+
+    def _argument(self, parameter: Parameter, index: Syntax | None) -> Any:
+        value = self.call.args[parameter.key]
+        if not isinstance(value, Expr):
+            return value
+        made = self._here(value, index)
+        if not made.names:
+            return made.evaluate({})
+        if parameter.whole and not self._comes_out_whole(made):
+            return call("round", made.syntax(whole=False))
+        return made
+
+    def _here(self, value: Expr, index: Syntax | None) -> Expr:
+        """An argument with the names of the class; in a row, `index` and `total` are its own."""
+        around = {
+            "index": index or Name(self.loop),
+            "total": self.rows.repeat(self.row),
+        }
+        own = self.formulas.params
+        more = {n: t for n, t in around.items() if self.numbered and n not in own}
+        return Expr(self.formulas.here(value.tree, more))
+
+    def _comes_out_whole(self, made: Expr) -> bool:
+        """Whether it does with every division in it."""
+        try:
+            return all(
+                made.evaluate(env, whole=True) is not None for env, _ in self.places
+            )
+        except ExprError:  # also of a list, which has no number
+            return any(
+                isinstance(env.get(n), tuple)
+                for env, _ in self.places
+                for n in made.names
+            )
+
+    def _position(self, name: str, index: Syntax | None) -> Any:
+        if self.numbered and name == "index":
+            return Expr(index or Name(self.loop))
+        if self.numbered and name == "total":
+            return Expr(self.rows.repeat(self.row))
+        return Expr(Name(self.formulas.local[self.formulas.at(name)]))
+
+    # --- sides of inputs ------------------------------------------------------------------
+
+    def start(self, place: int, axis: str) -> Iterator[Formula]:
+        """As the first unit gets it."""
+        value = self.row.inputs[place]
+        if axis == "c":
+            yield self.formulas.channels[value]
+        else:
+            yield from attempt(lambda: self.formulas.length(value, axis))
+
+    def every(self, place: int, axis: str) -> Iterator[Formula]:
+        """As any unit gets it, which adds to it, or keeps it."""
+        outputs = list(self.callee.outputs.values())
+        for start in self.start(place, axis):
+            yield start
+            if axis == "c" and (
+                step := growth(self.callee, outputs[0], self._given(None))
+            ):
+                yield Expr(infix("+", tree(start), infix("*", Name(self.loop), step)))
+
+    def after(self, place: int, axis: str) -> Iterator[Formula]:
+        """As a unit gets it from the one before it."""
+        output, formula = [*self.callee.outputs.items()][place]
+        if axis == "c":
+            before = self._given(infix("-", Name(self.loop), 1))
+            made = substituted(formula, before)
+            yield from () if made is None else (made,)
+        else:
+            several = len(self.callee.outputs) > 1
+            value = f"{self.row.name}.{output}" if several else self.row.name
+            yield from attempt(lambda: self.formulas.length(value, axis))
+
+    def _given(self, index: Syntax | None) -> dict[str, Any]:
+        """What the call gives by name, to the unit of that index."""
+        args = {
+            p.name: self.call.args[p.key]
+            for p in self.callee.parameters
+            if p.key in self.callee.params
+        }
+        return {
+            name: self._here(value, index) if isinstance(value, Expr) else value
+            for name, value in args.items()
+        }
