@@ -70,7 +70,6 @@ class Mul(Op):
     multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     associates: ClassVar[bool] = True
-    on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -86,9 +85,6 @@ class Mul(Op):
                     hint=mend(largest, shape),
                 )
         return largest
-
-    def slope(self, *others: str) -> str:
-        return " * ".join(f"({other})" for other in others)
 
     def activated(self, *inputs: bool) -> bool:
         """A product of several values is no linear map, whatever they are."""
@@ -139,9 +135,6 @@ class Concat(Op):
                     hint=mend((0, *a[1:]), (0, *b[1:])),
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
-
-    def slope(self, *others: str) -> str:
-        return "the gradient's channels of that input alone"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

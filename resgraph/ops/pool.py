@@ -94,9 +94,6 @@ class MaxPool(_Pool):
     _torch: ClassVar[str] = "nn.MaxPool2d"
     _onnx: ClassVar[str] = "MaxPool"
 
-    def slope(self, *others: str) -> str:
-        return "the mask of the largest of each window"
-
     def saved(self, *inputs: Shape) -> Saved:
         """The input, and an int64 index for each element of the output."""
         return Saved(inputs=True, bytes=8 * prod(self.shape(*inputs)))
@@ -116,9 +113,6 @@ class AvgPool(_Pool):
     _torch: ClassVar[str] = "nn.AvgPool2d"
     _onnx: ClassVar[str] = "AveragePool"
     _onnx_attributes: ClassVar[dict[str, int]] = {"count_include_pad": 1}
-
-    def slope(self, *others: str) -> str:
-        return "the mean over each window"
 
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(inputs=True)
@@ -142,9 +136,6 @@ class GlobalAvgPool(Op):
         (x,) = inputs
         need_map(self, x)
         return (x[0], 1, 1) if self.keepdim else (x[0],)
-
-    def slope(self, *others: str) -> str:
-        return "the mean over each map"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

@@ -27,7 +27,6 @@ class OptionA(Op):
     kind: ClassVar[str] = "option_a"
     also: ClassVar[tuple[str, ...]] = ("padshortcut",)
     role: ClassVar[Role] = Role.PLAIN
-    on_shortcut: ClassVar[str] = "a change of shape"
     helper: ClassVar[str] = '''\
 class OptionA(nn.Module):
     """Identity shortcut across a change of shape: subsample, then zero-pad channels."""
@@ -66,9 +65,6 @@ class OptionA(nn.Module):
     def gain(self, *inputs: Shape) -> float | None:
         """1 where it keeps the shape, and so every element."""
         return 1.0 if inputs and self.shape(*inputs) == inputs[0] else None
-
-    def slope(self, *others: str) -> str:
-        return "the selection of pixels and channels"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

@@ -37,7 +37,6 @@ class Conv(Op):
     kind: ClassVar[str] = "conv"
     also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "convolution2d")
     role: ClassVar[Role] = Role.WEIGHT
-    on_shortcut: ClassVar[str] = "a convolution, as in Fig. 2e"
     rereads: ClassVar[bool] = True
 
     kernel: Count = Field(description="Side of the square kernel.")
@@ -77,9 +76,6 @@ class Conv(Op):
             )
         reach = self.dilation * (self.kernel - 1) + 1
         return (self.channels, *window(self, x, reach, self.stride, self._padding()))
-
-    def slope(self, *others: str) -> str:
-        return "the weight matrix W"
 
     def mixes(self, *inputs: Shape) -> bool:
         """Not where it is depthwise."""
@@ -173,9 +169,6 @@ class Bn(Op):
         "batchnormalization",
     )
     role: ClassVar[Role] = Role.NORM
-    after_addition: ClassVar[str] = (
-        "BN alters the signal that the shortcut brings, as in Fig. 4b"
-    )
     torch_starts: ClassVar[Mapping[str, Start]] = {
         "weight": Constant(1.0),
         "bias": Constant(0.0),
@@ -206,9 +199,6 @@ class Bn(Op):
     def shape(self, *inputs: Shape) -> Shape:
         need_map(self, inputs[0])
         return inputs[0]
-
-    def slope(self, *others: str) -> str:
-        return "gamma / sigma of each channel"
 
     def reach(self) -> Reach | None:
         """A position by itself: its channel's statistics are constants at inference."""
@@ -269,9 +259,6 @@ class Linear(Op):
                 hint="put global_avg_pool or flatten before it",
             )
         return (self.features,)
-
-    def slope(self, *others: str) -> str:
-        return "the weight matrix W"
 
     def reach(self) -> Reach | None:
         return WHOLE

@@ -15,6 +15,7 @@ from resgraph.graph.sites import grouped
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, passed_by_all, stacking
+from resgraph.prove.prose import formula, prose, slope
 from resgraph.prove.sites import Site, Stretch, first_ways, places, segments, units
 from resgraph.prove.skips import bypassed
 from resgraph.syntax import Name, Syntax
@@ -68,7 +69,7 @@ def _factors(site: Site) -> tuple[str, tuple[str, ...], Obstacle | None]:
 
 def _slope(node: Node, parts: Parts, instance: Instance) -> str:
     """The derivative through a node of the shortcut, its other inputs by their names."""
-    return node.op.slope(*(_called(v, instance) for v in parts.beside[node.name]))
+    return slope(node.op, *(_called(v, instance) for v in parts.beside[node.name]))
 
 
 def _called(value: str, instance: Instance) -> str:
@@ -77,11 +78,11 @@ def _called(value: str, instance: Instance) -> str:
     formulas: dict[str, Syntax] = {}
     for node in instance.steps:
         known = {i: Name(paths[i]) for i in node.inputs if i in paths}
-        formula = node.op.formula(
-            *(known.get(i) or formulas.get(i) or Name(i) for i in node.inputs)
+        made = formula(
+            node.op, *(known.get(i) or formulas.get(i) or Name(i) for i in node.inputs)
         )
-        if formula is not None and len(str(formula)) <= _LONGEST:
-            formulas[node.name] = formula
+        if made is not None and len(str(made)) <= _LONGEST:
+            formulas[node.name] = made
     return str(formulas.get(value) or paths.get(value, value))
 
 
@@ -124,8 +125,8 @@ def _replaced(
 
 def _remarks(parts: Parts, said: set[str]) -> str:
     """What the paper has to say of such nodes on h and in f, the first time."""
-    on_h = dict.fromkeys(node.op.on_shortcut for node in parts.breaks_h)
-    in_f = dict.fromkeys(node.op.after_addition for node in parts.breaks_f)
+    on_h = dict.fromkeys(prose(node.op).on_shortcut for node in parts.breaks_h)
+    in_f = dict.fromkeys(prose(node.op).after_addition for node in parts.breaks_f)
     text = ""
     for where, remarks in (("On h", on_h), ("In f", in_f)):
         fresh = [remark for remark in remarks if remark and remark not in said]
