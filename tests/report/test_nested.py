@@ -137,9 +137,9 @@ def test_findings_in_a_unit_in_a_unit(opened: Open, root: Path) -> None:
 @given(text=programs())
 def test_random_programs(text: str) -> None:
     from resgraph.compiler import Compiler
-    from resgraph.explain import FILE, _Given
+    from resgraph.explain import FILE, Given
 
-    compiler = Compiler(_Given({FILE: text}))
+    compiler = Compiler(Given({FILE: text}))
     graphs = compiler.graphs(Path(FILE))
     report = of_graphs(graphs, compiler)
     assert report.html()
