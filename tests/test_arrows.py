@@ -99,7 +99,7 @@ ARROWS = {
         "values",
         "__init__",
     },
-    "draw": {"diagnostics", "expr", "graph", "ops", "prove", "values"},
+    "draw": {"diagnostics", "graph", "ops", "prove", "values"},
     "compiler": {
         "settings",
         "values",
@@ -166,7 +166,6 @@ ARROWS = {
         "expr",
         "files",
         "graph",
-        "names",
         "ops",
         "origin",
         "plan",

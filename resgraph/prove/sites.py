@@ -206,7 +206,8 @@ class _Builder:
         """How many such units follow one another in a chain of blocks; 0 for no such chain."""
         if id(instance) not in self.counted:
             block = instance.block
-            chain = any(block.rows) and Dag[Part].of(block).is_chain
+            single = any(block.rows) and not block.several
+            chain = single and Dag[Part].of(block).is_chain
             runs = (run for row in block.rows for run in instance.runs[row.name])
             self.counted[id(instance)] = chain and sum(
                 self._counts(inner) * (run.count // len(run.instances))
