@@ -77,7 +77,7 @@ def arguments_of_no_kind(spec: Spec) -> Mistakes:
 
 def arguments_of_another_kind(spec: Spec) -> Mistakes:
     """Each parameter gets what its default is not."""
-    for place, unit, item in _arguments(spec):
+    for place, _, item in _arguments(spec):
         takes_op = place[-1] == "act"
         for value in (3, [1]) if takes_op else ("relu", [1]):
             change, told = put(*place, value), Told("wrong-type", place)
@@ -214,9 +214,9 @@ def wrong_stages(spec: Spec) -> Mistakes:
 
 def unused_stages(spec: Spec) -> Mistakes:
     named = isinstance(spec["network"]["stages"], dict)
-    for loc, unit, args in slots(spec) if named else ():
-        if "inputs" not in spec["units"][unit]:
-            stage = {"from": "x", "units": [{unit: args}]}
+    for _, unit, args in slots(spec) if named else ():
+        if not args:
+            stage = {"from": "stem", "units": [{unit: args}]}
             place: Loc = ("network", "stages", "spare")
             told = Told("unused-path", place, at_key=True)
             yield Mistake(

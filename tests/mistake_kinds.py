@@ -222,7 +222,7 @@ def unknown_keys_of_paths(spec: Spec) -> Mistakes:
 def unused_paths(spec: Spec) -> Mistakes:
     for loc, unit in units(spec):
         new = (*loc, "paths", "spare")
-        path = {"from": "x", "ops": ["relu"]}
+        path = {"from": unit.get("inputs", ["x"])[0], "ops": ["relu"]}
         needs = [(*loc, "paths", name, "from") for name in unit["paths"]]
         yield _new("unused path", "unused-path", new, path, *needs)
 
@@ -335,7 +335,9 @@ def missing_paths(spec: Spec) -> Mistakes:
 
 
 def missing_outs(spec: Spec) -> Mistakes:
-    for loc, _ in units(spec):
+    for loc, unit in units(spec):
+        if "outputs" in unit:
+            continue
         told = Told("missing-output", loc, at_key=True)
         change = rename(*loc, "paths", "out", "total")
         yield Mistake("missing out", ((*loc, "paths"),), (told,), change)
@@ -348,8 +350,8 @@ def wrong_units(spec: Spec) -> Mistakes:
 
 def unused_units(spec: Spec) -> Mistakes:
     unit = {"paths": {"out": {"from": "x", "ops": ["relu"]}}}
-    stages: Loc = ("network", "stages")
-    yield _new("unused unit", "unused-unit", ("units", "spare"), unit, stages)
+    needs: tuple[Loc, ...] = (*(loc for loc, _ in units(spec)), ("network", "stages"))
+    yield _new("unused unit", "unused-unit", ("units", "spare"), unit, *needs)
 
 
 def refused_units(spec: Spec) -> Mistakes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resgraph.ops import OPS
+from resgraph.ops.fields import NumberField
 from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Loc, walk
 
@@ -289,4 +290,7 @@ def reads(value: Any) -> set[str]:
     return {*re.findall(r"[A-Za-z_]\w*", json.dumps(value))}
 
 
-NUMBERS = {kind: {*op.numbers()} for kind, op in OPS.items()}
+NUMBERS = {
+    kind: {name for name, f in op.numbers().items() if isinstance(f, NumberField)}
+    for kind, op in OPS.items()
+}
