@@ -124,8 +124,6 @@ class Op(BaseModel):
     """Whether the order of its inputs does not matter."""
     associates: ClassVar[bool] = False
     """Whether inputs that are it again may be written out: a + (b + c) as a + b + c."""
-    symbol: ClassVar[str] = ""
-    """The sign in the circle that a drawing shows for it; none where it is a box."""
     rereads: ClassVar[bool] = False
     """Whether training can let it read an activation anew for the gradient, computed once
     more from what stands before BN, where it alone reads it (`train/recompute.py`)."""
@@ -172,10 +170,6 @@ class Op(BaseModel):
             for name, default in _defaults(type(self))
             if (value := getattr(self, name)) != default
         }
-
-    def label(self) -> str:
-        """What it is, with the attributes that matter, in the few words of a drawing."""
-        return self.kind.replace("_", " ")
 
     def conventions(self) -> Mapping[str, tuple[str, str]]:
         """Attributes that read as another framework's convention has them: what they do

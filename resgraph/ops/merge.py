@@ -22,7 +22,6 @@ class Add(Op):
     also: ClassVar[tuple[str, ...]] = ("sum", "plus")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
-    symbol: ClassVar[str] = "+"
     sums: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     associates: ClassVar[bool] = True
@@ -66,7 +65,6 @@ class Mul(Op):
     also: ClassVar[tuple[str, ...]] = ("multiply", "product", "times")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
-    symbol: ClassVar[str] = "×"
     multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     associates: ClassVar[bool] = True
@@ -116,7 +114,6 @@ class Concat(Op):
     also: ClassVar[tuple[str, ...]] = ("cat", "concatenate")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
-    symbol: ClassVar[str] = "||"
     keeps: ClassVar[bool] = True
     associates: ClassVar[bool] = True
 

@@ -22,9 +22,6 @@ class Relu(Op):
     also: ClassVar[tuple[str, ...]] = ("rectifier",)
     role: ClassVar[Role] = Role.ACTIVATION
 
-    def label(self) -> str:
-        return "ReLU"
-
     def never_negative(self, *inputs: bool) -> bool:
         return True
 
@@ -76,9 +73,6 @@ class Scale(Op):
 
     factor: Real = Field(description="What every element is multiplied by.")
 
-    def label(self) -> str:
-        return f"× {self.factor}"
-
     def gain(self, *inputs: Shape) -> float | None:
         return None if isinstance(self.factor, Expr) else float(self.factor)
 
@@ -107,9 +101,6 @@ class OneMinus(Op):
     role: ClassVar[Role] = Role.PLAIN
     complements: ClassVar[bool] = True
 
-    def label(self) -> str:
-        return "1 − ·"
-
     def reach(self) -> Reach | None:
         return POINT
 
@@ -130,9 +121,6 @@ class Dropout(Op):
     role: ClassVar[Role] = Role.PLAIN
 
     rate: Fractional = Field(description="Share of the elements that are zeroed.")
-
-    def label(self) -> str:
-        return f"dropout {self.rate}"
 
     def conventions(self) -> Mapping[str, tuple[str, str]]:
         """TensorFlow 1 and the papers of its time give the share that is kept."""

@@ -22,7 +22,7 @@ from resgraph.ops.base import (
     window,
 )
 from resgraph.ops.facts import WHOLE, Reach, Role, Saved
-from resgraph.ops.source import layer, unless, words
+from resgraph.ops.source import layer, unless
 from resgraph.syntax import Call, Syntax, call
 
 
@@ -42,10 +42,6 @@ class _Pool(Op):
     @property
     def _stride(self) -> int:
         return self.kernel if self.stride is None else self.stride
-
-    def label(self) -> str:
-        window = f"{self.kernel}x{self.kernel} {self.kind.replace('_', ' ')}"
-        return words(window, stride=(self._stride, self.kernel))
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs

@@ -17,7 +17,7 @@ from resgraph.ops.base import (
     need_map,
 )
 from resgraph.ops.facts import Reach, Role, Saved
-from resgraph.ops.source import layer, unless, words
+from resgraph.ops.source import layer, unless
 from resgraph.syntax import Call
 
 
@@ -46,9 +46,6 @@ class OptionA(nn.Module):
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.channels
-
-    def label(self) -> str:
-        return words("option A", self.channels, stride=(self.stride, 1))
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs

@@ -26,7 +26,7 @@ from resgraph.ops.base import (
     window,
 )
 from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
-from resgraph.ops.source import layer, real, unless, whole, words
+from resgraph.ops.source import layer, real, unless, whole
 from resgraph.ops.start import Constant, FanInUniform, HeNormal, Start
 from resgraph.syntax import Call, infix
 
@@ -50,15 +50,6 @@ class Conv(Op):
     groups: Count = Field(default=1, description="Groups of channels, convolved apart.")
     bias: Flag = Field(default=False, description="Add a bias per channel.")
     bias_init: Real = Field(default=0, description="Start of the bias; needs bias.")
-
-    def label(self) -> str:
-        return words(
-            f"{self.kernel}x{self.kernel} conv",
-            self.channels,
-            stride=(self.stride, 1),
-            dilation=(self.dilation, 1),
-            groups=(self.groups, 1),
-        )
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.channels
@@ -185,9 +176,6 @@ class Bn(Op):
         description="Start of the scale; at 0 a unit begins as its shortcut.",
     )
 
-    def label(self) -> str:
-        return "BN"
-
     def conventions(self) -> Mapping[str, tuple[str, str]]:
         """Keras, TensorFlow and JAX give the share that the running statistics keep."""
         if isinstance(self.momentum, Expr) or self.momentum < 0.5:
@@ -243,9 +231,6 @@ class Linear(Op):
 
     features: Count = Field(description="Output features.")
     bias: Flag = Field(default=True, description="Add a bias per feature.")
-
-    def label(self) -> str:
-        return words("linear", self.features)
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.features
