@@ -192,6 +192,7 @@ ARROWS = {
         "isolation",
         "names",
         "ops",
+        "outputs",
         "prove",
         "reading",
         "recipe",
