@@ -19,15 +19,22 @@ from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import draw_network, draw_unit
 from resgraph.draw.cells import parts
+from resgraph.draw.labels import label
 from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
+from tests import mistake_blocks, mistake_kinds
 from tests.conftest import ROOT
 from tests.helpers import SPECS
-from tests.mistake_kinds import KINDS
 from tests.mistakes import Mistake, Written, expected, planted, put, write
 
-VALID = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.glob("*.yaml"))]
-THOROUGH = [SPECS / "tiny.yaml", ROOT / "specs/preact_1layer.yaml"]
+NESTED = SPECS / "nested" / "blocks.yaml"
+VALID = [
+    *sorted((ROOT / "specs").glob("*.yaml")),
+    *sorted(SPECS.glob("*.yaml")),
+    NESTED,
+]
+THOROUGH = [SPECS / "tiny.yaml", ROOT / "specs/preact_1layer.yaml", NESTED]
+KINDS = [*mistake_kinds.KINDS, *mistake_blocks.KINDS]
 
 
 @cache
@@ -77,7 +84,7 @@ def test_there_are_many_kinds_and_codes() -> None:
         for mistake in found
         for finding in mistake.told
     }
-    assert len(kinds) >= 60
+    assert len(kinds) >= 90
     assert len(codes) >= 25
 
 
@@ -197,7 +204,7 @@ def test_an_op_with_a_wrong_attribute_keeps_its_name(root: Path) -> None:
     assert [op.kind for op in ops] == [
         *("conv", "bn", "rellu", "conv", "bn", "add", "relu")
     ]
-    assert [op.label() for op in ops][:3] == ["conv", "BN", "rellu"]
+    assert [*map(label, ops)][:3] == ["conv", "BN", "rellu"]
     assert not ops[0].known
     assert str(ops[0].attributes()["channels"]) == "width"
 

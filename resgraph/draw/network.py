@@ -23,6 +23,7 @@ from resgraph.draw.items import (
     terminal,
     terminal_width,
 )
+from resgraph.draw.labels import label, sign
 from resgraph.draw.layout import Layout, Link, layout, named, refuse_more
 from resgraph.draw.text import width, wrap
 from resgraph.draw.wires import GAP, Point, Size, Wiring, wire
@@ -328,7 +329,7 @@ def _lines(cell: Cell) -> list[str]:
     words = arguments(cell)
     if not cell.staged and cell.instance is not None:
         words = [
-            each.node.op.symbol or each.node.op.label() if each.node else called(each)
+            sign(each.node.op) or label(each.node.op) if each.node else called(each)
             for each in cells(cell.instance)
         ]
     return said_of(words, 11, WIDE - 20)

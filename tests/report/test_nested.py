@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 import resgraph
-from resgraph.diagnostics import SpecError
 from resgraph.report import Report, of_graphs, of_spec
 from tests.helpers import SPECS, refused
 from tests.programs import programs
@@ -54,12 +52,11 @@ def test_a_unit_in_a_unit_unfolds(opened: Open, nested: Report) -> None:
 
 def test_links_lead_out_and_in(opened: Open, nested: Report) -> None:
     page = opened(nested, fragment="#stage2.0.se")
-    assert details(page).startswith("×\nse") or "se" in details(page).split("\n")[:2]
+    assert page.locator("#details h2").inner_text() == "se"
     page.locator("#details button.link", has_text="body, stage2.0").click()
     assert "Units in it" in details(page)
     page.locator("#details button.link", has_text="se, stage2.0.se").click()
     assert "in body, stage2.0" in details(page)
-    page.keyboard.press("Escape")
 
 
 def test_the_drawing_leads_into_frames(opened: Open, nested: Report) -> None:
@@ -86,28 +83,19 @@ def test_lines_of_a_unit_lead_to_each_use_of_it(opened: Open, nested: Report) ->
 
 
 @pytest.mark.parametrize(
-    ("query", "first", "expected"),
+    ("query", "expected"),
     [
-        (
-            "stage2.2.se.gate_conv2.bias",
-            "stage2.2.se.gate_conv2.bias",
-            "stage2.1.se.gate_conv2",
-        ),
-        ("stage1.2.se.mul", "stage1.0.se", "stage1.0.se"),
-        ("stage3.0.se.gate_relu", "stage3.0.se.gate_relu", "stage3.0.se.gate_relu"),
+        ("stage2.2.se.gate_conv2.bias", "stage2.1.se.gate_conv2"),
+        ("stage1.2.se", "stage1.0.se"),
+        ("stage3.0.se.gate_relu", "stage3.0.se.gate_relu"),
     ],
 )
-def test_search(
-    opened: Open, nested: Report, query: str, first: str, expected: str
-) -> None:
+def test_search(opened: Open, nested: Report, query: str, expected: str) -> None:
     page = opened(nested)
     page.fill("#search", query)
-    if page.locator("#results button span").count():
-        assert page.locator("#results button span").first.inner_text().startswith(first)
-        page.keyboard.press("Enter")
-        assert expected in details(page)
-    else:
-        assert query == "stage1.2.se.mul"  # no op is called so
+    assert page.locator("#results button span").first.inner_text() == query
+    page.keyboard.press("Enter")
+    assert expected in details(page)
 
 
 def test_the_address_names_units_in_units(opened: Open, nested: Report) -> None:
@@ -130,7 +118,7 @@ def test_a_network_that_is_no_chain(opened: Open) -> None:
     assert "output p2" in told
     assert "output m" in told
     page.locator("#details .drawing [data-node$='-p3.0']").click()
-    assert "below (c4)" in details(page) or "below" in details(page)
+    assert "below" in details(page)
     assert "skip" in details(page)
 
 
@@ -145,13 +133,13 @@ def test_findings_in_a_unit_in_a_unit(opened: Open, root: Path) -> None:
     )
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(text=programs())
 def test_random_programs(text: str) -> None:
     from resgraph.compiler import Compiler
-    from resgraph.explain import FILE, _Given
+    from resgraph.explain import FILE, Given
 
-    compiler = Compiler(_Given({FILE: text}))
+    compiler = Compiler(Given({FILE: text}))
     graphs = compiler.graphs(Path(FILE))
     report = of_graphs(graphs, compiler)
     assert report.html()
@@ -183,12 +171,18 @@ def test_a_notebook_draws_units_in_units() -> None:
     assert "p3" in pyramid.draw().svg()
 
 
-def test_a_spec_that_is_wrong_everywhere_still_has_a_page(root: Path) -> None:
-    for spec in sorted((root / "tests/bad").glob("*nested*.yaml")):
-        try:
-            report = of_spec(spec)
-        except SpecError:  # pragma: no cover (it is a page, too)
-            pytest.fail("a spec that can be read has a page")
-        facts: dict[str, Any] = dict(report.facts)
-        assert facts["networks"]
-        assert any(finding["where"] for finding in facts["findings"])
+@pytest.mark.parametrize("name", ["nested_number", "nested_missing_argument"])
+def test_findings_name_what_is_in_units_in_units(root: Path, name: str) -> None:
+    report = of_spec(root / f"tests/bad/{name}.yaml")
+    (shown, *_) = report.facts["networks"]
+    known = {
+        f"{inside}{what}"
+        for site, inside, unit, _ in sites_of(shown, report)
+        for what in [
+            site["name"],
+            *(f"{site['prefix']}{op['name']}" for op in unit["ops"]),
+        ]
+    }
+    for finding in report.facts["findings"]:
+        assert finding["where"]
+        assert {*finding["where"]} <= known
