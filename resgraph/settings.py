@@ -9,13 +9,19 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
-from resgraph.diagnostics import UsageError
-from resgraph.expr import Expr, ExprError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from resgraph.diagnostics import UsageError, nearest
+from resgraph.expr import Expr, ExprError, literal
 from resgraph.limits import LIST_ITEMS
 from resgraph.names import MAX_LENGTH, PATTERN
+from resgraph.ops import OPS, Op
 from resgraph.values import Value, written
 
+_OP = re.compile(r"(?P<kind>[A-Za-z]\w*)\((?P<given>.*)\)", re.ASCII)
 _TRUTHS = {"true": True, "false": False}
 _LETTERS = str.maketrans({"-": "m", ".": "p", "/": "d"})
 _NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?(?:d\d+)?"
@@ -47,7 +53,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Value]:
 
 
 def _value(text: str) -> Value:
-    """A list, a truth value, a word, a text in quotes, or arithmetic."""
+    """A list, a truth value, a word, a text in quotes, an op, or arithmetic."""
     if text.startswith("[") and text.endswith("]"):
         return _items(text[1:-1])
     if text in _TRUTHS:
@@ -56,6 +62,8 @@ def _value(text: str) -> Value:
         return text
     if text.startswith('"'):
         return _quoted(text)
+    if op := _OP.fullmatch(text):
+        return _op(op["kind"], op["given"])
     return Expr.parse(text).evaluate({})
 
 
@@ -64,6 +72,52 @@ def _items(text: str) -> tuple[Fraction, ...]:
     if len(items) > LIST_ITEMS:
         raise ExprError(f"a list may have {LIST_ITEMS} items, not {len(items)}")
     return tuple(Expr.parse(item).evaluate({}) for item in items)
+
+
+def _op(kind: str, given: str) -> Op | str:
+    """An op with its attributes, `scale(factor=0.5)`; without any, its name."""
+    if kind not in OPS:
+        raise ExprError(f"unknown op '{kind}'{_near(kind, OPS)}")
+    values: dict[str, Any] = {}
+    for part in given.split(",") if given.strip() else []:
+        name, equals, text = (piece.strip() for piece in part.partition("="))
+        if not equals or not text or name in values:
+            raise ExprError(f"attributes are written {kind}(NAME=VALUE, ...)")
+        values[name] = _attribute(text)
+    try:
+        op = OPS[kind].model_validate(values)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        strange = [each for each in errors if each["type"] == "extra_forbidden"]
+        raise ExprError(_told(kind, (strange or errors)[0])) from None
+    for name, value in op.attributes().items():
+        if isinstance(value, Expr):
+            raise ExprError(f"'{name}' of {kind}: {value} has no value here")
+    return op if values else kind
+
+
+def _attribute(text: str) -> bool | str | int | float:
+    value = _value(text)
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, Fraction):
+        return literal(value)
+    raise ExprError(f"{text} is no attribute's value")
+
+
+def _told(kind: str, error: ErrorDetails) -> str:
+    """What is wrong with an op's attributes, in the user's words."""
+    name = error["loc"][0] if error["loc"] else ""
+    if error["type"] == "missing":
+        return f"{kind} needs '{name}'"
+    if error["type"] == "extra_forbidden":
+        return f"{kind} has no '{name}'{_near(str(name), OPS[kind].model_fields)}"
+    return f"'{name}' of {kind}: {error['msg']}"
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = nearest(word, known)
+    return f": did you mean '{near}'?" if near else ""
 
 
 def _is_word(text: str) -> bool:

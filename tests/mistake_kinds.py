@@ -24,7 +24,9 @@ from tests.mistakes import (
     rename,
     slots,
     sources,
+    stages,
     units,
+    uses,
 )
 
 Spec = dict[str, Any]
@@ -55,7 +57,7 @@ def _gone(kind: str, loc: Loc) -> Mistake:
 
 def unknown_ops(spec: Spec) -> Mistakes:
     for op in ops(spec):
-        item = {NOWHERE: op.given} if op.given else NOWHERE
+        item = op.item(NOWHERE, op.given)
         yield _at("unknown op", "unknown-op", op.loc, item)
 
 
@@ -115,7 +117,8 @@ def unknown_parameters(spec: Spec) -> Mistakes:
 def misspelt_parameters(spec: Spec) -> Mistakes:
     for op in ops(spec):
         for name, value in op.given.items():
-            if isinstance(value, str) and name in NUMBERS[op.kind]:
+            plain = isinstance(value, str) and not {*".[+"} & {*value}
+            if plain and name in NUMBERS[op.kind]:
                 place = (*op.inside, name)
                 told = Told("unknown-parameter", place)
                 read = min(reads(value))
@@ -140,7 +143,9 @@ def wrong_truths(spec: Spec) -> Mistakes:
 
 def two_ops(spec: Spec) -> Mistakes:
     for op in ops(spec):
-        item = {op.kind: op.given or None, "flatten": None, "relu": None}
+        item = op.item(op.kind, op.given)
+        item = {item: None} if isinstance(item, str) else item
+        item = item | {"flatten": None, "identity": None, "mul": None, "add": None}
         yield _at("two ops in one item", "wrong-form", op.loc, item)
 
 
@@ -151,7 +156,7 @@ def empty_ops(spec: Spec) -> Mistakes:
 
 def refused_layers(spec: Spec) -> Mistakes:
     for op in ops(spec):
-        item = {op.kind: op.given | {"name": "class"}}
+        item = op.item(op.kind, op.given | {"name": "class"})
         told = Told("invalid-name", (*op.inside, "name"))
         yield Mistake("refused layer", (op.loc,), (told,), put(*op.loc, item))
 
@@ -217,7 +222,7 @@ def unknown_keys_of_paths(spec: Spec) -> Mistakes:
 def unused_paths(spec: Spec) -> Mistakes:
     for loc, unit in units(spec):
         new = (*loc, "paths", "spare")
-        path = {"from": "x", "ops": ["relu"]}
+        path = {"from": unit.get("inputs", ["x"])[0], "ops": ["relu"]}
         needs = [(*loc, "paths", name, "from") for name in unit["paths"]]
         yield _new("unused path", "unused-path", new, path, *needs)
 
@@ -284,13 +289,13 @@ def clashing_paths(spec: Spec) -> Mistakes:
 
 def clashing_layers(spec: Spec) -> Mistakes:
     for loc, _ in paths(spec):
-        first, *others = _chain(spec, loc)
+        first, *others = _chain(spec, loc) or [None]
         for op in others:
             change = both(
-                put(
-                    *first.loc, {first.kind: first.given | {"name": f"layer{loc[-1]}"}}
-                ),
-                put(*op.loc, {op.kind: op.given | {"name": f"layer{loc[-1]}"}}),
+                *(
+                    put(*o.loc, o.item(o.kind, o.given | {"name": f"layer{loc[-1]}"}))
+                    for o in (first, op)
+                )
             )
             told = Told("name-clash", op.loc)
             yield Mistake("clashing layers", ((*loc, "ops"),), (told,), change)
@@ -330,7 +335,9 @@ def missing_paths(spec: Spec) -> Mistakes:
 
 
 def missing_outs(spec: Spec) -> Mistakes:
-    for loc, _ in units(spec):
+    for loc, unit in units(spec):
+        if "outputs" in unit:
+            continue
         told = Told("missing-output", loc, at_key=True)
         change = rename(*loc, "paths", "out", "total")
         yield Mistake("missing out", ((*loc, "paths"),), (told,), change)
@@ -343,8 +350,8 @@ def wrong_units(spec: Spec) -> Mistakes:
 
 def unused_units(spec: Spec) -> Mistakes:
     unit = {"paths": {"out": {"from": "x", "ops": ["relu"]}}}
-    stages: Loc = ("network", "stages")
-    yield _new("unused unit", "unused-unit", ("units", "spare"), unit, stages)
+    needs: tuple[Loc, ...] = (*(loc for loc, _ in units(spec)), ("network", "stages"))
+    yield _new("unused unit", "unused-unit", ("units", "spare"), unit, *needs)
 
 
 def refused_units(spec: Spec) -> Mistakes:
@@ -361,6 +368,9 @@ def refused_units(spec: Spec) -> Mistakes:
                 rename(*place, unit, new)
                 for place, unit, _ in slots(spec)
                 if unit == loc[1]
+            ]
+            named += [
+                rename(*use.inside, new) for use in uses(spec) if use.kind == loc[1]
             ]
             told = Told(code, ("units", new), at_key=True)
             change = both(rename(*loc, new), *named)
@@ -467,8 +477,9 @@ def wrong_slots(spec: Spec) -> Mistakes:
 
 
 def empty_stages(spec: Spec) -> Mistakes:
-    for i, _ in enumerate(spec["network"]["stages"]):
-        yield _at("empty stage", "wrong-length", ("network", "stages", i), [])
+    for loc, stage in stages(spec):
+        place = loc if isinstance(stage, list) else (*loc, "units")
+        yield _at("empty stage", "wrong-length", place, [])
 
 
 # --- the network ------------------------------------------------------------------------
@@ -485,7 +496,11 @@ def wrong_inputs(spec: Spec) -> Mistakes:
 
 def network_keys(spec: Spec) -> Mistakes:
     yield _new("unknown key of the network", "unknown-key", ("network", NOWHERE), 1)
-    for key in ("input", "stages", "head"):
+    for key in (
+        "input",
+        "stages",
+        *(["head"] if "outputs" not in spec["network"] else []),
+    ):
         yield _gone(f"missing {key}", ("network", key))
     for key in ("stem", "head", "stages", "params"):
         if key in spec["network"]:
@@ -613,6 +628,8 @@ def tags(spec: Spec) -> Mistakes:
 def _deps(spec: Spec, op: OpPlace) -> tuple[Loc, ...]:
     """What must be right for a finding of shapes at an op: its unit's arguments, and that
     a stage names it at all."""
+    if [*uses(spec)]:
+        return (("network",), ("units",))
     if op.loc[0] == "network":
         return (("network", "params"),)
     unit = str(op.loc[1])
@@ -654,7 +671,13 @@ def mismatches(spec: Spec) -> Mistakes:
                 op for op in _chain(spec, (*loc, "paths", name)) if op.kind == "conv"
             ]
             readers = [(k, p) for k, p in unit["paths"].items() if name in sources(p)]
-            if convs and len(readers) == 1 and readers[0][1]["ops"][0] == "add":
+            within = any(u.loc[:4] == (*loc, "paths", name) for u in uses(spec))
+            if (
+                convs
+                and not within
+                and len(readers) == 1
+                and readers[0][1]["ops"][0] == "add"
+            ):
                 op = convs[-1]
                 merge = (*loc, "paths", readers[0][0], "ops", 0)
                 change = put(*op.inside, "channels", f"({op.given['channels']}) + 1")
@@ -670,6 +693,8 @@ def _chain(spec: Spec, loc: Loc) -> list[OpPlace]:
 
 
 def wrong_ends(spec: Spec) -> Mistakes:
+    if "outputs" in spec["network"]:
+        return
     last = [op for op in ops(spec) if op.loc[:2] == ("network", "head")][-1]
     told = Told("wrong-output", last.loc)
     needs: tuple[Loc, ...] = (("network", "params", "classes"), ("network", "head"))

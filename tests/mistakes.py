@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resgraph.ops import OPS
+from resgraph.ops.fields import NumberField
+from resgraph.spec.opitem import BESIDE
 from resgraph.spec.tree import Loc, walk
 
 NOWHERE = "zzqx"
@@ -92,7 +94,7 @@ def _item(value: Any, loc: Loc) -> list[Line]:
 def _scalar(value: Any) -> str:
     if isinstance(value, Raw):
         return value.text
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_ +*/-]*", value):
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_ .+*/-]*", value):
         return value
     return json.dumps(value)
 
@@ -199,39 +201,70 @@ def both(
 
 @dataclass(frozen=True)
 class OpPlace:
-    """An op: where it is, its kind, its attributes, and the unit it is in, if any."""
+    """An op, or a unit as one: where it is, its kind, what it is given, what is beside."""
 
     loc: Loc
     kind: str
     given: dict[str, Any]
     index: int
+    beside: dict[str, Any]
 
     @property
     def inside(self) -> Loc:
         """The place of its attributes."""
         return (*self.loc, self.kind)
 
+    def item(self, kind: str, given: dict[str, Any]) -> Any:
+        """What stands there with another name and other attributes."""
+        plain = kind if not given and not self.beside else {kind: given or None}
+        return plain if isinstance(plain, str) else plain | self.beside
+
 
 def ops(data: dict[str, Any]) -> Iterator[OpPlace]:
-    for name, unit in data["units"].items():
-        for path in unit["paths"]:
-            yield from _ops(data, ("units", name, "paths", path, "ops"))
+    """The ops; `uses` has the units that stand as ops."""
+    return (item for item in _items(data) if item.kind in OPS)
+
+
+def uses(data: dict[str, Any]) -> Iterator[OpPlace]:
+    return (item for item in _items(data) if item.kind in data["units"])
+
+
+def _items(data: dict[str, Any]) -> Iterator[OpPlace]:
+    for loc, _ in paths(data):
+        yield from _chain(data, (*loc, "ops"))
     for end in ("stem", "head"):
-        if end in data["network"]:
-            yield from _ops(data, ("network", end))
+        written = data["network"].get(end, [])
+        keyed = ("ops",) if "ops" in written else ()
+        if isinstance(written, list) or keyed:
+            yield from _chain(data, ("network", end, *keyed))
 
 
-def _ops(data: dict[str, Any], loc: Loc) -> Iterator[OpPlace]:
+def _chain(data: dict[str, Any], loc: Loc) -> Iterator[OpPlace]:
     for i, item in enumerate(walk(data, loc)):
-        kind = item if isinstance(item, str) else next(iter(item))
+        kind = item
+        if not isinstance(item, str):
+            kind = next(key for key in item if key not in BESIDE)
         given = {} if isinstance(item, str) else item[kind] or {}
-        yield OpPlace((*loc, i), kind, given, i)
+        rest = {} if isinstance(item, str) else {k: item[k] for k in item if k != kind}
+        yield OpPlace((*loc, i), kind, given, i, rest)
 
 
 def paths(data: dict[str, Any]) -> Iterator[tuple[Loc, dict[str, Any]]]:
     for name, unit in data["units"].items():
         for path, value in unit["paths"].items():
             yield ("units", name, "paths", path), value
+    for end in ("stem", "head"):
+        written = data["network"].get(end, [])
+        for path, value in written["paths"].items() if "paths" in written else ():
+            yield ("network", end, "paths", path), value
+
+
+def stages(data: dict[str, Any]) -> Iterator[tuple[Loc, Any]]:
+    """The stages, listed or named, as they are written."""
+    written = data["network"]["stages"]
+    pairs = written.items() if isinstance(written, dict) else enumerate(written)
+    for key, stage in pairs:
+        yield ("network", "stages", key), stage
 
 
 def units(data: dict[str, Any]) -> Iterator[tuple[Loc, dict[str, Any]]]:
@@ -241,10 +274,11 @@ def units(data: dict[str, Any]) -> Iterator[tuple[Loc, dict[str, Any]]]:
 
 def slots(data: dict[str, Any]) -> Iterator[tuple[Loc, str, dict[str, Any]]]:
     """The items of the stages that are mappings, each with its unit and its arguments."""
-    for s, stage in enumerate(data["network"]["stages"]):
-        for i, item in enumerate(stage):
+    for loc, stage in stages(data):
+        place = loc if isinstance(stage, list) else (*loc, "units")
+        for i, item in enumerate(walk(data, place)):
             unit = next(key for key in item if key != "repeat")
-            yield ("network", "stages", s, i), unit, item[unit]
+            yield (*place, i), unit, item[unit]
 
 
 def sources(path: dict[str, Any]) -> list[str]:
@@ -256,4 +290,7 @@ def reads(value: Any) -> set[str]:
     return {*re.findall(r"[A-Za-z_]\w*", json.dumps(value))}
 
 
-NUMBERS = {kind: {*op.numbers()} for kind, op in OPS.items()}
+NUMBERS = {
+    kind: {name for name, f in op.numbers().items() if isinstance(f, NumberField)}
+    for kind, op in OPS.items()
+}

@@ -27,7 +27,7 @@ ARROWS = {
     "parser": set(),
     "expr": {"parser"},
     "values": {"diagnostics", "expr"},
-    "settings": {"diagnostics", "expr", "names", "values"},
+    "settings": {"diagnostics", "expr", "names", "ops", "values"},
     "files": {"diagnostics"},
     "names": {"diagnostics"},
     "reading": {"diagnostics", "files"},

@@ -22,13 +22,19 @@ from resgraph.draw.cells import parts
 from resgraph.draw.labels import label
 from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
+from tests import mistake_blocks, mistake_kinds
 from tests.conftest import ROOT
 from tests.helpers import SPECS
-from tests.mistake_kinds import KINDS
 from tests.mistakes import Mistake, Written, expected, planted, put, write
 
-VALID = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.glob("*.yaml"))]
-THOROUGH = [SPECS / "tiny.yaml", ROOT / "specs/preact_1layer.yaml"]
+NESTED = SPECS / "nested" / "blocks.yaml"
+VALID = [
+    *sorted((ROOT / "specs").glob("*.yaml")),
+    *sorted(SPECS.glob("*.yaml")),
+    NESTED,
+]
+THOROUGH = [SPECS / "tiny.yaml", ROOT / "specs/preact_1layer.yaml", NESTED]
+KINDS = [*mistake_kinds.KINDS, *mistake_blocks.KINDS]
 
 
 @cache
@@ -78,7 +84,7 @@ def test_there_are_many_kinds_and_codes() -> None:
         for mistake in found
         for finding in mistake.told
     }
-    assert len(kinds) >= 60
+    assert len(kinds) >= 90
     assert len(codes) >= 25
 
 

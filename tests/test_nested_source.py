@@ -31,6 +31,7 @@ from tests.helpers import SPECS, graph_from, graph_of, load
 from tests.programs import programs
 
 NESTED = sorted((SPECS / "nested").glob("*.yaml"))
+ODD = sorted((SPECS / "odd").glob("*.yaml"))
 RUFF = [sys.executable, "-m", "ruff"]
 
 
@@ -128,6 +129,107 @@ def test_golden_of_a_unet(
     golden(f"source/{graph.name}.py", torch_source(graph, root / "generated"))
 
 
+# --- each thing that the language says ----------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ODD, ids=[s.stem for s in ODD])
+def test_odd(spec: Path, tmp_path: Path) -> None:
+    graph = graph_of(spec)
+    holds(graph, tmp_path)
+    lines_hold(graph, tmp_path)
+    ruff_finds_nothing(tmp_path)
+
+
+def odd(name: str, folder: Path) -> str:
+    return torch_source(graph_of(SPECS / "odd" / f"{name}.yaml"), folder)
+
+
+def classes_in(text: str) -> list[str]:
+    return [n.name for n in ast.parse(text).body if isinstance(n, ast.ClassDef)]
+
+
+def test_positions_stay_in_loops(tmp_path: Path) -> None:
+    """One class and one call, whatever the number of units."""
+    text = odd("positions", tmp_path)
+    assert classes_in(text) == ["Body", "Flat", "Positions"]
+    flat = " ".join(text.split())
+    assert "Body( 6 + 2 * index, width=8 + 2 * index, index=index, total=6," in flat
+    assert "rate=0.1 * index / 4) for index in range(1, 3)" in flat
+    assert "for index in range(1, 6)" in flat
+
+
+def test_rows_of_units_are_formulas(tmp_path: Path) -> None:
+    text = odd("rows_in_units", tmp_path)
+    grows = (
+        "*(Dense(in_channels + index * growth, growth=growth) for index in range(n))"
+    )
+    changes = "*(Wide(2 * width, width=2 * width) for _ in range(n))"
+    assert grows in text
+    assert changes in text
+    assert "def __init__(self, in_channels: int, growth: int, n: int) -> None:" in text
+
+
+def test_a_class_for_each_word_and_truth(tmp_path: Path) -> None:
+    """Such parameters vanish; lists are arguments as numbers are."""
+    text = odd("parameters_of_all_kinds", tmp_path)
+    assert classes_in(text)[:-1] == ["Conv2", "BodyOn", "Body", "BodyOnDeep"]
+    assert text.count("def __init__(self, in_channels: int, widths: list[int])") == 3
+    assert "BodyOnDeep(6, widths=[4, 6])" in text
+
+
+def test_no_two_things_of_one_name(tmp_path: Path) -> None:
+    text = odd("colliding_names", tmp_path)
+    assert len({*classes_in(text)}) == len(classes_in(text))
+    assert "class TwoOutput2(NamedTuple):" in text
+    assert "self.index2 = index" in text
+
+
+PATHS = ("half", "double", "input", "forward", "index", "total", "unit", "range", "T")
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_is_a_local_variable(name: str, tmp_path: Path) -> None:
+    graph = graph_from(PATH.format(name=name), tmp_path)
+    holds(graph, tmp_path)
+    ruff_finds_nothing(tmp_path)
+
+
+PATH = """
+resgraph: 1
+title: A path of any name
+units:
+  body:
+    paths:
+      {name}: {{from: x, ops: [{{conv: {{kernel: 3, channels: in}}}}, {{scale: {{factor: index + total}}}}]}}
+      out: {{from: [x, {name}], ops: [add]}}
+  two:
+    paths:
+      {name}: {{from: x, ops: [bn]}}
+    outputs: {{a: x, b: {name}}}
+  one:
+    inputs: [{name}, other]
+    paths: {{out: {{from: [{name}, other], ops: [add]}}}}
+network:
+  input: [3, 4, 4]
+  stages: [[{{body: , repeat: 3}}, two, one, two, one, body]]
+  outputs: {{y: stage1}}
+"""
+
+
+def test_flags_only_where_instances_differ(tmp_path: Path) -> None:
+    text = (SPECS / "nested/se_resnet20.yaml").read_text(encoding="utf-8")
+    both = torch_source(graph_from(text, tmp_path), tmp_path)
+    assert "h = self.h_conv(x) if self.has_h else x  #" in both
+    start, units, end = text.partition("    - [{body: {width: 32, stride: 2}}")
+    alike = f"{start}  head:{text.partition('  head:')[2]}"
+    none = torch_source(graph_from(alike, tmp_path), tmp_path)
+    assert units
+    assert end
+    assert "has_h" not in none
+    assert "self.h_conv" not in none
+    assert "return x + f" in none
+
+
 # --- random programs ----------------------------------------------------------------------
 
 
@@ -135,7 +237,7 @@ def test_random_programs(tmp_path: Path) -> None:
     """Each constructs, runs and has the graph's tensors; ruff finds nothing in any."""
     phases = [Phase.explicit, Phase.reuse, Phase.generate]  # a smaller one takes longer
 
-    @settings(max_examples=60, phases=phases, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, phases=phases, suppress_health_check=list(HealthCheck))
     @given(text=programs())
     def check(text: str) -> None:
         folder = tmp_path / str(len([*tmp_path.iterdir()]))

@@ -33,8 +33,16 @@ numbers = st.one_of(
     st.floats(-1e-3, 1e-3, allow_nan=False).map(lambda x: Fraction(repr(x))),
 )
 texts = st.sampled_from(["relu", "leaky_relu", "a1", "depth29", "Relu", "true", "x"])
+ops = st.one_of(
+    st.builds(OPS["scale"], factor=st.integers(2, 9) | st.floats(0.1, 0.9)),
+    st.builds(OPS["bn"], eps=st.floats(1e-9, 1e-6), name=st.sampled_from(["a", "b1"])),
+    st.builds(
+        OPS["conv"], kernel=st.just(3), channels=st.integers(1, 3), bias=st.booleans()
+    ),
+)
 values: st.SearchStrategy[Value] = st.one_of(
     numbers,
+    ops,
     st.booleans(),
     texts,
     st.text(max_size=8),
@@ -124,6 +132,8 @@ def test_values_in_words(value: Value, in_full: str, shown: str) -> None:
         ("wide=true", True),
         ("wide= false", False),
         ("act=relu", "relu"),
+        ("act=relu()", "relu"),
+        ("act=scale( factor = 1 / 2 )", OPS["scale"](factor=0.5)),
         ('act="relu"', "relu"),
         ('mode="true"', "true"),
         ('mode="a b\\u00e9"', "a b\u00e9"),
@@ -147,7 +157,23 @@ def test_values_of_options(pair: str, value: Value) -> None:
         ("a=1 < 2", "only under 'when'"),
         ('a="x', "as in JSON"),
         ('a="x" "y"', "as in JSON"),
-        ("a=relu()", "is not arithmetic"),
+        ("a=swish(x=1)", "unknown op 'swish'"),
+        ("a=reluu()", "unknown op 'reluu': did you mean 'relu'?"),
+        ("a=scale()", "scale needs 'factor'"),
+        ("a=scale(factr=2)", "scale has no 'factr': did you mean 'factor'?"),
+        ("a=scale(0.5)", "attributes are written scale(NAME=VALUE, ...)"),
+        ("a=scale(factor=)", "attributes are written scale(NAME=VALUE, ...)"),
+        (
+            "a=scale(factor=2, factor=3)",
+            "attributes are written scale(NAME=VALUE, ...)",
+        ),
+        ("a=scale(factor=width)", "'factor' of scale: width has no value here"),
+        ("a=scale(factor=b + 1)", "unknown parameter 'b'"),
+        ("a=scale(factor=[1])", "is no attribute's value"),
+        (
+            "a=dropout(rate=2)",
+            "'rate' of dropout: expected a number from 0 to 1, got 2",
+        ),
         (f"a=[{'1,' * LIST_ITEMS}1]", f"{LIST_ITEMS} items, not {LIST_ITEMS + 1}"),
     ],
 )

@@ -21,7 +21,6 @@ from resgraph.ops.shortcut import OptionA
 from resgraph.ops.weighted import Bn, Conv, Linear
 from resgraph.values import show
 
-
 LONGEST = 60
 """Characters of a label that is made of attributes."""
 

@@ -219,20 +219,22 @@ class _Path:
         unit = unique("unit", set(self.source.variables.values()))
         start = call(f"{layer}[0]", *value)
         yield Statement(statement(f"{self.name} =", start, indent), nodes)
-        for first, end, several in self._slices(row):
+        *_, last = slices = [*self._slices(row)]
+        for first, end, several in slices:
             given = f"*{self.name}" if several else self.name
-            if end == first + 1:
-                yield Statement([f"{self.name} = {layer}[{first}]({given})"], nodes)
+            alone = end == first + 1
+            called = f"{layer}[{first}]" if alone else unit
+            inner = [Statement([f"{self.name} = {called}({given})"], nodes)]
+            if (first, end, several) == last:
+                deeper = indent + len(INDENT) * (not alone)
+                shape = comment(self.source, row.name)
+                inner = commented(inner[0].lines, shape, deeper, nodes)
+            if alone:
+                yield from inner
                 continue
-            called, shape = (
-                f"{self.name} = {unit}({given})",
-                comment(self.source, row.name),
-            )
-            inner = commented([called], shape, indent + len(INDENT))
             lines = [INDENT + line for each in inner for line in each.lines]
-            yield Statement(
-                [f"for {unit} in {layer}[{first}:{end or ''}]:", *lines], nodes
-            )
+            loop = f"for {unit} in {layer}[{first}:{end or ''}]:"
+            yield Statement([loop, *lines], nodes)
 
     def _slices(self, row: Row) -> Iterator[tuple[int, int | None, bool]]:
         """The units after the first one, those together that take one value, or several."""

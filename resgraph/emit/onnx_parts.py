@@ -255,13 +255,14 @@ class Model:
                 len(prefix) + len(name) + len(_INNER)
                 for run in runs
                 for instance in run.instances
-                for name in self._templates.of(instance).outputs
+                for name in self._templates.of(instance, run.each is None).outputs
             )
         return max(longest)
 
     def _most(self, prefix: str, run: Run, instance: Instance) -> int:
         """Bytes of a unit and its tensors, of which none has a number in it."""
-        nodes, template = GraphProto(), self._templates.of(instance)
+        nodes = GraphProto()
+        template = self._templates.of(instance, run.each is None)
         given = ["x" * self._longest for _ in template.inputs]
         template.append_to(nodes, prefix, given)
         size = int(ModelProto(graph=nodes).ByteSize())

@@ -157,7 +157,8 @@ class Builder:
     def _end(self, name: str, end: End) -> Block:
         loc, span = ("network", name), self._key("network", name)
         if end.paths:
-            empty = Block(name, "", (), (), (), span, tuple(end.inputs))
+            gaps = self.lowering.unknown(loc)
+            empty = Block(name, "", (), (), (), span, tuple(end.inputs), gaps=gaps)
             made = self.lowering.block(empty, end.paths, loc, OUTPUT, f"{name}_")
         else:
             keyed = (*loc, "ops") if end.keyed else loc
@@ -252,9 +253,13 @@ class Builder:
             (INPUT,),
             outputs,
             several=several,
-            gaps=Gaps(sources=self._sources_meant()),
+            gaps=Gaps(paths=self._stages_unknown(), sources=self._sources_meant()),
         )
         return self.lowering.returning(block, values, ("network", "outputs"))
+
+    def _stages_unknown(self) -> bool:
+        """Whether there may be other stages."""
+        return self.gaps.at("network") or self.gaps.at(*_STAGES)
 
     def _sources_meant(self) -> frozenset[str]:
         """The stages that may be meant where it is not known what is read, or returned."""
@@ -410,7 +415,8 @@ class Builder:
         name, where = call.block, call.span
         units_meant = like({name}, self.blocks)
         if name == SOMETHING:
-            units_meant = self._meant_at(call) or frozenset({ANY})
+            found = meant(self._meant_at(call), self.blocks)
+            units_meant = frozenset(found or {ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, self.blocks)
             if name in OPS and nearest(name, self.blocks) is None:
@@ -420,7 +426,10 @@ class Builder:
         node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
         gaps = Gaps(stranger=True, params=True, paths=True, sources=units_meant)
         unit = replace(sequence(name, "", [node], where), gaps=gaps)
-        return self.strangers.setdefault(name, unit)
+        earlier = self.strangers.setdefault(name, unit).gaps.sources
+        gaps = replace(gaps, sources=earlier | units_meant)
+        self.strangers[name] = replace(self.strangers[name], gaps=gaps)
+        return self.strangers[name]
 
     def _meant_at(self, call: Call) -> frozenset[str]:
         """The units that may be meant where a stage names none."""
@@ -509,6 +518,8 @@ class Builder:
         used |= meant(unsure - {ANY}, program.blocks)
         for stranger in self.strangers.values():
             used |= meant(stranger.gaps.sources, program.blocks)
+        for given in self.gaps.strange:
+            used |= {n for n, u in self.spec.units.items() if given <= u.params.keys()}
         for name, unit in program.blocks.items():
             if name not in used | {SOMETHING} and unit.span.file == program.file:
                 hint = "name it in a stage, or remove it: no file has it"
@@ -528,8 +539,16 @@ class Builder:
 
 
 def _holds_units(place: Loc) -> bool:
-    """Whether units stand in what is there: the stages, one of them, its list."""
-    return place[:2] == _STAGES and (len(place) < 4 or place[3:] == ("units",))
+    """Whether units stand in what is there: stages, one of them or its list; the ops of a
+    path, and what these are in."""
+    match place:
+        case ("network",) | ("network", "stages") | ("network", "stages", _):
+            return True
+        case ("network", "stages", _, "units") | ("units", _):
+            return True
+        case ("units", _, "paths", *rest):
+            return len(rest) < 2 or rest[1:] == ["ops"]
+    return False
 
 
 def _is_number(value: object) -> bool:

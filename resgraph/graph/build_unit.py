@@ -51,7 +51,8 @@ class Lowering:
     def __post_init__(self) -> None:
         self.tree, self.gaps = self.loaded.tree, self.loaded.gaps
         self.outputs = {
-            name: tuple(unit.outputs) for name, unit in self.loaded.spec.units.items()
+            block_name(name): tuple(unit.outputs)
+            for name, unit in self.loaded.spec.units.items()
         }
 
     def unit(self, name: str, unit: SpecUnit) -> Block:
@@ -71,7 +72,7 @@ class Lowering:
                 key_span(self.tree, loc),
                 tuple(unit.inputs),
                 unit.outputs or None,
-                gaps=self._gaps(name),
+                gaps=self.unknown(loc),
             ),
             unit.paths,
             loc,
@@ -209,17 +210,20 @@ class Lowering:
     def _node(self, item: Item, name: str, loc: Loc, path: str) -> Part:
         span, what = at(self.tree, loc).span, item.what
         where = {WHEN: at(self.tree, (*loc, "when")).span} if item.when else {}
+        doubtful = self.gaps.at(*loc, "when")
         if isinstance(what, Use):
             style = Style.SINGLE if what.repeat is None else Style.NUMBERED
             call = self.call(what, loc)
             row = (own_name(what.name) or name, (), span, where, path, item.when)
-            return Row(*row, calls=(call,), style=style)
+            part: Part = Row(*row, calls=(call,), style=style)
+            return _doubtful(part) if doubtful else part
         op = Given(param=what) if isinstance(what, str) else what
         fields = {f: at(self.tree, (*loc, op.kind, f)).span for f in op.written()}
         if isinstance(op, Given):
             fields = {"op": span}
         name = own_name(op.name) or name
-        return Node(name, (), span, fields | where, path, item.when, op=op)
+        part = Node(name, (), span, fields | where, path, item.when, op=op)
+        return _doubtful(part) if doubtful else part
 
     def call(self, use: Use, loc: Loc) -> Call:
         """The use of a unit that is written at `loc`."""
@@ -241,11 +245,12 @@ class Lowering:
             unsure=whole or self.gaps.at(*inside),
         )
 
-    def _gaps(self, name: str) -> Gaps:
+    def unknown(self, holder: Loc) -> Gaps:
+        """What is not known of the unit, the stem or the head that stands there."""
         reads, sources = set[str](), set[str]()
         params = paths = False
         for place, mentioned in self.loaded.gaps.places.items():
-            if place[:2] != ("units", name):
+            if place[:2] != holder:
                 continue
             match place[2:]:
                 case () | ("params",) | ("params", int()):
@@ -256,7 +261,7 @@ class Lowering:
                 reads |= mentioned
             if not {"ops", "title", "params"} & {*place[2:]}:
                 sources |= mentioned
-        stranger = name == SOMETHING
+        stranger = holder[-1] == SOMETHING
         return Gaps(stranger, params, paths, frozenset(reads), frozenset(sources))
 
 

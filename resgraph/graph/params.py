@@ -117,6 +117,9 @@ class Params:
         """
         if _fits(Fraction() if isinstance(found, Expr) else found, use.kind):
             return found
+        if isinstance(found, str) and use.kind is Kind.OP:
+            self.plain(found, use.kind, span)  # tells why it is no op
+            return None
         message = f"{what} is {show(found)}, and is used as {use.kind.value}"
         note = Note("it is used here", use.span)
         self.findings.append(Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,)))

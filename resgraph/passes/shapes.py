@@ -210,8 +210,11 @@ class _Inside:
             part, found = self._op(node, given, inputs)
             outputs = {node.name: found}
         for name, shapes in outputs.items():
-            shapes = shapes if there else anything()
-            self.values.setdefault(name, _Value(node.path, node.span, shapes))
+            sure = (
+                there and name not in self.values
+            )  # of one name twice there is a finding
+            shapes = shapes if sure else anything()
+            self.values[name] = _Value(node.path, node.span, shapes)
         return part
 
     def _leave_out(self, node: Part, given: Sequence[_Value]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from resgraph.graph import (
     Call,
     Node,
     Param,
+    Part,
     Path,
     Program,
 )
@@ -65,12 +66,23 @@ class _Check:
         if _plainly_sound(block):
             return
         if not block.gaps.paths:
-            yield from _unknown(block, words)
+            yield from _unknown(block, words, self._open(block))
         knots = _knots(block)
         yield from _cycles(block, knots, words)
         yield from _late(block, knots, words)
         if block.outputs is not None or OUTPUT in block.values:
             yield from _unreachable(block, knots, words)
+
+    def _open(self, block: Block) -> set[str]:
+        """The paths of which it is not known which values they have."""
+        last = {node.path: node for node in block.nodes}
+        return {name for name, node in last.items() if not self._closed(node)}
+
+    def _closed(self, node: Part) -> bool:
+        if isinstance(node, Node):
+            return node.op.known
+        unit = self.program.find(node.calls[-1])
+        return unit is not None and not (unit.gaps.stranger or unit.gaps.paths)
 
     def _unknown_names(self, block: Block) -> Iterator[Diagnostic]:
         """Expressions of the stem or the head that read what has no value there."""
@@ -286,18 +298,21 @@ def _sources(block: Block) -> Iterator[tuple[Path, str, Span]]:
             yield path, source, span
 
 
-def _unknown(block: Block, words: Words) -> Iterator[Diagnostic]:
+def _unknown(
+    block: Block, words: Words, unsure: Collection[str]
+) -> Iterator[Diagnostic]:
+    """Values that nothing makes; of the `unsure` paths, values of any name."""
     known = {*_readable(block, block.values)}
     in_stages = words is STAGES
     values = ("network", "stages") if in_stages else (*_holder(block), "paths")
     for path, source, span in _sources(block):
-        if source not in known | {SOMETHING}:
+        if source not in known | {SOMETHING} and _path(source) not in unsure:
             others = [name for name in known if _path(name) != path.name]
             what = f"the {words.part} '{path.name}' starts from"
             finding = _unknown_value(block, source, span, what, others)
             yield replace(finding, missing=(*values, source))
     for source, span in zip(_returned(block), block.returned_spans, strict=False):
-        if source not in known | {SOMETHING}:
+        if source not in known | {SOMETHING} and _path(source) not in unsure:
             finding = _unknown_value(block, source, span, "an output is", [*known])
             yield replace(finding, missing=(*values, source))
 
@@ -377,9 +392,10 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
     A path of a circle must start from another value, which may be any.
     """
     paths = {path.name: path for path in block.paths}
-    pending = [*map(_path, _returned(block)), *meant(block.gaps.sources, paths)]
-    strange = {*pending} - paths.keys() - {*block.inputs, SOMETHING}
-    pending += meant(like(strange, paths), paths)
+    values = [*paths, *block.inputs]
+    pending = [*map(_path, _returned(block)), *meant(block.gaps.sources, values)]
+    strange = {*pending} - {*values, SOMETHING}
+    pending += meant(like(strange, values), values)
     needed = set[str]()
     while pending:
         name = pending.pop()
@@ -390,9 +406,9 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
             return
         if name in paths:
             sources = {*map(_path, paths[name].sources)} - {SOMETHING}
-            others = [n for n in paths if n != name]
+            others = [n for n in values if n != name]
             pending += sources
-            strange = sources - paths.keys() - {*block.inputs}
+            strange = sources - {*values}
             pending += meant(like(strange, others), others)
     yield from (
         _dead(path, block, words) for path in block.paths if path.name not in needed

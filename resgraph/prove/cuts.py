@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resgraph.graph import Graph
 from resgraph.prove.flow import Flow, flows
-from resgraph.prove.sites import stretches
+from resgraph.prove.sites import taken_apart
 
 
 def truncating(graph: Graph) -> dict[str, bool]:
@@ -16,7 +16,7 @@ def truncating(graph: Graph) -> dict[str, bool]:
     cuts where the last one of them does.
     """
     answers = dict[str, bool]()
-    for flow in flows(graph, stretches(graph)):
+    for flow in flows(graph, taken_apart(graph)):
         if not flow.site.loose:
             units, cuts = flow.site.outermost, _cuts(flow)
             answers |= {units.unit(i): cuts for i in range(units.count)}

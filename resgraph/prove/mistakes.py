@@ -20,7 +20,7 @@ from resgraph.ops import POINT, Role, Shape
 from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
 from resgraph.prove.parts import Parts, stacking
-from resgraph.prove.sites import Stretch, places
+from resgraph.prove.sites import Stage, places
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
 _SHARED = (
@@ -51,7 +51,7 @@ class _Case:
     notes: dict[Note, None] = field(default_factory=dict)
 
 
-def mistakes(graph: Graph, network: Sequence[Stretch], total: int) -> Iterator[Finding]:
+def mistakes(graph: Graph, network: Sequence[Stage], total: int) -> Iterator[Finding]:
     """Every place that looks wrong, each once, with all the units that have it."""
     cases: dict[tuple[str, str], _Case] = {}
     walked = flows(graph, network)

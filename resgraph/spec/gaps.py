@@ -31,6 +31,8 @@ class Gaps:
 
     places: dict[Loc, frozenset[str]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    strange: list[frozenset[str]] = field(default_factory=list)
+    """What is given to each op of which the name is nobody's: it may be a unit."""
     _filled: set[Loc] = field(default_factory=set)
     """Where a stand-in is: at some places what is written stays, and may mean more."""
 
@@ -67,7 +69,7 @@ class Gaps:
         )
         value = _written(data, place)
         if pattern not in _SLOTS or not self._fill_slot(data, place, value):
-            self.add(place, words(value) or {ANY})
+            self.add(place, _mentioned(value))
             self._filled.add(place)
             _put(walk(data, place[:-1]), place[-1], stand_in())
 
@@ -96,13 +98,12 @@ class Gaps:
                 if words(value) and "params" not in walk(data, above):
                     self.add((*above, "params"), ())
 
-    def remove_beside(self, data: Any, loc: Loc) -> str | None:
-        """Leave out a key beside a unit or an op that is like one which may stand there:
-        of that one then nothing is known. The key that is meant."""
+    def remove_beside(self, data: Any, loc: Loc) -> None:
+        """Leave out a key beside a unit or an op, a wrong one or a misspelt one: of what it
+        is, or of the key that is meant, nothing is known."""
         *above, key = loc
-        found = key if key in BESIDE else nearest(str(key), BESIDE)
-        self.add((*above, found or key), words(walk(data, above).pop(key)))
-        return found
+        meant = key if key in BESIDE else nearest(str(key), BESIDE)
+        self.add((*above, meant or key), _mentioned(walk(data, above).pop(key)))
 
     def fill_op(self, data: Any, loc: Loc, wrong: Iterable[str]) -> None:
         """Put an unknown op in the place of one with these wrong attributes."""
@@ -119,6 +120,8 @@ class Gaps:
         if wrong == {"name"} and "name" in given:
             given.pop("name")  # the layer then has the name that it has by default
             return
+        if kind not in OPS and given:
+            self.strange.append(frozenset(given))
         right, mentioned = _sorted(kind, given, wrong)
         beside = _beside(item)
         one = isinstance(item, str) or (isinstance(item, dict) and len(item) == 1)
@@ -142,6 +145,13 @@ def _condition(value: Any) -> Condition | None:
         return None if value is None else condition(value)
     except PydanticCustomError:
         return None
+
+
+def _mentioned(value: Any) -> frozenset[str]:
+    """The names that may be meant by a value, or by each item of a list: any, where there
+    is no text."""
+    parts = value if isinstance(value, list) and value else [value]
+    return frozenset().union(*(words(part) or {ANY} for part in parts))
 
 
 def doubtful(
@@ -207,7 +217,7 @@ def _sorted(
 
 
 def _path() -> Any:
-    return {"from": "x", "ops": _ops()}
+    return {"from": SOMETHING, "ops": _ops()}
 
 
 def _ops() -> Any:
@@ -229,8 +239,8 @@ _STAGE = ("network", "stages", _EACH)
 _SLOTS = ((*_STAGE, int), (*_STAGE, "units", int))
 
 _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
-    (("units", _EACH, "paths", _EACH, "from", int), lambda: "x"),
-    (("units", _EACH, "paths", _EACH, "from"), lambda: "x"),
+    (("units", _EACH, "paths", _EACH, "from", int), lambda: SOMETHING),
+    (("units", _EACH, "paths", _EACH, "from"), lambda: SOMETHING),
     (("units", _EACH, "paths", _EACH, "ops"), _ops),
     (("units", _EACH, "paths", _EACH, "when"), lambda: _ABSENT),
     (("units", _EACH, "paths", _EACH), _path),
@@ -253,7 +263,8 @@ _STAND_INS: tuple[tuple[tuple[Any, ...], Callable[[], Any]], ...] = (
         for end in ("stem", "head")
         for place, stand_in in (
             (("paths", _EACH, "ops"), _ops),
-            (("paths", _EACH, "from"), lambda: "x"),
+            (("paths", _EACH, "from", int), lambda: SOMETHING),
+            (("paths", _EACH, "from"), lambda: SOMETHING),
             (("paths", _EACH, "when"), lambda: _ABSENT),
             (("paths", _EACH), _path),
             ((), _ops),

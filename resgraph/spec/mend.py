@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
-from resgraph.diagnostics import ANY, Diagnostic, SpecError
+from resgraph.diagnostics import ANY, Diagnostic, SpecError, nearest
 from resgraph.names import SOMETHING
 from resgraph.ops import OPS
 from resgraph.spec.errors import Idle, explain, in_yaml, location, misspelt
 from resgraph.spec.extends import Stack
 from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
-from resgraph.spec.opitem import Names
-from resgraph.spec.tree import Loc, Mapping, Scalar, at, plain, renamed, walk, words
+from resgraph.spec.opitem import BESIDE, Names
+from resgraph.spec.tree import (
+    Loc,
+    Mapping,
+    Scalar,
+    at,
+    below,
+    plain,
+    renamed,
+    walk,
+    words,
+)
 
 _OPS = [(kind,) for kind in OPS]
 """Above an attribute of an op that is the value of a parameter, which is one value."""
@@ -57,7 +68,14 @@ class Mender:
             return Spec.model_validate(self._data, context=self._names()), []
         except ValidationError as error:
             errors = error.errors(include_url=False)
-        told = [error for error in errors if not self._follows(error)]
+        refused = {
+            location(error)[:-1] for error in errors if error["loc"][-1] == "[key]"
+        }
+        told = [
+            error
+            for error in errors
+            if not self._follows(error) and not self._may_be_there(error, refused)
+        ]
         self.findings += explain(told, self.tree, self.idle)
         return None, errors
 
@@ -65,19 +83,31 @@ class Mender:
         """The names without which lists of ops cannot be read."""
         units = self._data.get("units")
         names = [*map(str, units)] if isinstance(units, dict) else []
-        places = [("network", "params"), *(("units", n, "params") for n in names)]
-        params = (words(self._plain(*place)) for place in places)
-        return Names(self.gaps.names, names, frozenset[str]().union(*params))
+        params = set[str]()
+        for holder in (("network",), *(("units", name) for name in names)):
+            for key, value in below(at(self.tree, holder)):
+                if key == "params" or nearest(str(key), ["params"]):
+                    params |= words(plain(value))
+        return Names(self.gaps.names, names, params)
+
+    def _may_be_there(self, error: Any, refused: Collection[Loc]) -> bool:
+        """Whether an unknown op may be a unit or a parameter of which the name is refused,
+        or a unit of a spec that cannot be read."""
+        if error["type"] != "union_tag_invalid":
+            return False
+        params = (*location(error)[:2], "params")
+        unsure = not self._whole or ("units",) in refused or params in refused
+        return unsure and nearest(str(error["ctx"]["tag"]), OPS) is None
 
     def _follows(self, error: Any) -> bool:
         """Whether the error follows from what is told already: from the YAML, or since
         what is missing, or is to be removed, may stand in a spec that this one extends."""
         loc = in_yaml(location(error), self.tree)
-        below = error["type"] == "missing" and op_place(loc) is None
+        lacking = error["type"] == "missing" and op_place(loc) is None
         value = at(self.tree, loc)
         doubtful = value == Scalar(None, value.span) and value.span in self._doubts
         told = value.span in self.stack.unread or doubtful
-        return told or (not self._whole and (below or value.span in self.idle))
+        return told or (not self._whole and (lacking or value.span in self.idle))
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""
@@ -96,10 +126,9 @@ class Mender:
         for error in errors:
             loc = in_yaml(location(error), self.tree)
             op = op_place(loc)
-            if error["type"] == "unknown-key":
-                meant = self.gaps.remove_beside(self._data, loc)
-                if op is not None and meant == "when":
-                    ops[op].update()
+            beside = op is not None and loc[:-1] == op and loc[-1] in BESIDE
+            if beside or error["type"] == "unknown-key":
+                self.gaps.remove_beside(self._data, loc)
             elif op is not None:
                 ops[op].update(map(str, loc[len(op) + 1 : len(op) + 2]))
             elif at(self.tree, loc).span in self.idle and error["type"] != "missing":

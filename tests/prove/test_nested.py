@@ -239,8 +239,26 @@ def test_units_of_units_cut_where_their_last_one_does(tmp_path: Path) -> None:
 
 
 def test_parallel_stages_are_no_skip_connections() -> None:
-    graph = graph_of(SPECS / "nested/pyramid.yaml")
-    found = [f.message for f in prove(graph) if "skip connection" in f.message]
-    assert [text.split(":")[0] for text in found] == [
-        "skip connection from c3 to p3.0, past c4"
+    """What the way back of a feature pyramid reads comes by two ways, neither past the other."""
+    graph = graph_of(SPECS / "nested/resnet18_features.yaml")
+    assert not [f for f in prove(graph) if "skip connection" in f.message]
+    assert [f.message.split(":")[0] for f in of(graph, Topic.DEPTH, Level.FACT)] == [
+        *("the output logits", "the output n2", "the output n3"),
+        *("the output n4", "the output n5"),
     ]
+
+
+def test_units_that_multiply_by_their_number_are_apart(tmp_path: Path) -> None:
+    tree = tree_of("preact_when")
+    body = tree["units"]["body"]["paths"]
+    body["F"]["ops"].append({"scale": {"factor": "1 / (index + 1)"}})
+    body["out"]["from"] = ["h", "F"]
+    assert len(prove(compiled(tree, tmp_path))) == len(prove(network("preact_when")))
+    body["out"] = {
+        "from": ["h", "F"],
+        "ops": ["add", {"scale": {"factor": "1 / (index + 1)"}}],
+    }
+    found = [f.message for f in prove(compiled(tree, tmp_path))]
+    assert any(m.startswith("a.0, c.0 (2 of 12 units): h and f are id") for m in found)
+    assert any("0.5 at out_scale" in message for message in found)
+    assert any("0.333333 at out_scale" in message for message in found)

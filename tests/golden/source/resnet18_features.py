@@ -117,9 +117,7 @@ class ResNet18Features(nn.Module):
         self.stem_bn = nn.BatchNorm2d(64)
         self.stem_max_pool = nn.MaxPool2d(3, stride=2, padding=1)
         # c2: 2 units, [N, 64, 56, 56]
-        self.c2 = nn.Sequential(
-            *(Body(64, width=64) for _ in range(2)),
-        )
+        self.c2 = nn.Sequential(*(Body(64, width=64) for _ in range(2)))
         # c3: 2 units, [N, 128, 28, 28]
         self.c3 = nn.Sequential(
             Body(64, width=128, stride=2),
@@ -136,9 +134,7 @@ class ResNet18Features(nn.Module):
             Body(512, width=512),
         )
         # n2: 1 unit, [N, 128, 56, 56]
-        self.n2 = nn.Sequential(
-            Lateral(64, width=128),
-        )
+        self.n2 = nn.Sequential(Lateral(64, width=128))
         # n3: 1 unit, [N, 128, 28, 28]
         self.n3 = nn.ModuleList([Gather(128, coarse_channels=128, width=128)])
         # n4: 1 unit, [N, 128, 14, 14]

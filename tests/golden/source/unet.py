@@ -83,25 +83,15 @@ class Unet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # d1: 1 unit, [N, 64, 128, 128]
-        self.d1 = nn.Sequential(
-            Twice(1, width=64),
-        )
+        self.d1 = nn.Sequential(Twice(1, width=64))
         # d2: 1 unit, [N, 128, 64, 64]
-        self.d2 = nn.Sequential(
-            Down(64, width=128),
-        )
+        self.d2 = nn.Sequential(Down(64, width=128))
         # d3: 1 unit, [N, 256, 32, 32]
-        self.d3 = nn.Sequential(
-            Down(128, width=256),
-        )
+        self.d3 = nn.Sequential(Down(128, width=256))
         # d4: 1 unit, [N, 512, 16, 16]
-        self.d4 = nn.Sequential(
-            Down(256, width=512),
-        )
+        self.d4 = nn.Sequential(Down(256, width=512))
         # d5: 1 unit, [N, 1024, 8, 8]
-        self.d5 = nn.Sequential(
-            Down(512, width=1024),
-        )
+        self.d5 = nn.Sequential(Down(512, width=1024))
         # u4: 1 unit, [N, 512, 16, 16]
         self.u4 = nn.ModuleList([Up(1024, skip_channels=512, width=512)])
         # u3: 1 unit, [N, 256, 32, 32]
