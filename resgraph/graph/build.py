@@ -522,6 +522,8 @@ class Builder:
         for name, unit in program.blocks.items():
             if name not in used | {SOMETHING} and unit.span.file == program.file:
                 hint = "name it in a stage, or remove it: no file has it"
+                if name in OPS:
+                    hint = f"in a path '{name}' is the op: give the unit another name"
                 message = f"the unit '{name}' is never used"
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.graph import HEAD, INPUT, Block, Node, Part, Program
-from resgraph.graph.uses import Uses
+from resgraph.expr import python_name
+from resgraph.graph import HEAD, INPUT, Block, Node, Part, Program, Style
+from resgraph.graph.uses import POSITION, Uses
 from resgraph.names import (
     IN_CHANNELS,
     LOGITS,
@@ -26,9 +27,12 @@ def check_names(program: Program, uses: Uses) -> list[Diagnostic]:
     findings = [*_clashes(_classes(program)), *_clashes(_network_layers(program))]
     for unit in _declared(program):
         findings += _unit(unit)
+        findings += _clashes([*_read(unit, uses), *_params(unit)])
+        findings += _hidden(unit, program, uses)
     for end in program.ends.values():
         findings += _told(_reserved_in(end, program.ends))
         findings += _clashes(_variables(end)) if len(end.paths) > 1 else ()
+        findings += _clashes(_values(end))
     return findings
 
 
@@ -73,9 +77,57 @@ def _what(node: Part) -> str:
 def _unit(unit: Block) -> Iterator[Diagnostic]:
     yield from _told(_reserved(unit))
     yield from _clashes(_variables(unit))
-    params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
-    layers = [(n.name, f"the {_what(n)} '{n.name}'", n.span) for n in unit.nodes]
-    yield from _clashes([*params, *layers])
+    yield from _clashes([*_params(unit), *_layers(unit)])
+    yield from _clashes([*_inputs(unit), *_layers(unit)])
+
+
+def _params(unit: Block) -> Iterator[Named]:
+    return ((p.name, f"the parameter '{p.name}'", p.span) for p in unit.params)
+
+
+def _layers(block: Block) -> Iterator[Named]:
+    return ((n.name, f"the {_what(n)} '{n.name}'", n.span) for n in block.nodes)
+
+
+def _inputs(block: Block) -> Iterator[Named]:
+    return ((name, f"the input '{name}'", block.span) for name in block.inputs)
+
+
+def _values(block: Block) -> Iterator[Named]:
+    """What makes a value: inputs and ops; a name of an op twice is told elsewhere."""
+    layers = {name: (name, what, span) for name, what, span in _layers(block)}
+    return iter([*_inputs(block), *layers.values()])
+
+
+def _read(unit: Block, uses: Uses) -> Iterator[Named]:
+    """Sides of inputs, as generated code calls those that it needs; of the first input's
+    channels, which each unit is given, there is another finding."""
+    own = {param.name for param in unit.params}
+    read = dict.fromkeys(f"{name}.c" for name in unit.inputs[1:])
+    for use in uses.of(unit):
+        if "." in use.name and use.name not in own:
+            read[use.name] = None
+    for name in read:
+        yield python_name(name), f"'{name}' of an input", None
+
+
+def _hidden(unit: Block, program: Program, uses: Uses) -> Iterator[Diagnostic]:
+    """Parameters called as a unit's place is, where a unit inside reads that place."""
+    params = {param.name: param for param in unit.params}
+    for row in unit.rows:
+        numbered = row.style is Style.NUMBERED
+        for call in row.calls:
+            inner = program.find(call)
+            if inner is None:
+                continue
+            own = {param.name for param in inner.params}
+            for name in ("stage",) if numbered else POSITION:
+                if name in params and name in uses.first(inner) and name not in own:
+                    message = f"'{inner.name}' reads '{name}', which is where it stands"
+                    note = Note("and here it is a parameter", params[name].span)
+                    hint = "rename the parameter"
+                    parts = (codes.NAME_CLASH, message, call.span, hint, (note,))
+                    yield Diagnostic(*parts)
 
 
 def _variables(block: Block) -> Iterator[Named]:

@@ -28,8 +28,10 @@ from resgraph.names import (
     INPUT,
     Name,
     NetworkName,
+    OutputName,
     PathName,
     Reference,
+    ResultName,
     StageName,
     UnitName,
 )
@@ -174,17 +176,19 @@ def _outputs(value: object) -> object:
 
 
 Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
+_OUTPUTS_SCHEMA = WithJsonSchema(
+    {
+        "type": ["object", "array"],
+        "additionalProperties": {"type": "string"},
+        "items": {"type": "string"},
+    }
+)
+_SOME = Field(min_length=1)
 Outputs = Annotated[
-    dict[PathName, Reference],
-    BeforeValidator(_outputs),
-    Field(min_length=1),
-    WithJsonSchema(
-        {
-            "type": ["object", "array"],
-            "additionalProperties": {"type": "string"},
-            "items": {"type": "string"},
-        }
-    ),
+    dict[OutputName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA
+]
+Results = Annotated[
+    dict[ResultName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA
 ]
 _INPUTS = "What it calls the values that come in; x where nothing is said."
 _OUTPUTS = "Names, and the values that are returned under them; the path out otherwise."
@@ -376,7 +380,7 @@ class Network(Model):
         WithJsonSchema(_STAGES_SCHEMA),
     ] = Field(min_length=1, description="Stages, each a list of units.")
     head: EndField = Field(default=None, description="Ops after the last stage.")
-    outputs: Outputs = Field(
+    outputs: Results = Field(
         default={},
         description="Names, and the stages (or head) whose values the network returns.",
     )

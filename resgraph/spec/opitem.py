@@ -193,7 +193,7 @@ def use_of(unit: str, item: Any) -> dict[str, Any]:
         return {"unit": unit}
     args = item[unit]
     found: dict[str, Any] = {"unit": unit, "args": {} if args is None else args}
-    return found | {k: v for k, v in item.items() if k in ("repeat", "name")}
+    return found | {k: v for k, v in item.items() if k in BESIDE[1:] and k != unit}
 
 
 def _attributes(item: object) -> object:
