@@ -23,7 +23,7 @@ AROUND = 2
 """How many lines are shown around the example's own."""
 
 
-class _Given(Sources):
+class Given(Sources):
     """Texts alone, and no files."""
 
     def read(self, path: Path, name: str, root: Path | None = None) -> str:
@@ -41,7 +41,7 @@ def specs(example: Example) -> tuple[str, str]:
 
 def findings(text: str, by_prove: bool = False) -> list[Diagnostic]:
     """All that `check` finds in a spec that is given as text, and `prove`, if asked."""
-    compiler = Compiler(_Given({FILE: text}))
+    compiler = Compiler(Given({FILE: text}))
     try:
         graphs = compiler.graphs(Path(FILE))
     except SpecError as error:

@@ -28,7 +28,7 @@ INPUT = "x"
 """What a unit, the stem and the head call the value that comes in."""
 IN_CHANNELS = "in_channels"
 """What a generated unit's constructor calls the channels of its input."""
-IMAGE = "input"
+IMAGES = "input"
 """What an ONNX model calls its input."""
 LOGITS = "logits"
 """What an ONNX model calls its only output, if that is a vector."""
@@ -164,7 +164,7 @@ def output_refusal(name: str) -> str | None:
 
 def result_refusal(name: str) -> str | None:
     """Why no output of a network can be called `name`: it is one of its ONNX model, too."""
-    if name == IMAGE:
+    if name == IMAGES:
         return "the ONNX model's input is called so"
     return output_refusal(name)
 

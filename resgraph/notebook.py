@@ -6,7 +6,7 @@ as well. A `ResgraphError` is told as on the command line, without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path

@@ -19,6 +19,7 @@ from resgraph.compiler import Compiler
 from resgraph.diagnostics import SpecError
 from resgraph.draw import draw_network, draw_unit
 from resgraph.draw.cells import parts
+from resgraph.draw.labels import label
 from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
 from tests import mistake_blocks, mistake_kinds
@@ -203,7 +204,7 @@ def test_an_op_with_a_wrong_attribute_keeps_its_name(root: Path) -> None:
     assert [op.kind for op in ops] == [
         *("conv", "bn", "rellu", "conv", "bn", "add", "relu")
     ]
-    assert [op.label() for op in ops][:3] == ["conv", "BN", "rellu"]
+    assert [*map(label, ops)][:3] == ["conv", "BN", "rellu"]
     assert not ops[0].known
     assert str(ops[0].attributes()["channels"]) == "width"
 

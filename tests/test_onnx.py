@@ -20,6 +20,7 @@ from torch import nn
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.emit import outputs
+from resgraph.emit.element import FLOAT16, FLOAT32, Element
 from resgraph.emit.onnx_model import OPSET, write_onnx
 from resgraph.emit.weights import drawn, stored
 from resgraph.graph import Graph, digest
@@ -202,6 +203,51 @@ class DiskUsage(NamedTuple):
     total: int
     used: int
     free: int
+
+
+COLLIDING = """
+resgraph: 1
+title: Values of the stem that are called as the model's input and outputs are
+units:
+  body: {paths: {F: {from: x, ops: [bn, relu]}, out: {from: [x, F], ops: [add]}}}
+network:
+  input: [3, 4, 4]
+  stem:
+    paths:
+      a: {from: x, ops: [{conv: {kernel: 1, channels: 4, name: same}}]}
+      b: {from: a, ops: [{bn: {name: p2}}]}
+      c: {from: b, ops: [{option_a: {channels: 6, stride: 2, name: constant}}]}
+      d: {from: c, ops: [{global_avg_pool: {keepdim: true}}, {conv: {kernel: 1, channels: 4}}]}
+      e: {from: [b, d], ops: [mul]}
+      f: {from: [b, e], ops: [add]}
+      out: {from: f, ops: [{conv: {kernel: 1, channels: 4, name: p3}}, {relu: {name: logits}}]}
+  stages: {c2: [body], c3: [body]}
+  head: {from: c3, ops: [global_avg_pool, {linear: {features: 3, name: output}}]}
+  outputs: {p2: c2, p3: c3, logits: head, same: c3, output: stem}
+"""
+
+
+@pytest.mark.parametrize("functions", [False, True])
+@pytest.mark.parametrize("kind", [FLOAT32, FLOAT16], ids=lambda kind: kind.name)
+def test_public_names_are_kept_and_others_give_way(
+    functions: bool, kind: Element, tmp_path: Path
+) -> None:
+    graph = graph_from(COLLIDING, tmp_path)
+    path = tmp_path / "m.onnx"
+    write_onnx(graph, path, drawn(0), element=kind, functions=functions)
+    model = onnx.load(path)
+    assert [i.name for i in model.graph.input] == ["input"]
+    assert [o.name for o in model.graph.output] == [*graph.outputs]
+    made = [name for node in model.graph.node for name in node.output]
+    assert len(made) == len({*made, "input"}) - 1
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    images = torch.randn(2, 3, 4, 4).numpy()
+    p2, p3, logits, same, stem = session.run(None, {"input": images})
+    assert np.array_equal(p3, same)
+    assert (p2.shape, logits.shape, stem.shape) == ((2, 4, 4, 4), (2, 3), (2, 4, 4, 4))
+    np.testing.assert_allclose(
+        p3, p2 + np.maximum(p2 / np.sqrt(1 + 1e-5), 0), rtol=1e-2
+    )
 
 
 OPS = st.sampled_from(

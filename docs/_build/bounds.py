@@ -24,7 +24,11 @@ def page() -> str:
     for number, name, words in _constants(source):
         for line in [at for at in titles if at < number]:
             title = titles.pop(line)
-            lines += [f"\n## {title[0].upper()}{title[1:]}\n", "| limit | | of what, and why |", "|---|---:|---|"]
+            lines += [
+                f"\n## {title[0].upper()}{title[1:]}\n",
+                "| limit | | of what, and why |",
+                "|---|---:|---|",
+            ]
         lines.append(f"| `{name}` | {_shown(getattr(limits, name))} | {words} |")
     return "\n".join([*lines, ""])
 

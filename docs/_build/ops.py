@@ -17,13 +17,15 @@ from typing import Any
 from onnx import printer
 
 from resgraph.compiler import Compiler
+from resgraph.emit.class_source import number_of
 from resgraph.emit.element import FLOAT32
 from resgraph.emit.nodes import Constants, template_of
-from resgraph.emit.class_source import number_of
 from resgraph.expr import literal
 from resgraph.graph import Graph, Instance, Node
+from resgraph.graph.sites import sites
 from resgraph.ops import OPS, Op, Role
 from resgraph.ops.describe import describe
+from resgraph.prove.prose import prose
 from resgraph.syntax import Name
 
 ROOT = Path(__file__).parents[2]
@@ -90,10 +92,11 @@ def _facts(op: type[Op]) -> Iterator[str]:
         yield f"- Shape: {_text(inspect.cleandoc(rule))}"
     if op.role not in (Role.PLAIN, Role.UNKNOWN):
         yield f"- Its role in a unit: {op.role.value}."
-    if op.on_shortcut:
-        yield f"- On the shortcut: {_text(op.on_shortcut)}."
-    if op.after_addition:
-        yield f"- After the addition: {_text(op.after_addition)}."
+    said = prose(op)
+    if said.on_shortcut:
+        yield f"- On the shortcut: {_text(said.on_shortcut)}."
+    if said.after_addition:
+        yield f"- After the addition: {_text(said.after_addition)}."
     if op.also:
         yield f"- Elsewhere called {', '.join(f'`{name}`' for name in op.also)}."
     yield ""
@@ -141,9 +144,10 @@ def _torch(use: Use) -> Iterator[str]:
 def _onnx(use: Use) -> Iterator[str]:
     """Its nodes, as ONNX's own text syntax has them."""
     name = use.node.name
-    for node, inputs, output in template_of(use.instance, Constants(FLOAT32)).nodes:
+    for made in template_of(use.instance, Constants(FLOAT32)).nodes:
+        node, (output,) = made.proto, made.outputs
         if output == name or output.startswith(f"{name}/"):
-            node.input[:] = inputs
+            node.input[:] = made.inputs
             node.output[:] = [output]
             yield fill(
                 str(printer.to_text(node)).strip(),
@@ -174,9 +178,9 @@ def _uses() -> dict[str, Use]:
     for path in [*sorted(specs, key=_plainness), ZOO]:
         graph = compiler.graphs(path)[0]
         for instance in _instances(graph):
-            for _, node, inputs in instance.unit.steps():
+            for node in instance.block.ops:
                 spec = Path(node.span.file).relative_to(ROOT).as_posix()
-                uses.setdefault(node.op.kind, Use(spec, node, instance, inputs))
+                uses.setdefault(node.op.kind, Use(spec, node, instance, node.inputs))
     return uses
 
 
@@ -186,10 +190,8 @@ def _plainness(path: Path) -> tuple[bool, str]:
 
 
 def _instances(graph: Graph) -> Iterator[Instance]:
-    runs = (run for stage in graph.runs for run in stage)
-    yield from (instance for run in runs for instance in run.instances)
-    yield graph.typed(graph.stem_run)
-    yield graph.typed(graph.head_run)
+    yield from (site.instance for site in sites(graph))
+    yield from (end for end in (graph.stem, graph.head) if end)
 
 
 def _text(text: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resgraph.cli.planning import planner
 from resgraph.compiler import Compiler
+from resgraph.diagnostics import ResgraphError, SpecError
 from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
@@ -49,3 +52,21 @@ def behind(source: Source) -> Behind:
     if source.origin is None:
         return Behind(None, None)
     return Behind(source.graph, source.origin.resolved(Compiler()))
+
+
+def classifying(source: Source) -> Source:
+    """The source, whose network tells classes apart as far as is known of it.
+
+    Raises `SpecError` at the spec's line where it does not.
+    """
+    from resgraph.passes.classes import unclassified
+    from resgraph.spec.files import Sources
+
+    finding = None if source.graph is None else unclassified(source.graph)
+    if finding is None or finding.span is None:
+        return source
+    error, sources = SpecError([finding]), Sources()
+    with suppress(ResgraphError):
+        sources.read(Path(finding.span.file), finding.span.file)
+    error.sources = sources.texts
+    raise error

@@ -260,12 +260,13 @@ NONE = "none"
 def _staged(graph: Graph, stage: str) -> Iterator[Cell]:
     """The units of a stage, by its name or number. Raises `UsageError`."""
     from resgraph.draw.cells import stages
+    from resgraph.graph.ir import stage_name
 
     found = stages(graph)
     numbers = {str(number): name for number, name in enumerate(found, 1)}
     name = stage if stage in found else numbers.get(stage)
     if name is None:
-        own = {*found} != {f"stage{number}" for number in numbers}
+        own = {*found} != {stage_name(int(number)) for number in numbers}
         known = ", ".join(found) if own else f"1 to {len(found)}"
         hint = f"the stages of {graph.name} are {known}"
         raise UsageError(f"{graph.file}: no stage {stage}", hint)

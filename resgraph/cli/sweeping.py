@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.behind import Behind, behind
+from resgraph.cli.behind import Behind, behind, classifying
 from resgraph.cli.choices import (
     CheckpointEvery,
     Data,
@@ -174,7 +174,8 @@ def sources(
 def own(file: Path) -> Source:
     """A generated file that is what resgraph writes; a sweep trains no other.
 
-    Raises `ResgraphError` for foreign code, which may end the process, and so the sweep.
+    Raises `ResgraphError` for foreign code, which may end the process, and so the sweep,
+    and for a network that tells no classes apart.
     """
     from resgraph.origin import read_source
 
@@ -183,7 +184,7 @@ def own(file: Path) -> Source:
         raise ResgraphError(
             source.foreign, f"train it by itself: resgraph train {file.as_posix()}"
         )
-    return source
+    return classifying(source)
 
 
 def trainer(

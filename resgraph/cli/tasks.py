@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from resgraph.cli.behind import classifying
 from resgraph.cli.common import require_file, telling_compiler, warn
 from resgraph.diagnostics import ResgraphError, UsageError, plain
 from resgraph.files import is_there
@@ -119,7 +120,7 @@ def _task(what: Asked) -> Task:
     if folder is None and what.chosen.get("resume"):
         folder = _folder_of(what)
     if folder is None:
-        return Task(what.source(), TrainOptions(**what.chosen))
+        return Task(classifying(what.source()), TrainOptions(**what.chosen))
     run = open_run(folder)
     options = _restored(run, what.chosen)
     return Task(_source_of(run, what), options)

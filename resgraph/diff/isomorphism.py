@@ -7,12 +7,12 @@ ops alone decide.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.graph import Graph, Instance
+from resgraph.graph import Graph, Instance, Run
 from resgraph.graph import isomorphism as graphs
 from resgraph.graph.dag import Ops
 from resgraph.graph.isomorphism import Labelled, Pairing, Parting, Repeated
@@ -20,7 +20,7 @@ from resgraph.graph.sites import row_values
 from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.ops import Op
 from resgraph.ops.source import real
-from resgraph.prove.sites import Site, Stretch, stretches
+from resgraph.prove.sites import Site, Stage, taken_apart
 from resgraph.syntax import Name
 
 Label = tuple[str, ...]
@@ -46,9 +46,9 @@ def label(op: Op, count: int) -> Label:
     )
 
 
-def labels(instance: Instance) -> list[Label]:
+def labels(instance: Instance) -> tuple[Label, ...]:
     """What each op of a unit does, in reading order."""
-    return [label(node.op, len(node.inputs)) for node in instance.steps]
+    return tuple(label(node.op, len(node.inputs)) for node in instance.steps)
 
 
 def labelled(instance: Instance) -> Labelled:
@@ -67,6 +67,11 @@ def labelled(instance: Instance) -> Labelled:
         names=[*dag.nodes],
         title=instance.block.name,
     )
+
+
+def apart(run: Run) -> Callable[[Instance], Hashable] | None:
+    """Units of a run that differ in what reads their number are apart where that is an op."""
+    return labels if run.each else None
 
 
 def isomorphism(a: Instance, b: Instance) -> dict[str, str] | None:
@@ -143,20 +148,20 @@ class _Network:
         self.reads: list[tuple[int, ...]] = []
         self.block = graph.network.block
         self.values = {x: -1 - i for i, x in enumerate(self.block.inputs)}
-        for stretch in stretches(graph):
-            self._row(stretch)
+        for stage in taken_apart(graph, apart):
+            self._row(stage)
 
     def labelled(self) -> Labelled:
         outputs = tuple(self.values[v] for v in self.block.results.values())
         swaps = [False] * len(self.labels)
         return Labelled(self.labels, self.reads, swaps, outputs, len(self.block.inputs))
 
-    def _row(self, stretch: Stretch) -> None:
-        given = tuple(self.values[value] for value in stretch.row.inputs)
-        for label, count in chain(*map(self._pieces, stretch.sites)):
+    def _row(self, stage: Stage) -> None:
+        given = tuple(self.values[value] for value in stage.row.inputs)
+        for label, count in chain(*map(self._pieces, stage.sites)):
             node = self._node(Repeated(((label, count),)), given)
             given = (node,)
-        names = row_values(stretch.row, stretch.last)
+        names = row_values(stage.row, stage.last)
         if len(names) > 1:
             given = tuple(self._node(("output", i), given) for i in range(len(names)))
         self.values |= zip(names, given, strict=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.diff.edits import Edit, arrow, edits
-from resgraph.diff.isomorphism import Numbers, regrouped, same
+from resgraph.diff.isomorphism import Numbers, apart, regrouped, same
 from resgraph.diff.properties import (
     PROPERTIES,
     counted,
@@ -22,7 +22,7 @@ from resgraph.diff.properties import (
 from resgraph.diff.units import Units, rows_of, side_by_side
 from resgraph.graph import HEAD, STEM, Graph, Row
 from resgraph.graph.dag import Dag
-from resgraph.prove.sites import Stretch, stretches
+from resgraph.prove.sites import Stage, taken_apart
 from resgraph.recipe.parts import CHOICES
 from resgraph.recipe.words import EXPLICIT
 
@@ -118,7 +118,7 @@ def compare(before: Graph, after: Graph) -> Difference:
     """The difference of two networks with shapes, at the cost of their distinct units."""
     if before.input == after.input and same(before, after, regroup=True):
         return Difference(before, after, True, (), not _nested_alike(before, after))
-    ours, theirs = stretches(before), stretches(after)
+    ours, theirs = taken_apart(before, apart), taken_apart(after, apart)
     matched = _matched(before, after, ours, theirs)
     numbers = Numbers()
     pairs = tuple(pair for a, b in matched for pair in _pairs(a, b, numbers))
@@ -133,11 +133,11 @@ def _nested_alike(before: Graph, after: Graph) -> bool:
     return False
 
 
-Matched = list[tuple[Stretch | None, Stretch | None]]
+Matched = list[tuple[Stage | None, Stage | None]]
 
 
 def _matched(
-    before: Graph, after: Graph, ours: Sequence[Stretch], theirs: Sequence[Stretch]
+    before: Graph, after: Graph, ours: Sequence[Stage], theirs: Sequence[Stage]
 ) -> Matched:
     """The stages side by side: in two chains by their order, else by name and then by order;
     the stem first and the head last."""
@@ -153,7 +153,7 @@ def _matched(
     return [pair for pair in (stem, *found, head) if any(pair)]
 
 
-def _by_name(ours: Sequence[Stretch], theirs: Sequence[Stretch]) -> Matched:
+def _by_name(ours: Sequence[Stage], theirs: Sequence[Stage]) -> Matched:
     mine = {s.row.name for s in ours}
     others = {s.row.name: s for s in theirs}
     left = iter([s for s in theirs if s.row.name not in mine])
@@ -190,7 +190,7 @@ def _listed(results: Mapping[str, str]) -> str:
     return ", ".join(n if n == v else f"{n} ({v})" for n, v in results.items())
 
 
-def _pairs(a: Stretch | None, b: Stretch | None, numbers: Numbers) -> list[Pair]:
+def _pairs(a: Stage | None, b: Stage | None, numbers: Numbers) -> list[Pair]:
     ours, theirs = (rows_of(side, numbers) if side else [] for side in (a, b))
     found = [_pair(x, y, numbers) for x, y in side_by_side(ours, theirs)]
     return _joined(found, numbers)

@@ -8,7 +8,14 @@ from resgraph.diff.blocks import Block, blocks
 from resgraph.diff.edits import Change, Edit
 from resgraph.diff.network import Difference
 from resgraph.diff.units import Units
-from resgraph.draw import Figure, Mark, beside, draw_network, draw_unit
+from resgraph.draw import (
+    Figure,
+    Mark,
+    beside,
+    draw_network,
+    draw_unit,
+    unfolded_units,
+)
 
 _MARKS = {
     Change.ADDED: "added",
@@ -39,18 +46,26 @@ def picture(difference: Difference) -> Figure:
 
 
 def _block(block: Block, difference: Difference, number: str) -> Iterator[Figure]:
+    """Both sides, with the same units unfolded in them: those that one of them asks for."""
     pair = block.first
-    sides = (("a", difference.before, pair.before), ("b", difference.after, pair.after))
-    for side, graph, row in sides:
-        if row is not None:
-            marks = dict(_marks(pair.edits, after=side == "b"))
-            yield draw_unit(
-                row.instance,
-                title=f"{graph.name}: {row.name}",
-                subtitle=_places(block, row),
-                marks=marks,
-                prefix=f"{side}{number}.",
-            )
+    sides = [
+        (f"{side}{number}.", graph, row, dict(_marks(pair.edits, after=side == "b")))
+        for side, graph, row in (
+            ("a", difference.before, pair.before),
+            ("b", difference.after, pair.after),
+        )
+        if row is not None
+    ]
+    unfold = [unfolded_units(row.instance, marks) for _, _, row, marks in sides]
+    for prefix, graph, row, marks in sides:
+        yield draw_unit(
+            row.instance,
+            title=f"{graph.name}: {row.name}",
+            subtitle=_places(block, row),
+            marks=marks,
+            prefix=prefix,
+            unfold=set().union(*unfold),
+        )
 
 
 def _places(block: Block, row: Units) -> str:

@@ -9,6 +9,7 @@ from resgraph.ops import Role
 from resgraph.prove import Topic, prove
 from resgraph.prove.identity import growing
 from resgraph.prove.parts import Parts, decompose, is_identity, passed_by_all
+from resgraph.prove.prose import slope
 from resgraph.prove.sites import Site, sites, units
 
 RESIDUAL = "an addition that every path passes: y = h(x) + F(x), Eq. (1)"
@@ -47,7 +48,7 @@ def factor(instance: Instance) -> str:
         return "no 1: there is no shortcut"
     paths = {value: path for path, value in instance.flat.block.values.items()}
     slopes = [
-        node.op.slope(*(paths.get(v, v) for v in parts.beside[node.name]))
+        slope(node.op, *(paths.get(v, v) for v in parts.beside[node.name]))
         for node in parts.route
         if node.name in parts.broken
     ]

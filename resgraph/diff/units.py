@@ -12,7 +12,7 @@ from resgraph.diff.isomorphism import Label, Numbers, labels
 from resgraph.graph import Instance
 from resgraph.graph.sites import between
 from resgraph.ops import Shape
-from resgraph.prove.sites import Site, Stretch, leaves
+from resgraph.prove.sites import Site, Stage, leaves
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Units:
         )
 
 
-def rows_of(stretch: Stretch, numbers: Numbers) -> list[Units]:
+def rows_of(stage: Stage, numbers: Numbers) -> list[Units]:
     """A stage's first unit, and then the others, equal neighbours together."""
     found: list[Units] = []
-    for units in _pieces(stretch):
+    for units in _pieces(stage):
         if len(found) > 1 and _continues(found[-1], units, numbers):
             found[-1] = found[-1].with_next(units)
         else:
@@ -81,9 +81,9 @@ def _continues(row: Units, units: Units, numbers: Numbers) -> bool:
     return same and row.sites[-1].outer is units.sites[0].outer
 
 
-def _pieces(stretch: Stretch) -> Iterator[Units]:
+def _pieces(stage: Stage) -> Iterator[Units]:
     first = True
-    for site in leaves(stretch.sites):
+    for site in leaves(stage.sites):
         if first and site.count > 1:
             yield _units(site.part(0, 1))
             site = site.part(1, site.count - 1)

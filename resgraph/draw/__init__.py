@@ -4,6 +4,7 @@ from resgraph.draw.caption import note
 from resgraph.draw.figure import Figure, beside
 from resgraph.draw.items import Box, Mark
 from resgraph.draw.layout import SizeError
+from resgraph.draw.look import unfolded_units
 from resgraph.draw.network import draw_network
 from resgraph.draw.unit import draw_unit
 
@@ -16,4 +17,5 @@ __all__ = [
     "draw_network",
     "draw_unit",
     "note",
+    "unfolded_units",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from resgraph.draw.cells import Cell
 from resgraph.draw.items import Frame, Mark, Node, Text
+from resgraph.draw.labels import label, sign
 from resgraph.draw.text import width, wrap
 from resgraph.ops import Op, Role
 from resgraph.values import show
@@ -22,7 +23,7 @@ WIDEST = 190.0
 
 def op_kind(op: Op) -> str:
     """How it is drawn."""
-    return "merge" if op.symbol else KINDS.get(op.role, "other")
+    return "merge" if sign(op) else KINDS.get(op.role, "other")
 
 
 def op_node(
@@ -36,9 +37,9 @@ def op_node(
     mark: Mark | None,
 ) -> Node:
     """An op's box or circle."""
-    said, letters = op.symbol or op.label(), 17 if op.symbol else SIZE
+    said, letters = sign(op) or label(op), 17 if sign(op) else SIZE
     text = Text("text", name, said, *at, letters)
-    note = f"{name}: {op.label()}"
+    note = f"{name}: {label(op)}"
     return Node(
         op_kind(op),
         name,

@@ -69,13 +69,18 @@ class Cell:
 
     def holds(self, layer: str) -> bool:
         """Whether the layer of that name is the op, or is in one of the units."""
-        if self.row is None:
-            return layer == self.name
-        within = layer.removeprefix(f"{self.row.name}.")
-        if within == layer or self.row.style is not Style.NUMBERED:
-            return within != layer
-        number = within.partition(".")[0]
-        return number.isdecimal() and 0 <= int(number) - self.index < self.count
+        return layer == self.name if self.row is None else self.within(layer) != ""
+
+    def within(self, layer: str) -> str:
+        """The name of the layer in its unit; nothing where it is in none of these."""
+        if self.row is None or not layer.startswith(f"{self.row.name}."):
+            return ""
+        inside = layer.removeprefix(f"{self.row.name}.")
+        if self.row.style is not Style.NUMBERED:
+            return inside
+        number, _, inside = inside.partition(".")
+        known = number.isdecimal() and 0 <= int(number) - self.index < self.count
+        return inside if known else ""
 
 
 def cells(instance: Instance) -> list[Cell]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from resgraph.draw.cells import Cell, cells
 from resgraph.draw.items import Mark
+from resgraph.graph import Instance
 
 ALL = "all"
 """In the place of units' names: every one of them is unfolded."""
@@ -62,6 +63,32 @@ class Look:
     def _marked(self, cell: Cell) -> Iterable[Mark]:
         start = f"{self.inside}{cell.prefix}"
         return (mark for name, mark in self.marks.items() if name.startswith(start))
+
+
+def shown(instance: Instance, marks: Mapping[str, Mark]) -> dict[str, Mark]:
+    """The marks at what is drawn: of equal units in a row, that is the first one."""
+    found: dict[str, list[Mark]] = {}
+    for name, mark in marks.items():
+        found.setdefault(_shown(instance, name), []).append(mark)
+    return {name: together(told) or told[0] for name, told in found.items()}
+
+
+def _shown(instance: Instance, name: str) -> str:
+    cell = next((c for c in cells(instance) if c.row and c.holds(name)), None)
+    if cell is None or cell.instance is None:
+        return name
+    return cell.prefix + _shown(cell.instance, cell.within(name))
+
+
+def unfolded_units(instance: Instance, marks: Mapping[str, Mark]) -> set[str]:
+    """The names of the units that are unfolded in a drawing of the unit with these marks."""
+    names, left = set[str](), [(instance, Look(shown(instance, marks)))]
+    while left:
+        each, look = left.pop()
+        for cell in look.unfolded(cells(each)).values():
+            names.add(cell.unit)
+            left.append((cell.instances[0], look.within(cell)))
+    return names
 
 
 def together(marks: Collection[Mark]) -> Mark | None:

@@ -23,6 +23,7 @@ from resgraph.draw.items import (
     terminal,
     terminal_width,
 )
+from resgraph.draw.labels import label, sign
 from resgraph.draw.layout import Layout, Link, layout, named, refuse_more
 from resgraph.draw.text import width, wrap
 from resgraph.draw.wires import GAP, Point, Size, Wiring, wire
@@ -293,15 +294,13 @@ class _Drawing:
 
     def _frames(self) -> Iterator[Frame]:
         """A frame around each stage, its name on the left."""
-        for number, row in enumerate(self.graph.network.block.rows):
+        for row in self.graph.network.block.rows:
             stack = self.stacks.get(row.name)
             if stack is None or not stack.last.staged:
                 continue
             x, y = self.wiring.centres[row.name]
             left, height = x - stack.wide / 2 - ASIDE, stack.height + 18
-            plain = row.name == f"stage{number}"
-            said = f"stage {number}" if plain else row.name
-            texts = _stacked(said, left + ASIDE / 2, y)
+            texts = _stacked(row.title, left + ASIDE / 2, y)
             across = ASIDE + stack.wide + EDGE
             yield Frame(left, y - height / 2, across, height, tuple(texts))
 
@@ -330,7 +329,7 @@ def _lines(cell: Cell) -> list[str]:
     words = arguments(cell)
     if not cell.staged and cell.instance is not None:
         words = [
-            each.node.op.symbol or each.node.op.label() if each.node else called(each)
+            sign(each.node.op) or label(each.node.op) if each.node else called(each)
             for each in cells(cell.instance)
         ]
     return said_of(words, 11, WIDE - 20)

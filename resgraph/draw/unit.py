@@ -38,8 +38,9 @@ from resgraph.draw.items import (
     terminal,
     terminal_width,
 )
+from resgraph.draw.labels import label, sign
 from resgraph.draw.layout import Layout, Link, layout, named, refuse_more
-from resgraph.draw.look import Look
+from resgraph.draw.look import Look, shown
 from resgraph.draw.shortcut import shortcuts_of
 from resgraph.draw.structure import END, Line, Structure
 from resgraph.draw.text import width
@@ -68,7 +69,7 @@ def draw_unit(
     read values that are not there: such lines are not drawn. Raises `SizeError` for more
     ops or lines than can be drawn.
     """
-    look = Look(marks, prefix, unfold)
+    look = Look(shown(instance, marks), prefix, unfold)
     with named(f"the unit '{instance.block.name}'"):
         refuse_more("nodes", _count(instance, look))
         drawing = _Drawing(Structure(instance, shortcuts_of(instance)), look)
@@ -154,7 +155,7 @@ class _Drawing:
         if cell.node is None:
             across, height = folded_size(cell)
             return Size(max(across, self._spread(cell)), height, below)
-        if cell.node.op.symbol:
+        if sign(cell.node.op):
             many = max(0, len(self._reads(cell)) - 4)
             return Size(DISC + PORT * many, DISC, below, round=True)
         return Size(max(LEAST, round(self.widest) + 24), HEIGHT, below)
@@ -174,7 +175,7 @@ class _Drawing:
     def widest(self) -> float:
         """Pixels of the longest label in an op's box."""
         ops = [cell.node.op for cell in self.what.cells.values() if cell.node]
-        return max((width(op.label(), SIZE) for op in ops if not op.symbol), default=0)
+        return max((width(label(op), SIZE) for op in ops if not sign(op)), default=0)
 
     def _label(self, cell: Cell, value: str) -> str:
         """What stands below the cell of a value: its shape, and of several which it is."""

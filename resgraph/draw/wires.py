@@ -24,6 +24,8 @@ TRACK = 9.0
 """Pixels between two lines that run across."""
 PORT = 9.0
 """Pixels between the ends of two lines at the top of one node."""
+SNAP = 3.0
+"""Pixels that are no step aside, of a line from a port."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def _courses(plan: Layout, sizes: Mapping[str, Size]) -> Iterator[_Course]:
         )
         for way in ways:
             arrival = _last(way) if id(way) in aside else ports[id(way)]
+            if way.link.leaves and abs(arrival - _last(way)) < SNAP:
+                arrival = _last(way)
             columns = [_first(way), *way.columns[1:-1], arrival]
             hops = (
                 _Hop(way.link.source, way.row + i, a, b)

@@ -80,10 +80,11 @@ class Body:
         )
         return next(found, ())
 
-    def shape(self, value: str) -> Shape | None:
-        """The shape of a value; None where nothing makes it."""
-        found = (each.shapes[value] for each in self.instances if value in each.shapes)
-        return next(found, None)
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of the values that something makes."""
+        every = reversed(self.instances)  # the block's own input is the network's
+        return {name: shape for each in every for name, shape in each.shapes.items()}
 
 
 def unit_body(block: Block, instance: Instance) -> Body:

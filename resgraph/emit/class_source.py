@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from resgraph.emit.body import CHAIN, Body, Chain
@@ -62,25 +62,48 @@ class ClassSource:
         """Every expression of the lines, as it is written."""
         self.stored: dict[str, str] = {}
         """By a name of the constructor, the attribute that keeps it for `forward`."""
+        self.there = frozenset[str]().union(*(body.present for body in self.bodies))
+        """The nodes that are there in some instance."""
+        self.ops = {
+            node.name: formulas.op(node)
+            for node in self.bodies[0].nodes
+            if isinstance(node, Node) and node.name in self.there
+        }
         self.chains = [*self._present()]
         self.nodes = [node for chain in self.chains for node in chain.nodes]
-        self.ops = {n.name: formulas.op(n) for n in self.nodes if isinstance(n, Node)}
         self._note_channels()
-        self.attributes = {node.name for node in self.nodes if self.has_layer(node)}
+        self.made = dict(self._layers_of_ops())
+        """By op with a layer, the constructor call of that."""
+        of_rows = {node.name for node in self.nodes if isinstance(node, Row)}
+        self.attributes = {*self.made, *of_rows}
         self.flags = self._flags()
         self.variables = self._variables()
         self.inputs = [self.variables[name] for name in formulas.inputs]
         self.forward = [*Forward(self).statements()]
-        self.layers = [*Layers(self).statements()]
-        read = {name for tree in self.written for name in free_names(tree)}
+        layers = Layers(self)
+        self.layers = [*layers.statements()]
+        self.written += layers.written
+        read = {name for tree in layers.written for name in free_names(tree)}
         self.takes = [p for p in self.parameters if p.name in read]
 
     def _present(self) -> Iterator[Chain]:
-        """The chains with the nodes that are there in some instance."""
-        there = frozenset[str]().union(*(body.present for body in self.bodies))
+        """The chains with the nodes that are there in some instance, and do something."""
         for chain in self.bodies[0].chains:
-            nodes = tuple(node for node in chain.nodes if node.name in there)
-            yield replace(chain, nodes=nodes)
+            nodes = [node for node in chain.nodes if node.name in self.there]
+            idle = [node for node in nodes if self._is_idle(node)]
+            if len(idle) < len(nodes):
+                idle = [node for node in idle if node.when is not None]
+            yield replace(chain, nodes=tuple(n for n in nodes if n not in idle))
+
+    def _is_idle(self, node: Part) -> bool:
+        """Whether it is its input, as an identity is."""
+        if isinstance(node, Row):
+            return False
+        op, value = self.ops[node.name], Name("x")
+        if len(node.inputs) > 1:
+            return False
+        made = op.torch_call(Name("self"), value, number=partial(number_of, op))
+        return made == value and op.torch_layer(value) is None
 
     # --- values -----------------------------------------------------------------------
 
@@ -94,9 +117,8 @@ class ClassSource:
             else:
                 given = [channels[i] for i in node.inputs]
                 claims = [self.ops[node.name].channels_out(given)]
-                self.formulas.note(
-                    node.name, claims + given[:1] * (node.when is not None)
-                )
+                claims += given[:1] * (node.when is not None)
+                self.formulas.note(node.name, claims, node.inputs[0])
 
     @cached_property
     def heavy(self) -> frozenset[str]:
@@ -110,14 +132,12 @@ class ClassSource:
         results = (instance.source or instance.block).results
         return {name: self.formulas.channels[value] for name, value in results.items()}
 
-    def layer_of(self, node: Node) -> Call | None:
-        """The constructor call of the op's layer."""
-        given = (self.formulas.channels[i] for i in node.inputs)
-        return self.ops[node.name].torch_layer(*given)
-
-    def has_layer(self, node: Part) -> bool:
-        """Whether the module has an attribute of its name."""
-        return isinstance(node, Row) or self.layer_of(node) is not None
+    def _layers_of_ops(self) -> Iterator[tuple[str, Call]]:
+        for node in self.nodes:
+            if isinstance(node, Node):
+                given = (self.formulas.channels[i] for i in node.inputs)
+                made = self.ops[node.name].torch_layer(*given)
+                yield from () if made is None else ((node.name, made),)
 
     def number(self, op: Op, name: str) -> Syntax:
         """An attribute that `forward` reads: a parameter is kept on the module for it."""

@@ -31,6 +31,7 @@ class Classes:
         """The names of the module's classes."""
         self.taken |= {variant.name for variant in self.variants.bottom_up}
         self._of: dict[int, ClassSource] = {}
+        """By the id of an instance, its class."""
         self._returns: dict[str, str] = {}
         order = [block.name for block in graph.program.used]
         made = [c for v in self.variants.bottom_up for c in self._made(v)]
@@ -38,6 +39,7 @@ class Classes:
         """In the order of the spec."""
         body = network_body(graph.network)
         self.network = self._class(self.name, self.name, [body], None)
+        self._of.clear()  # a circle would wait for the garbage collector, which is slow
 
     def _made(self, variant: Variant) -> list[ClassSource]:
         """The variant's class, or several where one cannot serve all of its instances."""
@@ -63,12 +65,9 @@ class Classes:
         self, name: str, base: str, bodies: Sequence[Body], variant: Variant | None
     ) -> ClassSource:
         formulas = Formulas(bodies, variant, self.taken)
-        rows = Rows(formulas, self._class_of, self.variants.split)
+        rows = Rows(formulas, self._of, self.variants.split)
         returns = self._returned(base, bodies[0].instance)
         return ClassSource(name, returns, formulas, rows, self.in_loop)
-
-    def _class_of(self, instance: Instance) -> ClassSource:
-        return self._of[id(instance)]
 
     def _returned(self, name: str, instance: Instance) -> str:
         """What a block's `forward` returns: of several values, a class of their own."""

@@ -49,7 +49,7 @@ def _side(source: ClassSource, shapes: list[Shape], axis: int) -> str:
         return letter
     if all(after == 1 for _, after in pairs):
         return "1"
-    for param in source.formulas.numbers:
+    for param in source.formulas.strides:
         strides: list[Any] = [body.instance.args[param] for body in source.bodies]
         if not isinstance(strides[0], tuple) and all(
             stride > 0 and -(-before // stride) == after

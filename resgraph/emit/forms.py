@@ -13,6 +13,7 @@ from resgraph.emit.weights import WeightSource
 from resgraph.files import staged
 from resgraph.graph import Graph
 from resgraph.limits import MODEL_BYTES
+from resgraph.names import IMAGES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,7 @@ def _refuse_two_files(graph: Graph, form: str) -> None:
 
 def _written(exported: Exported, form: str, stage: Path) -> list[Path]:
     from resgraph.emit import element
-    from resgraph.emit.onnx_model import INPUT, write_onnx
+    from resgraph.emit.onnx_model import write_onnx
 
     path = stage / exported.file(form)
     given = exported.graph, path, exported.weights, exported.metadata
@@ -109,7 +110,7 @@ def _written(exported: Exported, form: str, stage: Path) -> list[Path]:
     from resgraph.emit.quantise import quantise
 
     assert exported.calibration is not None
-    quantise(plain[0], path, INPUT, exported.calibration)
+    quantise(plain[0], path, IMAGES, exported.calibration)
     for file in plain:
         file.unlink()
     return [path]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from resgraph.emit.body import Body
@@ -26,6 +27,7 @@ AXES = "chw"
 Formula = Expr | int
 Case = tuple[Mapping[str, Any], Any]
 """The values of names, and what a formula must come out as with them."""
+STRIDE = "stride"
 _RATIOS = (2, 4, 8, 16, 32)
 
 
@@ -72,6 +74,20 @@ class Formulas:
         params = self.variant.block.params if self.variant else ()
         return [param.name for param in params if param.name not in self.fixed]
 
+    @cached_property
+    def strides(self) -> list[str]:
+        """Those by which the sides of maps are divided."""
+        read: set[str] = set()
+        for node in self.bodies[0].nodes:
+            if isinstance(node, Node):
+                given = [node.op.attributes().get(STRIDE)]
+            else:
+                given = [call.args.get(STRIDE) for call in node.calls]
+            read |= {
+                n for value in given if isinstance(value, Expr) for n in value.names
+            }
+        return [name for name in self.numbers if name in read]
+
     def side(self, value: str, axis: str) -> str:
         """What an expression calls a side of an input: `in`, `in.h`, `skip.c`."""
         if value == self.inputs[0]:
@@ -116,12 +132,17 @@ class Formulas:
 
     def here(self, tree: Syntax, more: Mapping[str, Syntax] | None = None) -> Syntax:
         """An expression of the spec with the names of the class, and `more`."""
+        return replaced(tree, {**self._known, **more} if more else self._known)
+
+    @cached_property
+    def _known(self) -> dict[str, Syntax]:
+        """By what the spec calls it, what it is in the class."""
         known: dict[str, Syntax] = {k: Name(v) for k, v in self.local.items()}
         known |= {k: Truth(v) for k, v in self.fixed.items() if isinstance(v, bool)}
         for axis in AXES if self.variant else "":
             name = f"{self.inputs[0]}.{axis}"
             known.setdefault(name, known[self.side(self.inputs[0], axis)])
-        return replaced(tree, {**known, **(more or {})})
+        return known
 
     def op(self, node: Node) -> Op:
         """The op with the names of the class, and with the values that the class is for."""
@@ -150,16 +171,33 @@ class Formulas:
 
     def shape(self, body: Body, value: str) -> Shape:
         """A value's shape; of one that is not there, that of what it stands for."""
-        shape = body.shape(value)
-        while shape is None:
+        while value not in body.shapes:
             value = self._first_read[value.partition(".")[0]]
-            shape = body.shape(value)
-        return shape
+        return body.shapes[value]
 
-    def note(self, value: str, claims: Iterable[Formula]) -> None:
-        """Take the first formula of the value's channels that holds in all instances."""
+    def note(
+        self, value: str, claims: Iterable[Formula], of: str | None = None
+    ) -> None:
+        """Take the first formula of the value's channels that holds in all instances.
+
+        They may also be all elements of the value `of`, made one vector.
+        """
         actual = [channels_of(self.shape(body, value)) for body in self.bodies]
-        self.channels[value] = first([*zip(self.envs, actual, strict=True)], claims)
+        cases = [*zip(self.envs, actual, strict=True)]
+        try:
+            self.channels[value] = first(cases, claims)
+        except NoFormulaError:
+            self.channels[value] = first(cases, self._elements(of) if of else ())
+
+    def _elements(self, value: str) -> Iterator[Formula]:
+        if {len(self.shape(body, value)) for body in self.bodies} == {len(AXES)}:
+            sides = [
+                self.channels[value],
+                *(self.length(value, axis) for axis in AXES[1:]),
+            ]
+            yield Expr(
+                infix("*", *(s.tree if isinstance(s, Expr) else s for s in sides))
+            )
 
     def length(self, value: str, axis: str) -> Formula:
         """The height or the width of a value. Raises `NoFormulaError`."""
@@ -174,7 +212,7 @@ class Formulas:
         sides = [Name(self.local[self.side(name, axis)]) for name in self.inputs]
         yield from map(Expr, sides)
         for side in sides:
-            for name in self.numbers:
+            for name in self.strides:
                 down = infix("//", Prefix("-", side), Name(self.local[name]))
                 yield Expr(Prefix("-", down))
             yield from (Expr(infix("//", side, ratio)) for ratio in _RATIOS)
@@ -211,6 +249,8 @@ def _holds(claim: Any, cases: Iterable[Case]) -> bool:
     """Whether the formula comes out as told in all cases, whole as Python computes it."""
     if not isinstance(claim, Expr):
         return all(claim == actual for _, actual in cases)
+    if isinstance(claim.tree, Name):
+        return all(env.get(claim.tree.text) == actual for env, actual in cases)
     try:
         return all(claim.evaluate(env, whole=True) == actual for env, actual in cases)
     except ExprError:

@@ -115,15 +115,15 @@ class _Path:
         tree = self._expression(group, value)
         if returns or tree != Name(self.name):
             start = "return" if returns else f"{self.name} ="
-            yield self._statement(start, tree, group, indent)
+            yield from self._statement(start, tree, group, indent)
 
     def _statement(
         self, start: str, tree: Syntax, nodes: Sequence[Part], indent: int
-    ) -> Statement:
+    ) -> list[Statement]:
         self.source.written.append(tree)
-        shape = comment(self.source, nodes[-1].name)
-        lines = commented(statement(start, tree, indent), shape, indent)
-        return Statement(lines, tuple(node.name for node in nodes))
+        names = tuple(node.name for node in nodes)
+        lines = statement(start, tree, indent)
+        return commented(lines, comment(self.source, nodes[-1].name), indent, names)
 
     def _optional(
         self, flag: str, nodes: list[Part], value: Values, final: bool
@@ -133,7 +133,7 @@ class _Path:
         if not own and (chosen := self._choice(flag, nodes, value)):
             start = "return" if final else f"{self.name} ="
             if BODY + len(f"{start} {chosen}") <= WIDTH:
-                yield self._statement(start, chosen, nodes, BODY)
+                yield from self._statement(start, chosen, nodes, BODY)
                 return
         if not own:
             yield Statement([f"{self.name} = {value[0]}"])
@@ -219,16 +219,22 @@ class _Path:
         unit = unique("unit", set(self.source.variables.values()))
         start = call(f"{layer}[0]", *value)
         yield Statement(statement(f"{self.name} =", start, indent), nodes)
-        for first, end, several in self._slices(row):
+        *_, last = slices = [*self._slices(row)]
+        for first, end, several in slices:
             given = f"*{self.name}" if several else self.name
-            if end == first + 1:
-                yield Statement([f"{self.name} = {layer}[{first}]({given})"], nodes)
+            alone = end == first + 1
+            called = f"{layer}[{first}]" if alone else unit
+            inner = [Statement([f"{self.name} = {called}({given})"], nodes)]
+            if (first, end, several) == last:
+                deeper = indent + len(INDENT) * (not alone)
+                shape = comment(self.source, row.name)
+                inner = commented(inner[0].lines, shape, deeper, nodes)
+            if alone:
+                yield from inner
                 continue
-            yield Statement([f"for {unit} in {layer}[{first}:{end or ''}]:"], nodes)
-            called = [f"{self.name} = {unit}({given})"]
-            shape = comment(self.source, row.name)
-            inner = commented(called, shape, indent + len(INDENT))
-            yield Statement(inner, nodes).inside()
+            lines = [INDENT + line for each in inner for line in each.lines]
+            loop = f"for {unit} in {layer}[{first}:{end or ''}]:"
+            yield Statement([loop, *lines], nodes)
 
     def _slices(self, row: Row) -> Iterator[tuple[int, int | None, bool]]:
         """The units after the first one, those together that take one value, or several."""

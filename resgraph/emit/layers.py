@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from resgraph.emit.class_source import ClassSource
 
 
+_NUMBERED = re.compile(r"stage\d+")
+
+
 @dataclass
 class Layers:
     """What a class makes of its arguments: what `forward` reads, flags, layers, units."""
 
     source: ClassSource
+    written: list[Syntax] = field(default_factory=list)
+    """Every expression of the lines, as it is written."""
 
     def statements(self) -> Iterator[Statement]:
         """In the order of the state_dict."""
@@ -47,7 +53,7 @@ class Layers:
                 yield from (each.inside() for each in made)
 
     def _kept(self, attribute: str, value: Syntax) -> Statement:
-        self.source.written.append(value)
+        self.written.append(value)
         return Statement(statement(f"self.{attribute} =", value, BODY))
 
     def _condition(self, node: Part) -> Syntax:
@@ -60,13 +66,13 @@ class Layers:
         for node in nodes:
             if isinstance(node, Row):
                 yield Statement(self._row(node, indent), (node.name,))
-            elif made := self.source.layer_of(node):
-                self.source.written.append(made)
+            elif made := self.source.made.get(node.name):
+                self.written.append(made)
                 lines = statement(f"self.{node.name} =", made, indent)
-                lines += self._starts(node, made, indent)
                 yield Statement(lines, (node.name,))
+                yield from self._starts(node, made, indent)
 
-    def _starts(self, node: Node, made: Call, indent: int) -> Iterator[str]:
+    def _starts(self, node: Node, made: Call, indent: int) -> Iterator[Statement]:
         """The statements for weights that neither torch nor the network's loop starts so."""
         op = self.source.ops[node.name]
         for name, start in op.starts().items():
@@ -75,20 +81,21 @@ class Layers:
             )
             if start != op.torch_starts.get(name) and not looped:
                 started = start.torch(Name(f"self.{node.name}.{name}"))
-                self.source.written.append(started)
-                yield from laid_out("", started, "", indent)
+                self.written.append(started)
+                yield Statement(laid_out("", started, "", indent), (node.name,))
 
     def _row(self, row: Row, indent: int) -> list[str]:
         items = [segment.item() for segment in self.source.rows.segments(row)]
-        self.source.written += items
+        self.written += items
         start = f"self.{row.name} ="
         if row.style is not Style.NUMBERED:
             return statement(start, items[0], indent)
         if not self.source.sequential(row):
             return _list(start, items, indent)
         flat = f"{start} {call('nn.Sequential', *items)}"
-        # The network's stages stand one unit a line, also where there is one alone.
-        if self.source.variant and len(items) == 1 and indent + len(flat) <= WIDTH:
+        # Stages without names stand one unit a line, also where there is one alone.
+        stage = self.source.variant is None and _NUMBERED.fullmatch(row.name)
+        if not stage and len(items) == 1 and indent + len(flat) <= WIDTH:
             return [flat]
         return exploded(f"{start} nn.Sequential", items, indent)
 

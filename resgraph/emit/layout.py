@@ -194,11 +194,13 @@ def signature(before: str, items: Sequence[str], after: str, indent: int) -> lis
     return [before, *(f"{INDENT}{item}," for item in items), after]
 
 
-def commented(lines: list[str], comment: str, indent: int) -> list[str]:
+def commented(
+    lines: list[str], comment: str, indent: int, nodes: tuple[str, ...] = ()
+) -> list[Statement]:
     """The statement with a comment behind it, or above it where it would grow too long."""
     if len(lines) == 1 and _fits(flat := f"{lines[0]}  # {comment}", indent):
-        return [flat]
-    return [f"# {comment}", *lines]
+        return [Statement([flat], nodes)]
+    return [Statement([f"# {comment}"]), Statement(lines, nodes)]
 
 
 def _fits(line: str, indent: int) -> bool:

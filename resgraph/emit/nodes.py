@@ -12,6 +12,9 @@ from resgraph.emit.element import Element
 from resgraph.graph import Instance, Node, Row, Run
 from resgraph.graph.typed import row_values
 
+CONSTANT = "constant"
+"""What the names of constants begin with."""
+
 
 class Made(NamedTuple):
     """A node without the prefix of its place."""
@@ -149,7 +152,8 @@ class NodeBuilder:
     made: int = 0
 
     def node(self, op_type: str, *inputs: str, **attributes: Any) -> str:
-        output = f"{self.name}/{self.made}"
+        inner = f"{self.name}/inner" if self.name == CONSTANT else self.name
+        output = f"{inner}/{self.made}"
         self.made += 1
         proto = NodeProto(op_type=op_type)
         for key, value in attributes.items():
@@ -197,7 +201,7 @@ class Constants:
     def _add(self, code: int, values: Sequence[float], dims: Sequence[int]) -> str:
         key = (code, tuple(values))
         if key not in self.known:
-            name = f"constant/{len(self.known)}"
+            name = f"{CONSTANT}/{len(self.known)}"
             self.tensors[name] = helper.make_tensor(name, code, dims, list(values))
             self.known[key] = name
         return self.known[key]

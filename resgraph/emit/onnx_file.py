@@ -75,7 +75,7 @@ class OnnxFile:
                 "verify the portable model, which it was made of: resgraph export RUN",
             )
 
-        self.outputs = tuple(value.name for value in self._model.graph.output)
+        self.outputs: Sequence[str] = [v.name for v in self._model.graph.output]
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The tensors of the state_dict by name; constants are not among them."""

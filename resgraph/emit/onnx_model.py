@@ -18,12 +18,12 @@ from resgraph.diagnostics import ResgraphError
 from resgraph.emit.element import FLOAT32, Element
 from resgraph.emit.initialisers import Initialisers, append
 from resgraph.emit.onnx_check import Piece, check
-from resgraph.emit.onnx_parts import INPUT, Model, Part, Value
+from resgraph.emit.onnx_parts import Model, Part, Value
 from resgraph.emit.weights import WeightSource
 from resgraph.graph import Graph
 from resgraph.limits import MODEL_BYTES, PIECE_BYTES, PIECE_NODES, SHOWN_NODES
 
-__all__ = ["INPUT", "OPSET", "onnx_text", "write_onnx"]
+__all__ = ["OPSET", "onnx_text", "write_onnx"]
 
 OPSET = FLOAT32.opset
 

@@ -21,9 +21,8 @@ from resgraph.emit.initialisers import external, tensors
 from resgraph.emit.nodes import Constants, Template, Templates, places
 from resgraph.graph import Graph, Instance, Run, digest
 from resgraph.graph.typed import row_values
+from resgraph.names import IMAGES
 from resgraph.ops import Shape
-
-INPUT = "input"
 
 
 class Value(NamedTuple):
@@ -73,7 +72,7 @@ class Model:
         self._metadata = metadata
         self._functions = Functions(element) if functions else None
         self._templates = self._functions or Templates(Constants(element))
-        self._taken = frozenset((INPUT, *graph.outputs))
+        self._taken = frozenset((IMAGES, *graph.outputs))
         for run in (run for runs in graph.network.runs.values() for run in runs):
             for instance in run.instances if run.each is None else run:
                 self._templates.of(instance, run.each is None)
@@ -97,7 +96,7 @@ class Model:
         model.doc_string = visible(graph.title)
         for key, value in (own | dict(self._metadata)).items():
             model.metadata_props.add(key=key, value=value)
-        model.graph.input.append(Value(INPUT, graph.input).typed())
+        model.graph.input.append(Value(IMAGES, graph.input).typed())
         model.graph.output.extend(value.typed() for value in self.outputs)
         return model
 
@@ -121,7 +120,7 @@ class Model:
     def parts(self) -> Iterator[Part]:
         """The units that compute something, in order; their count is the depth."""
         network, nodes = self.graph.network, GraphProto()
-        image = Value(INPUT, self.graph.input)
+        image = Value(IMAGES, self.graph.input)
         read, made = [image], list[Value]()
         if self.element is not FLOAT32:
             image = _cast(nodes, image, self.element.code)
@@ -216,11 +215,11 @@ class Model:
             self.outputs, self.graph.outputs.values(), strict=True
         ):
             origin = self._origins[value]
-            source = self._ends[origin] if origin else INPUT
+            source = self._ends[origin] if origin else IMAGES
             if source != output.name:
                 nodes = GraphProto()
                 nodes.node.add(
-                    name=output.name,
+                    name=f"{output.name}/copy",
                     op_type="Identity",
                     input=[source],
                     output=[output.name],
@@ -256,13 +255,14 @@ class Model:
                 len(prefix) + len(name) + len(_INNER)
                 for run in runs
                 for instance in run.instances
-                for name in self._templates.of(instance).outputs
+                for name in self._templates.of(instance, run.each is None).outputs
             )
         return max(longest)
 
     def _most(self, prefix: str, run: Run, instance: Instance) -> int:
         """Bytes of a unit and its tensors, of which none has a number in it."""
-        nodes, template = GraphProto(), self._templates.of(instance)
+        nodes = GraphProto()
+        template = self._templates.of(instance, run.each is None)
         given = ["x" * self._longest for _ in template.inputs]
         template.append_to(nodes, prefix, given)
         size = int(ModelProto(graph=nodes).ByteSize())

@@ -75,10 +75,11 @@ class Rows:
     """The rows of a class."""
 
     formulas: Formulas
-    source: Callable[[Instance], ClassSource]
-    """The class that an instance is of."""
+    classes: Mapping[int, ClassSource]
+    """By the id of an instance, its class."""
     split: Callable[[Sequence[Run]], list[Stretch]]
     _known: dict[str, list[Segment]] = field(default_factory=dict)
+    _callees: dict[str, list[tuple[ClassSource, int]]] = field(default_factory=dict)
 
     def segments(self, row: Row) -> list[Segment]:
         """The units of the row. Raises `NoFormulaError`."""
@@ -96,12 +97,15 @@ class Rows:
 
     def callee(self, stretch: Stretch) -> ClassSource:
         """The class of the units."""
-        return self.source(stretch.instances[0])
+        return self.classes[id(stretch.instances[0])]
 
     def callees(self, row: Row) -> list[tuple[ClassSource, int]]:
         """The classes of its units with their numbers, in the first instance that has it."""
-        every = (self.stretches(body, row) for body in self.formulas.bodies)
-        return [(self.callee(s), s.count) for s in next(filter(None, every))]
+        if row.name not in self._callees:
+            every = (self.stretches(body, row) for body in self.formulas.bodies)
+            found = [(self.callee(s), s.count) for s in next(filter(None, every))]
+            self._callees[row.name] = found
+        return self._callees[row.name]
 
     def repeat(self, row: Row) -> Syntax:
         """How often the unit of a unit's row follows itself."""

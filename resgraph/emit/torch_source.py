@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from resgraph.emit.class_text import ClassText, network_text, outputs_text, unit_text
 from resgraph.emit.classes import ONE, Classes
 from resgraph.emit.layout import INDENT, WIDTH
-from resgraph.graph import HEAD, STEM, Graph, digest
+from resgraph.graph import Block, Graph, digest
 from resgraph.names import CONSTANTS
 from resgraph.provenance import Header, docstring, spec_path
 from resgraph.syntax import Literal, names
@@ -102,26 +102,29 @@ class ModuleSource:
     @cached_property
     def lines(self) -> dict[str, dict[str, Found]]:
         """The lines of the ops, by unit, and of the network's own by end, stem or head."""
-        units: dict[str, Found] = {b.name: {} for b in self.graph.program.used}
-        ends: dict[str, Found] = {STEM: {}, HEAD: {}}
-        network = self.made.network
-        sections = {
+        program, network = self.graph.program, self.made.network
+        units: dict[str, Found] = {
+            block.name: _nowhere(block) for block in program.used
+        }
+        ends: dict[str, Found] = {n: _nowhere(end) for n, end in program.ends.items()}
+        section = {
             n.name: chain.section for chain in network.chains for n in chain.nodes
         }
-        start = (
-            self.text.count("\n") + 3 - sum(len(part.lines) + 2 for part in self.parts)
-        )
+        length = sum(len(part.lines) + 2 for part in self.parts)
+        start = self.text.count("\n") + 3 - length
         for part in self.parts:
             unit = part.source.variant
-            for name, first, last in part.found:
-                found = (
-                    units[unit.block.name]
-                    if unit
-                    else ends.setdefault(sections[name], {})
-                )
-                found.setdefault(name, []).append([start + first, start + last])
+            for name, *lines in part.found:
+                group, key = (units, unit.block.name) if unit else (ends, section[name])
+                found = group.setdefault(key, {}).setdefault(name, [])
+                found.append([start + line for line in lines])
             start += len(part.lines) + 2
         return {"units": units, "ends": ends}
+
+
+def _nowhere(block: Block) -> Found:
+    """The nodes of a block: what does nothing has no lines."""
+    return {node.name: [] for node in block.nodes}
 
 
 @cache

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from resgraph.graph import Block, Graph, Instance, Run
 from resgraph.graph.scope import read
@@ -59,6 +60,8 @@ class Variants:
         """Each after those that it is made of."""
         for block in self._callees_first():
             self.bottom_up += self._grouped(self._instances.get(block.name, []))
+        for key, stretches in self._stretches.items():
+            self._stretches[key] = [*self._joined(stretches)]
         order = [block.name for block in self.graph.program.used]
         self.all = sorted(
             self.bottom_up, key=lambda variant: order.index(variant.block.name)
@@ -84,6 +87,16 @@ class Variants:
         else:
             for i, instance in enumerate(run):
                 yield Stretch(run, run.first + i, 1, (instance,))
+
+    def _joined(self, stretches: list[Stretch]) -> Iterator[Stretch]:
+        """Those of one class together that were apart because an op reads their number."""
+        for _, group in groupby(
+            stretches, lambda s: (id(s.run), id(self._of.get(id(s.instances[0]))))
+        ):
+            several = [*group]
+            instances = tuple(i for s in several for i in s.instances)
+            count = sum(s.count for s in several)
+            yield replace(several[0], count=count, instances=instances)
 
     def _has_ops(self, run: Run) -> bool:
         """Whether the blocks of the run may be of several classes: an op reads its number."""

@@ -37,6 +37,7 @@ from resgraph.graph.ir import (
     Row,
     Style,
     sequence,
+    stage_name,
 )
 from resgraph.graph.params import BARE, COUNT, Params, Setting, expressions
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
@@ -227,7 +228,7 @@ class Builder:
         rows = [self._end_row(STEM, [(INPUT, self._key("network", STEM))])]
         values, before = {INPUT: INPUT, STEM: STEM}, STEM
         for number, stage in enumerate(network.stages):
-            name = stage.name or f"stage{number + 1}"
+            name = stage.name or stage_name(number + 1)
             loc = (*_STAGES, stage.name or number)
             inputs = self._inputs(stage.from_, before, values, (*loc, "from"))
             rows.append(self._stage(number, name, stage, inputs, loc))
@@ -509,7 +510,7 @@ class Builder:
             for block in users
             for row in block.rows
             for call in row.calls
-            if call.block != block.name
+            if call.block != block.name or block is program.network
         }
         if any(ANY in w for p, w in self.gaps.places.items() if _holds_units(p)):
             return

@@ -23,8 +23,14 @@ from resgraph.values import Value
 
 OUTPUT = "out"
 STEM, HEAD = "stem", "head"
+_STAGE = "stage"
 REPEAT, WHEN = "[repeat]", "[when]"
 """Under which `fields` has the places of these: no argument or attribute is called so."""
+
+
+def stage_name(number: int) -> str:
+    """What a stage is called that has no name of its own: the first one `stage1`."""
+    return f"{_STAGE}{number}"
 
 
 class Style(Enum):
@@ -98,8 +104,18 @@ class Row(_Named):
     @property
     def title(self) -> str:
         """What a message calls a stage: `stage 2`, or by the name that the spec gives it."""
-        number = self.name.removeprefix("stage")
-        return f"stage {number}" if number.isdecimal() else self.name
+        return f"stage {self.number}" if self.number else self.name
+
+    @property
+    def called(self) -> str:
+        """The same within a sentence: `stage 2`, `the stage 'c2'`."""
+        return self.title if self.number else f"the stage '{self.name}'"
+
+    @property
+    def number(self) -> str:
+        """The number of a stage without a name of its own; else nothing."""
+        number = self.name.removeprefix(_STAGE)
+        return number if number != self.name and number.isdecimal() else ""
 
     def prefix(self, index: int) -> str:
         """What stands before the names of the layers of its block of that number."""

@@ -7,14 +7,17 @@ A block's name is the prefix of its layers in the state_dict, without the last d
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
 
 from resgraph.graph.ir import Call, Node, Row
 from resgraph.graph.typed import Graph, Instance, Run
 
 K = TypeVar("K", bound=Hashable)
 
+Apart = Callable[[Run], Callable[[Instance], Hashable] | None]
+"""What tells the blocks of a run apart that differ in what reads their number; None: nothing."""
 LISTED = 6
 """How many names or places a message lists before it says how many more there are."""
 
@@ -64,10 +67,6 @@ class Site:
         """`stage1.0`, or `stage1.1 to stage1.17`."""
         return between(self, self)
 
-    def part(self, first: int, count: int) -> Self:
-        """So many of its blocks, from the one of that number among them."""
-        return replace(self, index=self.index + first, count=count)
-
 
 def sites(graph: Graph) -> Iterator[Site]:
     """The network's units, a site for each of a run's distinct instances."""
@@ -76,15 +75,32 @@ def sites(graph: Graph) -> Iterator[Site]:
 
 
 def row_sites(
-    row: Row, runs: Iterable[Run], outer: Site | None = None
+    row: Row,
+    runs: Iterable[Run],
+    outer: Site | None = None,
+    apart: Apart = lambda run: None,
 ) -> Iterator[Site]:
-    """The sites of one row."""
+    """The sites of one row. Blocks of a run that differ in what reads their number are one
+    site, unless `apart` gives what tells them apart."""
     index = 0
     for run in runs:
-        count = run.count if len(run.instances) == 1 else 1
-        for instance in run.instances:
+        for instance, count in _pieces(run, apart(run)):
             yield Site(row, index, count, run.call, instance, outer)
             index += count
+
+
+def _pieces(
+    run: Run, key: Callable[[Instance], Hashable] | None
+) -> Iterator[tuple[Instance, int]]:
+    if key is None:
+        count = run.count if len(run.instances) == 1 else 1
+        yield from ((instance, count) for instance in run.instances)
+        return
+    for (_, _), group in groupby(
+        enumerate(run), lambda one: (one[0] % len(run.instances), key(one[1]))
+    ):
+        (_, first), *rest = group
+        yield first, 1 + len(rest)
 
 
 def row_values(row: Row, last: Instance) -> tuple[str, ...]:

@@ -10,7 +10,18 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from resgraph.expr import Expr
-from resgraph.graph.ir import HEAD, OUTPUT, STEM, Block, Call, Node, Part, Program, Row
+from resgraph.graph.ir import (
+    HEAD,
+    OUTPUT,
+    STEM,
+    Block,
+    Call,
+    Node,
+    Part,
+    Program,
+    Row,
+    stage_name,
+)
 from resgraph.graph.typed import Graph
 from resgraph.graph.uses import word
 from resgraph.names import INPUT
@@ -59,7 +70,7 @@ def _lines(program: Program) -> Iterator[str]:
 
 def _heading(row: Row, number: int) -> str:
     """`stage2` of the second stage, whether it has a name or not; `stage c2` of any other."""
-    plain = row.name in (STEM, HEAD, f"stage{number}")
+    plain = row.name in (STEM, HEAD, stage_name(number))
     return row.name if plain else f"stage {row.name}"
 
 

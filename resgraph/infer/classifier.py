@@ -38,7 +38,9 @@ class Prediction:
 
 
 class Classifier:
-    """An ONNX model with one input [N, C, H, W] and one output of logits [N, classes].
+    """An ONNX model with one input [N, C, H, W] and an output of logits [N, classes].
+
+    Other outputs, such as feature maps, are not read.
 
     Its methods may be called from any number of threads at once, and give what they give
     alone: threads share the model and, on the CPU, onnxruntime's pool.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from resgraph.diagnostics import ResgraphError, first_line, plain
 from resgraph.infer import providers
+from resgraph.outputs import classifying
 from resgraph.reading import chunk_budget, refuse_beyond
 from resgraph.reading.models import check_model
 
@@ -109,7 +110,7 @@ class _Declared:
 
 
 def tensors(session: Any, path: Path) -> Tensors:
-    """The one input [N, C, H, W] and the one output [N, classes].
+    """The one input [N, C, H, W] and the output [N, classes].
 
     Raises `ResgraphError` for a model that has others.
     """
@@ -136,23 +137,46 @@ def tensors(session: Any, path: Path) -> Tensors:
     )
     if inputs[0].type not in TYPES:
         raise _foreign(path, f"its input should be of floats, not {inputs[0].type}")
-    given = outputs[0].shape
-    if len(given) != 2 or not isinstance(given[1], int) or given[1] < 1:
-        raise _foreign(
-            path, f"its output should be logits [N, classes], not {plain(given)}"
-        )
-    refuse_beyond(chunk_budget(), 64 * given[1], f"{path}: {given[1]:,} classes")
-    if outputs[0].type not in TYPES:
-        raise _foreign(path, f"its output should be of floats, not {outputs[0].type}")
+    output = _logits(outputs, path)
+    refuse_beyond(
+        chunk_budget(), 64 * output.shape[1], f"{path}: {output.shape[1]:,} classes"
+    )
+    if output.type not in TYPES:
+        raise _foreign(path, f"its output should be of floats, not {output.type}")
     return Tensors(
         input=inputs[0].name,
-        output=outputs[0].name,
+        output=output.name,
         shape=(shape[1], shape[2], shape[3]),
-        classes=given[1],
+        classes=output.shape[1],
         dtype=TYPES[inputs[0].type],
-        result=TYPES[outputs[0].type],
+        result=TYPES[output.type],
         single=whole[0],
     )
+
+
+def _logits(outputs: list[_Declared], path: Path) -> _Declared:
+    """The output that tells classes apart; of several vectors the first, if none is named so.
+
+    Raises `ResgraphError` where there is none.
+    """
+    vectors = {value.name: _is_vector(value.shape) for value in outputs}
+    named = {value.name: value for value in outputs}
+    if found := classifying(vectors):
+        return named[found]
+    if vectors[outputs[0].name]:
+        return outputs[0]
+    if len(outputs) == 1:
+        given = plain(outputs[0].shape)
+        raise _foreign(path, f"its output should be logits [N, classes], not {given}")
+    shown = "; ".join(f"{value.name} {value.shape}" for value in outputs)
+    raise _foreign(
+        path,
+        f"one of its outputs should be logits [N, classes], and they are {plain(shown)}",
+    )
+
+
+def _is_vector(shape: list[Any]) -> bool:
+    return len(shape) == 2 and isinstance(shape[1], int) and shape[1] > 0
 
 
 def metadata_of(session: Any, path: Path) -> dict[str, str]:

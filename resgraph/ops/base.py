@@ -124,12 +124,6 @@ class Op(BaseModel):
     """Whether the order of its inputs does not matter."""
     associates: ClassVar[bool] = False
     """Whether inputs that are it again may be written out: a + (b + c) as a + b + c."""
-    on_shortcut: ClassVar[str] = ""
-    """What it makes of a shortcut, with the paper's figure of it."""
-    after_addition: ClassVar[str] = ""
-    """What the paper says of it as f, after the addition."""
-    symbol: ClassVar[str] = ""
-    """The sign in the circle that a drawing shows for it; none where it is a box."""
     rereads: ClassVar[bool] = False
     """Whether training can let it read an activation anew for the gradient, computed once
     more from what stands before BN, where it alone reads it (`train/recompute.py`)."""
@@ -177,10 +171,6 @@ class Op(BaseModel):
             if (value := getattr(self, name)) != default
         }
 
-    def label(self) -> str:
-        """What it is, with the attributes that matter, in the few words of a drawing."""
-        return self.kind.replace("_", " ")
-
     def conventions(self) -> Mapping[str, tuple[str, str]]:
         """Attributes that read as another framework's convention has them: what they do
         here, and what was perhaps meant."""
@@ -223,17 +213,6 @@ class Op(BaseModel):
         the input as a term. None where there is no such constant. `inputs` is empty where
         shapes are not known yet.
         """
-        return None
-
-    def slope(self, *others: str) -> str:
-        """What a gradient is multiplied by on its way back through one input, in words.
-
-        `others` are the op's other inputs, as `formula` or their paths name them.
-        """
-        return f"the derivative of {self.kind}"
-
-    def formula(self, *inputs: Syntax) -> Syntax | None:
-        """The output in terms of the inputs; None for an op best known by its path."""
         return None
 
     def activated(self, *inputs: bool) -> bool:

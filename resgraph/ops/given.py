@@ -38,6 +38,3 @@ class Given(Op):
                 field="op",
             )
         return value
-
-    def label(self) -> str:
-        return self.param

@@ -22,7 +22,6 @@ class Add(Op):
     also: ClassVar[tuple[str, ...]] = ("sum", "plus")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
-    symbol: ClassVar[str] = "+"
     sums: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     associates: ClassVar[bool] = True
@@ -66,11 +65,9 @@ class Mul(Op):
     also: ClassVar[tuple[str, ...]] = ("multiply", "product", "times")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
-    symbol: ClassVar[str] = "×"
     multiplies: ClassVar[bool] = True
     commutes: ClassVar[bool] = True
     associates: ClassVar[bool] = True
-    on_shortcut: ClassVar[str] = "a gate, as in Fig. 2c and 2d"
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return simplest(channels)
@@ -86,9 +83,6 @@ class Mul(Op):
                     hint=mend(largest, shape),
                 )
         return largest
-
-    def slope(self, *others: str) -> str:
-        return " * ".join(f"({other})" for other in others)
 
     def activated(self, *inputs: bool) -> bool:
         """A product of several values is no linear map, whatever they are."""
@@ -120,7 +114,6 @@ class Concat(Op):
     also: ClassVar[tuple[str, ...]] = ("cat", "concatenate")
     inputs: ClassVar[tuple[int, int | None]] = (2, None)
     role: ClassVar[Role] = Role.PLAIN
-    symbol: ClassVar[str] = "||"
     keeps: ClassVar[bool] = True
     associates: ClassVar[bool] = True
 
@@ -139,9 +132,6 @@ class Concat(Op):
                     hint=mend((0, *a[1:]), (0, *b[1:])),
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
-
-    def slope(self, *others: str) -> str:
-        return "the gradient's channels of that input alone"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

@@ -12,7 +12,7 @@ from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import Fractional, Numbers, OnnxBuilder, Op, Real, Shape
 from resgraph.ops.facts import POINT, Reach, Role, Saved
 from resgraph.ops.source import layer, real
-from resgraph.syntax import Call, Name, Syntax, call, infix
+from resgraph.syntax import Call, Syntax, call, infix
 
 
 class Relu(Op):
@@ -21,16 +21,6 @@ class Relu(Op):
     kind: ClassVar[str] = "relu"
     also: ClassVar[tuple[str, ...]] = ("rectifier",)
     role: ClassVar[Role] = Role.ACTIVATION
-    after_addition: ClassVar[str] = (
-        "ReLU truncates where its input is negative: the paper sees it rarely at 164 "
-        "layers, more often at 1000"
-    )
-
-    def label(self) -> str:
-        return "ReLU"
-
-    def slope(self, *others: str) -> str:
-        return "the ReLU mask [input > 0]"
 
     def never_negative(self, *inputs: bool) -> bool:
         return True
@@ -59,9 +49,6 @@ class Sigmoid(Op):
     role: ClassVar[Role] = Role.ACTIVATION
     squashes: ClassVar[bool] = True
 
-    def slope(self, *others: str) -> str:
-        return "g (1 - g), at most 1/4"
-
     def never_negative(self, *inputs: bool) -> bool:
         return True
 
@@ -83,21 +70,11 @@ class Scale(Op):
 
     kind: ClassVar[str] = "scale"
     role: ClassVar[Role] = Role.PLAIN
-    on_shortcut: ClassVar[str] = "constant scaling, as in Fig. 2b"
 
     factor: Real = Field(description="What every element is multiplied by.")
 
-    def label(self) -> str:
-        return f"× {self.factor}"
-
     def gain(self, *inputs: Shape) -> float | None:
         return None if isinstance(self.factor, Expr) else float(self.factor)
-
-    def slope(self, *others: str) -> str:
-        return f"{float(self.factor):g}"
-
-    def formula(self, *inputs: Syntax) -> Syntax | None:
-        return infix("*", Name(self.slope()), *inputs)
 
     def never_negative(self, *inputs: bool) -> bool:
         gain = self.gain()
@@ -124,15 +101,6 @@ class OneMinus(Op):
     role: ClassVar[Role] = Role.PLAIN
     complements: ClassVar[bool] = True
 
-    def label(self) -> str:
-        return "1 − ·"
-
-    def slope(self, *others: str) -> str:
-        return "-1"
-
-    def formula(self, *inputs: Syntax) -> Syntax | None:
-        return infix("-", 1, *inputs)
-
     def reach(self) -> Reach | None:
         return POINT
 
@@ -151,15 +119,8 @@ class Dropout(Op):
 
     kind: ClassVar[str] = "dropout"
     role: ClassVar[Role] = Role.PLAIN
-    on_shortcut: ClassVar[str] = (
-        "dropout, as in Fig. 2f: to the paper a scaling by the share kept, in "
-        "expectation; PyTorch makes up for it by scaling up what is kept"
-    )
 
     rate: Fractional = Field(description="Share of the elements that are zeroed.")
-
-    def label(self) -> str:
-        return f"dropout {self.rate}"
 
     def conventions(self) -> Mapping[str, tuple[str, str]]:
         """TensorFlow 1 and the papers of its time give the share that is kept."""
@@ -171,11 +132,6 @@ class Dropout(Op):
 
     def gain(self, *inputs: Shape) -> float | None:
         return 1.0 if self.rate == 0 else None
-
-    def slope(self, *others: str) -> str:
-        kept = 1 - float(self.rate)
-        scaled = f"{1 / kept:.3g} with probability {kept:.3g}, else " if kept else ""
-        return f"a random mask, {scaled}0,"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
@@ -203,9 +159,6 @@ class Identity(Op):
 
     def gain(self, *inputs: Shape) -> float | None:
         return 1.0
-
-    def formula(self, *inputs: Syntax) -> Syntax | None:
-        return inputs[0]
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

@@ -22,7 +22,7 @@ from resgraph.ops.base import (
     window,
 )
 from resgraph.ops.facts import WHOLE, Reach, Role, Saved
-from resgraph.ops.source import layer, unless, words
+from resgraph.ops.source import layer, unless
 from resgraph.syntax import Call, Syntax, call
 
 
@@ -42,10 +42,6 @@ class _Pool(Op):
     @property
     def _stride(self) -> int:
         return self.kernel if self.stride is None else self.stride
-
-    def label(self) -> str:
-        window = f"{self.kernel}x{self.kernel} {self.kind.replace('_', ' ')}"
-        return words(window, stride=(self._stride, self.kernel))
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
@@ -94,9 +90,6 @@ class MaxPool(_Pool):
     _torch: ClassVar[str] = "nn.MaxPool2d"
     _onnx: ClassVar[str] = "MaxPool"
 
-    def slope(self, *others: str) -> str:
-        return "the mask of the largest of each window"
-
     def saved(self, *inputs: Shape) -> Saved:
         """The input, and an int64 index for each element of the output."""
         return Saved(inputs=True, bytes=8 * prod(self.shape(*inputs)))
@@ -116,9 +109,6 @@ class AvgPool(_Pool):
     _torch: ClassVar[str] = "nn.AvgPool2d"
     _onnx: ClassVar[str] = "AveragePool"
     _onnx_attributes: ClassVar[dict[str, int]] = {"count_include_pad": 1}
-
-    def slope(self, *others: str) -> str:
-        return "the mean over each window"
 
     def saved(self, *inputs: Shape) -> Saved:
         return Saved(inputs=True)
@@ -142,9 +132,6 @@ class GlobalAvgPool(Op):
         (x,) = inputs
         need_map(self, x)
         return (x[0], 1, 1) if self.keepdim else (x[0],)
-
-    def slope(self, *others: str) -> str:
-        return "the mean over each map"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

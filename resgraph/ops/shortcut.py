@@ -17,7 +17,7 @@ from resgraph.ops.base import (
     need_map,
 )
 from resgraph.ops.facts import Reach, Role, Saved
-from resgraph.ops.source import layer, unless, words
+from resgraph.ops.source import layer, unless
 from resgraph.syntax import Call
 
 
@@ -27,7 +27,6 @@ class OptionA(Op):
     kind: ClassVar[str] = "option_a"
     also: ClassVar[tuple[str, ...]] = ("padshortcut",)
     role: ClassVar[Role] = Role.PLAIN
-    on_shortcut: ClassVar[str] = "a change of shape"
     helper: ClassVar[str] = '''\
 class OptionA(nn.Module):
     """Identity shortcut across a change of shape: subsample, then zero-pad channels."""
@@ -48,9 +47,6 @@ class OptionA(nn.Module):
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.channels
 
-    def label(self) -> str:
-        return words("option A", self.channels, stride=(self.stride, 1))
-
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
         need_map(self, x)
@@ -66,9 +62,6 @@ class OptionA(nn.Module):
     def gain(self, *inputs: Shape) -> float | None:
         """1 where it keeps the shape, and so every element."""
         return 1.0 if inputs and self.shape(*inputs) == inputs[0] else None
-
-    def slope(self, *others: str) -> str:
-        return "the selection of pixels and channels"
 
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)

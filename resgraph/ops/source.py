@@ -38,13 +38,3 @@ def layer(constructor: str, *positional: Any, **keywords: Any) -> Call:
 def unless(default: Any, value: Any) -> Any:
     """`value`, or None where it is the default and need not be written."""
     return None if value == default else value
-
-
-def words(first: str, *rest: Any, **attributes: tuple[Any, Any]) -> str:
-    """An op's label: `3x3 conv, 16, stride 2`; attributes are (value, default) pairs."""
-    said = [
-        f"{name} {value}"
-        for name, (value, usual) in attributes.items()
-        if value != usual
-    ]
-    return ", ".join([first, *map(str, rest), *said])

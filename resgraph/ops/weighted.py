@@ -26,7 +26,7 @@ from resgraph.ops.base import (
     window,
 )
 from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
-from resgraph.ops.source import layer, real, unless, whole, words
+from resgraph.ops.source import layer, real, unless, whole
 from resgraph.ops.start import Constant, FanInUniform, HeNormal, Start
 from resgraph.syntax import Call, infix
 
@@ -37,7 +37,6 @@ class Conv(Op):
     kind: ClassVar[str] = "conv"
     also: ClassVar[tuple[str, ...]] = ("conv2d", "convolution", "convolution2d")
     role: ClassVar[Role] = Role.WEIGHT
-    on_shortcut: ClassVar[str] = "a convolution, as in Fig. 2e"
     rereads: ClassVar[bool] = True
 
     kernel: Count = Field(description="Side of the square kernel.")
@@ -51,15 +50,6 @@ class Conv(Op):
     groups: Count = Field(default=1, description="Groups of channels, convolved apart.")
     bias: Flag = Field(default=False, description="Add a bias per channel.")
     bias_init: Real = Field(default=0, description="Start of the bias; needs bias.")
-
-    def label(self) -> str:
-        return words(
-            f"{self.kernel}x{self.kernel} conv",
-            self.channels,
-            stride=(self.stride, 1),
-            dilation=(self.dilation, 1),
-            groups=(self.groups, 1),
-        )
 
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.channels
@@ -77,9 +67,6 @@ class Conv(Op):
             )
         reach = self.dilation * (self.kernel - 1) + 1
         return (self.channels, *window(self, x, reach, self.stride, self._padding()))
-
-    def slope(self, *others: str) -> str:
-        return "the weight matrix W"
 
     def mixes(self, *inputs: Shape) -> bool:
         """Not where it is depthwise."""
@@ -173,9 +160,6 @@ class Bn(Op):
         "batchnormalization",
     )
     role: ClassVar[Role] = Role.NORM
-    after_addition: ClassVar[str] = (
-        "BN alters the signal that the shortcut brings, as in Fig. 4b"
-    )
     torch_starts: ClassVar[Mapping[str, Start]] = {
         "weight": Constant(1.0),
         "bias": Constant(0.0),
@@ -192,9 +176,6 @@ class Bn(Op):
         description="Start of the scale; at 0 a unit begins as its shortcut.",
     )
 
-    def label(self) -> str:
-        return "BN"
-
     def conventions(self) -> Mapping[str, tuple[str, str]]:
         """Keras, TensorFlow and JAX give the share that the running statistics keep."""
         if isinstance(self.momentum, Expr) or self.momentum < 0.5:
@@ -206,9 +187,6 @@ class Bn(Op):
     def shape(self, *inputs: Shape) -> Shape:
         need_map(self, inputs[0])
         return inputs[0]
-
-    def slope(self, *others: str) -> str:
-        return "gamma / sigma of each channel"
 
     def reach(self) -> Reach | None:
         """A position by itself: its channel's statistics are constants at inference."""
@@ -254,9 +232,6 @@ class Linear(Op):
     features: Count = Field(description="Output features.")
     bias: Flag = Field(default=True, description="Add a bias per feature.")
 
-    def label(self) -> str:
-        return words("linear", self.features)
-
     def channels_out(self, channels: Sequence[Any]) -> Any:
         return self.features
 
@@ -269,9 +244,6 @@ class Linear(Op):
                 hint="put global_avg_pool or flatten before it",
             )
         return (self.features,)
-
-    def slope(self, *others: str) -> str:
-        return "the weight matrix W"
 
     def reach(self) -> Reach | None:
         return WHOLE

@@ -138,6 +138,7 @@ def fold(name: str, find: Find) -> Pass[Weighted, Weighted, Remark]:
 def rewrite(network: Weighted, find: Find) -> tuple[Weighted, list[Remark]]:
     """The network with every place edited, and what is to be told of it."""
     known: dict[Hashable, tuple[Instance, Instance]] = {}
+    alike: dict[Hashable, Instance] = {}
     formulas: dict[str, Callable[[], Tensors]] = {}
     origins, remarks = dict(network.origins), list[Remark]()
     changed: list[Instance] = []
@@ -145,10 +146,10 @@ def rewrite(network: Weighted, find: Find) -> tuple[Weighted, list[Remark]]:
         layers = _layers(network.weights, prefix, instance)
         edit = Edit(instance.flat)
         find(edit, layers)
-        same = not edit.drop and not edit.swap
         key = id(instance), edit.key
         if key not in known:  # with the instance, so that no other takes its id
-            known[key] = instance, instance if same else edit.edited()
+            made = edit.edited() if edit.drop or edit.swap else instance
+            known[key] = instance, alike.setdefault(_content(made), made)
         changed.append(known[key][1])
         for layer, formula in edit.formulas.items():
             formulas[prefix + layer] = _bound(formula, layers)
@@ -159,6 +160,16 @@ def rewrite(network: Weighted, find: Find) -> tuple[Weighted, list[Remark]]:
         remarks += (Remark(prefix, bn, why, True) for bn, why in edit.kept.items())
     graph = _with_places(network.graph, changed)
     return Weighted(graph, _derived(network.weights, formulas), origins), remarks
+
+
+def _content(instance: Instance) -> Hashable:
+    """Equal for instances of one block that compute the same: a number that only what is gone
+    has read makes no difference any more."""
+    if any(instance.block.rows):
+        return id(instance)
+    nodes = tuple((node.name, node.op, node.inputs) for node in instance.block.ops)
+    ends = tuple(instance.block.results.items()), tuple(instance.shapes.items())
+    return instance.block.name, nodes, *ends
 
 
 def _layers(weights: Source, prefix: str, instance: Instance) -> Layers:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import python_name
-from resgraph.graph import HEAD, INPUT, Block, Node, Part, Program, Style
+from resgraph.graph import INPUT, Block, Node, Part, Program, Style
 from resgraph.graph.uses import POSITION, Uses
 from resgraph.names import (
     IN_CHANNELS,
-    LOGITS,
+    MODULE_ATTRIBUTES,
     class_name,
     refusal,
     variable,
@@ -30,7 +30,7 @@ def check_names(program: Program, uses: Uses) -> list[Diagnostic]:
         findings += _clashes([*_read(unit, uses), *_params(unit)])
         findings += _hidden(unit, program, uses)
     for end in program.ends.values():
-        findings += _told(_reserved_in(end, program.ends))
+        findings += _told(_attributes(end))
         findings += _clashes(_variables(end)) if len(end.paths) > 1 else ()
         findings += _clashes(_values(end))
     return findings
@@ -60,11 +60,10 @@ def helper_classes(block: Block) -> set[str]:
 
 
 def _network_layers(program: Program) -> Iterator[Named]:
-    for number, row in enumerate(program.network.rows):
+    for row in program.network.rows:
         if row.name not in program.ends:
-            plain = row.name == f"stage{number}"
-            what = f"stage {number}" if plain else f"the stage '{row.name}'"
-            yield row.name, what, row.calls[0].span if plain else row.span
+            span = row.calls[0].span if row.number else row.span
+            yield row.name, row.called, span
     for end in program.ends.values():
         for node in end.nodes:
             yield node.name, f"the {_what(node)} '{node.name}'", node.span
@@ -75,7 +74,7 @@ def _what(node: Part) -> str:
 
 
 def _unit(unit: Block) -> Iterator[Diagnostic]:
-    yield from _told(_reserved(unit))
+    yield from _told([*_reserved(unit), *_attributes(unit)])
     yield from _clashes(_variables(unit))
     yield from _clashes([*_params(unit), *_layers(unit)])
     yield from _clashes([*_inputs(unit), *_layers(unit)])
@@ -144,15 +143,6 @@ def _told(reserved: Iterable[tuple[str, Named]]) -> Iterator[Diagnostic]:
         yield Diagnostic(codes.INVALID_NAME, f"{what}: {why}", span)
 
 
-def _reserved_in(end: Block, ends: Mapping[str, Block]) -> Iterator[tuple[str, Named]]:
-    """Values of the stem and the head stand beside the model's own in ONNX."""
-    last = ends[HEAD].output if HEAD in ends else ""
-    for node in end.nodes:
-        if node.name == LOGITS and node.name != last:
-            named = (node.name, f"the op '{node.name}'", node.span)
-            yield "the model's output is called so, and this is not the last op", named
-
-
 def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:
     for path in unit.paths:
         if path.name == INPUT and INPUT in unit.inputs:
@@ -165,6 +155,18 @@ def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:
         if param.name in helper_classes(unit):
             named = (param.name, f"the parameter '{param.name}'", param.span)
             yield f"it would hide the class {param.name} of an op", named
+
+
+def _attributes(block: Block) -> Iterator[tuple[str, Named]]:
+    """Layers whose names are made of a path's and a unit's: `register` and `buffer`.
+
+    Of one with the name of its unit there is a finding at the unit.
+    """
+    for node in block.nodes:
+        own = isinstance(node, Node) or node.name != node.calls[0].block
+        if own and node.name in MODULE_ATTRIBUTES:
+            named = (node.name, f"the {_what(node)} '{node.name}'", node.span)
+            yield "every module has something of that name", named
 
 
 def _clashes(named: Iterable[Named]) -> Iterator[Diagnostic]:

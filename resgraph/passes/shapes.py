@@ -488,11 +488,7 @@ class _Inside:
         """Where the unit is used, for what does not fit in it."""
         row, text = place.row, call_text(place.call)
         if self.in_network:
-            number = row.name.removeprefix("stage")
-            where = (
-                f"stage {number}" if number.isdecimal() else f"the stage '{row.name}'"
-            )
-            return Note(f"in {where}: {text}", place.call.span)
+            return Note(f"in {row.called}: {text}", place.call.span)
         return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
 
     def _shape_by_index(self, place: Place, block: Block) -> bool:

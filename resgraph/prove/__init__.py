@@ -10,7 +10,7 @@ from resgraph.prove.gradient import gradient
 from resgraph.prove.identity import identity_path
 from resgraph.prove.mistakes import mistakes
 from resgraph.prove.parts import Parts, decompose
-from resgraph.prove.sites import stretches, units, units_of
+from resgraph.prove.sites import taken_apart, units, units_of
 
 __all__ = ["Finding", "Level", "Parts", "Topic", "decompose", "prove"]
 
@@ -20,7 +20,7 @@ def prove(graph: Graph) -> list[Finding]:
 
     They cost as much as there are distinct units, whatever the depth.
     """
-    network = stretches(graph)
+    network = taken_apart(graph)
     found = units_of(network)
     return [
         *identity_path(graph, network, found),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resgraph.graph import Graph
 from resgraph.prove.flow import Flow, flows
-from resgraph.prove.sites import stretches
+from resgraph.prove.sites import taken_apart
 
 
 def truncating(graph: Graph) -> dict[str, bool]:
@@ -16,7 +16,7 @@ def truncating(graph: Graph) -> dict[str, bool]:
     cuts where the last one of them does.
     """
     answers = dict[str, bool]()
-    for flow in flows(graph, stretches(graph)):
+    for flow in flows(graph, taken_apart(graph)):
         if not flow.site.loose:
             units, cuts = flow.site.outermost, _cuts(flow)
             answers |= {units.unit(i): cuts for i in range(units.count)}
@@ -24,9 +24,9 @@ def truncating(graph: Graph) -> dict[str, bool]:
 
 
 def _cuts(flow: Flow) -> bool:
-    after = {node for parts in flow.site.shortcuts for node in parts.f}
+    after = {node.name for parts in flow.site.shortcuts for node in parts.f}
     for node, inputs in flow.inputs():
-        if node.name == flow.routes.output and node in after:
+        if node.name == flow.routes.output and node.name in after:
             keeps = node.op.idle(*(True for _ in inputs))
             stops = node.op.never_negative(*(False for _ in inputs))
             idle = node.op.idle(*(state.never_negative for state in inputs))

@@ -11,7 +11,7 @@ from resgraph.graph import HEAD, STEM, Graph
 from resgraph.graph.sites import row_values
 from resgraph.prove.finding import Finding, Level, Topic, listing
 from resgraph.prove.parts import lengths, longest
-from resgraph.prove.sites import Site, Stretch, stretches
+from resgraph.prove.sites import Site, Stage, taken_apart
 
 # Weight layers of F in the networks that the paper and [1] name so; ResNet-110 also comes
 # with units of one layer.
@@ -45,9 +45,9 @@ class Depth:
 
     def behind(self, site: Site, layers: int, units: int) -> Depth:
         """The count behind so many units of so many layers each."""
-        if site.row.name == STEM and site.outer is None:
+        if site.loose and site.stage == STEM:
             return replace(self, stem=(self.stem or 0) + layers * units)
-        if site.row.name == HEAD and site.outer is None:
+        if site.loose and site.stage == HEAD:
             return replace(self, head=(self.head or 0) + layers * units)
         if site.loose and not layers:
             return self
@@ -79,7 +79,7 @@ class Depth:
 
 
 def depth(
-    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+    graph: Graph, network: Sequence[Stage], found: Sequence[Site]
 ) -> Iterator[Finding]:
     """The number of weight layers on the longest path to each output, and whether the name
     of a network of one path says so."""
@@ -116,16 +116,16 @@ def _named_so(graph: Graph, count: Depth, found: Sequence[Site]) -> Iterator[Fin
     )
 
 
-def depths(graph: Graph, network: Sequence[Stretch] | None = None) -> dict[str, Depth]:
+def depths(graph: Graph, network: Sequence[Stage] | None = None) -> dict[str, Depth]:
     """By output of the network, the longest path to it."""
-    network = network or stretches(graph)
+    network = network or taken_apart(graph)
     start = Depth(stages=len(graph.stages))
     made = dict.fromkeys(graph.network.block.inputs, start)
-    for stretch in network:
-        given = [made[value] for value in stretch.row.inputs]
-        for site in stretch.sites:
+    for stage in network:
+        given = [made[value] for value in stage.row.inputs]
+        for site in stage.sites:
             given = _through(site, given)
-        made |= zip(row_values(stretch.row, stretch.last), given, strict=True)
+        made |= zip(row_values(stage.row, stage.last), given, strict=True)
     return {name: made[value] for name, value in graph.network.block.results.items()}
 
 

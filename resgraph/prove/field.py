@@ -11,7 +11,7 @@ from resgraph.graph import HEAD, STEM, Graph, Instance, Node
 from resgraph.graph.sites import row_values
 from resgraph.ops import POINT, Reach, Shape
 from resgraph.prove.finding import Finding, Level, Topic
-from resgraph.prove.sites import Site, Stretch
+from resgraph.prove.sites import Site, Stage
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,28 @@ Fields = list[Field]
 """Those of a unit's inputs, or of its outputs."""
 
 
-def receptive_field(graph: Graph, network: Sequence[Stretch]) -> Iterator[Finding]:
+def receptive_field(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]:
     """Findings on what a position sees: at each stage's exit, and before the pooling."""
     made: dict[str, Field] = dict.fromkeys(graph.network.block.inputs, POINT)
     views: list[_View] = []
-    for stretch in network:
-        row = stretch.row
+    for stage in network:
+        row = stage.row
         given = [made[value] for value in row.inputs]
         if row.name == HEAD:
-            views = _with(views, _before_pooling(stretch.last, given))
-        for site in stretch.sites:
+            views = _with(views, _before_pooling(stage.last, given))
+        for site in stage.sites:
             given = _repeated(site, given)
-        names = row_values(row, stretch.last)
+        names = row_values(row, stage.last)
         made |= zip(names, given, strict=True)
-        views += _exits(graph, stretch, [made[name] for name in names])
+        views += _exits(graph, stage, [made[name] for name in names])
     for view in views:
         message = f"{view.place}: {_told(view, graph.input)}"
         yield Finding(Level.FACT, Topic.FIELD, message, view.span)
 
 
-def _exits(graph: Graph, stretch: Stretch, fields: Fields) -> Iterator[_View]:
+def _exits(graph: Graph, stage: Stage, fields: Fields) -> Iterator[_View]:
     """The values of a stage, and the maps that the network returns."""
-    row, last = stretch.row, stretch.last
+    row, last = stage.row, stage.last
     returned = {value: name for name, value in graph.network.block.results.items()}
     for value, shape, field in zip(
         row_values(row, last), last.outputs.values(), fields, strict=True
@@ -78,7 +78,7 @@ def _exits(graph: Graph, stretch: Stretch, fields: Fields) -> Iterator[_View]:
             place = f"at {called}"
         else:
             continue
-        yield _View(place, field, shape, stretch.sites[-1].call.span)
+        yield _View(place, field, shape, stage.sites[-1].call.span)
 
 
 def _with(views: list[_View], pooled: _View | None) -> list[_View]:

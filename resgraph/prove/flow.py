@@ -12,7 +12,7 @@ from resgraph.graph.dag import Dag
 from resgraph.graph.sites import row_values
 from resgraph.ops import POINT, Role
 from resgraph.prove.routes import Routes
-from resgraph.prove.sites import Site, Stretch, moved
+from resgraph.prove.sites import Site, Stage, moved
 
 MOST_STATES = 8
 """How often a repeated unit is followed; what is known settles after two or three times."""
@@ -168,7 +168,8 @@ def _raw(
         return _weight(node, latest, graph)
     if latest and latest.narrows and len(inputs) == 1 and not _by_element(node):
         return replace(latest, narrows=False)
-    if latest and latest not in outside and graph.meets(node.name):
+    own = latest and not any(latest is mark for mark in outside)
+    if latest and own and graph.meets(node.name):
         return replace(latest, lateral=True)
     return latest
 
@@ -229,22 +230,22 @@ Known = tuple[State, Flow | None]
 """What is known of a value, and what makes it."""
 
 
-def flows(graph: Graph, found: Sequence[Stretch]) -> list[Flow]:
+def flows(graph: Graph, found: Sequence[Stage]) -> list[Flow]:
     """The whole network, from its input to its outputs, without walking the depth."""
     result = list[Flow]()
     block = graph.network.block
     made: dict[str, Known] = {block.inputs[0]: (ACTIVATED, None)}
     readers = Dag.of(block).readers
-    for stretch in found:
-        row, given = stretch.row, [made[value] for value in stretch.row.inputs]
-        for site in stretch.sites:
+    for stage in found:
+        row, given = stage.row, [made[value] for value in stage.row.inputs]
+        for site in stage.sites:
             more, given = _repeated(site, given)
             result += more
         several = len(readers[row.name]) > 1
         given = [
             (_serving(*known) if several else known[0], known[1]) for known in given
         ]
-        made |= zip(row_values(row, stretch.last), given, strict=True)
+        made |= zip(row_values(row, stage.last), given, strict=True)
     return result
 
 
@@ -272,7 +273,9 @@ def _through(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
     """The flows of the first of the site's units, or of what is in it, and what comes out."""
     found = list[Flow]()
     for inner in site.inner:
-        more, given = _repeated(moved(inner, site), given)
+        assert isinstance(inner.outer, Site)
+        here = moved(inner, site, site.start - inner.outer.start)
+        more, given = _repeated(here, given)
         found += more
     if not site.inner:
         states = follow(site, [state for state, _ in given])

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from resgraph.graph import Graph, Instance, Node
 from resgraph.graph.sites import grouped
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, passed_by_all, stacking
-from resgraph.prove.sites import Site, Stretch, first_ways, places, segments, units
+from resgraph.prove.prose import formula, prose, slope
+from resgraph.prove.sites import Site, Stage, first_ways, places, segments, units
 from resgraph.prove.skips import bypassed
 from resgraph.syntax import Name, Syntax
 
@@ -24,7 +26,7 @@ _LONGEST = 40
 
 
 def gradient(
-    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+    graph: Graph, network: Sequence[Stage], found: Sequence[Site]
 ) -> Iterator[Finding]:
     """Findings on the way back from the network's end to its first unit."""
     total = units(found)
@@ -32,7 +34,7 @@ def gradient(
     rest = [site for site in found if not site.carries]
     yield from _holds(carrying, total)
     said: set[str] = set()
-    for (_, factors, _), group in grouped(rest, _factors):
+    for factors, group in _gathered(grouped(rest, _factors)):
         if group[0].parts is None:
             yield _no_sum(group, total)
         else:
@@ -66,9 +68,39 @@ def _factors(site: Site) -> tuple[str, tuple[str, ...], Obstacle | None]:
     return name, factors, obstacle(site)
 
 
+Factors = tuple[str, tuple[str, ...], Obstacle | None]
+
+
+def _gathered(
+    groups: Sequence[tuple[Factors, tuple[Site, ...]]],
+) -> Iterator[tuple[Sequence[str], tuple[Site, ...]]]:
+    """The factors and the units that have them; constants that depend on a unit's number
+    together, from the first one to the last."""
+    alike: dict[Any, list[tuple[Sequence[str], tuple[Site, ...]]]] = {}
+    for (name, factors, why), group in groups:
+        nodes = (
+            [node.name for node, _ in breaks(group[0].parts)] if group[0].parts else ()
+        )
+        alike.setdefault((name, why, *nodes), []).append((factors, group))
+    merged = [each for each in alike.values() if len(each) > LISTED]
+    for (_, factors, _), group in groups:
+        whole = next(
+            (each for each in merged if any(g is group for _, g in each)), None
+        )
+        if whole is None:
+            yield factors, group
+        elif whole[0][1] is group:
+            first, last = factors, whole[-1][0]
+            ends = zip(first, last, strict=True)
+            yield (
+                [a if a == b else f"{a} up to {b}" for a, b in ends],
+                tuple(site for _, sites in whole for site in sites),
+            )
+
+
 def _slope(node: Node, parts: Parts, instance: Instance) -> str:
     """The derivative through a node of the shortcut, its other inputs by their names."""
-    return node.op.slope(*(_called(v, instance) for v in parts.beside[node.name]))
+    return slope(node.op, *(_called(v, instance) for v in parts.beside[node.name]))
 
 
 def _called(value: str, instance: Instance) -> str:
@@ -77,11 +109,11 @@ def _called(value: str, instance: Instance) -> str:
     formulas: dict[str, Syntax] = {}
     for node in instance.steps:
         known = {i: Name(paths[i]) for i in node.inputs if i in paths}
-        formula = node.op.formula(
-            *(known.get(i) or formulas.get(i) or Name(i) for i in node.inputs)
+        made = formula(
+            node.op, *(known.get(i) or formulas.get(i) or Name(i) for i in node.inputs)
         )
-        if formula is not None and len(str(formula)) <= _LONGEST:
-            formulas[node.name] = formula
+        if made is not None and len(str(made)) <= _LONGEST:
+            formulas[node.name] = made
     return str(formulas.get(value) or paths.get(value, value))
 
 
@@ -124,8 +156,8 @@ def _replaced(
 
 def _remarks(parts: Parts, said: set[str]) -> str:
     """What the paper has to say of such nodes on h and in f, the first time."""
-    on_h = dict.fromkeys(node.op.on_shortcut for node in parts.breaks_h)
-    in_f = dict.fromkeys(node.op.after_addition for node in parts.breaks_f)
+    on_h = dict.fromkeys(prose(node.op).on_shortcut for node in parts.breaks_h)
+    in_f = dict.fromkeys(prose(node.op).after_addition for node in parts.breaks_f)
     text = ""
     for where, remarks in (("On h", on_h), ("In f", in_f)):
         fresh = [remark for remark in remarks if remark and remark not in said]
@@ -169,7 +201,10 @@ def _gains(site: Site) -> Iterator[tuple[Node, float]]:
 
 def _powers(powers: Sequence[tuple[float, int]]) -> tuple[str, str]:
     """`0.5^18 = 3.8e-06`, and the product alone."""
-    text = " * ".join(f"{gain:g}" + f"^{n}" * (n > 1) for gain, n in powers)
+    shown = [f"{gain:g}" + f"^{n}" * (n > 1) for gain, n in powers]
+    if len(shown) > LISTED:
+        shown[2:-1] = ["..."]
+    text = " * ".join(shown)
     value = _product(powers)
     return text if text == value else f"{text} = {value}", value
 

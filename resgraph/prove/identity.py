@@ -8,13 +8,13 @@ from enum import Enum
 
 from resgraph.diagnostics import Span
 from resgraph.graph import HEAD, STEM, Graph, Node
-from resgraph.graph.sites import grouped
+from resgraph.graph.sites import between, grouped
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
 from resgraph.prove.flow import STRANGER, follow
-from resgraph.prove.parts import Parts, stacking
+from resgraph.prove.parts import Parts, passed_by_all, stacking
 from resgraph.prove.sites import (
     Site,
-    Stretch,
+    Stage,
     first_ways,
     leaves,
     places,
@@ -47,7 +47,7 @@ class Obstacle(Enum):
 
 
 def identity_path(
-    graph: Graph, network: Sequence[Stretch], found: Sequence[Site]
+    graph: Graph, network: Sequence[Stage], found: Sequence[Site]
 ) -> Iterator[Finding]:
     """Findings on the identity path: how far it leads, where it holds, what is elsewhere."""
     total = units(found)
@@ -59,6 +59,7 @@ def identity_path(
     if any(site.parts for site in found):
         yield from _stages(network)
     yield from _elsewhere([site for site in found if not site.carries], total)
+    yield from _between(network)
     yield from skips(graph, network)
 
 
@@ -130,21 +131,21 @@ def _level(counts: Counter[Obstacle]) -> Level:
     return Level.BROKEN if Obstacle.CHOICE in counts else Level.FACT
 
 
-def _stages(network: Sequence[Stretch]) -> Iterator[Finding]:
+def _stages(network: Sequence[Stage]) -> Iterator[Finding]:
     """Whether an identity path leads from each stage's entry to its exit."""
-    verdicts: dict[tuple[Level, str], list[Stretch]] = {}
-    for stretch in network:
-        if stretch.row.name not in (STEM, HEAD):
-            verdicts.setdefault(_verdict(stretch), []).append(stretch)
+    verdicts: dict[tuple[Level, str], list[Stage]] = {}
+    for stage in network:
+        if stage.row.name not in (STEM, HEAD):
+            verdicts.setdefault(_verdict(stage), []).append(stage)
     for (level, message), alike in verdicts.items():
-        where = tuple(stretch.row.name for stretch in alike)
+        where = tuple(stage.row.name for stage in alike)
         told = f"{listing(where)}: {message}"
         span = alike[0].sites[0].call.span
         yield Finding(level, Topic.IDENTITY, told, span, where)
 
 
-def _verdict(stretch: Stretch) -> tuple[Level, str]:
-    found = [way for site in leaves(stretch.sites) for way in ways(site)]
+def _verdict(stage: Stage) -> tuple[Level, str]:
+    found = [way for site in leaves(stage.sites) for way in ways(site)]
     passed = {site.start for site in found if site.carries}
     others = [site for site in found if site.start not in passed]
     counts = _obstacles(others)
@@ -222,6 +223,24 @@ def _elsewhere(others: Sequence[Site], total: int) -> Iterator[Finding]:
         stretches = segments(group)
         where = tuple(s[0].path(node) for s in stretches for node, _ in found)
         yield Finding(level, Topic.IDENTITY, message, span, where)
+
+
+def _between(network: Sequence[Stage]) -> Iterator[Finding]:
+    """The ops between the units of units that change the value."""
+    steps = [
+        site
+        for stage in network
+        for site in leaves(stage.sites)
+        if site.loose and site.outer and not site.carries
+    ]
+    for _, group in grouped(steps, lambda site: str(site.instance.steps[0].span)):
+        nodes = passed_by_all(group[0].instance)
+        names = listing([at(node, nodes[0].span) for node in nodes])
+        where = listing([between(site.outermost, site.outermost) for site in group])
+        level = Level.FACT if _changes_shape(group[0]) else Level.BROKEN
+        message = f"{where}: no identity path between its units: {names}"
+        paths = tuple(site.path(node) for site in group for node in nodes)
+        yield Finding(level, Topic.IDENTITY, message, nodes[0].span, paths)
 
 
 def _named(found: Breaks, site: Site) -> str:

@@ -20,7 +20,7 @@ from resgraph.ops import POINT, Role, Shape
 from resgraph.prove.finding import Finding, Topic
 from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
 from resgraph.prove.parts import Parts, stacking
-from resgraph.prove.sites import Stretch, places
+from resgraph.prove.sites import Stage, places
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
 _SHARED = (
@@ -51,14 +51,18 @@ class _Case:
     notes: dict[Note, None] = field(default_factory=dict)
 
 
-def mistakes(graph: Graph, network: Sequence[Stretch], total: int) -> Iterator[Finding]:
+def mistakes(graph: Graph, network: Sequence[Stage], total: int) -> Iterator[Finding]:
     """Every place that looks wrong, each once, with all the units that have it."""
     cases: dict[tuple[str, str], _Case] = {}
     walked = flows(graph, network)
     last, stem = _endings(walked), _spans(graph.stem)
     for flow in walked:
         for suspicion in _suspicions(flow, last, stem):
-            key = (str(suspicion.node.span), suspicion.text)
+            inside = suspicion.node.name.rpartition(".")[0]  # of which unit in the unit
+            text = (
+                suspicion.text.replace(f"{inside}.", "") if inside else suspicion.text
+            )
+            key = (str(suspicion.node.span), text)
             case = cases.setdefault(key, _Case(suspicion))
             case.flows.append(flow)
             if suspicion.note:

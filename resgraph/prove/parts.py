@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from resgraph.graph import Instance, Node
+from resgraph.ops import Role
 from resgraph.prove.routes import Routes
 
 
@@ -49,6 +50,11 @@ class Parts:
     beside: Mapping[str, tuple[str, ...]]
     """The other values that each node of the route reads: what a sum adds to the shortcut,
     or a gate multiplies it by."""
+
+    @property
+    def weights(self) -> int:
+        """How many weight layers are on the route."""
+        return sum(node.op.role is Role.WEIGHT for node in self.route)
 
     @cached_property
     def breaks_before(self) -> tuple[Node, ...]:
@@ -97,6 +103,14 @@ def decompose(instance: Instance) -> Parts | None:
 
 
 def shortcuts(instance: Instance) -> tuple[Parts, ...]:
+    """The unit's h, F and f, for each input that its shortcut may start from: of those from
+    which every path passes an addition the ones with fewest weight layers on the way."""
+    found = ways(instance)
+    fewest = min((parts.weights for parts in found), default=0)
+    return tuple(parts for parts in found if parts.weights == fewest)
+
+
+def ways(instance: Instance) -> tuple[Parts, ...]:
     """The unit's h, F and f, for each input from which every path passes an addition.
 
     Of several outputs it is the first one that the input reaches as it is; else the first.
@@ -106,9 +120,9 @@ def shortcuts(instance: Instance) -> tuple[Parts, ...]:
     routes = Routes.through(instance)
     found = []
     for x in routes.inputs:
-        ways = [parts for out in routes.outputs if (parts := _parts(routes, x, out))]
-        ways.sort(key=lambda parts: not parts.is_identity)
-        found += ways[:1]
+        ends = [parts for out in routes.outputs if (parts := _parts(routes, x, out))]
+        ends.sort(key=lambda parts: not parts.is_identity)
+        found += ends[:1]
     return tuple(found)
 
 
@@ -157,8 +171,8 @@ def _parts(routes: Routes, x: str, out: str) -> Parts | None:
 def passed_by_all(instance: Instance) -> tuple[Node, ...]:
     """The nodes that change the value and that every path through the unit passes."""
     routes = Routes.through(instance)
-    ways = [routes.spine(x, out) for x in routes.inputs for out in routes.outputs]
-    shared = set.intersection(*({*way} for way in ways if way))
+    spines = [routes.spine(x, out) for x in routes.inputs for out in routes.outputs]
+    shared = set.intersection(*({*way} for way in spines if way))
     return routes.chosen(shared & routes.breaking)
 
 

@@ -5,14 +5,15 @@ Everything here costs as much as there are distinct units, however often they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from resgraph.graph import HEAD, OUTPUT, STEM, Graph, Instance, Part, Row
+from resgraph.graph import HEAD, OUTPUT, STEM, Graph, Instance, Node, Part, Row, Run
 from resgraph.graph.dag import Dag
+from resgraph.graph.sites import Apart, between, listing, row_sites
 from resgraph.graph.sites import Site as Blocks
-from resgraph.graph.sites import between, listing, row_sites
+from resgraph.ops import Op
 from resgraph.prove.parts import Parts, is_identity, shortcuts, stacking
 
 
@@ -22,6 +23,8 @@ class Site(Blocks):
 
     start: int = 0
     """Sites whose numbers follow one another do so in the network."""
+    length: int = 1
+    """How many numbers one of its units takes."""
     loose: bool = False
     """It is no unit: the stem, the head, or ops between units."""
     inner: tuple[Site, ...] = ()
@@ -37,7 +40,18 @@ class Site(Blocks):
 
     @property
     def end(self) -> int:
-        return self.start + self.count
+        return self.start + self.count * self.length
+
+    def prefix(self, offset: int = 0) -> str:
+        """Ops between units have the prefix of the unit that they are in."""
+        if self.loose and self.outer:
+            return self.outer.prefix()
+        return super().prefix(offset)
+
+    def part(self, first: int, count: int) -> Site:
+        """So many of its units, from the one of that number among them."""
+        start = self.start + first * self.length
+        return replace(self, index=self.index + first, start=start, count=count)
 
     @property
     def plain(self) -> Site:
@@ -59,8 +73,8 @@ class Site(Blocks):
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A row of the network with its sites."""
+class Stage:
+    """A row of the network, be it a stage, the stem or the head, with its sites."""
 
     row: Row
     sites: tuple[Site, ...]
@@ -70,19 +84,20 @@ class Stretch:
         return self.sites[-1].instance
 
 
-def stretches(graph: Graph) -> tuple[Stretch, ...]:
-    """The network's rows, stem and head among them."""
-    builder = _Builder(graph)
+def taken_apart(graph: Graph, apart: Apart | None = None) -> tuple[Stage, ...]:
+    """The network's rows, stem and head among them. Units that differ in what reads their
+    number are apart where their ops multiply by other constants, or where `apart` says so."""
+    builder = _Builder(graph, apart or _by_gains)
     network = graph.network
-    return tuple(builder.stretch(row) for row in network.block.rows)
+    return tuple(builder.stage(row) for row in network.block.rows)
 
 
 def sites(graph: Graph) -> tuple[Site, ...]:
     """The network's units in order; one of several inputs once for each residual way."""
-    return units_of(stretches(graph))
+    return units_of(taken_apart(graph))
 
 
-def units_of(network: Iterable[Stretch]) -> tuple[Site, ...]:
+def units_of(network: Iterable[Stage]) -> tuple[Site, ...]:
     """The same of rows that are taken apart."""
     found = (leaf for each in network for leaf in leaves(each.sites))
     return tuple(way for site in found if not site.loose for way in ways(site))
@@ -142,23 +157,23 @@ def first_ways(chosen: Iterable[Site]) -> list[Site]:
 class _Builder:
     """Numbers the sites in order; each distinct unit is taken apart once."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, apart: Apart) -> None:
+        self.graph, self.apart = graph, apart
         self.at = 0
         self.before = ""
         self.known: dict[int, tuple[tuple[Parts, ...], bool]] = {}
         self.counted: dict[int, int] = {}
 
-    def stretch(self, row: Row) -> Stretch:
+    def stage(self, row: Row) -> Stage:
         end = row.name in (STEM, HEAD)
-        blocks = [*row_sites(row, self.graph.network.runs[row.name])]
+        blocks = [*row_sites(row, self.graph.network.runs[row.name], None, self.apart)]
         fed = tuple(value.split(".")[0] == self.before for value in row.inputs)
         found = [
             self._site(each, fed if n == 0 else (), end)
             for n, each in enumerate(blocks)
         ]
         self.before = row.name
-        return Stretch(row, tuple(found))
+        return Stage(row, tuple(found))
 
     def _site(
         self, blocks: Blocks, fed: tuple[bool, ...] = (), loose: bool = False
@@ -166,12 +181,10 @@ class _Builder:
         made = vars(blocks)
         if self._is_composed(blocks.instance):
             site = Site(**made, start=self.at, fed=fed)
-            inner = tuple(self._inner(site))
-            self.at += (
-                blocks.count > 1
-            )  # the last one inside does not feed what comes next
-            first = replace(inner[0], fed=fed)
-            return replace(site, inner=(first, *inner[1:]))
+            first, *rest = self._inner(site)
+            length = self.at - site.start
+            self.at = site.start + length * site.count
+            return replace(site, length=length, inner=(replace(first, fed=fed), *rest))
         ways, carries = self._taken_apart(blocks.instance)
         site = Site(
             **made, start=self.at, fed=fed, loose=loose, shortcuts=ways, carries=carries
@@ -193,7 +206,8 @@ class _Builder:
         """How many such units follow one another in a chain of blocks; 0 for no such chain."""
         if id(instance) not in self.counted:
             block = instance.block
-            chain = any(block.rows) and Dag[Part].of(block).is_chain
+            single = any(block.rows) and not block.several
+            chain = single and Dag[Part].of(block).is_chain
             runs = (run for row in block.rows for run in instance.runs[row.name])
             self.counted[id(instance)] = chain and sum(
                 self._counts(inner) * (run.count // len(run.instances))
@@ -216,13 +230,40 @@ class _Builder:
             parts = [*group]
             for part in parts if is_row else ():
                 assert isinstance(part, Row)
-                for blocks in row_sites(part, instance.runs[part.name], site):
+                for blocks in row_sites(
+                    part, instance.runs[part.name], site, self.apart
+                ):
                     yield self._site(blocks)
             if not is_row:
                 piece = _piece(instance, value, tuple(parts))
-                blocks = Blocks(site.row, site.index, 1, site.call, piece, site.outer)
+                blocks = Blocks(site.row, 0, 1, site.call, piece, site)
                 yield self._site(blocks, loose=True)
             value = parts[-1].name
+
+
+def _by_gains(run: Run) -> Callable[[Instance], Hashable] | None:
+    """What tells units apart that differ in what reads their number: the constants that
+    their ops multiply by, if these may read it."""
+    if run.each is None or run.count == 1:
+        return None
+    some = [run[i].steps for i in {0, 1, min(2, run.count - 1), run.count - 1}]
+    differing = (
+        nodes for nodes in zip(*some, strict=True) if len({*map(_op, nodes)}) > 1
+    )
+    stated = any(type(nodes[0].op).gain is not Op.gain for nodes in differing)
+    return _gains if stated else None
+
+
+def _op(node: Node) -> str:
+    return repr(node.op)
+
+
+def _gains(instance: Instance) -> Hashable:
+    shapes = instance.flat.shapes
+    return tuple(
+        node.op.gain(*(shapes[value] for value in node.inputs))
+        for node in instance.steps
+    )
 
 
 def _piece(instance: Instance, start: str, nodes: tuple[Part, ...]) -> Instance:
@@ -232,9 +273,7 @@ def _piece(instance: Instance, start: str, nodes: tuple[Part, ...]) -> Instance:
     return replace(instance, block=block, runs={})
 
 
-def moved(site: Site, outer: Site) -> Site:
-    """What is inside of a site, inside of another one of the same row."""
-    if site.loose:
-        return replace(site, index=outer.index, outer=outer.outer)
-    here = replace(site, outer=outer)
-    return replace(here, inner=tuple(moved(each, here) for each in site.inner))
+def moved(site: Site, outer: Site, by: int) -> Site:
+    """What is inside of a site, inside of another one of the same row: so much later."""
+    here = replace(site, outer=outer, start=site.start + by)
+    return replace(here, inner=tuple(moved(each, here, by) for each in site.inner))

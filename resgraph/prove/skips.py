@@ -9,9 +9,9 @@ from resgraph.graph import Graph, Node, Row
 from resgraph.graph.dag import Dag
 from resgraph.graph.sites import listing
 from resgraph.prove.finding import Finding, Level, Topic
-from resgraph.prove.parts import Parts
+from resgraph.prove.parts import Parts, ways
 from resgraph.prove.routes import Routes
-from resgraph.prove.sites import Site, Stretch, leaves
+from resgraph.prove.sites import Site, Stage, leaves
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class _Skip:
         return f"skip connection from {ends}, past {listing(self.past)}"
 
 
-def skips(graph: Graph, network: Sequence[Stretch]) -> Iterator[Finding]:
+def skips(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]:
     """What becomes of the value of each skip connection, where it stays as it is or is added."""
     for skip in _skips(graph, network):
-        parts = next((p for p in skip.site.shortcuts if p.x == skip.x), None)
+        parts = next((p for p in ways(skip.site.instance) if p.x == skip.x), None)
         kept = _kept(Routes.through(skip.site.instance), skip.x)
         if parts and parts.is_identity_before and parts.is_identity_h:
             yield _added(skip, parts)
@@ -51,24 +51,24 @@ def skips(graph: Graph, network: Sequence[Stretch]) -> Iterator[Finding]:
             yield _finding(skip, Level.FACT, text, nodes)
 
 
-def bypassed(graph: Graph, network: Sequence[Stretch]) -> set[str]:
+def bypassed(graph: Graph, network: Sequence[Stage]) -> set[str]:
     """The rows of which some gradient comes back to the network's input without them."""
     dag = Dag[Row].of(graph.network.block)
     spines = [{*dag.spine(x, out)} for x in dag.inputs for out in dag.outputs]
-    return {stretch.row.name for stretch in network} - set[str].intersection(*spines)
+    return {stage.row.name for stage in network} - set[str].intersection(*spines)
 
 
-def _skips(graph: Graph, network: Sequence[Stretch]) -> Iterator[_Skip]:
+def _skips(graph: Graph, network: Sequence[Stage]) -> Iterator[_Skip]:
     dag = Dag[Row].of(graph.network.block)
-    for stretch in network:
-        makers = dag.reads[stretch.row.name]
+    for stage in network:
+        makers = dag.reads[stage.row.name]
         for number, (value, maker) in enumerate(
-            zip(stretch.row.inputs, makers, strict=True)
+            zip(stage.row.inputs, makers, strict=True)
         ):
             others = dag.needed(makers) - dag.needed([maker])
             past = [row.name for row in dag.chosen(others & dag.reached(maker))]
             if past:
-                first = next(leaves(stretch.sites))
+                first = next(leaves(stage.sites))
                 x = first.instance.block.inputs[number]
                 yield _Skip(value, tuple(past), first, x)
 

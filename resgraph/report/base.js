@@ -42,25 +42,84 @@ function bytes(n) {
 const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
 const network = () => facts.networks[state.network];
 
-/** The parts' sites of equal units, with what is needed to name them. */
-function allSites(shown) {
-  return shown.parts.flatMap((part) => part.sites.map((site) => ({
-    ...site,
-    part,
-    key: site.prefix ? `${site.prefix}${site.index}` : part.name,
-    facts: facts.units[site.unit],
-  })));
+/** Shapes of values, by name where there are several. */
+const shapes = (values) => values.map(([name, sides]) => (values.length > 1 ? `${name} ${shape(sides)}` : shape(sides))).join(", ");
+
+/**
+ * Places of equal units. `key` is the name of the first in the state_dict, `inside` the prefix
+ * of its layers; `outer` is the site that it is a part of, `part` the network's row.
+ */
+function siteOf(site, part, outer) {
+  const inside = outer ? outer.inside : "";
+  const made = { ...site, part, outer, key: inside + site.name, inside: inside + site.prefix, facts: facts.units[site.unit] };
+  let within = null;
+  Object.defineProperty(made, "sites", {
+    get() {
+      within ??= made.facts.rows.flatMap((row) => row.sites.map((each) => siteOf(each, part, made)));
+      return within;
+    },
+  });
+  return made;
 }
-for (const shown of facts.networks) shown.sites = allSites(shown);
+
+for (const shown of facts.networks) {
+  shown.sites = shown.parts.flatMap((part) => part.sites.map((site) => siteOf(site, part, null)));
+}
+
+const MOST_SITES = 20000;
+
+/** The network's sites and those within them, each before what is in it. */
+function allSites(shown) {
+  const found = [];
+  const left = [...(shown?.sites ?? [])].reverse();
+  while (left.length && found.length < MOST_SITES) {
+    const site = left.pop();
+    found.push(site);
+    left.push(...[...site.sites].reverse());
+  }
+  return found;
+}
 
 /** An op's name in the state_dict, in the first of equal units. */
-const fullName = (site, op) => (site.prefix ? `${site.key}.${op}` : op);
+const fullName = (site, op) => site.inside + op;
 const opNamed = (site, name) => site.facts.ops.find((op) => op.name === name);
 
 /** `stage1.1 to stage1.110` */
 function span(site) {
-  if (site.count === 1) return site.key;
-  return `${site.key} to ${site.prefix}${site.index + site.count - 1}`;
+  return countOf(site) === 1 ? site.key : `${site.key} to ${lastOf(site)}`;
+}
+
+/** How often the network has it, and the name of the last. */
+const countOf = (site) => site.count * (site.outer ? countOf(site.outer) : 1);
+const lastOf = (site) => (site.outer ? `${lastOf(site.outer)}.${site.last}` : site.last);
+
+/** What has the name, or is equal to what has it: {site, op}; a site's own name leads to it. */
+function located(name, sites = network()?.sites ?? [], outer = null) {
+  for (const site of sites) {
+    const rest = restOf(name, site);
+    if (rest === "") return { site, op: null };
+    if (rest !== null) {
+      const found = located(rest, site.sites, site);
+      if (found) return found;
+    }
+  }
+  const op = outer && opNamed(outer, name);
+  return op ? { site: outer, op } : null;
+}
+
+/** What is left of the name inside of the site, or of one equal to it; null where it is not. */
+function restOf(name, site) {
+  if (name === site.name) return "";
+  if (!site.prefix) return opNamed(site, name) || site.sites.some((each) => restOf(name, each) !== null) ? name : null;
+  if (!name.startsWith(`${site.row}.`)) return null;
+  const rest = name.slice(site.row.length + 1);
+  if (!site.numbered) return rest;
+  const [number] = /^\d*/.exec(rest);
+  const away = Number(number) - site.index;
+  if (number === "" || away < 0 || away >= site.count) return null;
+  const after = rest.slice(number.length);
+  if (after === "") return "";
+  return after.startsWith(".") ? after.slice(1) : null;
 }
 
 /** What storage remembers; a sandboxed frame has none. */
@@ -110,11 +169,34 @@ const ofNetwork = (finding) => !finding.networks || finding.networks.includes(st
 const findings = () => facts.findings.filter(ofNetwork);
 const worst = (found) => LEVELS.find((level) => found.some((f) => f.level === level));
 
+/** Findings by the name of what they are about, in the shown network. */
+let named = null;
+function findingsNamed(name) {
+  named ??= findings().reduce((map, f) => {
+    for (const each of new Set(f.where.map(canonical))) map.set(each, [...(map.get(each) ?? []), f]);
+    return map;
+  }, new Map());
+  return named.get(name) ?? [];
+}
+
+/** The name of the first of those equal to it. */
+function canonical(name) {
+  const found = located(name);
+  if (!found) return name;
+  return found.op ? fullName(found.site, found.op.name) : found.site.key;
+}
+
 /** Findings that are about the op, or about the unit's site as a whole. */
 function findingsAt(site, op) {
-  const name = op ? fullName(site, op.name) : site.key;
-  return findings().filter((f) => f.where.includes(name)
-    || (f.where.length === 0 && op && f.level !== "fact" && samePlace(f.place, op.place)));
+  const here = findingsNamed(op ? fullName(site, op.name) : site.key);
+  if (!op) return here;
+  return [...here, ...findings().filter((f) => f.where.length === 0 && f.level !== "fact" && samePlace(f.place, op.place))];
+}
+
+/** Those of the site, of its ops and of the units in it. */
+function findingsWithin(site) {
+  const own = [null, ...site.facts.ops].flatMap((op) => findingsAt(site, op));
+  return [...own, ...site.sites.flatMap(findingsWithin)];
 }
 
 const samePlace = (a, b) => a && b && a.every((n, i) => n === b[i]);

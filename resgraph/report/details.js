@@ -34,14 +34,15 @@ function networkDetails() {
     el("p", { class: "lead" }, shown.title),
     factList([
       ["input", shape(shown.input)],
+      ...shown.outputs.map(([name, sides]) => [shown.outputs.length > 1 ? `output ${name}` : "output", shape(sides)]),
       ["units", whole(shown.units)],
       ["ops", whole(shown.ops)],
       ["parameters", orDash(shown.parameters, whole)],
       ["multiply-adds", orDash(shown.multiply_adds, (n) => `${millions(n)} per image`)],
-      ["distinct units", whole(new Set(shown.sites.map((site) => site.unit)).size)],
+      ["distinct units", whole(new Set(allSites(shown).filter((site) => site.prefix).map((site) => site.unit)).size)],
     ]),
     el("p", { class: "digest" }, shown.digest),
-    figure(shown.drawing, `The network ${shown.name}, drawn`, (key) => [shown.sites.find((site) => site.key === key), null]),
+    figure(shown.drawing, `The network ${shown.name}, drawn`, (name) => { const found = located(name); return found && [found.site, found.op]; }),
     el("h3", {}, "Findings"),
     ...findingList(findings()),
   ];
@@ -65,26 +66,51 @@ function siteDetails(site) {
     el("h2", {}, unit.name, site.count > 1 ? el("span", { class: "times" }, `×${whole(site.count)}`) : null),
     unit.title ? el("p", { class: "lead" }, unit.title) : null,
     el("p", { class: "where" }, span(site)),
+    outerLink(site),
     factList([
       ["arguments", unit.args],
-      ["reads", shape(unit.input)],
-      ["gives", shape(unit.output)],
+      ...readsRows(site),
+      ["gives", shapes(unit.outputs)],
       ["parameters", `${orDash(unit.parameters, whole)}${times}`],
       ["multiply-adds", orDash(unit.multiply_adds, cost)],
       ["kept for the gradient", unit.kept === null ? "–" : `${bytes(unit.kept)} per image`],
       ["line", site.place ? placeLink(site.place) : "–"],
     ]),
     ...section("Findings", findingsAt(site, null), (found) => findingList(found)),
+    ...section("Units in it", site.sites, siteList),
     ...codeOf(site, null),
   ];
 }
 
+/** Of a unit that another one uses, a way back to that. */
+function outerLink(site) {
+  if (!site.outer) return null;
+  return el("p", {}, "in ", siteLink(site.outer));
+}
+
+const siteLink = (site) => el("button", { type: "button", class: "link", onclick: () => choose(site, null, { scroll: true }) }, `${site.facts.name}, ${site.key}`);
+
+function siteList(sites) {
+  return [el("ul", {}, ...sites.map((site) => el("li", {}, siteLink(site), site.count > 1 ? ` ×${whole(site.count)}` : "")))];
+}
+
+/** The values that the unit reads, and of the first unit of a row where they come from. */
+function readsRows(site) {
+  const { inputs } = site.facts;
+  const row = site.outer?.facts.rows.find((each) => each.name === site.row);
+  const from = row && site.outer.sites.find((each) => each.row === site.row) === site ? row.inputs : [];
+  return inputs.map(([name, sides], index) => {
+    const given = from[index] && from[index] !== name ? ` (${from[index]})` : "";
+    return [index ? "" : "reads", inputs.length > 1 ? `${name}${given}  ${shape(sides)}` : `${shape(sides)}${given}`];
+  });
+}
+
 function opDetails(site, op) {
-  const many = site.count > 1;
+  const count = countOf(site);
   return [
     el("h2", {}, op.name, el("span", { class: `chip ${op.symbol ? "merges" : op.role}` }, op.kind)),
     el("p", { class: "where" }, fullName(site, op.name),
-      many ? ` and in ${whole(site.count - 1)} more like it, to ${site.prefix}${site.index + site.count - 1}.${op.name}` : ""),
+      count > 1 ? ` and in ${whole(count - 1)} more like it, to ${lastOf(site)}.${op.name}` : ""),
     factList([
       ...op.inputs.map((name, index) => [index ? "" : "reads", `${name}  ${shape(op.in[index])}`]),
       ["gives", shape(op.out)],
@@ -140,7 +166,7 @@ function onnxTable(site, nodes) {
 function codeOf(site, op) {
   if (!network().generated) return [];
   const { units, ends } = network().lines;
-  const found = site.prefix ? units[site.facts.name] : ends[site.part.name];
+  const found = (site.prefix ? units[site.facts.name] : ends[site.row]) ?? {};
   const spans = op ? found[op.name] ?? [] : Object.values(found).flat();
   const title = el("h3", {}, network().generated);
   if (!spans.length) return [title, el("p", {}, "No line: it changes nothing.")];

@@ -104,6 +104,7 @@ const showExplorer = () => setView("explorer");
 function showNetwork(number) {
   Object.assign(state, { network: number, site: null, op: null });
   index = null;
+  named = null;
   const shown = network();
   byId("title").textContent = shown?.name ?? document.title;
   byId("subtitle").textContent = shown?.title ?? "";
@@ -128,11 +129,10 @@ function fromAddress() {
     byId("network").value = number;
     showNetwork(number);
   }
-  const site = name && network()?.sites.find((s) => s.key === name);
-  const owner = name && network()?.sites.find((s) => s.facts.ops.some((op) => fullName(s, op.name) === name));
-  if (site || owner) showExplorer();
-  if (site) choose(site, null, { scroll: true });
-  else if (owner) choose(owner, opNamed(owner, name.split(".").pop()), { scroll: true });
+  const found = name && located(name);
+  if (!found) return;
+  showExplorer();
+  choose(found.site, found.op, { scroll: true });
 }
 
 drawHelp();

@@ -4,8 +4,7 @@ const MOST = 40;
 
 /** Everything that can be found: {text, kind, go}. Made at the first search. */
 function searchIndex() {
-  const shown = network();
-  const known = (shown?.sites ?? []).flatMap((site) => [
+  const known = everySite().flatMap((site) => [
     { text: `${site.facts.name} ${site.key}`, shown: [site.facts.name, span(site)], kind: "unit", go: () => choose(site, null, { focus: true }) },
     ...site.facts.ops.flatMap((op) => opEntries(site, op)),
   ]);
@@ -44,13 +43,14 @@ function found(query) {
 
 /** A name of the state_dict inside a run of equal units leads to the one that is shown. */
 function withinRun(query) {
-  const match = /^(stage\d+\.)(\d+)(?:\.(\w+))?/.exec(query.trim());
-  const number = match && Number(match[2]);
-  const site = match && network()?.sites.find((s) => s.prefix === match[1] && s.index < number && number < s.index + s.count);
-  if (!site) return [];
-  const op = match[3] ? opNamed(site, match[3]) : null;
-  const kind = op ? "op" : "unit";
-  return [{ shown: [query.trim(), `equal to ${op ? fullName(site, op.name) : site.key}`], kind, go: () => choose(site, op, { focus: true }) }];
+  const name = query.trim();
+  const weight = name.slice(0, name.lastIndexOf("."));
+  const place = located(name) ?? (/^[\w.]+$/.test(weight) ? located(weight) : null);
+  if (!place) return [];
+  const { site, op } = place;
+  const own = op ? fullName(site, op.name) : site.key;
+  if (name === own || name.startsWith(`${own}.`)) return [];  // it is in the index itself
+  return [{ shown: [name, `equal to ${own}`], kind: op ? "op" : "unit", go: () => choose(site, op, { focus: true }) }];
 }
 
 function showFound() {

@@ -2,15 +2,26 @@
 
 /** What the shown network has at a place: ops first, else sites of units. */
 function targets(file, line, col) {
-  const { sites } = network() ?? { sites: [] };
+  const sites = everySite();
   const found = sites.flatMap((site) => site.facts.ops
     .filter((op) => covers(op.place, file, line, col))
     .map((op) => ({ site, op })));
-  if (found.length) return found;
+  const uses = sites
+    .filter((site) => site.outer && covers(site.place, file, line, col))
+    .map((site) => ({ site, op: null }));
+  if (found.length || uses.length) return [...found, ...uses];
   if (col !== undefined) return targets(file, line);
   return sites
     .filter((site) => covers(site.place, file, line) || covers(site.facts.place, file, line))
     .map((site) => ({ site, op: null }));
+}
+
+/** All sites of the shown network, made once. */
+function everySite() {
+  const shown = network();
+  if (!shown) return [];
+  shown.every ??= allSites(shown);
+  return shown.every;
 }
 
 function drawSpec() {

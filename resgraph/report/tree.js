@@ -18,7 +18,8 @@ function partItem(part) {
   if (!only.prefix) return siteItem(only, part.name);
   const units = sites.reduce((sum, site) => sum + site.count, 0);
   const inside = el("ul", {}, ...sites.map((site) => siteItem(site)));
-  const row = rowButton("stage", [part.name, el("small", {}, plural(units, "unit"))], part);
+  const row = rowButton("stage", [part.name, el("small", {}, plural(units, "unit")), fromOf(part)], part);
+  badge(row, findingsNamed(part.name));
   row.addEventListener("click", () => fold(row, inside, row.getAttribute("aria-expanded") === "true"));
   rows.set(part.name, { row, unfold: () => fold(row, inside, false) });
   const item = el("li", { class: "part" }, row, inside);
@@ -26,18 +27,21 @@ function partItem(part) {
   return item;
 }
 
+/** What it starts from, where that is not what stands before it. */
+const fromOf = (part) => (part.from.length ? el("small", {}, `from ${part.from.join(", ")}`) : null);
+
 function siteItem(site, name) {
   const unit = site.facts;
   const title = name
-    ? [name, el("small", {}, plural(unit.ops.length, "op"))]
+    ? [name, el("small", {}, plural(unit.ops.length, "op")), fromOf(site.part)]
     : [el("span", { class: "unit-name" }, unit.name),
       site.count > 1 ? el("span", { class: "times" }, `×${whole(site.count)}`) : null,
       el("small", {}, unit.args)];
   const times = (n) => n && n * site.count;
-  const totals = { output: unit.output, parameters: times(unit.parameters), multiply_adds: times(unit.multiply_adds) };
+  const totals = { outputs: unit.outputs, parameters: times(unit.parameters), multiply_adds: times(unit.multiply_adds) };
   const inside = el("div", { class: "unit" });
   const row = rowButton(name ? "end" : "site", title, totals);
-  badge(row, [null, ...unit.ops].flatMap((op) => findingsAt(site, op)));
+  badge(row, findingsWithin(site));
   row.title = span(site);
   row.addEventListener("click", () => {
     const open = row.getAttribute("aria-expanded") === "true";
@@ -55,7 +59,7 @@ function siteItem(site, name) {
 function rowButton(kind, title, totals) {
   return el("button", { type: "button", class: `row ${kind}`, "aria-expanded": "false" },
     el("span", { class: "name" }, ...title),
-    el("span", { class: "shape" }, shape(totals.output)),
+    el("span", { class: "shape" }, shapes(totals.outputs)),
     el("span", { class: "number" }, orDash(totals.parameters, whole)),
     el("span", { class: "number" }, orDash(totals.multiply_adds, cost)));
 }
@@ -66,22 +70,44 @@ function fold(row, inside, folded) {
 }
 
 function unfoldSite(site, row, inside) {
-  if (site.prefix) rows.get(site.part.name).unfold();
+  reveal(site);
   if (!inside.firstChild) fillUnit(site, inside);
   fold(row, inside, false);
 }
 
-/** The unit's drawing beside its ops. */
+/** Unfold what the site is in, so that it has a row. */
+function reveal(site) {
+  if (site.outer) {
+    reveal(site.outer);
+    rows.get(site.outer.key).unfold();
+  } else if (site.prefix) rows.get(site.part.name).unfold();
+}
+
+/** The unit's drawing beside its ops, and the units that it uses. */
 function fillUnit(site, inside) {
-  const { ops } = site.facts;
   const list = el("ul", { class: "ops" });
   let path = null;
-  for (const op of ops) {
-    if (op.path !== path) list.append(el("li", { class: "path", "aria-hidden": "true" }, op.path));
-    path = op.path;
-    list.append(el("li", {}, opButton(site, op)));
+  const add = (what, item) => {
+    if (what.path !== path) list.append(el("li", { class: "path", "aria-hidden": "true" }, what.path));
+    path = what.path;
+    list.append(item);
+  };
+  const { ops, rows: uses } = site.facts;
+  for (let at = 0; at <= ops.length; at += 1) {
+    for (const use of uses.filter((each) => each.at === at)) {
+      for (const each of site.sites.filter((inner) => inner.row === use.name)) add(use, siteItem(each));
+    }
+    if (at < ops.length) add(ops[at], el("li", {}, opButton(site, ops[at])));
   }
-  inside.append(drawing(site), list);
+  if (!isFramed(site)) inside.append(drawing(site));
+  inside.append(list);
+}
+
+/** Whether the drawing of what the site is in shows what is in it. */
+function isFramed(site) {
+  if (!site.outer) return false;
+  const { prefix, svg } = site.outer.facts.drawing;
+  return svg.includes(`<g class="frame" data-node="${prefix}${site.name}">`);
 }
 
 function opButton(site, op) {
@@ -108,24 +134,41 @@ function badge(row, found) {
 
 /** The SVG of a unit, which answers to the pointer; the keyboard has the list of ops. */
 function drawing(site) {
-  const { name, ops } = site.facts;
-  const { prefix, width } = site.facts.drawing;
-  const made = figure(site.facts.drawing, `The unit ${name}, drawn`, (op) => [site, opNamed(site, op)]);
+  const { name } = site.facts;
+  const { width } = site.facts.drawing;
+  const made = figure(site.facts.drawing, `The unit ${name}, drawn`, (drawn) => targetIn(site, drawn));
   made.style.flexBasis = `${Math.round(0.8 * width)}px`;
-  for (const op of ops) {
-    const level = worst(findingsAt(site, op).filter((f) => !QUIET.includes(f.level)));
-    if (level) boxes(made, prefix, op.name).forEach((box) => box.classList.add("found", level));
-  }
+  made.dataset.key = site.key;
+  flag(made, site, site.facts.drawing.prefix);
   return made;
 }
 
-/** A drawing; `named` tells of a node's name what to choose, as [site, op]. */
-function figure({ svg, prefix }, label, named) {
+/** Outline the ops that findings point at, also those in frames, and folded units with such. */
+function flag(made, site, prefix) {
+  const mark = (name, found) => {
+    const level = worst(found.filter((f) => !QUIET.includes(f.level)));
+    if (level) boxes(made, prefix, name).forEach((box) => box.classList.add("found", level));
+  };
+  site.facts.ops.forEach((op) => mark(op.name, findingsAt(site, op)));
+  for (const each of site.sites) {
+    if (isFramed(each)) flag(made, each, prefix + each.prefix);
+    else mark(each.name, findingsWithin(each));
+  }
+}
+
+/** What a name in a unit's drawing is: an op of it, a unit that it uses, or an op in that. */
+function targetIn(site, name) {
+  const found = located(name, site.sites, site);
+  return found && [found.site, found.op];
+}
+
+/** A drawing; `target` tells of a node's name what to choose, as [site, op]. */
+function figure({ svg, prefix }, label, target) {
   const made = el("div", { class: "drawing", role: "img", "aria-label": label });
   made.innerHTML = svg; // made by resgraph.draw, which escapes every name
   const under = (event) => {
     const group = event.target.closest("[data-node]");
-    const found = group && named(group.dataset.node.slice(prefix.length));
+    const found = group && target(group.dataset.node.slice(prefix.length));
     return found?.every((each) => each !== undefined) ? found : null;
   };
   made.addEventListener("click", (event) => {
@@ -143,24 +186,34 @@ function figure({ svg, prefix }, label, named) {
 const boxes = (root, prefix, name) => [...root.querySelectorAll("[data-node]")]
   .filter((group) => group.dataset.node === prefix + name);
 
-/** What shows the op: its row and its box; where they are folded, what they are folded in. */
+/** What shows the op: its row and its boxes; where they are folded, what they are folded in. */
 function elementsOf(site, op) {
-  const shows = (name) => rows.has(name) && !rows.get(name).row.parentElement.closest("#graph [hidden]");
-  const name = op && fullName(site, op.name);
-  if (op && shows(name)) {
-    const { row } = rows.get(name);
-    const drawn = row.closest(".unit").querySelector(".drawing");
-    return [row, ...boxes(drawn, site.facts.drawing.prefix, op.name)];
+  const name = op ? fullName(site, op.name) : site.key;
+  if (op && isShown(name)) return [rows.get(name).row, ...drawn(site, op.name)];
+  for (let each = site; each; each = each.outer) {
+    if (isShown(each.key)) return [rows.get(each.key).row, ...(each.outer ? drawn(each.outer, each.name) : [])];
   }
-  return [rows.get(shows(site.key) ? site.key : site.part.name).row];
+  return [rows.get(site.part.name).row];
+}
+
+const isShown = (name) => rows.has(name) && !rows.get(name).row.parentElement.closest("#graph [hidden]");
+
+/** The boxes of what has the name in the site, in the drawings of all that the site is in. */
+function drawn(site, name) {
+  const found = [];
+  for (let each = site, inside = name; each; inside = each.prefix + inside, each = each.outer) {
+    const made = document.querySelector(`#graph .drawing[data-key="${each.key}"]`);
+    if (made) found.push(...boxes(made, each.facts.drawing.prefix, inside));
+  }
+  return found;
 }
 
 // --- choosing and lighting up ------------------------------------------------------------
 
 /** Choose a site, or an op of it: shown in the tree, the drawing, the spec and in words. */
 function choose(site, op, { focus = false, scroll = false } = {}) {
+  reveal(site);
   if (op) rows.get(site.key).unfold();
-  else if (site.prefix) rows.get(site.part.name).unfold();
   Object.assign(state, { site, op });
   document.querySelectorAll(".chosen").forEach((each) => {
     each.classList.remove("chosen");

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from resgraph.diagnostics import visible
+from resgraph.draw.labels import sign
 from resgraph.emit.element import FLOAT32
 from resgraph.emit.nodes import Constants, Made, NodeBuilder
 from resgraph.expr import literal
@@ -65,7 +66,7 @@ def _op(instance: Instance, node: Node, files: Files) -> Facts:
         "name": node.name,
         "kind": node.op.kind,
         "role": node.op.role.value,
-        "symbol": node.op.symbol,
+        "symbol": sign(node.op),
         "path": node.path,
         "inputs": [*node.inputs],
         "in": [sides(instance, value) for value in node.inputs],

@@ -58,15 +58,30 @@ class Generated:
 
         Raises `ResgraphError` if it gives no logits of shape [N, classes].
         """
+        with torch.inference_mode():
+            return self._logits(self._tried(network)).shape[1]
+
+    def unreached(self, network: nn.Module) -> list[str]:
+        """The parameters that no logit depends on, but other outputs do: none can train them."""
+        output = self._tried(network)
+        if isinstance(output, Tensor):
+            return []
+        names, tensors = zip(*network.named_parameters(), strict=True)
+        total = self._logits(output).sum()
+        found = torch.autograd.grad(total, tensors, allow_unused=True)
+        return [n for n, gradient in zip(names, found, strict=True) if gradient is None]
+
+    def _tried(self, network: nn.Module) -> object:
+        """What the network gives for two images of zeros, as at inference."""
         was_training = network.training
         example = next(network.parameters(), torch.zeros(()))
         zeros = torch.zeros(2, *self.input_shape, device=example.device)
         try:
-            with self.told("its forward fails at INPUT_SHAPE"), torch.inference_mode():
+            with self.told("its forward fails at INPUT_SHAPE"):
                 output: object = network.eval()(zeros)
         finally:
             network.train(was_training)
-        return self._logits(output).shape[1]
+        return output
 
     def _logits(self, output: object) -> Tensor:
         """The logits among what the network gives for two images."""

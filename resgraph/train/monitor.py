@@ -28,7 +28,7 @@ from resgraph.train import task
 from resgraph.train.batches import forked
 from resgraph.train.execution import uncompiled
 from resgraph.train.folder import UNITS, writing
-from resgraph.train.module import parted
+from resgraph.train.module import parted, units_of
 
 PROBE = 32
 """Images of a probe at most."""
@@ -108,21 +108,22 @@ class Monitor:
         each whether its f ends in a cut at zero.
 
         Without a folder nothing is written, as on ranks that only take part in the passes.
-        Raises `ResgraphError` if there are no units, or the network has not these.
+        Raises `ResgraphError` if there are no units, or the stages have others.
         """
         self.network = network
         if not cuts:
             raise ResgraphError(
                 "there is nothing to monitor: the network has no stages of units"
             )
-        try:
-            self.units = {name: network.get_submodule(name) for name in cuts}
-        except AttributeError:
+        stages = {_stage(name) for name in cuts}
+        found = units_of(network)
+        self.units = {n: unit for n, unit in found.items() if _stage(n) in stages}
+        if set(self.units) != set(cuts):
             raise ResgraphError(
                 "cannot monitor the network: its units are not those of its spec",
                 "compile the spec again",
-            ) from None
-        self.cuts = tuple(cuts.values())
+            )
+        self.cuts = tuple(cuts[name] for name in self.units)
         self.path = None if folder is None else folder / UNITS
 
     def record(self, iteration: int, images: Tensor, labels: Tensor) -> None:
@@ -172,6 +173,10 @@ class Monitor:
         )
         truncated = tuple(z if c else 0.0 for z, c in zip(zero, self.cuts, strict=True))
         return UnitRecord(iteration, truncated, negative, response, gradient)
+
+
+def _stage(unit: str) -> str:
+    return unit.rpartition(".")[0]
 
 
 class _Seen:

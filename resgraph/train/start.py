@@ -35,7 +35,7 @@ from resgraph.train.folder import (
 from resgraph.train.loop import Loop, Plan
 from resgraph.train.module import Generated
 from resgraph.train.monitor import Monitor
-from resgraph.train.optimizer import parts_of
+from resgraph.train.optimizer import Parts, parts_of
 from resgraph.train.options import (
     OF_THE_RECIPE,
     OF_THE_START,
@@ -88,6 +88,7 @@ def begin(
         return _gone_on(run, data, options, network, device, kept, world, planner)
     sync_bn = True if options.sync_bn is None else options.sync_bn
     parts = parts_of(network, options.freeze, options.lr_of)
+    _check_reached(generated, network, parts)
     execution = execution_for(options, device, world.size).spared(network)
     check_batch(recipe.batch, data, world.size)
     execution, recompute = _planned(planner, network, recipe, execution, world, sync_bn)
@@ -111,6 +112,20 @@ def begin(
     run = create_run(folder, about, kept, options.overwrite)
     remark = chosen.remark(plain(data.name))
     return Plan(run, recipe, execution, sync_bn, False, remark, recompute, parts)
+
+
+def _check_reached(generated: Generated, network: nn.Module, parts: Parts) -> None:
+    """Raise `ResgraphError` if there is something to train that no logit depends on."""
+    left = [n for n in generated.unreached(network) if n not in parts.frozen]
+    if left:
+        first, more = left[0], len(left) - 1
+        names = f"{first} and {more} more" if more else first
+        raise ResgraphError(
+            f"{plain(generated.path)}: the logits do not depend on {names}, and training "
+            "would leave them as they start",
+            f"--freeze {first.rpartition('.')[0]} says that they stay; or leave their "
+            "output out of the spec",
+        )
 
 
 def _gone_on(

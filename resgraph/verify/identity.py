@@ -48,7 +48,8 @@ def stretches(graph: Graph) -> Iterator[Stretch]:
         current: list[Instance] = []
         index = 0
         for run in runs:
-            current = [*current, *run] if all(map(_is_whole, run.instances)) else []
+            distinct = run if run.each else run.instances
+            current = [*current, *run] if all(map(_is_whole, distinct)) else []
             index += run.count
             if len(current) > max(1, len(best.units) if best else 0):
                 best = Stretch(row, index - len(current), tuple(current))

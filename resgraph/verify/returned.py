@@ -21,7 +21,8 @@ def returned(output: Any, what: str) -> Returned:
     """
     found = [*_tensors(output, "", what)]
     if not found:
-        raise ResgraphError(f"{what} returns no tensor", _HINT)
+        kind = plain(type(output).__name__)
+        raise ResgraphError(f"{what} returns {kind} without a tensor", _HINT)
     return found
 
 

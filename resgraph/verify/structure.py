@@ -47,12 +47,16 @@ class Compared:
     """For each dropout of theirs, in order, the number of ours that it is."""
     outputs: tuple[str, ...] = ()
     """For each output of theirs, in order, the name of ours that it is."""
+    comparable: bool = True
+    """Whether there are as many outputs, so that their numbers may be held together."""
 
 
 def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     """The generated module against the graph itself, names included."""
     name = "structure: spec"
     where = spans(graph)
+    if other := _other_count(name, ours, theirs, ("the module", "the spec")):
+        return Compared(other, None, comparable=False)
     found = [
         match(ours.training, theirs.training),
         match(ours.inference, theirs.inference),
@@ -66,6 +70,24 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     if swapped := _swapped(name, pairs, where):
         return Compared(swapped, None)
     return Compared(passed(name, _size(ours.training)), pairs)
+
+
+def _other_count(
+    name: str, ours: Flows, theirs: Flows, sides: tuple[str, str]
+) -> Check | None:
+    """A failed check where one returns more values than the other."""
+    for training in (True, False):
+        mine, other = (f.training if training else f.inference for f in (ours, theirs))
+        if len(mine.outputs) != len(other.outputs):
+            one, two = (_values(len(flow.outputs)) for flow in (mine, other))
+            mode = "in training" if training else "at inference"
+            text = f"{sides[0]} returns {one} {mode}, and {sides[1]} {two}"
+            return failed(name, text)
+    return None
+
+
+def _values(count: int) -> str:
+    return "one value" if count == 1 else f"{count} values"
 
 
 def _swapped(name: str, pairs: Match, where: Mapping[str, Span]) -> Check | None:
@@ -91,11 +113,13 @@ def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Compared:
 def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compared:
     """Our module against another author's, whatever that calls its parts, in both modes."""
     name = f"structure: {what}"
+    sides = (graph.name, _NOUNS.get(what, what))
+    if other := _other_count(name, ours, theirs, sides):
+        return Compared(other, None, comparable=False)
     modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
     found = [match(mine, other) for mine, other in modes]
     for result in found:
         if isinstance(result, Mismatch):
-            sides = (graph.name, _NOUNS.get(what, what))
             parted = _parted(name, result, sides, spans(graph))
             guess = alike(ours, theirs)
             return replace(parted, guess=guess, outputs=_outputs(graph, ours, theirs))

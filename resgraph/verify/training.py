@@ -10,6 +10,7 @@ from torch import Tensor
 
 from resgraph.diagnostics import Span
 from resgraph.graph import Graph
+from resgraph.names import LOGITS
 from resgraph.verify.flow import Flow
 from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.numbers import (
@@ -123,16 +124,17 @@ class Comparison:
 
     def _check(self, quantity: str, where: Sequence[int]) -> Check:
         of = f" of {self.reference.rule.title}" if quantity == UPDATES else ""
-        name = f"{quantity}{of}: {self.what}"
+        name = f"{self._called(quantity)}{of}: {self.what}"
         pairs = [(i, self.computed[i].get(quantity, {})) for i in where]
         exact = self.reference.exact
         if missing := [
             n for i, ours in pairs for n in exact[i][quantity].keys() - ours
         ]:
-            return failed(name, f"the module gives no {quantity} of {min(missing)}")
+            what = self._called(quantity)
+            return failed(name, f"the module gives no {what} of {min(missing)}")
         if all(same_bits(ours, exact[i][quantity]) for i, ours in pairs):
             count = sum(len(ours) for _, ours in pairs)
-            many = f"{count:,} tensors" if count > 1 else "logits"
+            many = f"{count:,} tensors" if count > 1 else next(iter(pairs[0][1]))
             return passed(name, f"{many} equal to the last bit of float64")
         found = [self._deviation(i, quantity, ours) for i, ours in pairs]
         far = max(found, key=lambda one: one.excess)
@@ -140,6 +142,11 @@ class Comparison:
             self.largest = max(self.largest, far.relative)
             return passed(name, str(far))
         return self._failed(name, quantity, far)
+
+    def _called(self, quantity: str) -> str:
+        """The quantity in words: not every network gives logits."""
+        only = [*self.graph.outputs] == [LOGITS]
+        return quantity if only else quantity.replace(LOGITS, "outputs")
 
     def _deviation(self, index: int, quantity: str, ours: Tensors) -> Deviation:
         reference = self.reference

@@ -160,6 +160,10 @@ class Verification:
 
     def _numbers(self, spec: Compared, other: Compared | None) -> Iterator[Check]:
         """Both structures, each with the numbers of its module beside the graph's own."""
+        if not spec.comparable:
+            yield spec.check
+            yield skipped("numbers", "what is above must be mended first")
+            return
         if spec.match is None:
             yield from self._unproven(spec, self.against_graph())
             if other is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from resgraph.ops import OPS
+from resgraph.ops.fields import NumberField
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 COMMUTATIVE = {"add", "mul"}
@@ -90,8 +91,8 @@ def _op(numbered: tuple[int, Item], draw: Draw, path: str) -> Item:
             made[name] = field.default
     if "padding" in OPS[kind].model_fields and kind == "conv" and draw(st.booleans()):
         made.setdefault("padding", f"({made['kernel']} - 1) / 2")
-    for name in OPS[kind].numbers().keys() & made.keys():
-        if draw(st.booleans()):
+    for name, field in OPS[kind].numbers().items():
+        if name in made and isinstance(field, NumberField) and draw(st.booleans()):
             made[name] = f"({made[name]}) * 3 / 3"
     if draw(st.booleans()):
         made["name"] = f"layer_{path}_{number}"

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from resgraph import codes
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import SpecError
+from resgraph.diagnostics import Code, SpecError
 from resgraph.draw import Mark, beside, draw_network, draw_unit
 from resgraph.draw.cells import Cell, cells, parts, results
+from resgraph.draw.choice import marks, part_marks
 from resgraph.draw.figure import rows
 from resgraph.draw.look import Look
+from resgraph.explain import FILE, Given, specs
 from resgraph.graph import Graph, Instance
 from resgraph.prove.parts import shortcuts
 from tests.conftest import ROOT
@@ -26,6 +29,7 @@ SPECS = [
     *sorted((ROOT / "tests/specs").rglob("*.yaml")),
 ]
 BAD = sorted((ROOT / "tests/bad").glob("*.yaml"))
+EXAMPLES = [code for code in codes.CODES.values() if code.example]
 FOLDINGS = (None, ("all",), ())
 """What is unfolded: the small ones, everything, nothing."""
 
@@ -165,9 +169,7 @@ def test_random_programs(text: str) -> None:
 
 
 def graphs_of(text: str) -> Sequence[Graph]:
-    from resgraph.explain import FILE, _Given
-
-    return Compiler(_Given({FILE: text})).graphs(Path(FILE))
+    return Compiler(Given({FILE: text})).graphs(Path(FILE))
 
 
 @pytest.mark.parametrize("spec", BAD, ids=lambda path: path.stem)
@@ -189,6 +191,26 @@ def test_specs_with_findings(spec: Path) -> None:
                 figure = draw_unit(cell.instance, marks=marks, unfold=("all",))
                 check_geometry(figure)
                 assert len(groups(parsed(figure), "mark-finding")) == len(names)
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.name)
+def test_examples_of_findings(code: Code) -> None:
+    """Each is drawn as far as it goes, what is wrong marked; mended, it is drawn whole."""
+    assert code.example is not None
+    wrong, right = specs(code.example)
+    for text in (wrong, right):
+        try:
+            graphs, error = Compiler(Given({FILE: text})).drafts(Path(FILE))
+        except SpecError:
+            continue
+        found = error.diagnostics if error else []
+        for graph in graphs:
+            told = parts(graph)
+            check_geometry(draw_network(graph, marks=part_marks(told, found)))
+            for cell in told:
+                if cell.instance is not None:
+                    marked = marks(cell.instance, found)
+                    check_geometry(draw_unit(cell.instance, marks=marked))
 
 
 def _is_frame(name: str, found: Sequence[str]) -> bool:

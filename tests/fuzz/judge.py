@@ -26,6 +26,7 @@ from resgraph.emit import write
 from resgraph.emit.onnx_file import OnnxFile
 from resgraph.emit.weights import drawn
 from resgraph.graph import Graph
+from resgraph.verify.returned import by_name
 from tests.fuzz.target import Fault, Outcome
 
 RUFF = Path(sysconfig.get_path("scripts")) / "ruff"
@@ -188,52 +189,73 @@ def _same_numbers(
     net: torch.nn.Module, graph: Graph, model: Path, file: OnnxFile
 ) -> None:
     images = np.random.default_rng(0).standard_normal((2, *graph.input))
-    with torch.no_grad(), np.errstate(all="ignore"):
-        ours = net.double().eval()(torch.from_numpy(images)).numpy()
-        theirs = file.in_float64(images)
-    if (
-        ours.shape != theirs.shape
-        or ours.shape[1:] != graph.typed(graph.head_run).output
-    ):
-        raise Fault(f"logits are {ours.shape} in torch, {theirs.shape} in ONNX")
-    scale = np.abs(ours[np.isfinite(ours)]).max(initial=0.0)
-    allowed = _constants(graph) * max(PART * scale, _spread(net, images, ours))
-    if allowed < KNOWN * scale and not np.allclose(
-        ours, theirs, rtol=0, atol=allowed, equal_nan=True
-    ):
-        raise Fault(f"logits differ by {np.abs(ours - theirs).max()} of {scale}")
+    net.double().eval()
+    with np.errstate(all="ignore"):
+        ours, theirs = _outputs(net, graph, images), file.in_float64(images)
+        spread = _spread(net, graph, images, ours)
+    for name, value in graph.outputs.items():
+        _same_output(name, ours[name], theirs[name], spread[name], _constants(graph))
+        if ours[name].shape[1:] != graph.network.shapes[value]:
+            raise Fault(f"{name} is {ours[name].shape} in torch")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnxruntime.InferenceSession(str(model), options)
-    (logits,) = session.run(None, {"input": images.astype(np.float32)})
-    if logits.shape != ours.shape:
-        raise Fault(f"onnxruntime gives {logits.shape}")
+    found = session.run([*ours], {"input": images.astype(np.float32)})
+    for name, output in zip(ours, found, strict=True):
+        if output.shape != ours[name].shape:
+            raise Fault(f"onnxruntime gives {name} as {output.shape}")
+
+
+def _same_output(
+    name: str, ours: np.ndarray, theirs: np.ndarray, spread: float, constants: int
+) -> None:
+    if ours.shape != theirs.shape:
+        raise Fault(f"{name} is {ours.shape} in torch, {theirs.shape} in ONNX")
+    scale = np.abs(ours[np.isfinite(ours)]).max(initial=0.0)
+    allowed = constants * max(PART * scale, spread)
+    if allowed < KNOWN * scale and not np.allclose(
+        ours, theirs, rtol=0, atol=allowed, equal_nan=True
+    ):
+        raise Fault(f"{name} differs by {np.abs(ours - theirs).max()} of {scale}")
+
+
+def _outputs(
+    net: torch.nn.Module, graph: Graph, images: np.ndarray
+) -> dict[str, np.ndarray]:
+    with torch.no_grad():
+        found = by_name(net(torch.from_numpy(images)), [*graph.outputs], graph.name)
+    return {name: tensor.numpy() for name, tensor in found.items()}
 
 
 def _constants(graph: Graph) -> int:
     """One, and how many ops have real numbers, each off by a part."""
-    parts = [graph.typed(graph.stem_run), graph.typed(graph.head_run)]
-    parts += [instance for stage in graph.runs for run in stage for instance in run]
-    nodes = (node for part in parts for _, node, _ in part.unit.steps())
+    nodes = (node for _, part in graph.parts() for node in part.steps)
     return 1 + sum(
-        any(not field.whole for field in node.op.numbers().values()) for node in nodes
+        any(not getattr(field, "whole", True) for field in node.op.numbers().values())
+        for node in nodes
     )
 
 
-def _spread(net: torch.nn.Module, images: np.ndarray, logits: np.ndarray) -> float:
-    """How far images move the logits that are off by `PART`, the worst of three.
+def _spread(
+    net: torch.nn.Module,
+    graph: Graph,
+    images: np.ndarray,
+    outputs: dict[str, np.ndarray],
+) -> dict[str, float]:
+    """How far images move each output that are off by `PART`, the worst of three.
 
     Some hundred layers without a normalisation double any error every few layers, until
     nothing of the numbers is left to compare.
     """
     noise = np.random.default_rng(1)
-    found = [0.0]
+    found = dict.fromkeys(outputs, 0.0)
     for _ in range(3):
         moved = images * (1 + PART * noise.standard_normal(images.shape))
-        with torch.no_grad():
-            off = np.abs(net(torch.from_numpy(moved)).numpy() - logits)
-        found.append(float(off[np.isfinite(off)].max(initial=0.0)))
-    return max(found)
+        for name, output in _outputs(net, graph, moved).items():
+            off = np.abs(output - outputs[name])
+            largest = float(off[np.isfinite(off)].max(initial=0.0))
+            found[name] = max(found[name], largest)
+    return found
 
 
 def _imported(path: Path) -> ModuleType:

@@ -73,7 +73,9 @@ def test_titles_come_out_as_text(tmp_path: Path) -> None:
     code, text = command(path)
     assert code == 0
     assert text.startswith("spec: [red]x[/red] %s {0}\n")
-    graph = replace(graph_of(path), title="\x1b[31mred\u202e")
+    graph = graph_of(path)
+    program = replace(graph.program, title="\x1b[31mred\u202e")
+    graph = replace(graph, program=program)
     told = report(judge([(graph, [])], whole=True), {})
     assert told.startswith("spec: �[31mred�\n")
 

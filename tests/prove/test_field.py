@@ -37,11 +37,10 @@ def seen(parts: list[Instance], position: int) -> tuple[int, int]:
     """The first and last input pixel that a position at the end of the parts reads."""
     needed = {position}
     for instance in reversed(parts):
-        unit = instance.unit
         wanted = {name: set[int]() for name in instance.shapes}
-        wanted[unit.output] |= needed
-        for _, node, inputs in reversed([*unit.steps()]):
-            for value in inputs:
+        wanted[instance.block.output] |= needed
+        for node in reversed(instance.steps):
+            for value in node.inputs:
                 for p in wanted[node.name]:
                     wanted[value] |= taps(node, p)
         needed = wanted[INPUT]
@@ -53,7 +52,7 @@ def check_field(graph: Graph) -> None:
     everything = list(graph.parts())
     told = [f.message for f in of(graph, Topic.FIELD, Level.FACT)]
     assert told
-    for number, stage in enumerate(graph.runs, 1):
+    for number, (_, stage) in enumerate(graph.stages, 1):
         ending = max(
             i for i, (p, _) in enumerate(everything) if p.startswith(f"stage{number}.")
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,33 @@ from resgraph.report.units import ELEMENT, keeps
 from tests.conftest import ROOT
 from tests.helpers import SPECS, graph_of, printed, refused
 
-ALL = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.glob("*.yaml"))]
+ALL = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted(SPECS.rglob("*.yaml"))]
 spec_files = pytest.mark.parametrize("spec", ALL, ids=[p.stem for p in ALL])
 BAD = sorted((ROOT / "tests" / "bad").glob("*.yaml"))
 DEEP = ROOT / "specs" / "preact_bottleneck.yaml"
 
 
-def parts_of(shown: dict[str, Any], report: Report) -> list[tuple[Any, Any, Any]]:
-    """(part, site, unit) in the network's order."""
-    return [
-        (part, site, report.facts["units"][site["unit"]])
-        for part in shown["parts"]
-        for site in part["sites"]
-    ]
+def sites_of(
+    shown: dict[str, Any], report: Report
+) -> Iterator[tuple[Any, str, Any, int]]:
+    """(site, prefix of what it is in, unit, how often the network has it), in the network's
+    order, the sites within others among them."""
+    left = [(site, "", 1) for part in shown["parts"] for site in part["sites"]][::-1]
+    while left:
+        site, inside, times = left.pop()
+        unit = report.facts["units"][site["unit"]]
+        count = times * site["count"]
+        yield site, inside, unit, count
+        inner = [s for row in unit["rows"] for s in row["sites"]][::-1]
+        left += [(each, inside + site["prefix"], count) for each in inner]
+
+
+def lines_of(shown: dict[str, Any], site: dict[str, Any], unit: dict[str, Any]) -> Any:
+    """The lines of the site's ops."""
+    lines = shown["lines"]
+    return (
+        lines["units"][unit["name"]] if site["prefix"] else lines["ends"][site["row"]]
+    )
 
 
 @spec_files
@@ -43,44 +59,39 @@ def test_every_statement_of_the_source_is_some_ops(spec: Path) -> None:
     report = of_spec(spec)
     for shown in report.facts["networks"]:
         lines = shown["lines"]
-        text = "\n".join(shown["source"])
-        classes = {
-            n.name: n for n in ast.parse(text).body if isinstance(n, ast.ClassDef)
-        }
-        for unit, found in lines["units"].items():
-            told = {line for spans in found.values() for a, _ in spans for line in [a]}
-            _, forward = (
-                n
-                for n in classes[class_name(unit)].body
-                if isinstance(n, ast.FunctionDef)
-            )
-            assert {statement.lineno for statement in forward.body} <= told
-        _, forward = (
-            n
-            for n in classes[class_name(shown["name"])].body
-            if isinstance(n, ast.FunctionDef)
-        )
         told = {
-            a
-            for found in lines["ends"].values()
+            line
+            for found in (*lines["units"].values(), *lines["ends"].values())
             for spans in found.values()
-            for a, _ in spans
+            for first, last in spans
+            for line in range(first, last + 1)
         }
-        own = {s.lineno for s in forward.body if "self.stage" not in ast.unparse(s)}
-        assert own <= told
+        text = "\n".join(shown["source"])
+        own_classes = tuple(map(class_name, [*lines["units"], shown["name"]]))
+        for made in ast.parse(text).body:
+            if not getattr(made, "name", "").startswith(own_classes):
+                continue  # a module that an op needs
+            for forward in ast.walk(made):
+                if isinstance(forward, ast.FunctionDef) and forward.name == "forward":
+                    own = [s for s in forward.body if _computes(s)]
+                    assert {s.lineno for s in own} <= told
+
+
+def _computes(statement: ast.stmt) -> bool:
+    """Whether it computes anything, and does not only put values into a dataclass."""
+    found = [n for n in ast.walk(statement) if isinstance(n, ast.Call | ast.BinOp)]
+    plain = [
+        n for n in found if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    ]
+    return len(found) > len(plain)
 
 
 @spec_files
 def test_a_layer_stands_on_its_lines(spec: Path) -> None:
     report = of_spec(spec)
     for shown in report.facts["networks"]:
-        for part, site, unit in parts_of(shown, report):
-            lines = shown["lines"]
-            found = (
-                lines["units"][unit["name"]]
-                if site["prefix"]
-                else lines["ends"][part["name"]]
-            )
+        for site, _, unit, _ in sites_of(shown, report):
+            found = lines_of(shown, site, unit)
             for op in unit["ops"]:
                 texts = [
                     "".join(shown["source"][a - 1 : b]) for a, b in found[op["name"]]
@@ -88,9 +99,13 @@ def test_a_layer_stands_on_its_lines(spec: Path) -> None:
                 if op["weights"]:
                     assert f"self.{op['name']} = " in texts[0]
                     assert f"self.{op['name']}(" in texts[-1]
+            for row in unit["rows"]:
+                assert f"self.{row['name']}" in "".join(
+                    shown["source"][a - 1] for a, _ in found[row["name"]]
+                )
 
 
-@pytest.mark.parametrize("name", ["tiny", "zoo"])
+@pytest.mark.parametrize("name", ["tiny", "zoo", "nested/se_resnet20"])
 def test_onnx_nodes_are_the_models(name: str, tmp_path: Path) -> None:
     graph = graph_of(SPECS / f"{name}.yaml")
     write_onnx(graph, tmp_path / "model.onnx", drawn(0))
@@ -99,13 +114,28 @@ def test_onnx_nodes_are_the_models(name: str, tmp_path: Path) -> None:
     report = of_spec(SPECS / f"{name}.yaml")
     shown = report.facts["networks"][0]
     told = {
-        f"{site['prefix']}{index}.{onnx_name}" if site["prefix"] else onnx_name: kind
-        for _, site, unit in parts_of(shown, report)
-        for index in range(site["index"], site["index"] + site["count"])
+        f"{prefix}{onnx_name}": kind
+        for prefix, unit in places_of(shown, report)
         for op in unit["ops"]
         for kind, onnx_name in op["onnx"]
     }
     assert told == written
+
+
+def places_of(
+    shown: dict[str, Any], report: Report
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every unit of the network with its prefix, each as often as it is there."""
+    left = [("", part["sites"]) for part in shown["parts"]]
+    while left:
+        inside, sites = left.pop()
+        for site in sites:
+            unit = report.facts["units"][site["unit"]]
+            for index in range(site["index"], site["index"] + site["count"]):
+                number = f"{index}." if site["numbered"] else ""
+                own = f"{site['row']}.{number}" if site["prefix"] else ""
+                yield inside + own, unit
+                left += [(inside + own, row["sites"]) for row in unit["rows"]]
 
 
 @pytest.mark.parametrize("spec", BAD, ids=[p.stem for p in BAD])
@@ -125,12 +155,12 @@ def test_a_spec_with_findings_shows_them_all(spec: Path, root: Path) -> None:
     named = {
         name
         for network in report.facts["networks"]
-        for part, site, unit in parts_of(network, report)
-        for key in [
-            f"{site['prefix']}{site['index']}" if site["prefix"] else part["name"]
+        for site, inside, unit, _ in sites_of(network, report)
+        for name in [
+            inside + site["name"],
+            *(f"{inside}{site['prefix']}{op['name']}" for op in unit["ops"]),
         ]
-        for name in [key, *(f"{key}.{op['name']}" for op in unit["ops"])]
-    } | {op["name"] for unit in report.facts["units"] for op in unit["ops"]}
+    }
     assert {name for finding in shown for name in finding["where"]} <= named
     assert report.html()
 
@@ -142,12 +172,14 @@ def instances(graph: Graph) -> list[Instance]:
 @spec_files
 def test_what_ops_keep_is_what_the_plan_counts(spec: Path) -> None:
     for graph in Compiler().graphs(spec):
-        for instance in {id(i): i for i in instances(graph)}.values():
+        for given in {id(i): i for i in instances(graph)}.values():
+            instance = given.flat
             held = [entry for found in keeps(instance).values() for entry in found]
             values = {value: size for kind, value, size in held if kind == "value"}
             others = sum(size for kind, _, size in held if kind != "value")
-            cost = kept(instance, bn_relu=False)
-            whole = cost.total(1, ELEMENT) + cost.keeps_input * cost.entry(1, ELEMENT)
+            cost = kept(given, bn_relu=False)
+            shared = sum(cost.shared[value] for value in cost.held)
+            whole = cost.inside(1, ELEMENT) + shared * ELEMENT
             assert sum(values.values()) + others == whole
 
 
@@ -157,19 +189,27 @@ def test_sums_and_places(spec: Path) -> None:
     for graph, shown in zip(
         Compiler().graphs(spec), report.facts["networks"], strict=True
     ):
-        parts = parts_of(shown, report)
+        sites = [*sites_of(shown, report)]
         for quantity in ("parameters", "multiply_adds"):
             assert sum(p[quantity] for p in shown["parts"]) == graph.total(quantity)
-            total = sum(u[quantity] * s["count"] for _, s, u in parts)
-            assert total == graph.total(quantity)
+            own = [(sum(op[quantity] for op in u["ops"]), n) for _, _, u, n in sites]
+            assert sum(each * count for each, count in own) == graph.total(quantity)
             for unit in report.facts["units"]:
-                assert sum(op[quantity] for op in unit["ops"]) == unit[quantity]
-        assert shown["ops"] == sum(len(u["ops"]) * s["count"] for _, s, u in parts)
+                inner = sum(
+                    report.facts["units"][s["unit"]][quantity] * s["count"]
+                    for row in unit["rows"]
+                    for s in row["sites"]
+                )
+                ops = sum(op[quantity] for op in unit["ops"])
+                assert ops + inner == unit[quantity]
+        assert shown["ops"] == sum(len(u["ops"]) * count for _, _, u, count in sites)
     for unit in report.facts["units"]:
         for op in unit["ops"]:
             file, line, col, *_ = op["place"]
             text = report.facts["files"][file]["lines"][line - 1]
-            assert text[col - 1 :].lstrip("{").startswith(op["kind"])
+            written = text[col - 1 :].lstrip("{")
+            word = re.split(r"\W", written)[0]  # a parameter may be an op
+            assert written.startswith(op["kind"]) or f"{word}=" in unit["args"]
 
 
 def test_the_page_grows_with_distinct_units_not_with_depth() -> None:

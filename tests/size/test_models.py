@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from resgraph.emit import forms, onnx_file, onnx_model, outputs
 from resgraph.emit.element import BFLOAT16, FLOAT16, FLOAT32, Element
 from resgraph.emit.onnx_file import OnnxFile
 from resgraph.emit.onnx_model import write_onnx
-from resgraph.emit.onnx_parts import Model
+from resgraph.emit.onnx_parts import Model, Part
 from resgraph.emit.weights import drawn
 from resgraph.graph import Graph
 from resgraph.infer import Classifier
@@ -47,17 +48,17 @@ def test_pieces_are_checked_as_the_whole_is(
 
 def faulty(graph: Graph, monkeypatch: pytest.MonkeyPatch, unit: str, key: str) -> None:
     """From now on, a node of that unit alone is written with an attribute that is wrong."""
-    part = Model._part
+    parts = Model.parts
 
-    def wrong(self: Model, prefix: str, *given: object) -> object:
-        made = part(self, prefix, *given)  # type: ignore[arg-type]
-        for node in made.nodes.node:
-            for attribute in node.attribute:
-                if prefix == unit and attribute.name == key:
+    def wrong(self: Model) -> Iterator[Part]:
+        for part in parts(self):
+            attributes = (a for node in part.nodes.node for a in node.attribute)
+            for attribute in attributes if part.prefix == unit else ():
+                if attribute.name == key:
                     attribute.ints[:] = [7 for _ in attribute.ints]
-        return made
+            yield part
 
-    monkeypatch.setattr(Model, "_part", wrong)
+    monkeypatch.setattr(Model, "parts", wrong)
 
 
 @pytest.mark.parametrize("unit", ["stage1.0.", "stage1.25.", "stage1.49."])
@@ -70,6 +71,38 @@ def test_a_fault_of_any_unit_is_found(
     faulty(graph, monkeypatch, unit, "strides")
     with pytest.raises(ResgraphError, match=r"onnx\.checker"):
         write_onnx(graph, tmp_path / "m.onnx", drawn(0))
+
+
+SKIPS = """
+resgraph: 1
+title: A value that several pieces later read, and one that is returned at once
+units:
+  body: {paths: {F: {from: x, ops: [bn, {conv: {kernel: 3, channels: in}}]}, out: {from: [x, F], ops: [add]}}}
+  merge: {inputs: [below, skip], paths: {out: {from: [below, skip], ops: [add, bn]}}}
+network:
+  input: [4, 6, 6]
+  stages:
+    c1: [{body: {}, repeat: 4}]
+    c2: [{body: {}, repeat: 4}]
+    c3: {from: [c2, c1], units: [merge, {body: {}, repeat: 4}]}
+    c4: {from: [c3, x], units: [merge, body]}
+  outputs: {a: c2, b: c4, c: c1}
+"""
+
+
+@pytest.mark.parametrize("unit", ["", "c1.3.", "c2.1.", "c3.2.", "c4.1."])
+def test_pieces_read_of_many_others(
+    unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_from(SKIPS, tmp_path)
+    monkeypatch.setattr(onnx_model, "PIECE_NODES", 3)
+    if unit:
+        faulty(graph, monkeypatch, unit, "pads")
+        with pytest.raises(ResgraphError, match=r"onnx\.checker"):
+            write_onnx(graph, tmp_path / "m.onnx", drawn(0))
+    else:
+        write_onnx(graph, tmp_path / "m.onnx", drawn(0))
+        onnx.checker.check_model(str(tmp_path / "m.onnx"), full_check=True)
 
 
 @pytest.mark.parametrize("text", [deep(1000), dense(300), plain(5)], ids=len)

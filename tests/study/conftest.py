@@ -13,7 +13,8 @@ import pytest
 from resgraph.recipe import HE2016
 from resgraph.train.about import Record
 from resgraph.train.folder import UNITS, Run, create_run
-from resgraph.train.monitor import Monitor, UnitRecord, units_of
+from resgraph.train.module import units_of
+from resgraph.train.monitor import Monitor, UnitRecord
 from tests.helpers import ABOUT, SPECS, graph_of, module_of
 
 DIGEST = "sha256:" + "0" * 64

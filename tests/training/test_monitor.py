@@ -20,7 +20,8 @@ from resgraph.data import load_data
 from resgraph.prove.cuts import truncating
 from resgraph.train import TrainOptions, load_generated, train
 from resgraph.train.folder import UNITS
-from resgraph.train.monitor import PROBE, Monitor, UnitRecords, units_of
+from resgraph.train.module import units_of
+from resgraph.train.monitor import PROBE, Monitor, UnitRecords
 from resgraph.train.recompute import planned
 from tests.conftest import ROOT
 from tests.helpers import graph_from, graph_of, module_of, refused

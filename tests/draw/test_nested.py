@@ -1,0 +1,260 @@
+"""Units within units, folded and in frames; networks that are no chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resgraph.diagnostics import SpecError, UsageError
+from resgraph.draw import Mark, draw_network, draw_unit, unfolded_units
+from resgraph.graph import Graph, Instance
+from tests.conftest import ROOT
+from tests.draw.common import check_geometry, classes, groups, on_one_another, parsed
+from tests.draw.test_command import captions, draw, ops
+from tests.helpers import SPECS, graph_of
+
+PYRAMID = SPECS / "nested" / "pyramid.yaml"
+SE = SPECS / "nested" / "se_resnet20.yaml"
+
+SPEC = """
+resgraph: 1
+title: Units within units
+units:
+  small:
+    params: [{act: relu}]
+    paths:
+      out: {from: x, ops: [bn, act]}
+  large:
+    paths:
+      F: {from: x, ops: [small, {conv: {kernel: 3, channels: in}}, bn, relu, {conv: {kernel: 3, channels: in}}, bn, relu, {conv: {kernel: 3, channels: in}}]}
+      out: {from: [x, F], ops: [add]}
+  idle:
+    params: [{on: false}]
+    paths:
+      out: {from: x, ops: [{scale: {factor: 2}, when: on}]}
+  split:
+    outputs: [a, b]
+    paths:
+      a: {from: x, ops: [{conv: {kernel: 3, channels: in}}]}
+      b: {from: x, ops: [{scale: {factor: 0.5}}]}
+  join:
+    inputs: [left, right]
+    paths:
+      out: {from: [left, right], ops: [add]}
+  body:
+    paths:
+      h: {from: x, ops: [idle]}
+      F: {from: x, ops: [{small: {act: sigmoid}}, {large: {}, repeat: 3}]}
+      s: {from: F, ops: [split]}
+      j: {from: [s.a, s.b], ops: [join]}
+      out: {from: [h, j], ops: [add]}
+network:
+  input: [4, 8, 8]
+  stem: []
+  stages:
+    - [{body: {}}]
+  head: [global_avg_pool, {linear: {features: 10}}]
+"""
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Graph:
+    path = tmp_path / "deep.yaml"
+    path.write_text(SPEC)
+    return graph_of(path)
+
+
+@pytest.fixture
+def body(graph: Graph) -> Instance:
+    return graph.stages[0][1][0].instances[0]
+
+
+def shown(
+    figure_of: Instance, **options: object
+) -> tuple[set[str], set[str], set[str]]:
+    """The names of ops, of folded units, and of frames."""
+    root = parsed(draw_unit(figure_of, **options))  # type: ignore[arg-type]
+    found = [
+        {g.attrib["data-node"] for g in groups(root, tag)}
+        for tag in ("op", "call", "frame")
+    ]
+    return found[0], found[1], found[2]
+
+
+def test_small_units_that_are_used_once_are_unfolded(body: Instance) -> None:
+    ops, calls, frames = shown(body)
+    assert calls == {"large.0"}  # of several, and too large
+    assert frames == {"h_idle", "small", "s_split", "j_join"}
+    assert ops == {
+        "small.bn1",
+        "small.act1",
+        "s_split.a_conv",
+        "s_split.b_scale",
+        "j_join.add1",
+        "out_add",
+    }
+
+
+def test_all_none_and_one(body: Instance) -> None:
+    _, calls, frames = shown(body, unfold=("all",))
+    assert calls == set()
+    assert frames >= {"large.0", "large.0.small", "small"}
+    ops, calls, frames = shown(body, unfold=())
+    assert (ops, frames) == ({"out_add"}, set())
+    assert calls == {"h_idle", "small", "large.0", "s_split", "j_join"}
+    ops, _, frames = shown(body, unfold=("large",))
+    assert frames == {"large.0"}
+    assert "large.0.small" not in ops
+
+
+def test_what_has_marks_in_it_is_unfolded(body: Instance) -> None:
+    marks = {
+        "large.1.small.bn1": Mark("added", "new")
+    }  # equal to the first, which is drawn
+    root = parsed(draw_unit(body, marks=marks))
+    (marked,) = groups(root, "mark-added")
+    assert marked.attrib["data-node"] == "large.0.small.bn1"
+    folded = parsed(draw_unit(body, marks=marks, unfold=()))
+    (marked,) = groups(folded, "mark-added")
+    assert marked.attrib["data-node"] == "large.0"
+    assert unfolded_units(body, marks) >= {"large", "small"}
+    assert "large" not in unfolded_units(body, {})
+
+
+def test_a_shortcut_leads_through_units(body: Instance) -> None:
+    for unfold in (None, ("all",), ()):
+        root = parsed(draw_unit(body, unfold=unfold))
+        edges = groups(root, "edge")
+        thick = {g.attrib["data-edge"] for g in edges if "shortcut" in classes(g)}
+        assert {"x>h_idle", "h_idle>out_add", "out_add>out"} <= thick
+        assert not [g for g in groups(root, "call") if "broken" in classes(g)]
+
+
+def test_a_unit_on_the_shortcut_that_changes_it_is_red() -> None:
+    stage = graph_of(SE).stages[1][1]
+    se = next(run.instances[0] for run in stage)
+    root = parsed(draw_unit(se))
+    red = {g.attrib["data-node"] for g in groups(root, "op") if "broken" in classes(g)}
+    assert red == {"h_conv"}
+    merge = _unit(graph_of(PYRAMID), "lateral")
+    assert len({e for e in _thick(merge) if e.endswith(">out")}) == 1
+
+
+def _thick(instance: Instance) -> set[str]:
+    edges = groups(parsed(draw_unit(instance)), "edge")
+    return {g.attrib["data-edge"] for g in edges if "shortcut" in classes(g)}
+
+
+def _unit(graph: Graph, name: str) -> Instance:
+    runs = [run for _, stage in graph.stages for run in stage]
+    return next(run.instances[0] for run in runs if run.call.block == name)
+
+
+def test_what_is_not_there_is_not_drawn() -> None:
+    first, second = (graph_of(SE).stages[i][1][0].instances[0] for i in (0, 1))
+    assert "h_conv" not in shown(first)[0]
+    assert "h_conv" in shown(second)[0]
+
+
+def test_names_of_several_inputs_and_outputs(body: Instance) -> None:
+    figure = draw_unit(body)
+    ports = {box.text for box in figure.boxes if box.kind == "port"}
+    assert ports == {"left", "right"}
+    split = {box.text for box in figure.boxes if box.kind == "shape"}
+    assert {"a", "b"} <= {text.split()[0] for text in split}
+    merge = draw_unit(_unit(graph_of(PYRAMID), "lateral"))
+    ends = [box for box in merge.boxes if box.kind == "end"]
+    assert [box.text for box in ends] == ["below", "skip", "out"]
+    assert ends[0].y == ends[1].y
+
+
+def test_a_network_with_skips_and_several_outputs() -> None:
+    figure = draw_network(graph_of(PYRAMID))
+    check_geometry(figure)
+    root = parsed(figure)
+    assert not [*on_one_another(root)]
+    graph = graph_of(PYRAMID)
+    ends = {g.attrib["data-node"] for g in groups(root, "terminal")}
+    assert ends == {"input", *graph.network.block.results}
+    edges = {g.attrib["data-edge"] for g in groups(root, "edge")}
+    rows = {row.name: row for row in graph.network.block.rows}
+    for row in rows.values():
+        ending = [e for e in edges if e.split(">")[1].split(".")[0] == row.name]
+        inside = [e for e in ending if e.split(".")[0] == row.name]
+        assert len(ending) - len(inside) == len(row.inputs)
+    names = [box.text for box in figure.boxes if box.kind == "stage"]
+    assert set(names) == {row.name for row, _ in graph.stages}
+
+
+def test_more_than_can_be_looked_at_is_refused(tmp_path: Path) -> None:
+    text = "resgraph: 1\ntitle: wide\nunits:\n  u0: {paths: {out: {from: x, ops: [relu, bn]}}}\n"
+    for i in range(1, 12):
+        text += f"  u{i}: {{paths: {{out: {{from: x, ops: [u{i - 1}, u{i - 1}]}}}}}}\n"
+    text += "network:\n  input: [2, 4, 4]\n  stages: [[u11]]\n  head: [global_avg_pool, {linear: {features: 2}}]\n"
+    (tmp_path / "a.yaml").write_text(text)
+    top = graph_of(tmp_path / "a.yaml").stages[0][1][0].instances[0]
+    from resgraph.draw import SizeError
+
+    with pytest.raises(SizeError, match="nodes, and up to"):
+        draw_unit(top, unfold=("all",))
+    assert len(shown(top)[1]) == 2
+
+
+@pytest.mark.parametrize(
+    ("unfold", "frames"),
+    [
+        ((), 1),
+        (("--unfold", "none"), 0),
+        (("--unfold", "all"), 1),
+        (("--unfold", "se"), 1),
+    ],
+)
+def test_the_option(
+    tmp_path: Path,
+    unfold: tuple[str, ...],
+    frames: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw(str(SE), *unfold, "--out", "a.svg")
+    assert len(ops(tmp_path / "a.svg", "frame")) == frames
+    assert len(ops(tmp_path / "a.svg", "call")) == 1 - frames
+
+
+def test_the_option_that_does_not_fit() -> None:
+    with pytest.raises(UsageError) as caught:
+        draw(str(SE), "--unfold", "sse")
+    assert "'body' uses no unit 'sse'" in caught.value.message
+    assert caught.value.hint == "did you mean 'se'?"
+    with pytest.raises(UsageError, match="--whole and --unfold"):
+        draw(str(SE), "--whole", "--unfold", "all")
+
+
+def test_stages_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw(str(PYRAMID), "--stage", "c3", "--out", "a.svg")
+    draw(str(PYRAMID), "--stage", "2", "--out", "b.svg")
+    assert captions(tmp_path / "a.svg") == captions(tmp_path / "b.svg")
+    with pytest.raises(UsageError) as caught:
+        draw(str(PYRAMID), "--stage", "c9")
+    assert str(caught.value.hint).endswith("are c2, c3, c4, p3, s, m")
+
+
+def test_a_finding_in_a_nested_unit_is_at_its_op(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError):
+        draw(str(ROOT / "tests/bad/nested_number.yaml"), "--out", "a.svg")
+    assert ops(tmp_path / "a.svg", "mark-finding") == ["se.gate_conv1"]
+
+
+def test_golden_unit(golden: Callable[[str, str], None]) -> None:
+    body = graph_of(SE).stages[1][1][0].instances[0]
+    golden("draw/se_resnet20_body.svg", draw_unit(body).svg())
+
+
+def test_golden_network(golden: Callable[[str, str], None]) -> None:
+    golden("draw/pyramid_network.svg", draw_network(graph_of(PYRAMID)).svg())
