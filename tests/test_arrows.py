@@ -191,6 +191,7 @@ ARROWS = {
         "isolation",
         "names",
         "ops",
+        "outputs",
         "prove",
         "reading",
         "recipe",

@@ -35,7 +35,7 @@ from tests.programs import programs
 from tests.validity import between, faults
 
 quickly = settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -39,7 +39,7 @@ from resgraph.graph.ir import (
     sequence,
     stage_name,
 )
-from resgraph.graph.params import BARE, COUNT, Params, Setting, expressions
+from resgraph.graph.params import COUNT, Params, Setting, expressions
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import OPS, Op
@@ -404,7 +404,7 @@ class Builder:
         """An argument in a unit: a word is a parameter of the unit, an op, or text."""
         found: Value | Expr | None = exact(value) if _is_number(value) else value
         if (name := word(value)) is not None:
-            plain = use.kind in (Kind.OP, Kind.WORD) or name in BARE
+            plain = use.kind in (Kind.OP, Kind.WORD) or name in OPS
             if name in names or not plain:
                 return found  # whether it is a parameter is told with the other reads
             found = self.params.plain(name, use.kind, span)
@@ -523,6 +523,8 @@ class Builder:
         for name, unit in program.blocks.items():
             if name not in used | {SOMETHING} and unit.span.file == program.file:
                 hint = "name it in a stage, or remove it: no file has it"
+                if name in OPS:
+                    hint = f"in a path '{name}' is the op: give the unit another name"
                 message = f"the unit '{name}' is never used"
                 self._report(codes.UNUSED_UNIT, message, unit.span, hint)
 

@@ -26,7 +26,7 @@ from resgraph.graph.ir import (
 )
 from resgraph.graph.params import Params
 from resgraph.graph.uses import Use as UseOf
-from resgraph.graph.uses import Uses, unused
+from resgraph.graph.uses import Uses, path_when, unused
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.given import Given
@@ -174,6 +174,8 @@ class Lowering:
         nodes = self.chain(path.ops, (*loc, "ops"), prefix, numbered, name)
         if path.when is not None:
             where = {WHEN: at(self.tree, (*loc, "when")).span}
+            span = where[WHEN]
+            where |= {path_when(name): span for name in path.when.names}
             nodes = [
                 replace(n, when=_both(path.when, n), fields=where | {**n.fields})
                 for n in nodes

@@ -136,7 +136,7 @@ class Params:
             return self._op(written, span)
         if isinstance(written, Expr) and (name := word(written)) is not None:
             own = name in self.written or name in self.context
-            if own or (kind not in _WORDS and name not in BARE):
+            if own or (kind not in _WORDS and name not in OPS):
                 return self.known[name] if self._readable(written, span) else None
             return self.plain(name, kind, span)
         return self.settle(written, NUMBER, span, what)

@@ -10,7 +10,7 @@ from typing import Any
 
 from resgraph.diagnostics import Span
 from resgraph.expr import Condition, Expr
-from resgraph.graph.ir import REPEAT, WHEN, Block, Call, Node, Program
+from resgraph.graph.ir import REPEAT, WHEN, Block, Call, Node, Part, Program
 from resgraph.names import INPUT
 from resgraph.ops import Op
 from resgraph.ops.fields import FlagField, NumberField, WordField
@@ -113,8 +113,7 @@ class Uses:
     def _found(self, block: Block) -> Iterator[Use]:
         for node in block.nodes:
             if node.when is not None:
-                span = node.fields.get(WHEN, node.span)
-                yield from in_condition(node.when, span)
+                yield from in_condition(node.when, node)
             if isinstance(node, Node):
                 yield from in_op(node.op, node.fields, node.span)
                 continue
@@ -177,10 +176,18 @@ def in_op(op: Op, fields: Mapping[str, Span], span: Span) -> Iterator[Use]:
             yield Use(str(value), taken, True, where)
 
 
-def in_condition(condition: Condition, span: Span) -> Iterator[Use]:
-    """The uses of names in a condition."""
+def path_when(name: str) -> str:
+    """Under which `fields` has the place of a name that the condition of a path reads: the
+    condition of a node may be that of its path and one of its own."""
+    return f"{WHEN} {name}"
+
+
+def in_condition(condition: Condition, node: Part) -> Iterator[Use]:
+    """The uses of names in the condition of a node."""
     lists = _lists(condition)
+    own = node.fields.get(WHEN, node.span)
     for name in condition.names:
+        span = node.fields.get(path_when(name), own)
         yield Use(name, Kind.LIST if name in lists else Kind.ANY, True, span)
 
 

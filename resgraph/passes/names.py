@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.graph import INPUT, Block, Node, Part, Program
-from resgraph.graph.uses import Uses
+from resgraph.expr import python_name
+from resgraph.graph import INPUT, Block, Node, Part, Program, Style
+from resgraph.graph.uses import POSITION, Uses
 from resgraph.names import (
-    IMAGES,
     IN_CHANNELS,
     MODULE_ATTRIBUTES,
     class_name,
@@ -27,10 +27,12 @@ def check_names(program: Program, uses: Uses) -> list[Diagnostic]:
     findings = [*_clashes(_classes(program)), *_clashes(_network_layers(program))]
     for unit in _declared(program):
         findings += _unit(unit)
-    findings += _told(_outputs(program))
+        findings += _clashes([*_read(unit, uses), *_params(unit)])
+        findings += _hidden(unit, program, uses)
     for end in program.ends.values():
         findings += _told(_attributes(end))
         findings += _clashes(_variables(end)) if len(end.paths) > 1 else ()
+        findings += _clashes(_values(end))
     return findings
 
 
@@ -74,9 +76,57 @@ def _what(node: Part) -> str:
 def _unit(unit: Block) -> Iterator[Diagnostic]:
     yield from _told([*_reserved(unit), *_attributes(unit)])
     yield from _clashes(_variables(unit))
-    params = [(p.name, f"the parameter '{p.name}'", p.span) for p in unit.params]
-    layers = [(n.name, f"the {_what(n)} '{n.name}'", n.span) for n in unit.nodes]
-    yield from _clashes([*params, *layers])
+    yield from _clashes([*_params(unit), *_layers(unit)])
+    yield from _clashes([*_inputs(unit), *_layers(unit)])
+
+
+def _params(unit: Block) -> Iterator[Named]:
+    return ((p.name, f"the parameter '{p.name}'", p.span) for p in unit.params)
+
+
+def _layers(block: Block) -> Iterator[Named]:
+    return ((n.name, f"the {_what(n)} '{n.name}'", n.span) for n in block.nodes)
+
+
+def _inputs(block: Block) -> Iterator[Named]:
+    return ((name, f"the input '{name}'", block.span) for name in block.inputs)
+
+
+def _values(block: Block) -> Iterator[Named]:
+    """What makes a value: inputs and ops; a name of an op twice is told elsewhere."""
+    layers = {name: (name, what, span) for name, what, span in _layers(block)}
+    return iter([*_inputs(block), *layers.values()])
+
+
+def _read(unit: Block, uses: Uses) -> Iterator[Named]:
+    """Sides of inputs, as generated code calls those that it needs; of the first input's
+    channels, which each unit is given, there is another finding."""
+    own = {param.name for param in unit.params}
+    read = dict.fromkeys(f"{name}.c" for name in unit.inputs[1:])
+    for use in uses.of(unit):
+        if "." in use.name and use.name not in own:
+            read[use.name] = None
+    for name in read:
+        yield python_name(name), f"'{name}' of an input", None
+
+
+def _hidden(unit: Block, program: Program, uses: Uses) -> Iterator[Diagnostic]:
+    """Parameters called as a unit's place is, where a unit inside reads that place."""
+    params = {param.name: param for param in unit.params}
+    for row in unit.rows:
+        numbered = row.style is Style.NUMBERED
+        for call in row.calls:
+            inner = program.find(call)
+            if inner is None:
+                continue
+            own = {param.name for param in inner.params}
+            for name in ("stage",) if numbered else POSITION:
+                if name in params and name in uses.first(inner) and name not in own:
+                    message = f"'{inner.name}' reads '{name}', which is where it stands"
+                    note = Note("and here it is a parameter", params[name].span)
+                    hint = "rename the parameter"
+                    parts = (codes.NAME_CLASH, message, call.span, hint, (note,))
+                    yield Diagnostic(*parts)
 
 
 def _variables(block: Block) -> Iterator[Named]:
@@ -91,15 +141,6 @@ def _variables(block: Block) -> Iterator[Named]:
 def _told(reserved: Iterable[tuple[str, Named]]) -> Iterator[Diagnostic]:
     for why, (_, what, span) in reserved:
         yield Diagnostic(codes.INVALID_NAME, f"{what}: {why}", span)
-
-
-def _outputs(program: Program) -> Iterator[tuple[str, Named]]:
-    """Outputs stand beside the input of the ONNX model."""
-    network = program.network
-    for name, span in zip(network.outputs or {}, network.returned_spans, strict=False):
-        if name == IMAGES:
-            named = (name, f"the output '{name}'", span)
-            yield "the ONNX model's input is called so; give it another name", named
 
 
 def _reserved(unit: Block) -> Iterator[tuple[str, Named]]:

@@ -26,10 +26,13 @@ from resgraph.diagnostics import nearest
 from resgraph.expr import Condition
 from resgraph.names import (
     INPUT,
+    PATTERN,
     Name,
     NetworkName,
+    OutputName,
     PathName,
     Reference,
+    ResultName,
     StageName,
     UnitName,
 )
@@ -37,10 +40,7 @@ from resgraph.ops.base import Count
 from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
 from resgraph.spec.opitem import (
-    ARGUMENTS_SCHEMA,
     BESIDE,
-    OP_REFERENCE,
-    PATH_REFERENCE,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
     Item,
@@ -52,7 +52,7 @@ from resgraph.spec.opitem import (
     use_of,
 )
 from resgraph.spec.tree import Loc
-from resgraph.spec.values import VALUE_SCHEMA, AnyValue
+from resgraph.spec.values import AnyValue, defined
 
 
 def _title(text: str) -> str:
@@ -125,7 +125,7 @@ UnitParams = Annotated[
                     {"type": "string"},
                     {
                         "type": "object",
-                        "additionalProperties": VALUE_SCHEMA,
+                        "additionalProperties": defined("Value"),
                         "minProperties": 1,
                         "maxProperties": 1,
                     },
@@ -174,17 +174,19 @@ def _outputs(value: object) -> object:
 
 
 Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
+_OUTPUTS_SCHEMA = WithJsonSchema(
+    {
+        "type": ["object", "array"],
+        "additionalProperties": {"type": "string"},
+        "items": {"type": "string"},
+    }
+)
+_SOME = Field(min_length=1)
 Outputs = Annotated[
-    dict[PathName, Reference],
-    BeforeValidator(_outputs),
-    Field(min_length=1),
-    WithJsonSchema(
-        {
-            "type": ["object", "array"],
-            "additionalProperties": {"type": "string"},
-            "items": {"type": "string"},
-        }
-    ),
+    dict[OutputName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA
+]
+Results = Annotated[
+    dict[ResultName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA
 ]
 _INPUTS = "What it calls the values that come in; x where nothing is said."
 _OUTPUTS = "Names, and the values that are returned under them; the path out otherwise."
@@ -242,17 +244,13 @@ _UNITS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "minItems": 1,
     "items": {
-        "anyOf": [
-            {"type": "string"},
-            {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": 2,
-                "properties": {"repeat": REPEAT_SCHEMA},
-                "additionalProperties": ARGUMENTS_SCHEMA,
-            },
-        ]
+        "type": ["string", "object"],
+        "minProperties": 1,
+        "maxProperties": 2,
+        "properties": {"repeat": REPEAT_SCHEMA},
+        "additionalProperties": defined("Arguments"),
     },
+    "description": "The units, one after the other.",
 }
 
 
@@ -264,27 +262,25 @@ class Stage(Model):
     units: Annotated[list[StageItem], Field(min_length=1)] = Field(alias="[units]")
 
 
-_STAGE_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        _UNITS_SCHEMA,
-        {
-            "type": "object",
-            "properties": {
-                "from": _SOURCES_SCHEMA
-                | {"description": "Earlier stages, stem, or x, the network's input."},
-                "units": _UNITS_SCHEMA,
-            },
-            "required": ["units"],
-            "additionalProperties": False,
-        },
-    ]
+STAGE_SCHEMA: dict[str, Any] = {
+    **_UNITS_SCHEMA,
+    "type": ["array", "object"],
+    "title": "stage",
+    "description": "Units one after the other, or these with what the stage starts from.",
+    "properties": {
+        "from": _SOURCES_SCHEMA
+        | {"description": "Earlier stages, stem, or x, the network's input."},
+        "units": _UNITS_SCHEMA,
+    },
+    "required": ["units"],
+    "additionalProperties": False,
 }
 _STAGES_SCHEMA: dict[str, Any] = {
     "type": ["array", "object"],
     "minItems": 1,
-    "items": _STAGE_SCHEMA,
+    "items": defined("Stage"),
     "minProperties": 1,
-    "additionalProperties": _STAGE_SCHEMA,
+    "patternProperties": {PATTERN: defined("Stage")},
 }
 
 
@@ -332,28 +328,28 @@ def _end(value: object) -> object:
 
 
 _END_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "array", "items": OP_REFERENCE},
-        {
-            "type": "object",
-            "properties": {
-                "from": _SOURCES_SCHEMA
-                | {"description": "Of the head: the stages (or stem) it reads."},
-                "inputs": {
-                    "type": "array",
-                    "items": {"type": "string"},
-                    "description": _INPUTS,
-                },
-                "ops": {"type": "array", "items": OP_REFERENCE},
-                "paths": {
-                    "type": "object",
-                    "description": "Named chains of ops; 'out' is what is returned.",
-                    "additionalProperties": PATH_REFERENCE,
-                },
-            },
-            "additionalProperties": False,
+    "type": ["array", "object"],
+    "items": defined("Op"),
+    "properties": {
+        "from": _SOURCES_SCHEMA
+        | {"description": "Of the head: the stages (or stem) it starts from."},
+        "inputs": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": _INPUTS,
         },
-    ]
+        "ops": {
+            "type": "array",
+            "items": defined("Op"),
+            "description": "The ops, in reading order.",
+        },
+        "paths": {
+            "type": "object",
+            "description": "Named chains of ops; 'out' is what is returned.",
+            "additionalProperties": defined("Path"),
+        },
+    },
+    "additionalProperties": False,
 }
 EndField = Annotated[End | None, BeforeValidator(_end), WithJsonSchema(_END_SCHEMA)]
 
@@ -376,7 +372,7 @@ class Network(Model):
         WithJsonSchema(_STAGES_SCHEMA),
     ] = Field(min_length=1, description="Stages, each a list of units.")
     head: EndField = Field(default=None, description="Ops after the last stage.")
-    outputs: Outputs = Field(
+    outputs: Results = Field(
         default={},
         description="Names, and the stages (or head) whose values the network returns.",
     )

@@ -32,7 +32,7 @@ from resgraph.expr import Condition, ExprError
 from resgraph.names import LayerName, Reference
 from resgraph.ops import OPS, Op
 from resgraph.ops.fields import NumberField, kind_of
-from resgraph.spec.values import VALUE_SCHEMA, AnyValue
+from resgraph.spec.values import AnyValue, defined
 
 BESIDE = ("when", "repeat", "name")
 """The keys that may stand beside a unit's; beside an op's, the first alone."""
@@ -193,7 +193,7 @@ def use_of(unit: str, item: Any) -> dict[str, Any]:
         return {"unit": unit}
     args = item[unit]
     found: dict[str, Any] = {"unit": unit, "args": {} if args is None else args}
-    return found | {k: v for k, v in item.items() if k in ("repeat", "name")}
+    return found | {k: v for k, v in item.items() if k in BESIDE[1:] and k != unit}
 
 
 def _attributes(item: object) -> object:
@@ -246,14 +246,8 @@ class _OpItem:
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return dict(OP_REFERENCE)
+        return defined("Op")
 
-
-OP_REFERENCE = {"$comment": "an op"}
-"""Stands for an op in the schema of a list; `resgraph.spec.schema` defines it once."""
-
-PATH_REFERENCE = {"$comment": "a path"}
-"""Stands for a path, likewise."""
 
 WHEN_SCHEMA: dict[str, Any] = {
     "type": ["string", "boolean"],
@@ -270,7 +264,7 @@ ARGUMENTS_SCHEMA: dict[str, Any] = {
     "title": "unit",
     "description": "A unit's arguments.",
     "type": ["object", "null"],
-    "additionalProperties": VALUE_SCHEMA,
+    "additionalProperties": defined("Value"),
 }
 
 
@@ -288,7 +282,7 @@ def op_schema() -> JsonSchemaValue:
             "repeat": REPEAT_SCHEMA,
             "name": {"type": "string", "description": "The name of a unit's layers."},
         },
-        "additionalProperties": ARGUMENTS_SCHEMA,
+        "additionalProperties": defined("Arguments"),
         "minProperties": 1,
         "maxProperties": 4,
     }

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resgraph.spec.model import Spec
-from resgraph.spec.opitem import OP_REFERENCE, PATH_REFERENCE, op_schema
+from resgraph.spec.model import STAGE_SCHEMA, Spec
+from resgraph.spec.opitem import ARGUMENTS_SCHEMA, op_schema
+from resgraph.spec.values import VALUE_SCHEMA
 
 Schema = dict[str, Any]
 
@@ -22,7 +23,8 @@ def schema_text() -> str:
     A spec that `extends` another may leave out whatever the other one has, or remove it.
     """
     spec: Schema = _tidy(Spec.model_json_schema(by_alias=True))
-    definitions: dict[str, Schema] = spec.pop("$defs")
+    own: Schema = _tidy({"Stage": STAGE_SCHEMA, "Value": VALUE_SCHEMA})
+    definitions: dict[str, Schema] = spec.pop("$defs") | own
     keys = (key for name, key in spec["properties"].items() if name != "networks")
     for removable in (*keys, *definitions.values()):
         _removable(removable)
@@ -35,13 +37,17 @@ def schema_text() -> str:
         "title": "resgraph spec",
         "if": {"required": ["extends"]},
         "else": whole,
-        "$defs": definitions | {"Op": _tidy(op_schema())},
+        "$defs": definitions | _tidy(_BELOW_LISTS),
     }
     text = json.dumps(schema, indent=1)
-    for stand_in, name in ((OP_REFERENCE, "Op"), (PATH_REFERENCE, "Path")):
-        placeholder = json.dumps(stand_in)[1:-1]
-        text = text.replace(placeholder, f'"$ref": "#/$defs/{name}"')
-    return text + "\n"
+    return text.replace('"$comment": "#/', '"$ref": "#/') + "\n"
+
+
+_BELOW_LISTS: Schema = {
+    "Op": op_schema(),
+    "Arguments": ARGUMENTS_SCHEMA,
+}
+"""What stands below lists alone: nothing is removed there."""
 
 
 def _required(schema: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -57,13 +63,17 @@ def _required(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         parts = {
             name: _required(below, definitions)
             for name, below in schema.get(key, {}).items()
-            if key == "patternProperties" or name in required
+            if key == "patternProperties" or name in (*required, *_ENDS)
         }
         if any("type" in part for part in parts.values()):
             found[key] = parts
     return found | (
         {"not": {"type": "null"}} if "null" in found.get("type", ()) else {}
     )
+
+
+_ENDS = ("head", "outputs")
+"""What a network ends in: one of them is there, and neither is nothing."""
 
 
 def _removable(schema: Schema) -> None:

@@ -30,6 +30,12 @@ VALUE_SCHEMA: dict[str, Any] = {
 }
 """Any value of the language, for JSON Schema."""
 
+
+def defined(name: str) -> dict[str, Any]:
+    """Stands in a schema for what `resgraph.spec.schema` defines once under that name."""
+    return {"$comment": f"#/$defs/{name}"}
+
+
 _NUMBER = NumberField()
 
 
@@ -46,7 +52,7 @@ class _ValueField:
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return dict(VALUE_SCHEMA)
+        return defined("Value")
 
 
 def parse(value: object) -> Written:

@@ -73,15 +73,16 @@ def test_no_complaint_about_a_committed_spec(server: Server) -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
-        ("- bn\n", "- bnn\n", '"bn"'),
-        ("- conv: {kernel: 3", "- convv: {kernel: 3", '"bn"'),
+        ("- bn\n", "- 5\n", '"bn"'),
+        ("- bn\n", "- {bn: {}, repeat: 0}\n", "minimum of 1"),
+        ("- bn\n", "- {bn: {}, when: 5}\n", "string, boolean"),
         ("kernel: 3", "kernl: 3", "kernl is not allowed"),
         ("kernel: 3", "kernel: [3]", "integer, string"),
         ("kernel: 3", "kernel: 0", "minimum of 1"),
         ("kernel: 3, ", "", 'Missing property "kernel"'),
         ("paths:", "path:", "path is not allowed"),
         ("from: x", "from: {x: y}", "string, array"),
-        ("input: [3, 32, 32]", "input: [3, 32]", "too few items"),
+        ("input: [3, 32, 32]", "input: [1, 3, 32, 32]", "too many items"),
         ("  head:", "  haed:", "haed is not allowed"),
         ("title: Full", "titel: Full", "titel is not allowed"),
         ("recipe: he2016", "recipe: he2017", "he2016"),
@@ -183,6 +184,79 @@ def test_keys_are_completed(server: Server, before: str, model: type[Spec]) -> N
 def test_hover_explains(server: Server, place_of: str, said: str) -> None:
     index = GOOD.index(place_of, GOOD.index("units:")) + 1
     shown = server.at("hover", opened(server, GOOD), *place(GOOD, index))
+    assert said in shown["contents"]["value"].replace("\\", "")
+    assert "||" not in shown["contents"]["value"], "one explanation, not several"
+
+
+NESTED = (ROOT / "tests" / "specs" / "nested" / "blocks.yaml").read_text()
+
+
+def test_no_complaint_about_blocks_within_blocks(server: Server) -> None:
+    assert server.diagnostics(opened(server, MODELINE + NESTED)) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("when: gated", "when: 5", "string, boolean"),
+        ("repeat: 2, name", "repeat: 0, name", "minimum of 1"),
+        ("name: deep", "name: 3", "string"),
+        ("units: [{merge", "unit: [{merge", "unit is not allowed"),
+        ("from: c1.low", "from: 5", "string, array"),
+        ("inputs: [below, skip]", "inputs: below", "array"),
+        ("outputs: [low, high]", "outputs: low", "object, array"),
+        ("outputs: {map", "output: {map", "output is not allowed"),
+        ("d1:", "d-1:", "d-1 is not allowed"),
+    ],
+)
+def test_a_mistake_in_blocks_is_marked_on_its_line(
+    server: Server, right: str, wrong: str, said: str
+) -> None:
+    line = place(MODELINE + NESTED, (MODELINE + NESTED).index(right))[0]
+    text = MODELINE + NESTED.replace(right, wrong, 1)
+    found = server.diagnostics(opened(server, text))
+    lines = [d["range"]["start"]["line"] for d in found if said in d["message"]]
+    assert line in lines, found
+
+
+@pytest.mark.parametrize(
+    ("before", "keys"),
+    [
+        (
+            "units:\n  body:\n    paths:\n      F:\n        ops:\n"
+            "          - se: {}\n            ",
+            {"when", "repeat", "name"},
+        ),
+        ("network:\n  stages:\n    c1:\n      ", {"from", "units"}),
+        ("network:\n  head:\n    ", {"from", "inputs", "ops", "paths"}),
+        ("network:\n  stages:\n    - - body: {}\n        ", {"repeat"}),
+    ],
+    ids=["beside a unit", "a stage", "the head", "beside a stage's unit"],
+)
+def test_keys_of_blocks_are_completed(
+    server: Server, before: str, keys: set[str]
+) -> None:
+    assert keys <= set(complete(server, f"{MODELINE}{before}{CURSOR}\n"))
+
+
+@pytest.mark.parametrize(
+    ("place_of", "said"),
+    [
+        ("when: gated", "It is there only where this holds"),
+        ("repeat: 2, name", "How many such units"),
+        ("name: deep", "The name of a unit's layers"),
+        ("inputs: [below", "the values that come in"),
+        ("outputs: [low", "the values that are returned"),
+        ("outputs: {map", "whose values the network returns"),
+        ("d1:", "what the stage starts from"),
+        ("from: c1.low", "Earlier stages, stem, or x"),
+        ("se: {width", "A unit's arguments"),
+    ],
+)
+def test_hover_explains_blocks(server: Server, place_of: str, said: str) -> None:
+    text = MODELINE + NESTED
+    index = text.index(place_of) + 1
+    shown = server.at("hover", opened(server, text), *place(text, index))
     assert said in shown["contents"]["value"].replace("\\", "")
     assert "||" not in shown["contents"]["value"], "one explanation, not several"
 
