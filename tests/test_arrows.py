@@ -200,6 +200,7 @@ ARROWS = {
         "isolation",
         "names",
         "ops",
+        "outputs",
         "prove",
         "reading",
         "recipe",

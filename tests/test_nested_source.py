@@ -113,7 +113,7 @@ def test_golden(
 def test_golden_of_a_unet(
     root: Path, golden: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    loaded = load_spec(Path("tests/specs/own_ops/unet.yaml"), Sources())
+    loaded = load_spec(Path("tests/own_ops/unet.yaml"), Sources())
     program = Builder(loaded, "unet", {}).build()
     up = program.blocks["up"]
     nodes = tuple(
@@ -255,7 +255,9 @@ def lines_hold(graph: Graph, folder: Path) -> None:
     source = module_source(graph, folder)
     text = source.text
     spans = {
-        (n.lineno, n.end_lineno): str(ast.get_source_segment(text, n))
+        (n.lineno, n.lineno if isinstance(n, ast.If) else n.end_lineno): str(
+            ast.get_source_segment(text, n)
+        )
         for n in ast.walk(ast.parse(text))
         if isinstance(n, ast.stmt)
     }

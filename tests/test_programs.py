@@ -35,7 +35,7 @@ from tests.programs import programs
 from tests.validity import between, faults
 
 quickly = settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -133,9 +133,10 @@ def test_every_target_is_exact(text: str, kind: str, seed: int, tmp_path: Path) 
     for target in TARGETS:
         network, _ = prepare(graph, weights, target, watch=between)
         for name, value in computed(network.graph, network.weights, images).items():
-            scale = max(float(expected[name].abs().max()), 1e-30)
+            # Of images of order 1: what a ReLU sets to 0, a clip may leave at a rounding.
+            scale = max(float(expected[name].abs().max()), 1e-3)
             far = float((value - expected[name]).abs().max()) / scale
-            assert far < 1e-9, (target, name)
+            assert far < 1e-9, (target, name, far, scale)
         write_onnx(network.graph, tmp_path / "m.onnx", network.weights, functions=True)
 
 

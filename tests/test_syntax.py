@@ -11,6 +11,7 @@ from functools import reduce
 import pytest
 
 from resgraph.emit.layout import signature, statement
+from resgraph.expr import Expr
 from resgraph.syntax import (
     COMPARISONS,
     Infix,
@@ -19,11 +20,14 @@ from resgraph.syntax import (
     Literal,
     Name,
     Prefix,
+    Spread,
     Syntax,
     Ternary,
     call,
+    free_names,
     infix,
     names,
+    replaced,
 )
 
 
@@ -164,3 +168,26 @@ def test_it_is_laid_out_as_ruff_format_does(seed: int) -> None:
 def test_names_are_read_off_the_tree() -> None:
     made = call("nn.Conv2d", Name("in_channels_pool"), infix("*", 4, Name("width")))
     assert [*names(made)] == ["nn.Conv2d", "in_channels_pool", "width"]
+
+
+def test_names_are_replaced_without_needless_parentheses() -> None:
+    tree = Expr.parse("4 * width + in_channels - (a + b)").tree
+    values = {
+        "width": Expr.parse("2 * n").tree,
+        "in_channels": Expr.parse("c + 1").tree,
+        "a": Expr.parse("n - 1").tree,
+    }
+    made = Expr(replaced(tree, values))
+    assert str(made) == "4 * 2 * n + c + 1 - (n - 1 + b)"
+    numbers = {"n": 3, "c": 5, "b": 2}
+    assert made.evaluate(numbers) == 4 * 2 * 3 + 5 + 1 - (3 - 1 + 2)
+
+
+def test_the_variable_of_a_loop_is_not_free() -> None:
+    made = call("Body", Name("index"), width=Name("width"))
+    loop = call("nn.Sequential", Spread(made, "index", call("range", Name("n"))))
+    assert (
+        str(loop) == "nn.Sequential(*(Body(index, width=width) for index in range(n)))"
+    )
+    assert {"index", "width", "n"} <= {*names(loop)}
+    assert {"width", "n"} == {*free_names(loop)} - {"Body", "range", "nn.Sequential"}

@@ -233,11 +233,15 @@ class Trained:
         pictures, _ = self.test_images
         found: NDArray[Any]
         if form == "bf16":
+            from resgraph.outputs import classifying
             from resgraph.verify.evaluate import evaluate
 
             network, _ = self.network(target)
             images = self.normal(pictures)
-            found = evaluate(network.graph, network.weights, images, "bfloat16")
+            given = network.graph, network.weights, images, "bfloat16"
+            outputs = evaluate(*given)
+            name = classifying({n: value.ndim == 2 for n, value in outputs.items()})
+            found = outputs[name or next(iter(outputs))]
         else:
             found = Classifier(model, "cpu").logits(pictures)
         return agreement(found, self.plain_logits)

@@ -28,7 +28,7 @@ class Block:
         places = listing([row.place for row in rows])
         new = self.first.after
         names = arrow(rows[0].name, new.name if new else "")
-        if names in places:
+        if rows[0].is_end:
             return places
         count = sum(row.count for row in rows)
         return f"{places} ({count} unit{'s' * (count != 1)}): {names}"

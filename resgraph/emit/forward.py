@@ -137,7 +137,7 @@ class _Path:
                 return
         if not own:
             yield Statement([f"{self.name} = {value[0]}"])
-        yield Statement([f"if self.{flag}:"])
+        yield Statement([f"if self.{flag}:"], tuple(node.name for node in nodes))
         inner = self._plain(
             nodes, [Name(self.name)] * len(value), BODY + len(INDENT), False
         )

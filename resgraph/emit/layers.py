@@ -49,7 +49,8 @@ class Layers:
                 yield self._kept(flag, self._condition(several[0]))
                 told.add(flag)
             if made := [*self._layers(several, BODY + len(INDENT))]:
-                yield Statement([f"if self.{flag}:"])
+                names = dict.fromkeys(name for each in made for name in each.nodes)
+                yield Statement([f"if self.{flag}:"], tuple(names))
                 yield from (each.inside() for each in made)
 
     def _kept(self, attribute: str, value: Syntax) -> Statement:

@@ -21,13 +21,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 from resgraph.diagnostics import ResgraphError
-from resgraph.graph import Graph, Row, Style
-from resgraph.graph.typed import row_parts
+from resgraph.graph import Graph, Instance, Row, Style
 from resgraph.plan.budget import words
-from resgraph.plan.memory import fusable, kept
+from resgraph.plan.memory import Kept, fusable, kept
 
 Span = tuple[int, int]
 """From which unit of a stage to which, the latter exclusive."""
@@ -62,16 +62,16 @@ class Plan:
         return asdict(self) | {"bn_relu": len(self.bn_relu)}
 
 
-_Memory = tuple[int, str]
-"""The memory of a value between parts: which part put which value there."""
+_Memory = int
+"""The number of the memory of a value between parts."""
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """The stem, a unit of a stage, or the head."""
 
     row: str
-    index: int
+    place: int
+    """Its number in the row."""
     inside: int
     """Bytes that it alone keeps."""
     given: frozenset[_Memory]
@@ -93,40 +93,56 @@ class _Costs:
         self.batch = batch
         self.element = element
         self.bn_relu = bn_relu
-        self.sizes: dict[_Memory, int] = {}
+        self.sizes: list[int] = []
         """Bytes of each memory between parts."""
         self.parts: list[_Part] = []
+        self._known: dict[int, tuple[Instance, Kept, int]] = {}
         block = graph.network.block
-        values = {name: (-1, name) for name in block.inputs}
+        shapes = graph.network.shapes
+        values = {name: self._memory(prod(shapes[name])) for name in block.inputs}
         for row in block.rows:
             given = tuple(values[name] for name in row.inputs)
             given = self._row(row, given)
             names = block.several.get(row.name, (row.name,))
             values |= dict(zip(names, given, strict=True))
 
+    def _memory(self, elements: int) -> _Memory:
+        """A new one of so many elements per image."""
+        self.sizes.append(self.batch * elements * self.element)
+        return len(self.sizes) - 1
+
     def _row(self, row: Row, given: tuple[_Memory, ...]) -> tuple[_Memory, ...]:
         """Add the parts of a row that reads these memories; those that it writes."""
-        for index, (_, instance) in enumerate(
-            row_parts(row, self.graph.network.runs[row.name])
-        ):
-            cost, number = kept(instance, self.bn_relu), len(self.parts)
-            known = dict(zip(instance.block.inputs, given, strict=True))
-            place = {name: known.get(name, (number, name)) for name in cost.shared}
-            for name, elements in cost.shared.items():
-                self.sizes.setdefault(place[name], self.batch * elements * self.element)
-            part = _Part(
-                row.name,
-                index,
-                inside=cost.inside(self.batch, self.element),
-                given=frozenset(given),
-                held=frozenset(place[name] for name in cost.held),
-                multiply_adds=instance.multiply_adds,
-                unit=row.style is Style.NUMBERED,
-                outputs=len(cost.outputs),
-            )
-            self.parts.append(part)
-            given = tuple(place[name] for name in cost.outputs)
+        start, unit = len(self.parts), row.style is Style.NUMBERED
+        for run in self.graph.network.runs[row.name]:
+            for instance in run:
+                cost, inside = self._cost(instance)
+                place = dict(zip(instance.block.inputs, given, strict=True))
+                for name, elements in cost.shared.items():
+                    if name not in place:
+                        place[name] = self._memory(elements)
+                part = _Part(
+                    row.name,
+                    len(self.parts) - start,
+                    inside,
+                    frozenset(given),
+                    frozenset([place[name] for name in cost.held]),
+                    instance.multiply_adds,
+                    unit,
+                    len(cost.outputs),
+                )
+                self.parts.append(part)
+                given = tuple([place[name] for name in cost.outputs])
         return given
+
+    def _cost(self, instance: Instance) -> tuple[Kept, int]:
+        """What a unit keeps, and the bytes that it alone keeps."""
+        if id(instance) not in self._known:
+            cost = kept(instance, self.bn_relu)
+            inside = cost.inside(self.batch, self.element)
+            self._known[id(instance)] = instance, cost, inside
+        _, cost, inside = self._known[id(instance)]
+        return cost, inside
 
     @cached_property
     def last(self) -> dict[_Memory, int]:
@@ -172,7 +188,7 @@ class _Costs:
         found: dict[str, list[Span]] = {}
         for start, stop in cuts:
             first = self.parts[start]
-            span = (first.index, first.index + stop - start)
+            span = (first.place, first.place + stop - start)
             found.setdefault(first.row, []).append(span)
         return {stage: tuple(spans) for stage, spans in found.items()}
 
@@ -208,7 +224,7 @@ class _Walk:
         """Whether the next part cannot be of the segment before it."""
         before, part = self.costs.parts[self._at - 1], self.costs.parts[self._at]
         follows = bool(self.cuts) and self.cuts[-1][1] == self._at
-        return not follows or part.index == 0 or part.outputs != before.outputs
+        return not follows or part.place == 0 or part.outputs != before.outputs
 
     def grown(self) -> int:
         """What would be kept with the next part in the segment before it."""
@@ -313,7 +329,7 @@ def _equal(costs: _Costs, count: int) -> Plan:
     walk = _Walk(costs)
     for part in costs.parts:
         if part.unit:
-            walk.anew(walk.begins() or part.index % count == 0)
+            walk.anew(walk.begins() or part.place % count == 0)
         else:
             walk.whole()
     return walk.plan()

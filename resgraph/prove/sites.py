@@ -206,13 +206,12 @@ class _Builder:
         """How many such units follow one another in a chain of blocks; 0 for no such chain."""
         if id(instance) not in self.counted:
             block = instance.block
-            single = any(block.rows) and not block.several
-            chain = single and Dag[Part].of(block).is_chain
-            runs = (run for row in block.rows for run in instance.runs[row.name])
-            self.counted[id(instance)] = chain and sum(
-                self._counts(inner) * (run.count // len(run.instances))
-                for run in runs
-                for inner in run.instances
+            inner = [run for row in block.rows for run in instance.runs[row.name]]
+            plain = all(map(_is_plain, inner)) and Dag[Part].of(block).is_chain
+            self.counted[id(instance)] = plain and sum(
+                self._counts(each) * (run.count // len(run.instances))
+                for run in inner
+                for each in run.instances
             )
         return self.counted[id(instance)]
 
@@ -239,6 +238,12 @@ class _Builder:
                 blocks = Blocks(site.row, 0, 1, site.call, piece, site)
                 yield self._site(blocks, loose=True)
             value = parts[-1].name
+
+
+def _is_plain(run: Run) -> bool:
+    """Whether its blocks have one input and one output."""
+    block = run.instances[0].block
+    return len(block.inputs) == len(block.results) == 1
 
 
 def _by_gains(run: Run) -> Callable[[Instance], Hashable] | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from resgraph.graph import Graph
 from resgraph.ops import Weight
 from resgraph.verify.interpreter import Interpreter
-from resgraph.verify.returned import returned
+from resgraph.verify.returned import by_name
 
 
 def evaluate(
@@ -20,9 +20,8 @@ def evaluate(
     weights: Callable[[str, Weight], NDArray[Any]],
     images: NDArray[np.floating[Any]],
     dtype: str,
-) -> NDArray[np.float64]:
-    """The first output, logits [N, classes] of a classifier, of images [N, C, H, W], weights
-    and activations in torch's `dtype`."""
+) -> dict[str, NDArray[np.float64]]:
+    """The outputs for images [N, C, H, W], weights and activations in torch's `dtype`."""
     kind: torch.dtype = getattr(torch, dtype)
     module = Interpreter(graph).to(kind).eval()
     state = module.state_dict()
@@ -32,6 +31,6 @@ def evaluate(
                 name = f"{prefix}{layer}.{weight.name}"
                 values = weights(name, weight).astype(np.float64)
                 state[name].copy_(torch.from_numpy(values))
-        outputs = returned(module(torch.from_numpy(images).to(kind)), graph.name)
-    found: NDArray[np.float64] = outputs[0][1].double().numpy()
-    return found
+        found = module(torch.from_numpy(images).to(kind))
+    outputs = by_name(found, [*graph.outputs], graph.name)
+    return {name: tensor.double().numpy() for name, tensor in outputs.items()}

@@ -149,7 +149,8 @@ def _measured(
 
 def _sides(ends: _Ends, loss: Tensor) -> Sides:
     grad = partial(torch.autograd.grad, retain_graph=True)
-    left, at_exit = grad(loss, (ends.x_l, ends.x_big))
+    (at_exit,) = grad(loss, ends.x_big)
+    (left,) = grad(ends.x_big, ends.x_l, at_exit)  # others may read x_l, too
     (through,) = grad(ends.total, ends.x_l, at_exit)
     forward = ((ends.x_l + ends.total).detach(), ends.x_big.detach())
     return {FORWARD: forward, BACKWARD: (at_exit + through, left)}

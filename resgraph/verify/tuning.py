@@ -10,6 +10,7 @@ from torch import Tensor
 
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
+from resgraph.outputs import classifying
 from resgraph.verify import declared
 from resgraph.verify.carry import Carried, carry
 from resgraph.verify.flow import INPUT
@@ -75,8 +76,13 @@ def _classes(
     """How many the source tells apart; 0 for one without a head, None if that is not seen."""
     if not isinstance(source, Mapping):
         flow = source.flows(graph.input).inference
-        shapes = [flow.steps[i].shape for i in flow.outputs if i != INPUT]
-        return shapes[0][0] if [len(shape) for shape in shapes] == [1] else None
+        shapes = {
+            name or f"output {k}": flow.steps[i].shape
+            for k, (i, name) in enumerate(zip(flow.outputs, flow.names, strict=True))
+            if i != INPUT
+        }
+        logits = classifying({name: len(s) == 1 for name, s in shapes.items()})
+        return shapes[logits][0] if logits else None
     if not head.names:
         return None
     missing = {*declared.tensors(graph)} - {*source}

@@ -53,7 +53,7 @@ class Drawn:
 
 def exact(network: Weighted, images: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logits in float64, the graph executed node by node."""
-    return evaluate(network.graph, network.weights, images, "float64")
+    return evaluate(network.graph, network.weights, images, "float64")["logits"]
 
 
 def logits(path: Path, images: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -205,3 +205,15 @@ def test_names_of_stages_make_no_difference(path: Path, tmp_path: Path) -> None:
 
     base = tree_of(path)
     assert changed(base, tmp_path, rename).same
+
+
+def test_a_heading_counts_the_units_of_units(tmp_path: Path) -> None:
+    def smaller(tree: Tree) -> None:
+        tree["units"]["block"]["paths"]["F"]["ops"][0]["conv"]["kernel"] = 5
+
+    found = changed(tree_of(DESIGNS / "convnext_like.yaml"), tmp_path, smaller)
+    (heading,) = (text for text, _ in report(found) if text.startswith("pair.0"))
+    assert heading == (
+        "pair.0 to last of each of stage1.0 to stage1.2, stage2.0.blocks.0 to "
+        "stage2.0.blocks.8, stage3.0.blocks.0 to stage3.0.blocks.1 (20 units): block"
+    )

@@ -155,8 +155,17 @@ def check_unit(instance: Instance, title: str) -> None:
     for unfold in FOLDINGS[: 3 if instance.runs else 1]:
         figure = draw_unit(instance, title=title, subtitle="here", unfold=unfold)
         check_geometry(figure)
-        assert not [*on_one_another(parsed(figure))]
+        assert not [pair for pair in on_one_another(parsed(figure)) if not _swap(*pair)]
         check_structure(instance, "p-", unfold)
+
+
+def _swap(a: str, b: str) -> bool:
+    """Whether both lead from one unit to another one that reads them in the other order.
+
+    Where such lines begin and end in two columns, they share a short piece of one.
+    """
+    (one, end), (other, last) = a.split(">"), b.split(">")
+    return end == last and one.rpartition(".")[0] == other.rpartition(".")[0]
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])

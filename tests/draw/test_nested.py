@@ -15,7 +15,7 @@ from tests.draw.common import check_geometry, classes, groups, on_one_another, p
 from tests.draw.test_command import captions, draw, ops
 from tests.helpers import SPECS, graph_of
 
-PYRAMID = SPECS / "nested" / "pyramid.yaml"
+PYRAMID = ROOT / "tests/draw/pyramid.yaml"
 SE = SPECS / "nested" / "se_resnet20.yaml"
 
 SPEC = """

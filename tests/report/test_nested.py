@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, given, settings
 
 import resgraph
 from resgraph.report import Report, of_graphs, of_spec
+from tests.conftest import ROOT
 from tests.helpers import SPECS, refused
 from tests.programs import programs
 from tests.report.conftest import Open, details, row, serious_faults
 from tests.report.test_facts import sites_of
 
 SE = SPECS / "nested" / "se_resnet20.yaml"
-PYRAMID = SPECS / "nested" / "pyramid.yaml"
+PYRAMID = ROOT / "tests/draw/pyramid.yaml"
 GATE = "conv: {kernel: 1, channels: in / ratio, bias: true}"
 
 

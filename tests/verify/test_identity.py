@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from resgraph.verify.identity import Stretch, identity_checks, measure, stretche
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.numbers import Batch
 from resgraph.verify.tolerance import relative
+from tests.helpers import graph_from
 from tests.verify.conftest import network
 
 HOLDS = [
@@ -52,3 +55,25 @@ def test_the_equations_do_not_hold_elsewhere(name: str) -> None:
     model, batch = exact(graph)
     (sides,) = measure(model, [stretch], batch)
     assert min(relative(left, right) for left, right in sides.values()) > 1e-2
+
+
+SKIP = """
+resgraph: 1
+title: The stem is an output, too
+units:
+  body:
+    paths:
+      F: {from: x, ops: [{conv: {kernel: 3, channels: in}}, sigmoid]}
+      out: {from: [x, F], ops: [add]}
+network:
+  input: [3, 8, 8]
+  stem: [{conv: {kernel: 3, channels: 8}}]
+  stages: [[{body: , repeat: 2}]]
+  outputs: {deep: stage1, early: stem}
+"""
+
+
+def test_the_equations_hold_where_others_read_the_input(tmp_path: Path) -> None:
+    graph = graph_from(SKIP, tmp_path)
+    (check,) = identity_checks(graph, *exact(graph))
+    assert check.verdict == "passed", check
