@@ -65,6 +65,15 @@ ARROWS = {
         "values",
         "graph",
     },
+    "graph/build_unread": {
+        "codes",
+        "diagnostics",
+        "expr",
+        "names",
+        "ops",
+        "spec",
+        "graph",
+    },
     "graph/build_unit": {
         "codes",
         "diagnostics",

@@ -21,6 +21,7 @@ from resgraph.diagnostics import (
 )
 from resgraph.expr import Expr, exact, literal
 from resgraph.graph.build_unit import Defaults, Lowering
+from resgraph.graph.build_unread import Unread
 from resgraph.graph.ir import (
     HEAD,
     OUTPUT,
@@ -39,7 +40,7 @@ from resgraph.graph.ir import (
     sequence,
     stage_name,
 )
-from resgraph.graph.params import COUNT, Params, Setting, expressions
+from resgraph.graph.params import COUNT, Params, Setting
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import OPS, Op
@@ -103,8 +104,11 @@ class Builder:
             classes=self._classes(),
             span=self._key("network"),
         )
-        self._unused()
-        self._unused_units(program)
+        unread = Unread(
+            self.loaded, self.settings, self.params, self.strangers, self.findings
+        )
+        self.unread = unread.params_unread()
+        unread.units(program)
         return replace(program, blocks=self.blocks | self.strangers)
 
     def _blocks(self) -> dict[str, Block]:
@@ -462,72 +466,6 @@ class Builder:
                 Diagnostic(codes.MISSING_ARGUMENT, message, where, notes=(note,))
             )
 
-    # --- what nothing reads --------------------------------------------------------------------
-
-    def _unused(self) -> None:
-        """Report parameters that nothing reads, nor may be meant to read."""
-        names = self.spec.network.params
-        unsure = self.gaps.mentioned("network").union(
-            like(self.params.strange, names),
-            *(self.gaps.mentioned("units", u, "params") for u in self.spec.units),
-        )
-        used = self.params.used | meant(unsure - {ANY}, names)
-        used |= self._computed_from()
-        excused = used.union(n for n in names if ANY in unsure and self._given(n))
-        self.unread = [name for name in names if name not in excused]
-        for name in self.unread:
-            span = self._key(*_PARAMS, name)
-            if span.file == self.loaded.file:
-                message = f"the parameter '{name}' is never used"
-                self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
-
-    def _computed_from(self) -> set[str]:
-        """The parameters that may be meant where those below them are not known."""
-        found, above = set[str](), list[str]()
-        for name, value in self.spec.network.params.items():
-            names = {n for each in expressions(value) for n in each.names}
-            strange = like(names - self.spec.network.params.keys(), above)
-            found |= meant(
-                strange | self.gaps.places.get((*_PARAMS, name), set()), above
-            )
-            above.append(name)
-        return found
-
-    def _given(self, name: str) -> bool:
-        """Whether something gives the parameter a value of its own, and so wants it read.
-
-        `classes` says how many logits the network has, whatever reads it.
-        """
-        sets = [self.settings, *self.spec.networks.values()]
-        computed = isinstance(self.spec.network.params[name], Expr)
-        return computed or name == "classes" or any(name in each for each in sets)
-
-    def _unused_units(self, program: Program) -> None:
-        """Report them, unless a stage may mean one of them by what is not known."""
-        users = [program.network, *program.ends.values(), *program.blocks.values()]
-        used = {
-            call.block
-            for block in users
-            for row in block.rows
-            for call in row.calls
-            if call.block != block.name or block is program.network
-        }
-        if any(ANY in w for p, w in self.gaps.places.items() if _holds_units(p)):
-            return
-        unsure = self.gaps.mentioned("units") | self.gaps.mentioned("network")
-        used |= meant(unsure - {ANY}, program.blocks)
-        for stranger in self.strangers.values():
-            used |= meant(stranger.gaps.sources, program.blocks)
-        for given in self.gaps.strange:
-            used |= {n for n, u in self.spec.units.items() if given <= u.params.keys()}
-        for name, unit in program.blocks.items():
-            if name not in used | {SOMETHING} and unit.span.file == program.file:
-                hint = "name it in a stage, or remove it: no file has it"
-                if name in OPS:
-                    hint = f"in a path '{name}' is the op: give the unit another name"
-                message = f"the unit '{name}' is never used"
-                self._report(codes.UNUSED_UNIT, message, unit.span, hint)
-
     def _report(
         self,
         code: Code,
@@ -538,19 +476,6 @@ class Builder:
     ) -> None:
         found = Diagnostic(code, message, span, hint, missing=missing)
         self.findings.append(found)
-
-
-def _holds_units(place: Loc) -> bool:
-    """Whether units stand in what is there: stages, one of them or its list; the ops of a
-    path, and what these are in."""
-    match place:
-        case ("network",) | ("network", "stages") | ("network", "stages", _):
-            return True
-        case ("network", "stages", _, "units") | ("units", _):
-            return True
-        case ("units", _, "paths", *rest):
-            return len(rest) < 2 or rest[1:] == ["ops"]
-    return False
 
 
 def _is_number(value: object) -> bool:

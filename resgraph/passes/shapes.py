@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice, pairwise, product
+from itertools import islice, product
 from typing import Any
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.expr import Condition, Expr, ExprError, KindError
+from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
 from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
@@ -22,11 +22,12 @@ from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.names import SOMETHING
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
-from resgraph.ops.unknown import NAMELESS, doubted, unknown
+from resgraph.ops.unknown import doubted
+from resgraph.passes.blame import Read, Telling, Told, count_of
+from resgraph.passes.made import Made
 from resgraph.passes.output import check_output
 from resgraph.passes.sides import (
     Shapes,
-    Side,
     any_map,
     anything,
     common,
@@ -35,6 +36,7 @@ from resgraph.passes.sides import (
     merged,
     output,
     same,
+    without,
 )
 from resgraph.values import Value
 
@@ -48,7 +50,7 @@ def infer_shapes(program: Program, uses: Uses) -> tuple[Graph, list[Diagnostic]]
     and nothing is told of what depends on them alone.
     """
     inference = _Inference(program, uses)
-    return Graph(program, inference.network()), inference.findings
+    return Graph(program, inference.network()), inference.told.findings
 
 
 @dataclass(frozen=True)
@@ -59,22 +61,11 @@ class _Typed:
     outputs: tuple[Shapes, ...]
 
 
-@dataclass(frozen=True)
-class _Value:
-    """What a node reads: its name and place, and the shapes that it may have."""
-
-    name: str
-    span: Span | None
-    shapes: Shapes
-
-
 @dataclass
 class _Inference:
     program: Program
     uses: Uses
-    findings: list[Diagnostic] = field(default_factory=list)
-    blamed: set[tuple[Any, ...]] = field(default_factory=set)
-    failed: set[Span] = field(default_factory=set)
+    told: Told = field(default_factory=Told)
     typed: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
     moved: dict[tuple[Any, ...], _Typed] = field(default_factory=dict)
     """The same at other numbers of their rows, where they ask for it."""
@@ -84,10 +75,9 @@ class _Inference:
     full: bool = False
 
     def network(self) -> Instance:
-        program = self.program
-        given: Shapes = (program.input or any_map(),)
-        typed = _Inside(self, program.network, {}, {}, (given,), ()).typed()
-        self.findings += check_output(program, typed.outputs)
+        given: Shapes = (self.program.input or any_map(),)
+        typed = _Inside(self, self.program.network, {}, {}, (given,), ()).typed()
+        self.told.findings += check_output(self.program, typed.outputs)
         return typed.instance
 
     def is_full(self, call: Call) -> bool:
@@ -100,12 +90,9 @@ class _Inference:
                 if units > DISTINCT_UNITS
                 else f"more than {DISTINCT_OPS:,} ops in distinct units"
             )
-            self.tell(Diagnostic(codes.TOO_LARGE, message, call.span))
+            self.told.tell(Diagnostic(codes.TOO_LARGE, message, call.span))
         self.full = full
         return full
-
-    def tell(self, finding: Diagnostic) -> None:
-        self.findings.append(finding)
 
     def instance(
         self,
@@ -144,7 +131,7 @@ class _Inference:
 
 
 @dataclass
-class _Inside:
+class _Inside(Telling):
     """The inference of one block at given arguments, inputs and place."""
 
     inference: _Inference
@@ -153,7 +140,7 @@ class _Inside:
     context: Context
     given: tuple[Shapes, ...]
     notes: tuple[Note, ...]
-    values: dict[str, _Value] = field(default_factory=dict)
+    values: dict[str, Read] = field(default_factory=dict)
     alias: dict[str, str] = field(default_factory=dict)
     runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
     origins: Sequence[Span | None] = ()
@@ -166,13 +153,17 @@ class _Inside:
         given = (*given, *(anything() for _ in inputs[len(given) :]))[: len(inputs)]
         origins = (*self.origins, *(None for _ in inputs))
         for name, shapes, span in zip(inputs, given, origins, strict=False):
-            self.values[name] = _Value(name, span, shapes)
+            self.values[name] = Read(name, span, shapes)
         self.sides = dict(sides(inputs, [known(shapes) for shapes in given]))
         self.context = {**self.context, **_numbers(self.sides)}
         self.names = scope(self.block, self.args, self.context)
         self.in_network = self.block is self.inference.program.network
         if not self.in_network and (mixed := self.inference.uses.mixed(self.block)):
             self.names = {n: v for n, v in self.names.items() if n not in mixed}
+
+    @property
+    def told(self) -> Told:
+        return self.inference.told
 
     def typed(self) -> _Typed:
         nodes = [found for node in self.block.nodes if (found := self._part(node))]
@@ -197,7 +188,7 @@ class _Inside:
 
     def _part(self, node: Part) -> Part | None:
         """The node with plain numbers; None where it is not there."""
-        given = [self.values.get(i) or _Value(i, None, anything()) for i in node.inputs]
+        given = [self.values.get(i) or Read(i, None, anything()) for i in node.inputs]
         there = True if node.when is None else self._holds(node.when, node)
         if there is False:
             self._leave_out(node, given)
@@ -214,10 +205,10 @@ class _Inside:
                 there and name not in self.values
             )  # of one name twice there is a finding
             shapes = shapes if sure else anything()
-            self.values[name] = _Value(node.path, node.span, shapes)
+            self.values[name] = Read(node.path, node.span, shapes)
         return part
 
-    def _leave_out(self, node: Part, given: Sequence[_Value]) -> None:
+    def _leave_out(self, node: Part, given: Sequence[Read]) -> None:
         """Its name stands for what it reads."""
         if given:
             self.values.setdefault(node.name, given[0])
@@ -230,7 +221,7 @@ class _Inside:
         try:
             return when.holds(self.names)
         except ExprError as error:
-            self._tell_of(error, node.fields.get(WHEN, node.span))
+            self.tell_of(error, node.fields.get(WHEN, node.span))
             return None
 
     def _has(self, names: Iterable[str], span: Span) -> bool:
@@ -238,7 +229,7 @@ class _Inside:
         missing = [name for name in names if name not in self.names]
         for name in missing:
             if why := self._lacks(name):
-                self._tell(codes.INVALID_NUMBER, why, span)
+                self.tell(codes.INVALID_NUMBER, why, span)
         return not missing
 
     def _lacks(self, name: str) -> str | None:
@@ -250,7 +241,7 @@ class _Inside:
         return None if shape is None else f"there is no {name}: {value} is {[*shape]}"
 
     def _op(
-        self, node: Node, given: Sequence[_Value], inputs: tuple[str, ...]
+        self, node: Node, given: Sequence[Read], inputs: tuple[str, ...]
     ) -> tuple[Node, Shapes]:
         unread = self._unread(node)
         op = self._resolved(node, unread)
@@ -265,12 +256,12 @@ class _Inside:
 
         A number that is computed from what has no value here is any number.
         """
-        op = _without(node.op, unread) if unread else node.op
+        op = without(node.op, unread) if unread else node.op
         while True:
             try:
                 return op.resolve(self.names)
             except OpError as error:
-                self._blame(error, node)
+                self.blame(error, node)
                 op = doubted(op, [str(error.field)])
 
     def _unread(self, node: Node) -> list[str]:
@@ -282,7 +273,7 @@ class _Inside:
             and not self._has(value.names, node.fields.get(name, node.span))
         ]
 
-    def _output(self, node: Node, op: Op, given: Sequence[_Value]) -> Shapes:
+    def _output(self, node: Node, op: Op, given: Sequence[Read]) -> Shapes:
         """The shapes that the node's value may have; a finding where there can be none."""
         low, high = op.inputs
         fits = low <= len(given) and (high is None or len(given) <= high)
@@ -290,7 +281,7 @@ class _Inside:
             low_or_high = f"{low} values" if len(given) < low else "one value"
             message = f"'{node.op.param}' is {op.kind}, which takes {low_or_high}"
             got = f", and gets {len(given)}"
-            self._tell(codes.WRONG_INPUT_COUNT, message + got, node.span)
+            self.tell(codes.WRONG_INPUT_COUNT, message + got, node.span)
         if not op.known or not fits:
             return anything()
         several = product(*(value.shapes for value in given))
@@ -302,16 +293,16 @@ class _Inside:
             except OpError as error:
                 errors.append((error, inputs))
         if found:
-            failed = node.span in self.inference.failed  # elsewhere
+            failed = node.span in self.told.failed  # elsewhere
             return anything() if failed else merged(found)
-        self._blame_all(replace(node, op=op), given, *errors[0])
+        self.blame_all(replace(node, op=op), given, *errors[0])
         return (
             common([value.shapes for value in given]) if len(given) > 1 else anything()
         )
 
     # --- rows of other blocks -------------------------------------------------------------
 
-    def _row(self, row: Row, given: Sequence[_Value]) -> dict[str, Shapes]:
+    def _row(self, row: Row, given: Sequence[Read]) -> dict[str, Shapes]:
         """The shapes of the row's values, by name; its runs are noted."""
         repeats = [self._repeat(call) for call in row.calls]
         total = None if None in repeats else sum(r or 0 for r in repeats)
@@ -345,7 +336,7 @@ class _Inside:
                     run[number]
                 except NodeError as found:
                     notes = (self._note(run.place), *self.notes)
-                    self._blame(found.error, found.node, notes=notes)
+                    self.blame(found.error, found.node, notes=notes)
                     break
                 except ExprError:
                     break  # an argument, which is told
@@ -373,7 +364,7 @@ class _Inside:
         try:
             return int(COUNT.settle(call.repeat, self.names))
         except ExprError as error:
-            self._tell_of(error, span, "the repeat ")
+            self.tell_of(error, span, "the repeat ")
             return None
 
     def _block(self, call: Call) -> Block | None:
@@ -383,7 +374,7 @@ class _Inside:
             return None
         if len(self.inference.active) > NESTED_UNITS:
             message = f"more than {NESTED_UNITS} units within one another"
-            self._tell(codes.TOO_LARGE, message, call.span)
+            self.tell(codes.TOO_LARGE, message, call.span)
             return None
         return block
 
@@ -392,7 +383,7 @@ class _Inside:
         call: Call,
         block: Block,
         shapes: tuple[Shapes, ...],
-        given: Sequence[_Value],
+        given: Sequence[Read],
         row: Row,
     ) -> bool:
         """Whether the block takes as many values as it gets; a finding where it does not."""
@@ -401,9 +392,9 @@ class _Inside:
         if wanted == got or unsure:
             return True
         names = ", ".join(block.inputs)
-        message = f"'{block.name}' takes {_count(wanted)} ({names}), and gets {got}"
+        message = f"'{block.name}' takes {count_of(wanted)} ({names}), and gets {got}"
         note = Note("its inputs are named here", block.span)
-        self._tell(codes.WRONG_INPUT_COUNT, message, call.span, (note,))
+        self.tell(codes.WRONG_INPUT_COUNT, message, call.span, (note,))
         return False
 
     def _runs(
@@ -415,7 +406,7 @@ class _Inside:
         shapes: tuple[Shapes, ...],
     ) -> tuple[list[Run], tuple[Shapes, ...]]:
         """One run where the shapes are kept; else instance by instance until they are."""
-        made = _Made(place, first, self._each(place, block))
+        made = Made(place, first, self._each(place, block))
         by_index = self._shape_by_index(place, block)
         count = 1 if repeat is None else repeat
         while len(made.instances) < count:
@@ -440,11 +431,11 @@ class _Inside:
 
     def _one_after_the_other(self, place: Place, block: Block) -> None:
         message = (
-            f"'{block.name}' makes {_count(len(block.results))} and takes "
-            f"{_count(len(block.inputs))}, so it cannot follow itself"
+            f"'{block.name}' makes {count_of(len(block.results))} and takes "
+            f"{count_of(len(block.inputs))}, so it cannot follow itself"
         )
         span = place.call.fields.get(REPEAT, place.call.span)
-        self._tell(codes.WRONG_INPUT_COUNT, message, span)
+        self.tell(codes.WRONG_INPUT_COUNT, message, span)
 
     def _instance(
         self, place: Place, block: Block, index: int, given: tuple[Shapes, ...]
@@ -464,7 +455,7 @@ class _Inside:
         try:
             return self.inference.numbered(typed, number, context)
         except NodeError as found:
-            self._blame(found.error, found.node, notes=notes)
+            self.blame(found.error, found.node, notes=notes)
             return typed
 
     def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
@@ -475,7 +466,7 @@ class _Inside:
                 try:
                     args[name] = evaluated(value, names)
                 except (ExprError, OpError) as error:
-                    self._tell_of(error, call.fields.get(name, call.span))
+                    self.tell_of(error, call.fields.get(name, call.span))
             else:
                 self._has(read(value), call.fields.get(name, call.span))
         return args
@@ -504,121 +495,6 @@ class _Inside:
         asks = any(use.name == "index" and not use.shape for use in uses)
         return Each(place) if asks and place.row.style is Style.NUMBERED else None
 
-    # --- findings -------------------------------------------------------------------------
-
-    def _tell(
-        self, code: Any, message: str, span: Span, notes: tuple[Note, ...] = ()
-    ) -> None:
-        """A finding that is told once, whatever the number of places where it shows."""
-        key = (span, code, message)
-        if key not in self.inference.blamed:
-            self.inference.blamed.add(key)
-            found = Diagnostic(code, message, span, notes=(*notes, *self.notes))
-            self.inference.tell(found)
-
-    def _tell_of(self, error: ValueError, span: Span, what: str = "") -> None:
-        """A finding on an expression that has no value."""
-        wrong_kind = isinstance(error, KindError)
-        code = codes.WRONG_TYPE if wrong_kind else codes.INVALID_NUMBER
-        self._tell(code, f"{what}{error}", span)
-
-    def _blame_all(
-        self,
-        node: Node,
-        given: Sequence[_Value],
-        error: OpError,
-        inputs: tuple[Shape, ...],
-    ) -> None:
-        """A finding, and one more for each other attribute that does not fit either."""
-        op = node.op
-        while True:
-            notes = [
-                self._origin(v, shape) for v, shape in zip(given, inputs, strict=True)
-            ]
-            self._blame(error, node, notes if len(given) > 1 else ())
-            default = type(op).model_fields[error.field or "name"].default
-            if not error.field or type(op).model_fields[error.field].is_required():
-                return
-            op = op.model_copy(update={error.field: default})
-            try:
-                op.shape(*inputs)
-            except OpError as another:
-                error = another
-            else:
-                return
-
-    def _origin(self, value: _Value, shape: Shape) -> Note:
-        what, here = value.name, ", from here" if value.span else ""
-        if value.name in self.block.inputs:
-            article = "the" if len(self.block.inputs) == 1 else "an"
-            what = f"{value.name}, {article} input of '{self.block.name}',"
-        return Note(f"{what} is {list(shape)}{here}", value.span)
-
-    def _blame(
-        self,
-        error: OpError,
-        node: Part,
-        origins: Sequence[Note] = (),
-        notes: Sequence[Note] | None = None,
-    ) -> None:
-        """A finding at the op, the first time that it fails in this way."""
-        self.inference.failed.add(node.span)
-        key = (node.span, error.code, error.field)
-        if key in self.inference.blamed:
-            return
-        self.inference.blamed.add(key)
-        span = node.fields.get(error.field or "", node.span)
-        around = self.notes if notes is None else notes
-        parts = (error.message, span, error.hint, (*origins, *around))
-        self.inference.tell(Diagnostic(error.code, *parts))
-
-
-@dataclass
-class _Made:
-    """The instances of a call, one by one.
-
-    `last` is how often the last one follows, and `kept` whether it keeps its shape.
-    """
-
-    place: Place
-    first: int
-    each: Each | None
-    instances: list[Instance] = field(default_factory=list)
-    last: int = 1
-    kept: bool = False
-
-    def runs(self) -> list[Run]:
-        """Equal ones, and those whose input channels grow by one constant step, as one."""
-        if not self.kept:
-            return self._grouped(self.instances)
-        *changing, last = self.instances
-        end = self._run((last,), self.last, len(changing))
-        return [*self._grouped(changing), end]
-
-    def _grouped(self, instances: Sequence[Instance]) -> list[Run]:
-        channels = [i.input[0] for i in instances if i.block.inputs[0] in i.shapes]
-        steps = {b - a for a, b in pairwise(channels)}
-        grow = len(channels) == len(instances) and len(steps) == 1 and 0 not in steps
-        alike = len({tuple(i.args.items()) for i in instances}) == 1
-        if len(instances) > 2 and grow and alike:
-            return [self._run(tuple(instances), len(instances), 0)]
-        return [self._run((each,), 1, i) for i, each in enumerate(instances)]
-
-    def _run(self, instances: tuple[Instance, ...], count: int, after: int) -> Run:
-        first = self.first + after
-        return Run(self.place.call, instances, count, self.place, first, self.each)
-
 
 def _numbers(found: Mapping[str, int]) -> dict[str, Value]:
     return {name: Fraction(number) for name, number in found.items()}
-
-
-def _without(op: Op, names: Sequence[str]) -> Op:
-    """The op with any numbers for attributes that are not known."""
-    if isinstance(op, Given):
-        return unknown(NAMELESS, any_inputs=True)
-    return op.having({name: Side(object()) for name in names})
-
-
-def _count(number: int) -> str:
-    return "one value" if number == 1 else f"{number} values"

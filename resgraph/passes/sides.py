@@ -13,6 +13,8 @@ from operator import add, floordiv, mul, neg, sub
 from typing import Any
 
 from resgraph.ops import Op, Shape
+from resgraph.ops.given import Given
+from resgraph.ops.unknown import NAMELESS, unknown
 
 SAMPLES = (8, 9, 21, 32, 56)
 """Numbers tried for an unknown side: two sides from the same one differ if they do for all."""
@@ -158,3 +160,10 @@ def common(values: Sequence[Shapes]) -> Shapes:
     """The shapes of a merge that failed: what its inputs have in common."""
     shapes = merged(shape for each in values for shape in each)
     return shapes if len(shapes) == 1 else anything()
+
+
+def without(op: Op, names: Sequence[str]) -> Op:
+    """The op with any numbers for attributes that are not known."""
+    if isinstance(op, Given):
+        return unknown(NAMELESS, any_inputs=True)
+    return op.having({name: Side(object()) for name in names})

@@ -1,0 +1,118 @@
+"""What shape inference tells of a block: each finding once, with where its values are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from resgraph import codes
+from resgraph.diagnostics import Diagnostic, Note, Span
+from resgraph.expr import KindError
+from resgraph.graph import Block, Node, Part
+from resgraph.ops import OpError, Shape
+from resgraph.passes.sides import Shapes
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a node reads: its name and place, and the shapes that it may have."""
+
+    name: str
+    span: Span | None
+    shapes: Shapes
+
+
+@dataclass
+class Told:
+    """The findings of a program so far, what they are of, and the ops that failed."""
+
+    findings: list[Diagnostic] = field(default_factory=list)
+    blamed: set[tuple[Any, ...]] = field(default_factory=set)
+    failed: set[Span] = field(default_factory=set)
+
+    def tell(self, finding: Diagnostic) -> None:
+        self.findings.append(finding)
+
+
+class Telling:
+    """Tells what is wrong in one block at one place; `notes` say how it is used there."""
+
+    block: Block
+    notes: tuple[Note, ...]
+
+    @property
+    def told(self) -> Told:
+        """What is told already."""
+        raise NotImplementedError
+
+    def tell(
+        self, code: Any, message: str, span: Span, notes: tuple[Note, ...] = ()
+    ) -> None:
+        """A finding that is told once, whatever the number of places where it shows."""
+        key = (span, code, message)
+        if key not in self.told.blamed:
+            self.told.blamed.add(key)
+            found = Diagnostic(code, message, span, notes=(*notes, *self.notes))
+            self.told.tell(found)
+
+    def tell_of(self, error: ValueError, span: Span, what: str = "") -> None:
+        """A finding on an expression that has no value."""
+        wrong_kind = isinstance(error, KindError)
+        code = codes.WRONG_TYPE if wrong_kind else codes.INVALID_NUMBER
+        self.tell(code, f"{what}{error}", span)
+
+    def blame_all(
+        self,
+        node: Node,
+        given: Sequence[Read],
+        error: OpError,
+        inputs: tuple[Shape, ...],
+    ) -> None:
+        """A finding, and one more for each other attribute that does not fit either."""
+        op = node.op
+        while True:
+            notes = [
+                self._origin(v, shape) for v, shape in zip(given, inputs, strict=True)
+            ]
+            self.blame(error, node, notes if len(given) > 1 else ())
+            default = type(op).model_fields[error.field or "name"].default
+            if not error.field or type(op).model_fields[error.field].is_required():
+                return
+            op = op.model_copy(update={error.field: default})
+            try:
+                op.shape(*inputs)
+            except OpError as another:
+                error = another
+            else:
+                return
+
+    def _origin(self, value: Read, shape: Shape) -> Note:
+        what, here = value.name, ", from here" if value.span else ""
+        if value.name in self.block.inputs:
+            article = "the" if len(self.block.inputs) == 1 else "an"
+            what = f"{value.name}, {article} input of '{self.block.name}',"
+        return Note(f"{what} is {list(shape)}{here}", value.span)
+
+    def blame(
+        self,
+        error: OpError,
+        node: Part,
+        origins: Sequence[Note] = (),
+        notes: Sequence[Note] | None = None,
+    ) -> None:
+        """A finding at the op, the first time that it fails in this way."""
+        self.told.failed.add(node.span)
+        key = (node.span, error.code, error.field)
+        if key in self.told.blamed:
+            return
+        self.told.blamed.add(key)
+        span = node.fields.get(error.field or "", node.span)
+        around = self.notes if notes is None else notes
+        parts = (error.message, span, error.hint, (*origins, *around))
+        self.told.tell(Diagnostic(error.code, *parts))
+
+
+def count_of(number: int) -> str:
+    """`one value`, `2 values`."""
+    return "one value" if number == 1 else f"{number} values"
