@@ -20,10 +20,10 @@ from resgraph.parser import ExprError as ExprError
 from resgraph.parser import KindError as KindError
 from resgraph.syntax import (
     Infix,
-    Item,
     Literal,
     Name,
     Prefix,
+    Subscript,
     Syntax,
     infix,
     names,
@@ -169,7 +169,7 @@ def _evaluate(tree: Syntax, env: Env, whole: bool) -> Fraction:
         case Prefix(operator=sign, operand=operand):
             number = _evaluate(operand, env, whole)
             return -number if sign == "-" else number
-        case Item():
+        case Subscript():
             return _item(tree, env)
     raise AssertionError(f"not admitted: {tree}")
 
@@ -189,7 +189,7 @@ def _number(name: str, value: object) -> Fraction:
     raise KindError(f"'{name}' is {kind_of(value)}, and a number is needed here")
 
 
-def _item(tree: Item, env: Env) -> Fraction:
+def _item(tree: Subscript, env: Env) -> Fraction:
     """An element of a list. In Python `/` in the index would give no whole number: as `whole`."""
     items = _value(tree.name, env)
     if not isinstance(items, tuple):
@@ -279,8 +279,10 @@ def _rewritten(tree: Syntax, prefix: str, whole: bool) -> Syntax:
         case Infix(operator=sign, operands=operands):
             sign = "//" if whole and sign == "/" else sign
             return Infix(sign, tuple(_rewritten(o, prefix, whole) for o in operands))
-        case Item(name, index):
-            return Item(prefix + python_name(name), _rewritten(index, prefix, True))
+        case Subscript(name, index):
+            return Subscript(
+                prefix + python_name(name), _rewritten(index, prefix, True)
+            )
         case Truth(value):
             return Literal(value)
     return tree

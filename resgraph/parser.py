@@ -17,10 +17,10 @@ from resgraph.syntax import (
     INFIXES,
     PREFIXES,
     Infix,
-    Item,
     Literal,
     Name,
     Prefix,
+    Subscript,
     Syntax,
     infix,
     walk,
@@ -306,7 +306,7 @@ class _Reader:
                 index = self.expression()
                 self.expect("]")
                 if isinstance(tree, Name):
-                    return Item(tree.text, index)
+                    return Subscript(tree.text, index)
             case "(":
                 if self.skip("*", "**") or self.token.text != ")":
                     self.expression()
@@ -353,7 +353,7 @@ def _check(node: Syntax, text: str, kind: _Kind) -> None:
             raise ExprError(
                 f"the channels of the input are 'in', not 'in.c', in '{text}'"
             )
-        case Item(index=index):
+        case Subscript(index=index):
             if any(isinstance(getattr(n, "value", 0), float) for n in walk(index)):
                 raise ExprError(f"an index is made of whole numbers: '{node}'")
 

@@ -125,7 +125,7 @@ class Ternary(Syntax):
 
 
 @dataclass(frozen=True)
-class Item(Syntax):
+class Subscript(Syntax):
     """`name[index]`: an element of a list."""
 
     name: str
@@ -238,11 +238,11 @@ def replaced(tree: Syntax, values: Mapping[str, Syntax]) -> Syntax:
             return Prefix(sign, replaced(operand, values))
         case Infix(operator=sign, operands=operands):
             return _joined(sign, [replaced(operand, values) for operand in operands])
-        case Item(name, index):
+        case Subscript(name, index):
             listed = values.get(name, Name(name))
             if not isinstance(listed, Name):
                 raise ValueError(f"{listed} has no name")
-            return Item(listed.text, replaced(index, values))
+            return Subscript(listed.text, replaced(index, values))
     return tree
 
 

@@ -26,7 +26,7 @@ from resgraph.expr import (
     show,
 )
 from resgraph.limits import EXPRESSION_MAGNITUDE, EXPRESSION_TEXT
-from resgraph.syntax import Infix, Item, Literal, Name, Prefix, Syntax
+from resgraph.syntax import Infix, Literal, Name, Prefix, Subscript, Syntax
 from tests.helpers import printed
 
 
@@ -431,10 +431,10 @@ def test_items_of_lists() -> None:
                 "*",
                 (
                     Literal(4),
-                    Item("widths", Infix("+", (Name("stage"), Literal(1)))),
+                    Subscript("widths", Infix("+", (Name("stage"), Literal(1)))),
                 ),
             ),
-            Item("one", Literal(0)),
+            Subscript("one", Literal(0)),
         ),
     )
     assert expr.text == "4 * widths[stage + 1] + one[0]"
@@ -612,11 +612,11 @@ def numbers_of(rng: random.Random, depth: int) -> Syntax:
             Literal(3),
             Literal(0),
         ]
-        return rng.choice([*leaves, Item("w", Literal(rng.randrange(4)))])
+        return rng.choice([*leaves, Subscript("w", Literal(rng.randrange(4)))])
     if rng.random() < 0.15:
         return Prefix(rng.choice("+-"), numbers_of(rng, depth - 1))
     if rng.random() < 0.1:
-        return Item("w", numbers_of(rng, 1))
+        return Subscript("w", numbers_of(rng, 1))
     sign = rng.choice(OPERATORS)
     return Infix(sign, (numbers_of(rng, depth - 1), numbers_of(rng, depth - 1)))
 
@@ -731,7 +731,7 @@ def bracketed(tree: Syntax, rng: random.Random) -> str:
             text = f" {sign} ".join(f"({bracketed(o, rng)})" for o in operands)
         case Prefix(sign, operand):
             text = f"{sign}({bracketed(operand, rng)})"
-        case Item(name, index):
+        case Subscript(name, index):
             text = f"{name}[({bracketed(index, rng)})]"
         case _:
             text = str(tree)

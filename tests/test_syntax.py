@@ -15,12 +15,12 @@ from resgraph.expr import Expr
 from resgraph.syntax import (
     COMPARISONS,
     Infix,
-    Item,
     Listing,
     Literal,
     Name,
     Prefix,
     Spread,
+    Subscript,
     Syntax,
     Ternary,
     call,
@@ -41,7 +41,7 @@ def arithmetic(rng: random.Random, depth: int) -> Syntax:
     if rng.random() < 0.1:
         return Prefix("-", arithmetic(rng, depth - 1))
     if rng.random() < 0.1:
-        return Item(word(rng), arithmetic(rng, depth - 1))
+        return Subscript(word(rng), arithmetic(rng, depth - 1))
     operator = rng.choice(["+", "-", "*", "/", "//", "%"])
     count = rng.choice([2, 2, 3, 6]) if operator in "+*" else 2
     parts = tuple(arithmetic(rng, depth - 1) for _ in range(count))
@@ -118,7 +118,7 @@ def full(tree: Syntax) -> str:
             return f"({f' {sign} '.join(map(full, operands))})"
         case Prefix(sign, operand):
             return f"({sign} {full(operand)})"
-        case Item(name, index):
+        case Subscript(name, index):
             return f"{name}[{full(index)}]"
         case Ternary(then, test, otherwise):
             return f"({full(then)} if {full(test)} else {full(otherwise)})"

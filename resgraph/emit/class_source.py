@@ -27,8 +27,8 @@ from resgraph.ops import Op, Start
 from resgraph.ops.source import real, whole
 from resgraph.syntax import (
     Call,
-    Item,
     Name,
+    Subscript,
     Syntax,
     call,
     free_names,
@@ -267,7 +267,9 @@ class ClassSource:
                     (v.tree, is_whole) for v, is_whole in given if isinstance(v, Expr)
                 )
         items = (item for tree, _ in [*found] for item in walk(tree))
-        return found + [(item.index, True) for item in items if isinstance(item, Item)]
+        return found + [
+            (item.index, True) for item in items if isinstance(item, Subscript)
+        ]
 
     def signature(self) -> list[str]:
         """`def __init__(self, in_channels: int, width: int) -> None:`"""

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from resgraph.syntax import Call, Infix, Item, Listing, Prefix, Spread, Syntax, Ternary
+from resgraph.syntax import (
+    Call,
+    Infix,
+    Listing,
+    Prefix,
+    Spread,
+    Subscript,
+    Syntax,
+    Ternary,
+)
 
 WIDTH = 88
 INDENT = "    "
@@ -58,7 +67,7 @@ def _has_brackets(tree: Syntax) -> bool:
             return len(_chain(operand)) == 2 and _closes(operand)
         case Prefix(operand=operand):
             return operand.level < tree.level or _has_brackets(operand)
-    return isinstance(tree, Call | Listing | Item)
+    return isinstance(tree, Call | Listing | Subscript)
 
 
 def _opens(tree: Syntax) -> bool:
@@ -132,7 +141,7 @@ def _pieces(tree: Syntax, shown: str) -> Iterator[_Piece]:
         case Prefix(operand=operand):
             yield _Piece(tree.sign)
             yield from _pieces(operand, shown.removeprefix(tree.sign))
-        case Call(arguments=[_, *_]) | Listing(items=[_, *_]) | Item():
+        case Call(arguments=[_, *_]) | Listing(items=[_, *_]) | Subscript():
             yield _Piece(shown, tree)
         case _:
             yield _Piece(shown)
@@ -157,7 +166,7 @@ def _opened(before: str, tree: Syntax, after: str, indent: int) -> list[str]:
         case Listing(items) if items:
             lines = _lines([("", item) for item in items], indent)
             return [f"{before}[", *lines, f"]{after}"]
-        case Item(name, index):
+        case Subscript(name, index):
             inner = laid_out("", index, "", indent + len(INDENT))
             return [f"{before}{name}[", *_indented(inner), f"]{after}"]
         case Prefix(operand=operand) if operand.level < tree.level:

@@ -33,7 +33,7 @@ from resgraph.ops.unknown import doubted
 from resgraph.spec import Loaded
 from resgraph.spec.model import Path as SpecPath
 from resgraph.spec.model import Unit as SpecUnit
-from resgraph.spec.opitem import Item, UnitUse
+from resgraph.spec.opitem import OpEntry, UnitUse
 from resgraph.spec.tree import Loc, at, key_span, param_span
 from resgraph.spec.tree import Mapping as Mapping_
 from resgraph.values import Value
@@ -190,7 +190,7 @@ class Lowering:
 
     def chain(
         self,
-        items: Sequence[Item],
+        items: Sequence[OpEntry],
         loc: Loc,
         prefix: str,
         numbered: bool,
@@ -208,7 +208,7 @@ class Lowering:
             nodes.append(self._node(item, f"{prefix}{kind}{number}", (*loc, i), path))
         return nodes
 
-    def _node(self, item: Item, name: str, loc: Loc, path: str) -> Part:
+    def _node(self, item: OpEntry, name: str, loc: Loc, path: str) -> Part:
         span, what = at(self.tree, loc).span, item.what
         where = {WHEN: at(self.tree, (*loc, "when")).span} if item.when else {}
         doubtful = self.gaps.at(*loc, "when")
@@ -277,12 +277,12 @@ def own_name(name: str | None) -> str | None:
     return None if name == INPUT else name
 
 
-def _named(item: Item) -> bool:
+def _named(item: OpEntry) -> bool:
     """Whether it is a unit with a name of its own; those are not counted."""
     return isinstance(item.what, UnitUse) and item.what.name is not None
 
 
-def _kind(item: Item) -> str:
+def _kind(item: OpEntry) -> str:
     match item.what:
         case UnitUse(unit=unit):
             return unit

@@ -15,7 +15,7 @@ from resgraph.names import INPUT
 from resgraph.ops import Op
 from resgraph.ops.fields import FlagField, NumberField, WordField
 from resgraph.ops.given import Given
-from resgraph.syntax import Item, walk
+from resgraph.syntax import Subscript, walk
 
 CONTEXT = ("in", "in.h", "in.w", "index", "total", "stage")
 """What expressions may read beside parameters: sides of the input, and where a unit stands."""
@@ -199,4 +199,4 @@ def _in_number(value: Expr, shape: bool, span: Span) -> Iterator[Use]:
 
 def _lists(value: Expr | Condition) -> set[str]:
     """The names of which elements are read."""
-    return {tree.name for tree in walk(value.tree) if isinstance(tree, Item)}
+    return {tree.name for tree in walk(value.tree) if isinstance(tree, Subscript)}

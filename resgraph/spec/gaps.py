@@ -18,7 +18,7 @@ from resgraph.expr import Condition
 from resgraph.names import SOMETHING
 from resgraph.ops import OPS
 from resgraph.ops.unknown import NAMELESS, unknown
-from resgraph.spec.opitem import BESIDE, Item, condition
+from resgraph.spec.opitem import BESIDE, OpEntry, condition
 from resgraph.spec.tree import Loc, Tree, below, walk, words
 
 
@@ -109,7 +109,7 @@ class Gaps:
         """Put an unknown op in the place of one with these wrong attributes."""
         ops, index = walk(data, loc[:-1]), loc[-1]
         item, wrong = ops[index], {*wrong}
-        if isinstance(item, Item):
+        if isinstance(item, OpEntry):
             return
         kind, given = _parts(item)
         if kind not in OPS and kind in data["units"] and wrong and wrong <= {*given}:
@@ -129,7 +129,7 @@ class Gaps:
         mentioned |= {kind} | words(beside)
         self.add(loc, mentioned if one else words(item) or {ANY})
         op = unknown(kind, right, any_inputs=not one)
-        ops[index] = Item(op, _condition(beside.get("when")))
+        ops[index] = OpEntry(op, _condition(beside.get("when")))
 
 
 def _beside(item: Any) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _path() -> Any:
 
 
 def _ops() -> Any:
-    return [Item(unknown(NAMELESS))]
+    return [OpEntry(unknown(NAMELESS))]
 
 
 def _unit() -> Any:

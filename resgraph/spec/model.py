@@ -43,8 +43,8 @@ from resgraph.spec.opitem import (
     BESIDE,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
-    Item,
     Names,
+    OpEntry,
     OpItem,
     UnitUse,
     condition,
@@ -438,7 +438,7 @@ class Spec(Model):
     )
 
 
-def items(spec: Spec) -> Iterator[tuple[Loc, Item]]:
+def items(spec: Spec) -> Iterator[tuple[Loc, OpEntry]]:
     """Every item of every list of ops, with its place."""
     for name, unit in spec.units.items():
         yield from _in_paths(("units", name), unit.paths)
@@ -451,7 +451,7 @@ def items(spec: Spec) -> Iterator[tuple[Loc, Item]]:
             yield from _in_paths(("network", name), end.paths)
 
 
-def _in_paths(loc: Loc, paths: Mapping[str, Path]) -> Iterator[tuple[Loc, Item]]:
+def _in_paths(loc: Loc, paths: Mapping[str, Path]) -> Iterator[tuple[Loc, OpEntry]]:
     for name, path in paths.items():
         for i, item in enumerate(path.ops):
             yield (*loc, "paths", name, "ops", i), item

@@ -65,7 +65,7 @@ class UnitUse(BaseModel):
 
 
 @dataclass(frozen=True)
-class Item:
+class OpEntry:
     """What stands in a list of ops, and the condition under which it is there.
 
     A text is the name of a parameter.
@@ -235,10 +235,12 @@ class _OpItem:
         )
         sorted_out = core_schema.with_info_before_validator_function(_sorted_out, parts)
         made = core_schema.no_info_after_validator_function(
-            lambda parts: Item(parts[_OP], parts.get("when")), sorted_out
+            lambda parts: OpEntry(parts[_OP], parts.get("when")), sorted_out
         )
         return core_schema.no_info_wrap_validator_function(
-            lambda item, validate: item if isinstance(item, Item) else validate(item),
+            lambda item, validate: (
+                item if isinstance(item, OpEntry) else validate(item)
+            ),
             made,
         )
 
@@ -307,6 +309,14 @@ def _keyed(kind: str, op: type[Op]) -> JsonSchemaValue:
     return body
 
 
-OpItem = Annotated[Item, _OpItem]
+OpItem = Annotated[OpEntry, _OpItem]
 
-__all__ = ["Item", "Names", "OpItem", "UnitUse", "condition", "refuse_keys", "use_of"]
+__all__ = [
+    "Names",
+    "OpEntry",
+    "OpItem",
+    "UnitUse",
+    "condition",
+    "refuse_keys",
+    "use_of",
+]
