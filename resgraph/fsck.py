@@ -26,7 +26,7 @@ from resgraph.seal import ENTRY, unsealed
 from resgraph.train.about import DIVERGED, FINISHED, RUNNING, fingerprint
 from resgraph.train.again import anew, lower, resuming, word
 from resgraph.train.checkpoint import inspected
-from resgraph.train.folder import UNITS, Run, is_held, open_run
+from resgraph.train.folder import UNITS, RunFolder, is_held, open_run
 from resgraph.train.monitor import UnitRecords
 from resgraph.train.records import check_events
 
@@ -126,7 +126,7 @@ def fsck(folder: Path) -> Checkup:
 # --- the files --------------------------------------------------------------------------
 
 
-def _sources(found: Checkup, run: Run) -> Graph | None:
+def _sources(found: Checkup, run: RunFolder) -> Graph | None:
     """The generated file and the spec; the graph, where the spec still builds it."""
     spec = run.folder / SPEC
     graphs: list[Graph] = []
@@ -155,7 +155,7 @@ def _sources(found: Checkup, run: Run) -> Graph | None:
 
 
 def _checkpoints(
-    found: Checkup, run: Run, graph: Graph | None
+    found: Checkup, run: RunFolder, graph: Graph | None
 ) -> dict[str, Any] | None:
     """Where the newest whole checkpoint stands; None where there is none."""
     reached: list[dict[str, Any]] = []
@@ -207,7 +207,7 @@ def _fits(tensors: Any, graph: Graph) -> None:
         )
 
 
-def _records(found: Checkup, run: Run, reached: dict[str, Any] | None) -> None:
+def _records(found: Checkup, run: RunFolder, reached: dict[str, Any] | None) -> None:
     """metrics.jsonl beside the checkpoint, units.jsonl and the events."""
     records = run.read_records()
     last = records.records[-1].iteration if records.records else 0
@@ -245,7 +245,7 @@ def _records(found: Checkup, run: Run, reached: dict[str, Any] | None) -> None:
 
 
 def _weights(
-    found: Checkup, run: Run, graph: Graph | None, reached: dict[str, Any] | None
+    found: Checkup, run: RunFolder, graph: Graph | None, reached: dict[str, Any] | None
 ) -> None:
     """The weights of the last test and of the best one."""
 
@@ -270,7 +270,7 @@ def _weights(
         found.tried(run.best, check)
 
 
-def _models(found: Checkup, run: Run) -> None:
+def _models(found: Checkup, run: RunFolder) -> None:
     """Exported models: of this network, and made of the weights that are here."""
     seals = {}
     for path in (run.last, run.best, run.last_average):
@@ -306,7 +306,7 @@ def _equal(model: Path, weights: Path) -> None:
             raise ValueError(f"its tensor {plain(name)} is not that of {weights.name}")
 
 
-def _left(found: Checkup, run: Run) -> None:
+def _left(found: Checkup, run: RunFolder) -> None:
     """What a killed process left half done, or a session put aside."""
     for path in (run.next_state, *sorted(run.folder.glob(".*"))):
         if path.exists():
@@ -320,7 +320,7 @@ def _left(found: Checkup, run: Run) -> None:
 # --- what to do ---------------------------------------------------------------------------
 
 
-def _next(found: Checkup, run: Run) -> str:
+def _next(found: Checkup, run: RunFolder) -> str:
     """The command that goes on with what is whole."""
     folder = word(run.folder)
     if run.status == DIVERGED:

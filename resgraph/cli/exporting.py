@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resgraph.graph import Graph
     from resgraph.infer.agreement import Agreement
     from resgraph.passes.edit import Remark, Weighted
-    from resgraph.train import Run
+    from resgraph.train import RunFolder
 
 CALIBRATION = 256
 """Training images that int8 takes its ranges from."""
@@ -163,7 +163,7 @@ def tell_unfinished(trained: Trained, diverged: bool) -> None:
 class Trained:
     """A run's network and weights, and the data that it is calibrated and compared with."""
 
-    run: Run
+    run: RunFolder
     graph: Graph
     weights: Path
     data: str

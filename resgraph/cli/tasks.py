@@ -20,7 +20,7 @@ from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
     from resgraph.origin import Source
-    from resgraph.train import Run, TrainOptions
+    from resgraph.train import RunFolder, TrainOptions
 
 _SPECS = (".yaml", ".yml")
 _NOT_OF_TRAINING = ("targets", "network", "settings", "json", "allow_outside")
@@ -177,7 +177,7 @@ def _is_of(folder: Path, what: Asked) -> bool:
     return mine and named and data in (None, run.about["data"], run.options.data)
 
 
-def _restored(run: Run, chosen: Mapping[str, Any]) -> TrainOptions:
+def _restored(run: RunFolder, chosen: Mapping[str, Any]) -> TrainOptions:
     """The run's options, and what is chosen now in their places.
 
     With `--overwrite` or another `--out` they are a new run's. Else its recipe is its own
@@ -196,7 +196,7 @@ def _restored(run: Run, chosen: Mapping[str, Any]) -> TrainOptions:
     return kept.with_chosen({**chosen, "resume": True})
 
 
-def _data_of(run: Run, data: str) -> str:
+def _data_of(run: RunFolder, data: str) -> str:
     """The data as they were given; seen from the folder, where they are not here."""
     from_folder = run.about["data_at"]
     if from_folder is None or is_there(data):
@@ -204,7 +204,7 @@ def _data_of(run: Run, data: str) -> str:
     return Path(os.path.normpath(run.folder / from_folder)).as_posix()
 
 
-def _source_of(run: Run, what: Asked) -> Source:
+def _source_of(run: RunFolder, what: Asked) -> Source:
     """The run's own copy of what it trains, and a word where the original is another.
 
     The original, if the copy is damaged; a file that is not the original as it is given.
@@ -221,7 +221,7 @@ def _source_of(run: Run, what: Asked) -> Source:
     return mine
 
 
-def _copy_of(run: Run) -> tuple[Source | None, str]:
+def _copy_of(run: RunFolder) -> tuple[Source | None, str]:
     """The folder's generated file beside its spec, or what is wrong with them."""
     from resgraph.origin import read_source
     from resgraph.train.about import fingerprint

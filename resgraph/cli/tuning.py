@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from resgraph.cli.behind import Behind
     from resgraph.graph import Graph
-    from resgraph.train import Run
+    from resgraph.train import RunFolder
     from resgraph.train.pretrained import Pretrained, Pretraining
     from resgraph.verify.tuning import Head, Taken
 
@@ -111,7 +111,7 @@ def _of_run(folder: Path, graph: Graph, head: Head) -> Taken:
     return found
 
 
-def _same_topology(run: Run, graph: Graph, head: Head, found: Taken) -> bool:
+def _same_topology(run: RunFolder, graph: Graph, head: Head, found: Taken) -> bool:
     from resgraph.graph import digest
 
     other = head.other(found.classes) if found.classes else graph

@@ -25,8 +25,7 @@ from resgraph.graph.ir import (
     Style,
 )
 from resgraph.graph.params import Params
-from resgraph.graph.uses import Use as UseOf
-from resgraph.graph.uses import Uses, path_when, unused
+from resgraph.graph.uses import Use, Uses, path_when, unused
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.given import Given
@@ -34,7 +33,7 @@ from resgraph.ops.unknown import doubted
 from resgraph.spec import Loaded
 from resgraph.spec.model import Path as SpecPath
 from resgraph.spec.model import Unit as SpecUnit
-from resgraph.spec.opitem import Item, Use
+from resgraph.spec.opitem import Item, UnitUse
 from resgraph.spec.tree import Loc, at, key_span, param_span
 from resgraph.spec.tree import Mapping as Mapping_
 from resgraph.values import Value
@@ -204,7 +203,7 @@ class Lowering:
         nodes: list[Part] = []
         for i, (item, kind) in enumerate(zip(items, kinds, strict=True)):
             seen[kind] += not _named(item)
-            several = numbered and not isinstance(item.what, Use)
+            several = numbered and not isinstance(item.what, UnitUse)
             number = seen[kind] if several or totals[kind] > 1 else ""
             nodes.append(self._node(item, f"{prefix}{kind}{number}", (*loc, i), path))
         return nodes
@@ -213,7 +212,7 @@ class Lowering:
         span, what = at(self.tree, loc).span, item.what
         where = {WHEN: at(self.tree, (*loc, "when")).span} if item.when else {}
         doubtful = self.gaps.at(*loc, "when")
-        if isinstance(what, Use):
+        if isinstance(what, UnitUse):
             style = Style.SINGLE if what.repeat is None else Style.NUMBERED
             call = self.call(what, loc)
             row = (own_name(what.name) or name, (), span, where, path, item.when)
@@ -227,7 +226,7 @@ class Lowering:
         part = Node(name, (), span, fields | where, path, item.when, op=op)
         return _doubtful(part) if doubtful else part
 
-    def call(self, use: Use, loc: Loc) -> Call:
+    def call(self, use: UnitUse, loc: Loc) -> Call:
         """The use of a unit that is written at `loc`."""
         inside: Loc = (*loc, use.unit)
         unknown = {n for n in use.args if self.gaps.at(*inside, n)}
@@ -280,12 +279,12 @@ def own_name(name: str | None) -> str | None:
 
 def _named(item: Item) -> bool:
     """Whether it is a unit with a name of its own; those are not counted."""
-    return isinstance(item.what, Use) and item.what.name is not None
+    return isinstance(item.what, UnitUse) and item.what.name is not None
 
 
 def _kind(item: Item) -> str:
     match item.what:
-        case Use(unit=unit):
+        case UnitUse(unit=unit):
             return unit
         case Op(kind=kind):
             return kind
@@ -325,7 +324,7 @@ class Defaults:
         return replace(block, params=tuple(params))
 
     def _default(
-        self, param: Param, block: Block, written: Any, first: Mapping[str, UseOf]
+        self, param: Param, block: Block, written: Any, first: Mapping[str, Use]
     ) -> Value | None:
         use = first.get(param.name) or unused(param.name, block)
         value = None

@@ -87,7 +87,7 @@ def read(value: Any) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where the blocks of a call stand, and what its arguments may read there."""
 
     call: Call

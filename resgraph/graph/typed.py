@@ -11,7 +11,7 @@ from typing import Any
 from resgraph.allow import Allow
 from resgraph.diagnostics import Span
 from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
-from resgraph.graph.scope import Place, evaluated, read, scope
+from resgraph.graph.scope import Position, evaluated, read, scope
 from resgraph.graph.uses import POSITION
 from resgraph.names import LOGITS, RESULT
 from resgraph.ops import OpError, Shape, Weight
@@ -132,7 +132,7 @@ class Run:
     call: Call
     instances: tuple[Instance, ...]
     count: int
-    place: Place
+    place: Position
     first: int = 0
     """The number of its first block in the row."""
     each: Each | None = None
@@ -156,7 +156,7 @@ class Run:
 class Each:
     """What the blocks of a run differ in beside their shapes: what reads their number."""
 
-    place: Place
+    place: Position
 
     def __call__(self, instance: Instance, index: int) -> Instance:
         """The instance at another number of the same run."""

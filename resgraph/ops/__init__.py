@@ -2,7 +2,7 @@
 
 from resgraph.ops import merge, pointwise, pool, shortcut, weighted
 from resgraph.ops.base import OnnxBuilder, Op, OpError, Shape, Weight
-from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
+from resgraph.ops.facts import POINT, WHOLE, ReceptiveField, Role, Saved
 from resgraph.ops.start import Init, Start
 
 _MODULES = (weighted, pointwise, merge, pool, shortcut)
@@ -23,7 +23,7 @@ __all__ = [
     "OnnxBuilder",
     "Op",
     "OpError",
-    "Reach",
+    "ReceptiveField",
     "Role",
     "Saved",
     "Shape",

@@ -18,7 +18,7 @@ from resgraph import codes
 from resgraph.diagnostics import Code
 from resgraph.expr import Expr, ExprError, KindError
 from resgraph.names import LayerName
-from resgraph.ops.facts import Reach, Role, Saved
+from resgraph.ops.facts import ReceptiveField, Role, Saved
 from resgraph.ops.fields import AnyField, FlagField, NumberField
 from resgraph.ops.start import Init, Start
 from resgraph.syntax import Call, Syntax, call
@@ -236,7 +236,7 @@ class Op(BaseModel):
         """Whether it changes nothing, given which inputs are never negative."""
         return False
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         """What an output position sees of each input; None: not stated."""
         return None
 

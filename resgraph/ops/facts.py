@@ -21,7 +21,7 @@ class Role(Enum):
 
 
 @dataclass(frozen=True)
-class Reach:
+class ReceptiveField:
     """What an output position o sees of the input, along each side of the map.
 
     The positions from o * stride + first to o * stride + last; those outside the map are
@@ -49,7 +49,7 @@ class Saved:
     """The output is the input, in the same memory."""
 
 
-POINT = Reach(0, 0)
+POINT = ReceptiveField(0, 0)
 """Each position by itself."""
-WHOLE = Reach(-math.inf, math.inf)
+WHOLE = ReceptiveField(-math.inf, math.inf)
 """The whole map at once, as global pooling does."""

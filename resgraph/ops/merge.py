@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from resgraph import codes
 from resgraph.expr import total
 from resgraph.ops.base import Numbers, OnnxBuilder, Op, OpError, Shape, form
-from resgraph.ops.facts import POINT, Reach, Role, Saved
+from resgraph.ops.facts import POINT, ReceptiveField, Role, Saved
 from resgraph.syntax import Listing, Syntax, call, infix
 
 
@@ -45,7 +45,7 @@ class Add(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -91,7 +91,7 @@ class Mul(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -136,7 +136,7 @@ class Concat(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:

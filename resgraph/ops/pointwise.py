@@ -10,7 +10,7 @@ from pydantic import Field
 
 from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import Fractional, Numbers, OnnxBuilder, Op, Real, Shape
-from resgraph.ops.facts import POINT, Reach, Role, Saved
+from resgraph.ops.facts import POINT, ReceptiveField, Role, Saved
 from resgraph.ops.source import layer, real
 from resgraph.syntax import Call, Syntax, call, infix
 
@@ -28,7 +28,7 @@ class Relu(Op):
     def idle(self, *never_negative: bool) -> bool:
         return all(never_negative)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -52,7 +52,7 @@ class Sigmoid(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return True
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -80,7 +80,7 @@ class Scale(Op):
         gain = self.gain()
         return gain is not None and gain >= 0 and all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -101,7 +101,7 @@ class OneMinus(Op):
     role: ClassVar[Role] = Role.PLAIN
     complements: ClassVar[bool] = True
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -136,7 +136,7 @@ class Dropout(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -163,7 +163,7 @@ class Identity(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return POINT
 
     def saved(self, *inputs: Shape) -> Saved:

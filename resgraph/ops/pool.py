@@ -21,7 +21,7 @@ from resgraph.ops.base import (
     need_map,
     window,
 )
-from resgraph.ops.facts import WHOLE, Reach, Role, Saved
+from resgraph.ops.facts import WHOLE, ReceptiveField, Role, Saved
 from resgraph.ops.source import layer, unless
 from resgraph.syntax import Call, Syntax, call
 
@@ -57,8 +57,10 @@ class _Pool(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
-        return Reach(-self.padding, self.kernel - 1 - self.padding, self._stride)
+    def receptive_field(self) -> ReceptiveField | None:
+        return ReceptiveField(
+            -self.padding, self.kernel - 1 - self.padding, self._stride
+        )
 
     def torch_layer(self, *channels: Any) -> Call:
         stride = None if self.stride is None else unless(self.kernel, self.stride)
@@ -136,7 +138,7 @@ class GlobalAvgPool(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return WHOLE
 
     def saved(self, *inputs: Shape) -> Saved:
@@ -163,7 +165,7 @@ class Flatten(Op):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         """The linear layer behind it sees all of the vector."""
         return WHOLE
 

@@ -16,7 +16,7 @@ from resgraph.ops.base import (
     Shape,
     need_map,
 )
-from resgraph.ops.facts import Reach, Role, Saved
+from resgraph.ops.facts import ReceptiveField, Role, Saved
 from resgraph.ops.source import layer, unless
 from resgraph.syntax import Call
 
@@ -66,8 +66,8 @@ class OptionA(nn.Module):
     def never_negative(self, *inputs: bool) -> bool:
         return all(inputs)
 
-    def reach(self) -> Reach | None:
-        return Reach(0, 0, self.stride)
+    def receptive_field(self) -> ReceptiveField | None:
+        return ReceptiveField(0, 0, self.stride)
 
     def saved(self, *inputs: Shape) -> Saved:
         return Saved()

@@ -25,7 +25,7 @@ from resgraph.ops.base import (
     need_map,
     window,
 )
-from resgraph.ops.facts import POINT, WHOLE, Reach, Role, Saved
+from resgraph.ops.facts import POINT, WHOLE, ReceptiveField, Role, Saved
 from resgraph.ops.source import layer, real, unless, whole
 from resgraph.ops.start import Constant, FanInUniform, HeNormal, Start
 from resgraph.syntax import Call, infix
@@ -72,10 +72,10 @@ class Conv(Op):
         """Not where it is depthwise."""
         return self.groups < inputs[0][0] or inputs[0][0] == 1
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         padding = self._padding()
         last = self.dilation * (self.kernel - 1) - padding
-        return Reach(-padding, last, self.stride)
+        return ReceptiveField(-padding, last, self.stride)
 
     def _check_groups(self, channels: int) -> None:
         for count, what in ((channels, "input"), (self.channels, "output")):
@@ -188,7 +188,7 @@ class Bn(Op):
         need_map(self, inputs[0])
         return inputs[0]
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         """A position by itself: its channel's statistics are constants at inference."""
         return POINT
 
@@ -245,7 +245,7 @@ class Linear(Op):
             )
         return (self.features,)
 
-    def reach(self) -> Reach | None:
+    def receptive_field(self) -> ReceptiveField | None:
         return WHOLE
 
     def starts(self) -> Mapping[str, Start]:

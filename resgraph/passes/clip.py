@@ -159,7 +159,7 @@ def _why_not(taker: Node) -> str:
         return ""
     if not isinstance(taker.op, Conv):
         return f"{taker.name} reads its ReLU, and has no weights to take the scale"
-    reach = taker.op.reach()
+    reach = taker.op.receptive_field()
     if reach is None or reach.first < 0:
         return f"{taker.name} pads with zeros, where the constant would stand"
     return f"{taker.name} has groups" if taker.op.groups > 1 else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from resgraph.graph import Instance, Run
-from resgraph.graph.scope import Place
+from resgraph.graph.scope import Position
 from resgraph.graph.typed import Each
 
 
@@ -18,7 +18,7 @@ class Made:
     `last` is how often the last one follows, and `kept` whether it keeps its shape.
     """
 
-    place: Place
+    place: Position
     first: int
     each: Each | None
     instances: list[Instance] = field(default_factory=list)

@@ -14,7 +14,7 @@ from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
 from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
-from resgraph.graph.scope import Context, Place, evaluated, read, scope, sides
+from resgraph.graph.scope import Context, Position, evaluated, read, scope, sides
 from resgraph.graph.text import call_text
 from resgraph.graph.typed import Each, NodeError, renewed
 from resgraph.graph.uses import POSITION, Uses
@@ -311,7 +311,7 @@ class _Inside(Telling):
         shapes = tuple(value.shapes for value in given)
         self.sources = [value.span for value in given] if len(given) > 1 else []
         for call, repeat in zip(row.calls, repeats, strict=True):
-            place = Place(call, row, self.names, context, total, self.in_network)
+            place = Position(call, row, self.names, context, total, self.in_network)
             first = sum(run.count for run in runs)
             block = self._block(call)
             if block is None or not self._fits(call, block, shapes, given, row):
@@ -399,7 +399,7 @@ class _Inside(Telling):
 
     def _runs(
         self,
-        place: Place,
+        place: Position,
         block: Block,
         repeat: int | None,
         first: int,
@@ -429,7 +429,7 @@ class _Inside(Telling):
                 return made.runs(), tuple(anything() for _ in shapes)
         return made.runs(), shapes
 
-    def _one_after_the_other(self, place: Place, block: Block) -> None:
+    def _one_after_the_other(self, place: Position, block: Block) -> None:
         message = (
             f"'{block.name}' makes {count_of(len(block.results))} and takes "
             f"{count_of(len(block.inputs))}, so it cannot follow itself"
@@ -438,7 +438,7 @@ class _Inside(Telling):
         self.tell(codes.WRONG_INPUT_COUNT, message, span)
 
     def _instance(
-        self, place: Place, block: Block, index: int, given: tuple[Shapes, ...]
+        self, place: Position, block: Block, index: int, given: tuple[Shapes, ...]
     ) -> _Typed:
         shapes = [known(s) for s in given][: len(block.inputs)]
         inputs = block.inputs[: len(shapes)]
@@ -471,25 +471,25 @@ class _Inside(Telling):
                 self._has(read(value), call.fields.get(name, call.span))
         return args
 
-    def _tells(self, place: Place) -> bool:
+    def _tells(self, place: Position) -> bool:
         """Stem and head stand where they stand; there is no more to say."""
         return place.row.style is not Style.INLINE
 
-    def _note(self, place: Place) -> Note:
+    def _note(self, place: Position) -> Note:
         """Where the unit is used, for what does not fit in it."""
         row, text = place.row, call_text(place.call)
         if self.in_network:
             return Note(f"in {row.called}: {text}", place.call.span)
         return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
 
-    def _shape_by_index(self, place: Place, block: Block) -> bool:
+    def _shape_by_index(self, place: Position, block: Block) -> bool:
         """Whether shapes depend on the number of the unit in its row."""
         uses = [*self.inference.uses.in_call(place.call)]
         return place.row.style is Style.NUMBERED and any(
             use.name == "index" and use.shape for use in uses
         )
 
-    def _each(self, place: Place, block: Block) -> Each | None:
+    def _each(self, place: Position, block: Block) -> Each | None:
         """What the blocks of a run differ in, if they ask for their number."""
         uses = self.inference.uses.in_call(place.call)
         asks = any(use.name == "index" and not use.shape for use in uses)

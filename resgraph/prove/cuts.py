@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resgraph.graph import Graph
-from resgraph.prove.flow import Flow, flows
+from resgraph.prove.passages import Passage, passages
 from resgraph.prove.sites import taken_apart
 
 
@@ -16,17 +16,17 @@ def truncating(graph: Graph) -> dict[str, bool]:
     cuts where the last one of them does.
     """
     answers = dict[str, bool]()
-    for flow in flows(graph, taken_apart(graph)):
-        if not flow.site.loose:
-            units, cuts = flow.site.outermost, _cuts(flow)
+    for passage in passages(graph, taken_apart(graph)):
+        if not passage.site.loose:
+            units, cuts = passage.site.outermost, _cuts(passage)
             answers |= {units.unit(i): cuts for i in range(units.count)}
     return answers
 
 
-def _cuts(flow: Flow) -> bool:
-    after = {node.name for parts in flow.site.shortcuts for node in parts.f}
-    for node, inputs in flow.inputs():
-        if node.name == flow.routes.output and node.name in after:
+def _cuts(passage: Passage) -> bool:
+    after = {node.name for parts in passage.site.shortcuts for node in parts.f}
+    for node, inputs in passage.inputs():
+        if node.name == passage.routes.output and node.name in after:
             keeps = node.op.idle(*(True for _ in inputs))
             stops = node.op.never_negative(*(False for _ in inputs))
             idle = node.op.idle(*(state.never_negative for state in inputs))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from resgraph.diagnostics import Span
 from resgraph.graph import HEAD, STEM, Graph, Instance, Node
 from resgraph.graph.sites import row_values
-from resgraph.ops import POINT, Reach, Shape
+from resgraph.ops import POINT, ReceptiveField, Shape
 from resgraph.prove.finding import Finding, Level, Topic
 from resgraph.prove.sites import Site, Stage
 
@@ -25,7 +25,7 @@ class _Blame:
 _LARGEST = 2**60
 """A stride beyond this is as good as any, and keeps the numbers small."""
 
-Field = Reach | _Blame
+Field = ReceptiveField | _Blame
 """What a position of a value sees of the network's input, in pixels."""
 
 
@@ -95,7 +95,7 @@ def _before_pooling(head: Instance, given: Fields) -> _View | None:
     """The head's map before the first op that sees all of it, if there is one."""
     fields = _fields(head, given)
     for node in head.steps:
-        reach, shape = node.op.reach(), head.flat.shapes[node.inputs[0]]
+        reach, shape = node.op.receptive_field(), head.flat.shapes[node.inputs[0]]
         if reach is not None and math.isinf(reach.last):
             view = _View(
                 f"before {node.name}", fields[node.inputs[0]], shape, node.span
@@ -123,7 +123,7 @@ def _told(view: _View, image: Shape) -> str:
     return f"{size} pixels; {who} {whole}"
 
 
-def _covering(field: Reach, positions: int, pixels: int) -> int:
+def _covering(field: ReceptiveField, positions: int, pixels: int) -> int:
     """How many positions of a side see all the input: 0 for none, 1 for some, 2 for all."""
     first = max(0, math.ceil((pixels - 1 - field.last) / field.stride))
     last = min(positions - 1, math.floor(-field.first / field.stride))
@@ -186,10 +186,10 @@ def _fields(instance: Instance, given: Fields) -> dict[str, Field]:
 
 
 def _after(node: Node, inputs: Sequence[Field]) -> Field:
-    known = [field for field in inputs if isinstance(field, Reach)]
+    known = [field for field in inputs if isinstance(field, ReceptiveField)]
     if len(known) < len(inputs):
         return next(field for field in inputs if isinstance(field, _Blame))
-    reach = node.op.reach()
+    reach = node.op.receptive_field()
     if reach is None:
         return _Blame(node, "does not state what it sees")
     strides = {field.stride for field in known if not math.isinf(field.last)}
@@ -198,13 +198,13 @@ def _after(node: Node, inputs: Sequence[Field]) -> Field:
     stride = strides.pop() if strides else known[0].stride
     first = min(field.first for field in known)
     last = max(field.last for field in known)
-    return _then(Reach(first, last, stride), reach)
+    return _then(ReceptiveField(first, last, stride), reach)
 
 
-def _then(field: Reach, reach: Reach) -> Reach:
+def _then(field: ReceptiveField, reach: ReceptiveField) -> ReceptiveField:
     """The field behind an op, from that of its input."""
     step = field.stride
-    return Reach(
+    return ReceptiveField(
         field.first + step * reach.first,
         field.last + step * reach.last,
         min(step * reach.stride, _LARGEST),

@@ -10,8 +10,8 @@ from resgraph.diagnostics import Span
 from resgraph.graph import HEAD, STEM, Graph, Node
 from resgraph.graph.sites import between, grouped
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
-from resgraph.prove.flow import STRANGER, follow
 from resgraph.prove.parts import Parts, passed_by_all, stacking
+from resgraph.prove.passages import STRANGER, follow
 from resgraph.prove.sites import (
     Site,
     Stage,

@@ -18,8 +18,8 @@ from resgraph.diagnostics import Code, Note, Span
 from resgraph.graph import HEAD, Graph, Instance, Node
 from resgraph.ops import POINT, Role, Shape
 from resgraph.prove.finding import Finding, Topic
-from resgraph.prove.flow import STRANGER, Flow, Mark, State, flows, follow
 from resgraph.prove.parts import Parts, stacking
+from resgraph.prove.passages import STRANGER, Mark, Passage, State, follow, passages
 from resgraph.prove.sites import Stage, places
 
 _LINEAR = "two weight layers with no activation between them are one linear map: put one there"
@@ -33,7 +33,7 @@ _NOTES = 2
 
 @dataclass(frozen=True)
 class _Suspicion:
-    """A node under suspicion in one flow; equal ones of other flows are told with it."""
+    """A node under suspicion in one passage; equal ones of other passages are told with it."""
 
     code: Code
     node: Node
@@ -44,27 +44,27 @@ class _Suspicion:
 
 @dataclass
 class _Case:
-    """A suspicion with every flow in which it arose."""
+    """A suspicion with every passage in which it arose."""
 
     suspicion: _Suspicion
-    flows: list[Flow] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
     notes: dict[Note, None] = field(default_factory=dict)
 
 
 def mistakes(graph: Graph, network: Sequence[Stage], total: int) -> Iterator[Finding]:
     """Every place that looks wrong, each once, with all the units that have it."""
     cases: dict[tuple[str, str], _Case] = {}
-    walked = flows(graph, network)
+    walked = passages(graph, network)
     last, stem = _endings(walked), _spans(graph.stem)
-    for flow in walked:
-        for suspicion in _suspicions(flow, last, stem):
+    for passage in walked:
+        for suspicion in _suspicions(passage, last, stem):
             inside = suspicion.node.name.rpartition(".")[0]  # of which unit in the unit
             text = (
                 suspicion.text.replace(f"{inside}.", "") if inside else suspicion.text
             )
             key = (str(suspicion.node.span), text)
             case = cases.setdefault(key, _Case(suspicion))
-            case.flows.append(flow)
+            case.passages.append(passage)
             if suspicion.note:
                 case.notes.setdefault(suspicion.note)
     for case in cases.values():
@@ -73,7 +73,7 @@ def mistakes(graph: Graph, network: Sequence[Stage], total: int) -> Iterator[Fin
 
 def _told(case: _Case, total: int) -> Finding:
     suspicion, node = case.suspicion, case.suspicion.node
-    sites = [flow.site for flow in case.flows]
+    sites = [passage.site for passage in case.passages]
     units = [site for site in sites if not site.loose]
     where = places(units, total) if units else sites[0].unit()
     return Finding(
@@ -87,17 +87,19 @@ def _told(case: _Case, total: int) -> Finding:
     )
 
 
-def _endings(walked: Sequence[Flow]) -> set[int]:
+def _endings(walked: Sequence[Passage]) -> set[int]:
     """What leads to the outputs with no residual or dense unit on the way: heads, by id."""
-    readers: dict[int, list[Flow]] = {}
-    for flow in walked:
-        for source in flow.sources:
-            readers.setdefault(id(source), []).append(flow)
+    readers: dict[int, list[Passage]] = {}
+    for passage in walked:
+        for source in passage.sources:
+            readers.setdefault(id(source), []).append(passage)
     found = set[int]()
-    for flow in reversed(walked):
-        plain = not (flow.site.shortcuts or stacking(flow.instance))
-        if plain and all(id(reader) in found for reader in readers.get(id(flow), ())):
-            found.add(id(flow))
+    for passage in reversed(walked):
+        plain = not (passage.site.shortcuts or stacking(passage.instance))
+        if plain and all(
+            id(reader) in found for reader in readers.get(id(passage), ())
+        ):
+            found.add(id(passage))
     return found
 
 
@@ -105,106 +107,108 @@ def _spans(stem: Instance | None) -> set[Span]:
     return {node.span for node in stem.steps} if stem else set()
 
 
-def _suspicions(flow: Flow, last: set[int], stem: set[Span]) -> Iterator[_Suspicion]:
+def _suspicions(
+    passage: Passage, last: set[int], stem: set[Span]
+) -> Iterator[_Suspicion]:
     told: set[Mark | None] = {None}
-    for x, source in zip(flow.routes.inputs, flow.sources, strict=True):
-        ends = id(flow) in last and source is not None and id(source) not in last
-        if ends and source and (tail := _tail(flow, x, source)):
-            told.add(flow.states.values[x].raw)
+    for x, source in zip(passage.routes.inputs, passage.sources, strict=True):
+        ends = id(passage) in last and source is not None and id(source) not in last
+        if ends and source and (tail := _tail(passage, x, source)):
+            told.add(passage.states.values[x].raw)
             yield tail
-    early = _early(flow)
-    for node, inputs in flow.inputs():
+    early = _early(passage)
+    for node, inputs in passage.inputs():
         raw = _raw(inputs)
         projects = early is not None and node in early.breaks_h
         if node.op.role is Role.WEIGHT and raw and raw not in told and not projects:
-            yield from _linear(node, raw, flow)
+            yield from _linear(node, raw, passage)
         yield from _doubled(node, inputs, stem)
-    yield from _unbounded(flow)
-    if early is not None and not _ends_in_norm(flow, early):
-        yield from _projected(early, flow)
+    yield from _unbounded(passage)
+    if early is not None and not _ends_in_norm(passage, early):
+        yield from _projected(early, passage)
 
 
 def _raw(inputs: Sequence[State]) -> Mark | None:
     return next((state.raw for state in inputs if state.raw), None)
 
 
-def _early(flow: Flow) -> Parts | None:
+def _early(passage: Passage) -> Parts | None:
     """The parts of units that activate first, and of no others."""
-    return next((p for p in flow.site.shortcuts if preactivated(flow, p)), None)
+    return next((p for p in passage.site.shortcuts if preactivated(passage, p)), None)
 
 
-def preactivated(flow: Flow, parts: Parts) -> bool:
+def preactivated(passage: Passage, parts: Parts) -> bool:
     """Whether f is the identity and F activates before its first weight, on its own."""
-    return parts.is_identity_f and _activates_first(flow, parts.F)
+    return parts.is_identity_f and _activates_first(passage, parts.F)
 
 
-def _activates_first(flow: Flow, nodes: Sequence[Node]) -> bool:
+def _activates_first(passage: Passage, nodes: Sequence[Node]) -> bool:
     """Whether there are weights among the nodes, and none reads x before an activation."""
     local, trunk = (
-        follow(flow.site.plain, [STRANGER] * len(flow.sources)),
-        flow.routes.trunk,
+        follow(passage.site.plain, [STRANGER] * len(passage.sources)),
+        passage.routes.trunk,
     )
     weights = [n for n in nodes if n.op.role is Role.WEIGHT and n.name in trunk]
     late = any(s.raw == STRANGER.raw for n in weights for s in local.reads[n.name])
     return bool(weights) and not late
 
 
-def _ends_in_norm(flow: Flow, parts: Parts) -> bool:
+def _ends_in_norm(passage: Passage, parts: Parts) -> bool:
     """Whether what F adds is normalised last, gates and other plain ops aside."""
-    endings = flow.routes.endings(parts.F_values)
+    endings = passage.routes.endings(parts.F_values)
     return all(node.op.role is Role.NORM for node in endings)
 
 
-def _on_purpose(node: Node, raw: Mark, flow: Flow) -> bool:
+def _on_purpose(node: Node, raw: Mark, passage: Passage) -> bool:
     """Whether published designs do without an activation between these weight layers."""
-    shapes = flow.routes.shapes
-    (read,) = flow.routes.reads[node.name]
+    shapes = passage.routes.shapes
+    (read,) = passage.routes.reads[node.name]
     if raw.embeds or raw.lateral or _separable(raw, node, shapes[read]):
         return True
-    if not _reads_from_outside(node, flow):
+    if not _reads_from_outside(node, passage):
         return False
     widens = shapes[node.name][0] >= shapes[read][0]
-    return (raw.narrows and widens) or _linear_at_both_ends(node, flow)
+    return (raw.narrows and widens) or _linear_at_both_ends(node, passage)
 
 
 def _separable(raw: Mark, node: Node, shape: Shape) -> bool:
     """Whether the two are parts of one convolution: depthwise, or one of them and 1x1."""
     if not node.op.mixes(shape):
         return raw.pointwise or not raw.mixes
-    return not raw.mixes and node.op.reach() == POINT
+    return not raw.mixes and node.op.receptive_field() == POINT
 
 
-def _reads_from_outside(node: Node, flow: Flow) -> bool:
+def _reads_from_outside(node: Node, passage: Passage) -> bool:
     """Whether the unit's input reaches the node with no activation or weight between."""
-    return any(state.raw == STRANGER.raw for state in flow.local.reads[node.name])
+    return any(state.raw == STRANGER.raw for state in passage.local.reads[node.name])
 
 
-def _linear_at_both_ends(node: Node, flow: Flow) -> bool:
+def _linear_at_both_ends(node: Node, passage: Passage) -> bool:
     """Whether F normalises its input before this weight, and its output, and f is none."""
-    normalised = all(state.norm for state in flow.local.reads[node.name])
+    normalised = all(state.norm for state in passage.local.reads[node.name])
     return normalised and any(
-        parts.is_identity_f and _ends_in_norm(flow, parts)
-        for parts in flow.site.shortcuts
+        parts.is_identity_f and _ends_in_norm(passage, parts)
+        for parts in passage.site.shortcuts
     )
 
 
-def _linear(node: Node, raw: Mark, flow: Flow) -> Iterator[_Suspicion]:
-    if _on_purpose(node, raw, flow):
+def _linear(node: Node, raw: Mark, passage: Passage) -> Iterator[_Suspicion]:
+    if _on_purpose(node, raw, passage):
         return
     text = f"{node.name} reads a value that has met no activation since the last weight layer"
-    if _first_of_f(node, flow):
+    if _first_of_f(node, passage):
         text += ". It is the first weight of F: nothing activates F's input"
     note = _note("that weight layer", raw)
     yield _Suspicion(codes.UNACTIVATED_WEIGHT, node, text, _LINEAR, note)
 
 
-def _first_of_f(node: Node, flow: Flow) -> bool:
+def _first_of_f(node: Node, passage: Passage) -> bool:
     """Whether x reaches this node of F alone without an activation or a weight between."""
-    inside = any(node in p.F and node not in p.h for p in flow.site.shortcuts)
-    return inside and _reads_from_outside(node, flow)
+    inside = any(node in p.F and node not in p.h for p in passage.site.shortcuts)
+    return inside and _reads_from_outside(node, passage)
 
 
-def _projected(parts: Parts, flow: Flow) -> Iterator[_Suspicion]:
+def _projected(parts: Parts, passage: Passage) -> Iterator[_Suspicion]:
     """What is wrong with the projection of a pre-activation unit whose F ends in a weight.
 
     Where F ends in a normalisation so may the projection, and read what is there (Xception):
@@ -214,7 +218,7 @@ def _projected(parts: Parts, flow: Flow) -> Iterator[_Suspicion]:
     for node in parts.breaks_h:
         if node.op.role is Role.WEIGHT:
             behind = True
-            if (raw := _raw(flow.states.reads[node.name])) is not None:
+            if (raw := _raw(passage.states.reads[node.name])) is not None:
                 yield _unactivated(node, raw)
         elif node.op.role is Role.NORM and behind:
             text = f"{node.name} normalises the projection of a pre-activation unit by itself"
@@ -231,12 +235,12 @@ def _unactivated(node: Node, raw: Mark) -> _Suspicion:
     return _Suspicion(codes.UNACTIVATED_PROJECTION, node, text, _SHARED, note)
 
 
-def _unbounded(flow: Flow) -> Iterator[_Suspicion]:
+def _unbounded(passage: Passage) -> Iterator[_Suspicion]:
     """Gates of several layers, and complements of gates, that end in a weight layer."""
-    graph = flow.routes
+    graph = passage.routes
     for name, node in graph.nodes.items():
         gates = graph.gates.get(name, frozenset()) if graph.only_scales(name) else ()
-        states = dict(zip(graph.reads[name], flow.states.reads[name], strict=True))
+        states = dict(zip(graph.reads[name], passage.states.reads[name], strict=True))
         deep = [gate for gate in gates if graph.weights([gate]) > 1]
         for value in graph.reads[name] if node.op.complements else deep:
             if (raw := states[value].raw) is not None:
@@ -275,11 +279,11 @@ def _repeated(
     return _Suspicion(code, node, text, hint, _note("the earlier one", earlier))
 
 
-def _tail(flow: Flow, x: str, source: Flow) -> _Suspicion | None:
+def _tail(passage: Passage, x: str, source: Passage) -> _Suspicion | None:
     """The activation that the last unit leaves to what follows it, if it is missing."""
-    left, raw = [*_left_to_the_next(source)], flow.states.values[x].raw
-    for node, inputs in flow.inputs() if left and raw else ():
-        reach = node.op.reach()
+    left, raw = [*_left_to_the_next(source)], passage.states.values[x].raw
+    for node, inputs in passage.inputs() if left and raw else ():
+        reach = node.op.receptive_field()
         whole = reach is not None and math.isinf(reach.last)
         weighty = whole or node.op.role is Role.WEIGHT
         if raw and weighty and any(state.raw == raw for state in inputs):
@@ -288,22 +292,22 @@ def _tail(flow: Flow, x: str, source: Flow) -> _Suspicion | None:
                 f"{node.name} reads the last {merge} without an activation: the last "
                 "unit of a pre-activation network is followed by an extra one"
             )
-            end = HEAD if flow.site.row.name == HEAD else "ops"
+            end = HEAD if passage.site.row.name == HEAD else "ops"
             hint = f"{end}: [{', '.join(left)}, {node.op.kind}, ...]"
             note = _note("the last weight layer", raw)
             return _Suspicion(codes.MISSING_TAIL, node, text, hint, note)
     return None
 
 
-def _left_to_the_next(flow: Flow) -> Iterator[str]:
+def _left_to_the_next(passage: Passage) -> Iterator[str]:
     """The ops by which units that activate first do so, as a spec writes them."""
-    nodes = [node for node, _ in flow.inputs()]
-    if flow.site.shortcuts:
-        parts = flow.site.shortcuts[0]
+    nodes = [node for node, _ in passage.inputs()]
+    if passage.site.shortcuts:
+        parts = passage.site.shortcuts[0]
         nodes = [*parts.before, *parts.F]
-        first = preactivated(flow, parts)
+        first = preactivated(passage, parts)
     else:
-        first = bool(stacking(flow.instance)) and _activates_first(flow, nodes)
+        first = bool(stacking(passage.instance)) and _activates_first(passage, nodes)
     for node in nodes if first else ():
         if node.op.role is Role.WEIGHT:
             return

@@ -45,7 +45,7 @@ from resgraph.spec.opitem import (
     Item,
     Names,
     OpItem,
-    Use,
+    UnitUse,
     condition,
     refuse_keys,
     use_of,
@@ -238,7 +238,7 @@ _IN_STAGES = {
     "when": "a unit of a stage is always there; within a unit, it may be left out",
 }
 
-StageItem = Annotated[Use, BeforeValidator(_stage_item)]
+StageItem = Annotated[UnitUse, BeforeValidator(_stage_item)]
 _UNITS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "minItems": 1,

@@ -53,7 +53,7 @@ class Names:
         return name in self.told
 
 
-class Use(BaseModel):
+class UnitUse(BaseModel):
     """A unit with its arguments, and how often it is repeated (None: it is not said)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,7 +71,7 @@ class Item:
     A text is the name of a parameter.
     """
 
-    what: Op | Use | str
+    what: Op | UnitUse | str
     when: Condition | None = None
 
 
@@ -218,7 +218,7 @@ class _OpItem:
             for kind, op in OPS.items()
         }
         choices[_USE] = core_schema.no_info_before_validator_function(
-            _attributes, handler.generate_schema(Use)
+            _attributes, handler.generate_schema(UnitUse)
         )
         choices[_GIVEN] = core_schema.no_info_before_validator_function(
             _attributes, core_schema.str_schema()
@@ -309,4 +309,4 @@ def _keyed(kind: str, op: type[Op]) -> JsonSchemaValue:
 
 OpItem = Annotated[Item, _OpItem]
 
-__all__ = ["Item", "Names", "OpItem", "Use", "condition", "refuse_keys", "use_of"]
+__all__ = ["Item", "Names", "OpItem", "UnitUse", "condition", "refuse_keys", "use_of"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from resgraph.diagnostics import ResgraphError, UsageError
 from resgraph.recipe import Recipe
 from resgraph.train.about import DIVERGED, FINISHED
-from resgraph.train.folder import Run, open_run
+from resgraph.train.folder import RunFolder, open_run
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Condition:
     precision: str
 
     @classmethod
-    def of(cls, run: Run) -> Condition:
+    def of(cls, run: RunFolder) -> Condition:
         about = run.about
         return cls(
             run.network,
@@ -127,7 +127,7 @@ def outcomes(folders: Iterable[Path]) -> Outcomes:
     return Outcomes(tuple(groups.values()), tuple(notes))
 
 
-def _error(run: Run) -> float | None:
+def _error(run: RunFolder) -> float | None:
     """The last test's error; infinite for a run that diverged, None for an unfinished one."""
     if run.status == DIVERGED:
         return math.inf

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resgraph.train.about import FINISHED, RUNNING, Record
-from resgraph.train.folder import UNITS, Run, open_run
+from resgraph.train.folder import UNITS, RunFolder, open_run
 from resgraph.train.monitor import UnitRecords
 
 
@@ -16,7 +16,7 @@ from resgraph.train.monitor import UnitRecords
 class Series:
     """What can be drawn of one run."""
 
-    run: Run
+    run: RunFolder
     records: tuple[Record, ...]
     units: UnitRecords | None
     notes: tuple[str, ...]
@@ -53,7 +53,7 @@ def read(folders: Iterable[Path]) -> list[Series]:
     ]
 
 
-def _series(run: Run) -> Series:
+def _series(run: RunFolder) -> Series:
     notes = []
     found = run.read_records()
     records = found.records

@@ -3,7 +3,7 @@
 from resgraph.recipe import Recipe
 from resgraph.train import _openmp  # noqa: F401 (takes effect before torch is loaded)
 from resgraph.train.about import Record
-from resgraph.train.folder import Run, open_run
+from resgraph.train.folder import RunFolder, open_run
 from resgraph.train.module import Generated, load_generated
 from resgraph.train.options import TrainOptions
 from resgraph.train.records import Event, Result
@@ -15,7 +15,7 @@ __all__ = [
     "Recipe",
     "Record",
     "Result",
-    "Run",
+    "RunFolder",
     "TrainOptions",
     "load_generated",
     "open_run",

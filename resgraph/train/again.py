@@ -15,7 +15,7 @@ from resgraph.recipe.parts import SCHEDULE
 from resgraph.recipe.words import EXPLICIT
 from resgraph.train.about import DIVERGED
 from resgraph.train.checkpoint import load_checkpoint, standing_in
-from resgraph.train.folder import Run
+from resgraph.train.folder import RunFolder
 from resgraph.train.options import OF_THE_RECIPE, TrainOptions
 from resgraph.train.records import Journal
 
@@ -48,23 +48,23 @@ def _escaped(character: str) -> str:
     return "".join(f"\\x{octet:02x}" for octet in octets)
 
 
-def resuming(run: Run) -> str:
+def resuming(run: RunFolder) -> str:
     """The command that goes on with the run, in as many processes as are here."""
     return f"{_trainer()} {word(run.folder)}"
 
 
-def anew(run: Run, lr: float | None = None) -> str:
+def anew(run: RunFolder, lr: float | None = None) -> str:
     """The command that trains the run from its start, in its own place."""
     lower = "" if lr is None else f" --lr {lr:g}"
     return f"{resuming(run)} --overwrite{lower}"
 
 
-def lower(run: Run) -> str:
+def lower(run: RunFolder) -> str:
     """The same for a run that diverged: at a tenth of its learning rate."""
     return anew(run, run.recipe.lr / 10)
 
 
-def next_line(run: Run) -> str:
+def next_line(run: RunFolder) -> str:
     """What is said below a run that is not at its end."""
     if run.status == DIVERGED:
         return f"start anew: {lower(run)}"
@@ -94,7 +94,7 @@ def saying_how_to_go_on(journal: Journal, is_writer: bool) -> Iterator[None]:
 # --- how far ----------------------------------------------------------------------------
 
 
-def longer(run: Run, recipe: Recipe, options: TrainOptions) -> Run:
+def longer(run: RunFolder, recipe: Recipe, options: TrainOptions) -> RunFolder:
     """The run by another recipe, after which its steps so far would have been the same.
 
     So it ends as one that was begun by that recipe. Raises `ResgraphError` where they would
@@ -113,10 +113,10 @@ def longer(run: Run, recipe: Recipe, options: TrainOptions) -> Run:
     if (kept := about["options"]) is not None:
         chosen = {k: v for k, v in options.kept.items() if k in OF_THE_RECIPE}
         about["options"] = kept | chosen
-    return Run(run.folder, about)
+    return RunFolder(run.folder, about)
 
 
-def _parted(run: Run, recipe: Recipe) -> str:
+def _parted(run: RunFolder, recipe: Recipe) -> str:
     """Where two recipes part within the steps that are done; empty where they do not."""
     found = load_checkpoint(run)
     reached = 0 if found is None else int(standing_in(found.state)["iteration"])
@@ -132,7 +132,7 @@ def _parted(run: Run, recipe: Recipe) -> str:
     return ""
 
 
-def _hint(run: Run) -> str:
+def _hint(run: RunFolder) -> str:
     if run.unfinished is None:
         return (
             "its schedule is at its end: start anew with --overwrite or another --out"

@@ -21,7 +21,7 @@ from resgraph.diagnostics import ResgraphError, plain
 from resgraph.files import atomic_write
 from resgraph.seal import sealed, unsealed
 from resgraph.train.about import Results
-from resgraph.train.folder import Run
+from resgraph.train.folder import RunFolder
 
 _OWNER = ("network", "digest", "data_digest", "seed")
 """What of run.json a checkpoint repeats, so that it serves no other run."""
@@ -41,7 +41,7 @@ class _DamagedError(Exception):
     """A file that is no whole checkpoint."""
 
 
-def save_checkpoint(run: Run, state: Mapping[str, Any]) -> None:
+def save_checkpoint(run: RunFolder, state: Mapping[str, Any]) -> None:
     """Write a checkpoint; the one that was the newest becomes the previous one.
 
     Killed at any point, this leaves at least one whole checkpoint behind if there was one.
@@ -56,7 +56,7 @@ def save_checkpoint(run: Run, state: Mapping[str, Any]) -> None:
     run.next_state.replace(run.state)
 
 
-def load_checkpoint(run: Run) -> Found | None:
+def load_checkpoint(run: RunFolder) -> Found | None:
     """The newest checkpoint that is whole; None where the run died before its first one,
     and so begins anew. Nothing in the file is executed.
 
@@ -97,7 +97,7 @@ def load_checkpoint(run: Run) -> Found | None:
     return None
 
 
-def inspected(run: Run, path: Path) -> dict[str, Any]:
+def inspected(run: RunFolder, path: Path) -> dict[str, Any]:
     """The state in a checkpoint, which is the run's and says where it stood.
 
     Raises `ResgraphError` for any other file, and `FileNotFoundError`.
@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _check_owner(run: Run, path: Path, state: Mapping[str, Any]) -> None:
+def _check_owner(run: RunFolder, path: Path, state: Mapping[str, Any]) -> None:
     owner = state.get("run")
     owner = owner if isinstance(owner, dict) else {}
     for key in _OWNER:
@@ -165,7 +165,7 @@ class Tested:
 
 
 def save_weights(
-    run: Run, path: Path, weights: Mapping[str, Tensor], tested: Tested
+    run: RunFolder, path: Path, weights: Mapping[str, Tensor], tested: Tested
 ) -> None:
     """Write a state_dict to the run's `last` or `best`, whole or not at all.
 
@@ -184,7 +184,7 @@ def save_weights(
     atomic_write(path, lambda p: p.write_bytes(contents))
 
 
-def about_weights(run: Run, path: Path) -> str | None:
+def about_weights(run: RunFolder, path: Path) -> str | None:
     """What is to be known of the run's weights at `path`; None for those of its end.
 
     Raises `ResgraphError` if they cannot be read.
@@ -199,7 +199,7 @@ def about_weights(run: Run, path: Path) -> str | None:
     )
 
 
-def best_of(run: Run) -> Tested | None:
+def best_of(run: RunFolder) -> Tested | None:
     """What the run's best weights are by their own word; None where they are no good.
 
     They may be of a later step than the checkpoint from which the run is resumed.

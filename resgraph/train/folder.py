@@ -50,7 +50,7 @@ _DIGITS = 6  # of the number that their names end with
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """A run folder on disk."""
 
     folder: Path
@@ -184,11 +184,11 @@ class Run:
         records = [r for r in self.records() if r.iteration <= iteration]
         return records[-1].seconds if records else 0.0
 
-    def update(self, **fields: Any) -> Run:
+    def update(self, **fields: Any) -> RunFolder:
         """Write run.json with these fields changed; returns the run as it is then."""
         about = {**self.about, **fields}
         write_json(self.folder / "run.json", about)
-        return Run(self.folder, about)
+        return RunFolder(self.folder, about)
 
     def tidy(self) -> None:
         """Remove what a killed process left half done."""
@@ -202,7 +202,7 @@ class Run:
         for file in self.files:
             file.unlink(missing_ok=True)
 
-    def complete(self, files: Mapping[str, str]) -> Run:
+    def complete(self, files: Mapping[str, str]) -> RunFolder:
         """Write those of the files, names and texts, that are not there, or no longer as
         they were put there; the run with them."""
         sums: dict[str, str] = dict(self.about["files"])
@@ -211,7 +211,7 @@ class Run:
             if not path.exists() or wanted == sums.get(name) != _sum_of(path):
                 write_text(path, text)
                 sums[name] = wanted
-        return Run(self.folder, {**self.about, "files": sums})
+        return RunFolder(self.folder, {**self.about, "files": sums})
 
     def append(self, record: Record) -> None:
         """Add a line to metrics.jsonl; it is on disk when this returns."""
@@ -242,7 +242,7 @@ def _sum_of(path: Path) -> str | None:
         return None
 
 
-def open_run(folder: str | Path) -> Run:
+def open_run(folder: str | Path) -> RunFolder:
     """The run in a folder.
 
     Raises `ResgraphError` if the folder is missing or is no run folder, or if its run.json
@@ -256,12 +256,12 @@ def open_run(folder: str | Path) -> Run:
             "resgraph train makes one, by default in runs/",
         )
     path = folder / "run.json"
-    return Run(folder, checked(path, read_json(path)))
+    return RunFolder(folder, checked(path, read_json(path)))
 
 
 def create_run(
     folder: Path, about: Mapping[str, Any], files: Mapping[str, str], overwrite: bool
-) -> Run:
+) -> RunFolder:
     """A new run folder with its run.json and `files`, names and texts.
 
     Raises `ResgraphError` if a run is there already, unless `overwrite`; and if the
@@ -276,7 +276,7 @@ def create_run(
                 f"{folder} exists and is not a run folder", "choose another with --out"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        return _begun(Run(folder, about), files)
+        return _begun(RunFolder(folder, about), files)
     except OSError as error:
         raise ResgraphError(
             f"cannot write the run folder: {error}",
@@ -284,7 +284,7 @@ def create_run(
         ) from None
 
 
-def _begun(run: Run, files: Mapping[str, str]) -> Run:
+def _begun(run: RunFolder, files: Mapping[str, str]) -> RunFolder:
     """Write run.json, and then the rest: what is killed in between can be resumed."""
     try:
         begun = run.update()
@@ -297,7 +297,7 @@ def _begun(run: Run, files: Mapping[str, str]) -> Run:
         raise
 
 
-def _clear(run: Run, overwrite: bool) -> None:
+def _clear(run: RunFolder, overwrite: bool) -> None:
     """Remove the files of an earlier run, and only those."""
     if not overwrite:
         ended = (FINISHED, DIVERGED)

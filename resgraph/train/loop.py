@@ -25,7 +25,7 @@ from resgraph.train.batches import generators, set_generators
 from resgraph.train.checkpoint import Found, Tested, best_of, standing_in
 from resgraph.train.distributed import OtherRankError, World
 from resgraph.train.execution import Execution
-from resgraph.train.folder import Run
+from resgraph.train.folder import RunFolder
 from resgraph.train.optimizer import Parts
 from resgraph.train.options import TrainOptions
 from resgraph.train.pretrained import words
@@ -40,10 +40,10 @@ from resgraph.train.step import Engine
 
 
 @dataclass(frozen=True)
-class Plan:
+class Job:
     """What is to be done, and the folder it is done in."""
 
-    run: Run
+    run: RunFolder
     recipe: Recipe
     execution: Execution
     sync_bn: bool
@@ -71,7 +71,7 @@ class Loop:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Job,
         engine: Engine,
         options: TrainOptions,
         journal: Journal,

@@ -19,7 +19,7 @@ from resgraph.files import read_bytes
 from resgraph.limits import RECORDS_BYTES
 from resgraph.train.about import FAILED, RUNNING, Record
 from resgraph.train.checkpoint import Tested, save_checkpoint, save_weights
-from resgraph.train.folder import Run, writing
+from resgraph.train.folder import RunFolder, writing
 
 if TYPE_CHECKING:
     from tensorboardX.proto.event_pb2 import Event as EventProto
@@ -99,7 +99,7 @@ class Result:
         return None if self.test_error is None else 100 - self.test_error
 
 
-def result_of(run: Run) -> Result:
+def result_of(run: RunFolder) -> Result:
     """The result that run.json holds."""
     results: dict[str, Any] = run.about["results"]
     named = {field.name for field in fields(Result)}
@@ -117,7 +117,7 @@ class Journal:
     what was in it before is as it was.
     """
 
-    def __init__(self, run: Run, listeners: Sequence[OnEvent]) -> None:
+    def __init__(self, run: RunFolder, listeners: Sequence[OnEvent]) -> None:
         self.run = run
         self.listeners = listeners
         self.begun = False
@@ -190,7 +190,7 @@ class TensorBoard:
     An event's time is that of the run's clock, so breaks between sessions do not show.
     """
 
-    def __init__(self, run: Run, seconds: float) -> None:
+    def __init__(self, run: RunFolder, seconds: float) -> None:
         """Begin a new file with the run's records so far, in place of earlier files.
 
         `seconds` is the run's clock now. Raises `OSError` where that cannot be written.

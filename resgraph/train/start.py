@@ -24,7 +24,7 @@ from resgraph.train.checkpoint import Found, load_checkpoint
 from resgraph.train.distributed import ALONE, World
 from resgraph.train.execution import Execution, element_size, execution_for, numerics
 from resgraph.train.folder import (
-    Run,
+    RunFolder,
     create_run,
     device_name,
     environment,
@@ -32,7 +32,7 @@ from resgraph.train.folder import (
     open_run,
     writing,
 )
-from resgraph.train.loop import Loop, Plan
+from resgraph.train.loop import Job, Loop
 from resgraph.train.module import Generated
 from resgraph.train.monitor import Monitor
 from resgraph.train.optimizer import Parts, parts_of
@@ -66,7 +66,7 @@ def begin(
     world: World,
     planner: MemoryPlanner | None = None,
     pretraining: Pretraining | None = None,
-) -> Plan:
+) -> Job:
     """Make the run folder, or open the one that is resumed.
 
     A new run's network is filled with what it starts from. Raises `ResgraphError` if network
@@ -111,7 +111,7 @@ def begin(
     }
     run = create_run(folder, about, kept, options.overwrite)
     remark = chosen.remark(plain(data.name))
-    return Plan(run, recipe, execution, sync_bn, False, remark, recompute, parts)
+    return Job(run, recipe, execution, sync_bn, False, remark, recompute, parts)
 
 
 def _check_reached(generated: Generated, network: nn.Module, parts: Parts) -> None:
@@ -129,7 +129,7 @@ def _check_reached(generated: Generated, network: nn.Module, parts: Parts) -> No
 
 
 def _gone_on(
-    run: Run,
+    run: RunFolder,
     data: Dataset,
     options: TrainOptions,
     network: nn.Module,
@@ -137,7 +137,7 @@ def _gone_on(
     kept: Mapping[str, str],
     world: World,
     planner: MemoryPlanner | None,
-) -> Plan:
+) -> Job:
     """The run as it is resumed, as it was unless it is asked for otherwise."""
     options = _as_begun(run, options)
     parts = parts_of(network, options.freeze, options.lr_of)
@@ -146,13 +146,13 @@ def _gone_on(
     execution = execution_for(options, device, world.size, before).spared(network)
     sync_bn = bool(run.about["sync_bn"]) if options.sync_bn is None else options.sync_bn
     moved = _moved(run, device, world)
-    moved = Run(run.folder, {**moved.about, **_chosen_now(moved, options, data)})
+    moved = RunFolder(run.folder, {**moved.about, **_chosen_now(moved, options, data)})
     execution, recompute = _planned(
         planner, network, run.recipe, execution, world, sync_bn
     )
     with writing(run.folder):
         moved = moved.complete(kept)
-    return Plan(moved, run.recipe, execution, sync_bn, True, None, recompute, parts)
+    return Job(moved, run.recipe, execution, sync_bn, True, None, recompute, parts)
 
 
 def _planned(
@@ -180,17 +180,17 @@ def _planned(
     return execution.recording(not draws_anew(network, recompute)), recompute
 
 
-def _moved(run: Run, device: torch.device, world: World) -> Run:
+def _moved(run: RunFolder, device: torch.device, world: World) -> RunFolder:
     """The run as it goes on, perhaps elsewhere; what it ran on before is kept."""
     now = environment(device)
     about: dict[str, Any] = {"ranks": world.size, "device": device_name(device)}
     if now != (before := run.about.get("environment")):
         earlier = [*run.about.get("earlier_environments", []), before]
         about |= {"environment": now, "earlier_environments": earlier}
-    return Run(run.folder, {**run.about, **about})
+    return RunFolder(run.folder, {**run.about, **about})
 
 
-def _as_begun(run: Run, options: TrainOptions) -> TrainOptions:
+def _as_begun(run: RunFolder, options: TrainOptions) -> TrainOptions:
     """The options with what the run starts from and trains, which are never others.
 
     Raises `ResgraphError` where others are chosen.
@@ -216,7 +216,7 @@ def _chosen(options: TrainOptions, data: Dataset, folder: Path) -> dict[str, Any
     return {"options": options.kept, "data_at": at}
 
 
-def _chosen_now(run: Run, options: TrainOptions, data: Dataset) -> dict[str, Any]:
+def _chosen_now(run: RunFolder, options: TrainOptions, data: Dataset) -> dict[str, Any]:
     """The same as they are once a run is gone on with; its recipe is its own."""
     before = run.about["options"]
     if before is None:  # a folder of before, which the recipe is not known of
@@ -257,7 +257,7 @@ _FIXED = {
 }
 
 
-def _check_same(run: Run, facts: dict[str, Any]) -> None:
+def _check_same(run: RunFolder, facts: dict[str, Any]) -> None:
     """Raise `ResgraphError` if a run is to be resumed as what it was not."""
     for key, what in _FIXED.items():
         if run.about.get(key) != facts[key]:
@@ -339,7 +339,7 @@ def train(
 
 
 def _checkpoint(
-    plan: Plan, network: nn.Module, pretraining: Pretraining | None
+    plan: Job, network: nn.Module, pretraining: Pretraining | None
 ) -> Found | None:
     """What a run is resumed from. One that ended before it had that is begun once more."""
     found = load_checkpoint(plan.run) if plan.resumes else None
@@ -348,9 +348,7 @@ def _checkpoint(
     return found
 
 
-def _alone(
-    start: Callable[[], Plan], folder: Path, stack: contextlib.ExitStack
-) -> Plan:
+def _alone(start: Callable[[], Job], folder: Path, stack: contextlib.ExitStack) -> Job:
     """Start within the folder's lock, which is held from when there is a folder."""
     new = not folder.exists()
     if not new:
@@ -362,7 +360,7 @@ def _alone(
 
 
 def _engine(
-    plan: Plan, network: nn.Module, data: Dataset, seed: int, world: World
+    plan: Job, network: nn.Module, data: Dataset, seed: int, world: World
 ) -> Engine:
     """The engine that does what was planned."""
     return Engine(
@@ -379,7 +377,7 @@ def _engine(
 
 
 @contextlib.contextmanager
-def _memory_explained(plan: Plan) -> Iterator[None]:
+def _memory_explained(plan: Job) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:

@@ -1,4 +1,4 @@
-"""Run folders of the form that training makes, with records to order."""
+"""RunFolder folders of the form that training makes, with records to order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from resgraph.recipe import HE2016
 from resgraph.train.about import Record
-from resgraph.train.folder import UNITS, Run, create_run
+from resgraph.train.folder import UNITS, RunFolder, create_run
 from resgraph.train.module import units_of
 from resgraph.train.monitor import Monitor, UnitRecord
 from tests.helpers import ABOUT, SPECS, graph_of, module_of
@@ -20,7 +20,7 @@ from tests.helpers import ABOUT, SPECS, graph_of, module_of
 DIGEST = "sha256:" + "0" * 64
 DATA_DIGEST = "sha256:" + "1" * 64
 
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., RunFolder]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         records: int = 4,
         recipe: dict[str, Any] | None = None,
         **about: Any,
-    ) -> Run:
+    ) -> RunFolder:
         followed = HE2016.lasting(iterations).changed(**recipe or {})
         facts = {
             **ABOUT,
@@ -72,7 +72,9 @@ def record(iteration: int, number: int, tested: int) -> Record:
     )
 
 
-def monitored(run: Run, iterations: Sequence[int], cuts: bool, tmp_path: Path) -> None:
+def monitored(
+    run: RunFolder, iterations: Sequence[int], cuts: bool, tmp_path: Path
+) -> None:
     """Give a run records of units as a monitor writes them, of a network of four units."""
     graph = graph_of(SPECS / "tiny.yaml", "depth=20")
     module = module_of(graph, tmp_path)

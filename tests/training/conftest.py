@@ -20,7 +20,7 @@ from resgraph.origin import read_source
 from resgraph.train import (
     Generated,
     Result,
-    Run,
+    RunFolder,
     TrainOptions,
     load_generated,
     train,
@@ -129,7 +129,7 @@ def trained(tiny: Generated, digits: Dataset, options: TrainOptions) -> Trained:
     return run
 
 
-def checkpoint_of(run: Run) -> Found:
+def checkpoint_of(run: RunFolder) -> Found:
     """The run's checkpoint, which must be there."""
     found = load_checkpoint(run)
     assert found is not None

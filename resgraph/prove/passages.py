@@ -73,12 +73,12 @@ class States:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Passage:
     """Equal units in a row that meet equal inputs, with the states of their values."""
 
     site: Site
     states: States
-    sources: tuple[Flow | None, ...]
+    sources: tuple[Passage | None, ...]
     """By input, what makes it; None: it is the network's own."""
 
     @property
@@ -181,7 +181,7 @@ def _weight(node: Node, before: Mark | None, graph: Routes) -> Mark:
     mixes = node.op.mixes(*read)
     if before and not mixes:
         return before
-    reach = node.op.reach() or POINT
+    reach = node.op.receptive_field() or POINT
     return replace(
         _mark(node),
         mixes=mixes,
@@ -208,7 +208,7 @@ def _activation(node: Node, alone: State) -> Mark | None:
 
 def _by_element(node: Node) -> bool:
     """Whether it acts on each element by itself: what pools alters a value's distribution."""
-    return node.op.reach() == POINT
+    return node.op.receptive_field() == POINT
 
 
 def _mark(node: Node) -> Mark:
@@ -226,13 +226,13 @@ def _latest_raw(inputs: Sequence[State], outside: Outside) -> Mark | None:
     )
 
 
-Known = tuple[State, Flow | None]
+Known = tuple[State, Passage | None]
 """What is known of a value, and what makes it."""
 
 
-def flows(graph: Graph, found: Sequence[Stage]) -> list[Flow]:
+def passages(graph: Graph, found: Sequence[Stage]) -> list[Passage]:
     """The whole network, from its input to its outputs, without walking the depth."""
-    result = list[Flow]()
+    result = list[Passage]()
     block = graph.network.block
     made: dict[str, Known] = {block.inputs[0]: (ACTIVATED, None)}
     readers = Dag.of(block).readers
@@ -249,16 +249,16 @@ def flows(graph: Graph, found: Sequence[Stage]) -> list[Flow]:
     return result
 
 
-def _serving(state: State, flow: Flow | None) -> State:
+def _serving(state: State, passage: Passage | None) -> State:
     """What is known of a value to its several readers."""
-    if state.raw and state.raw.pointwise and flow and not flow.site.shortcuts:
+    if state.raw and state.raw.pointwise and passage and not passage.site.shortcuts:
         return replace(state, raw=replace(state.raw, lateral=True))
     return state
 
 
-def _repeated(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
+def _repeated(site: Site, given: list[Known]) -> tuple[list[Passage], list[Known]]:
     """The site's units one by one until they meet what the one before them met."""
-    found, settled = list[Flow](), False
+    found, settled = list[Passage](), False
     for offset in range(min(site.count, MOST_STATES)):
         one, after = _through(site.part(offset, 1), given)
         settled = [state for state, _ in after] == [state for state, _ in given]
@@ -269,9 +269,9 @@ def _repeated(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
     return found, given
 
 
-def _through(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
-    """The flows of the first of the site's units, or of what is in it, and what comes out."""
-    found = list[Flow]()
+def _through(site: Site, given: list[Known]) -> tuple[list[Passage], list[Known]]:
+    """The passages of the first of the site's units, or of what is in it, and what comes out."""
+    found = list[Passage]()
     for inner in site.inner:
         assert isinstance(inner.outer, Site)
         here = moved(inner, site, site.start - inner.outer.start)
@@ -279,6 +279,6 @@ def _through(site: Site, given: list[Known]) -> tuple[list[Flow], list[Known]]:
         found += more
     if not site.inner:
         states = follow(site, [state for state, _ in given])
-        found = [Flow(site, states, tuple(flow for _, flow in given))]
+        found = [Passage(site, states, tuple(passage for _, passage in given))]
         given = [(state, found[0]) for state in found[0].outputs]
     return found, given
