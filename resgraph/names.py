@@ -155,18 +155,11 @@ def path_refusal(name: str) -> str | None:
     return "generated code needs it for itself" if taken else None
 
 
-def output_refusal(name: str) -> str | None:
-    """Why no output can be called `name`: several are a named tuple."""
-    if name in ("count", "index"):
-        return "tuples have a method of this name"
-    return path_refusal(name)
-
-
 def result_refusal(name: str) -> str | None:
     """Why no output of a network can be called `name`: it is one of its ONNX model, too."""
     if name == IMAGES:
         return "the ONNX model's input is called so"
-    return output_refusal(name)
+    return path_refusal(name)
 
 
 def unit_refusal(name: str) -> str | None:
@@ -244,7 +237,6 @@ _SCHEMA = WithJsonSchema(
 )
 Name = Annotated[str, _checked(refusal), _SCHEMA]
 PathName = Annotated[str, _checked(path_refusal), _SCHEMA]
-OutputName = Annotated[str, _checked(output_refusal), _SCHEMA]
 ResultName = Annotated[str, _checked(result_refusal), _SCHEMA]
 LayerName = Annotated[str, _checked(layer_refusal), _SCHEMA]
 UnitName = Annotated[str, _checked(unit_refusal), _SCHEMA]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
-from resgraph.expr import python_name
 from resgraph.graph import INPUT, Block, Node, Part, Program, Style
 from resgraph.graph.uses import POSITION, Uses
 from resgraph.names import (
@@ -27,7 +26,6 @@ def check_names(program: Program, uses: Uses) -> list[Diagnostic]:
     findings = [*_clashes(_classes(program)), *_clashes(_network_layers(program))]
     for unit in _declared(program):
         findings += _unit(unit)
-        findings += _clashes([*_read(unit, uses), *_params(unit)])
         findings += _hidden(unit, program, uses)
     for end in program.ends.values():
         findings += _told(_attributes(end))
@@ -96,18 +94,6 @@ def _values(block: Block) -> Iterator[Named]:
     """What makes a value: inputs and ops; a name of an op twice is told elsewhere."""
     layers = {name: (name, what, span) for name, what, span in _layers(block)}
     return iter([*_inputs(block), *layers.values()])
-
-
-def _read(unit: Block, uses: Uses) -> Iterator[Named]:
-    """Sides of inputs, as generated code calls those that it needs; of the first input's
-    channels, which each unit is given, there is another finding."""
-    own = {param.name for param in unit.params}
-    read = dict.fromkeys(f"{name}.c" for name in unit.inputs[1:])
-    for use in uses.of(unit):
-        if "." in use.name and use.name not in own:
-            read[use.name] = None
-    for name in read:
-        yield python_name(name), f"'{name}' of an input", None
 
 
 def _hidden(unit: Block, program: Program, uses: Uses) -> Iterator[Diagnostic]:

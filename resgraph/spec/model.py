@@ -29,7 +29,6 @@ from resgraph.names import (
     PATTERN,
     Name,
     NetworkName,
-    OutputName,
     PathName,
     Reference,
     ResultName,
@@ -183,7 +182,7 @@ _OUTPUTS_SCHEMA = WithJsonSchema(
 )
 _SOME = Field(min_length=1)
 Outputs = Annotated[
-    dict[OutputName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA
+    dict[PathName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA
 ]
 Results = Annotated[
     dict[ResultName, Reference], BeforeValidator(_outputs), _SOME, _OUTPUTS_SCHEMA

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resgraph.graph import text
-from tests.blocks.test_language import compiled, refused, unit
+from tests.blocks.test_language import compiled, refused
 from tests.helpers import module_of
 
 MERGE = """
@@ -33,27 +32,6 @@ def merge(name: str = "skip", params: str = "width", args: str = "width: 4") -> 
 def test_what_starts_from_one_value_twice(tmp_path: Path) -> None:
     graph = compiled(merge(), tmp_path)
     assert graph.network.block.nodes[1].inputs == ("stem", "stem")
-
-
-def test_a_parameter_may_not_be_called_as_the_channels_of_an_input(
-    tmp_path: Path,
-) -> None:
-    spec = merge(params="skip_channels", args="skip_channels: 4")
-    spec = spec.replace("channels: width", "channels: skip_channels")
-    (message,) = refused(spec, tmp_path)
-    assert message == (
-        "the parameter 'skip_channels' and 'skip.c' of an input would both be "
-        "'skip_channels'"
-    )
-
-
-def test_sides_that_nothing_reads_take_no_name(tmp_path: Path) -> None:
-    paths = "      out: {from: x, ops: [{conv: {kernel: 1, channels: in_height}}]}"
-    spec = unit(paths, "[[{body: {in_height: 4}}]]", params="[in_height]")
-    assert "in_height=4" in text(compiled(spec, tmp_path))
-    read = spec.replace("channels: in_height", "channels: in_height * in.h / 8")
-    (message,) = refused(read, tmp_path)
-    assert "would both be 'in_height'" in message
 
 
 def test_an_input_may_not_be_called_as_an_op(tmp_path: Path) -> None:
@@ -95,8 +73,6 @@ network:
 @pytest.mark.parametrize(
     ("outputs", "why"),
     [
-        ("{count: c1, b: stem}", "tuples have a method of this name"),
-        ("{index: c1, b: stem}", "tuples have a method of this name"),
         ("{input: c1, b: stem}", "the ONNX model's input is called so"),
         ("{class: c1, b: stem}", "it is a keyword of Python"),
     ],

@@ -15,6 +15,7 @@ from tests.fuzz.target import Outcome, Target
 
 BASES = (
     *sorted((ROOT / "tests" / "specs").glob("*.yaml")),
+    *sorted((ROOT / "tests" / "specs" / "nested").glob("*.yaml")),
     *sorted((ROOT / "tests" / "specs" / "field").glob("*.yaml")),
     *sorted((ROOT / "specs").glob("preact_*.yaml")),
 )
