@@ -40,7 +40,8 @@ from resgraph.graph.ir import (
     sequence,
     stage_name,
 )
-from resgraph.graph.params import COUNT, Params, Setting
+from resgraph.graph.params import COUNT, Params, Setting, expressions
+from resgraph.graph.scope import read
 from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import OPS, Op
@@ -383,8 +384,8 @@ class Builder:
             number = self.params.settle(repeat, COUNT, span, "the repeat")
             endless, repeat = endless or number is None, int(number or 1)
         values = [*call.args.values(), repeat]
-        read = {n for v in values if isinstance(v, Expr) for n in v.names}
-        given = {n: v for n, v in self.params.values.items() if n in read}
+        names = {n for value in values for n in read(value)}
+        given = {n: v for n, v in self.params.values.items() if n in names}
         repeat = 1 if endless else repeat
         return replace(
             call, repeat=repeat, endless=endless, given=given if in_network else {}
@@ -394,8 +395,8 @@ class Builder:
         self, value: Any, use: Use, span: Span, what: str
     ) -> Value | Expr | None:
         """An argument in a stage: its value, or an expression over the unit's place."""
-        if isinstance(value, Expr) and self._in_context(value, CONTEXT):
-            rest = [n for n in value.names if n not in CONTEXT or n == "stage"]
+        if any(self._in_context(each, CONTEXT) for each in expressions(value)):
+            rest = [n for n in read(value) if n not in CONTEXT or n == "stage"]
             readable = [self.params.readable(n, span) for n in rest]
             return (
                 self.params.fitting(value, use, span, what) if all(readable) else None

@@ -261,6 +261,17 @@ def test_an_op_with_attributes_is_a_parameter(tmp_path: Path) -> None:
     assert attributes(body(compiled(spec, tmp_path)), "norm1") == {"eps": 0.5}
 
 
+def test_an_op_may_read_the_place_of_its_unit(tmp_path: Path) -> None:
+    paths = "      out: {from: x, ops: [act]}"
+    stages = """[[{body: {act: {scale: {factor: most * index / total}}}, repeat: 4}]]
+  params: {most: 2}"""
+    spec = unit(paths, stages, params="[act]")
+    graph = compiled(spec, tmp_path)
+    found = [attributes(body(graph, i), "act1")["factor"] for i in range(4)]
+    assert found == [0, 0.5, 1, 1.5]
+    assert digest(graph) != digest(compiled(spec, tmp_path, "most=3"))
+
+
 def test_an_op_from_the_command_line(tmp_path: Path) -> None:
     paths = "      out: {from: x, ops: [act]}"
     stages = "[[{body: {act: act}}]]\n  params: {act: relu}"
