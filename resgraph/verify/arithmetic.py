@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from resgraph.verify.calls import Call, Label, as_written, label
-
-
-class Number(float):
-    """A number that is compared without its last bits: 49 * (1 / 49) is 1."""
-
-    def __repr__(self) -> str:
-        return f"{float(self):.12g}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, float | int) and repr(self) == repr(Number(other))
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
+from resgraph.verify.calls import Call, Label, Number, as_written, label
 
 
 def affine(factor: float = 1.0, offset: float = 0.0) -> list[Label]:

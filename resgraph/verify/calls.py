@@ -50,6 +50,19 @@ AS_WRITTEN = "torch."
 """Before the name of a function that is compared by its arguments as they are written."""
 
 
+class Number(float):
+    """A number that is compared without its last bits: 49 * (1 / 49) is 1."""
+
+    def __repr__(self) -> str:
+        return f"{float(self):.12g}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float | int) and repr(self) == repr(Number(other))
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
 def label(op: str, **attributes: Any) -> Label:
     """An op with its attributes in order."""
     return Label(op, tuple(sorted(attributes.items())))

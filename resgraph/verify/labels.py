@@ -67,7 +67,9 @@ def _batch_norm(call: Call) -> list[Label]:
 
 
 def _dropout(call: Call) -> list[Label]:
-    rate = float(call.get("p", 0.5))
+    rate = Number(
+        call.get("p", 0.5)
+    )  # a module computes `rate * index / total` in floats
     active = call.get("training", True) and rate
     return [label(call.name, p=rate)] if active else []
 

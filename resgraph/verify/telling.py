@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resgraph.verify.arithmetic import Number
+from resgraph.verify.calls import Number
 from resgraph.verify.flow import INPUT, Flow, Step
 
 _PLAIN = (bool, int, float, str, type(None))

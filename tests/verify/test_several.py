@@ -26,8 +26,11 @@ from resgraph.verify import (
     verify,
 )
 from resgraph.verify.carry import carry
+from resgraph.verify.interpreter import Interpreter
+from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.returned import by_name
-from tests.helpers import graph_from, refused
+from resgraph.verify.structure import flows
+from tests.helpers import graph_from, load, refused
 
 SPEC = """
 resgraph: 1
@@ -209,3 +212,28 @@ def test_a_model_that_lacks_an_output_is_refused(tmp_path: Path) -> None:
     beside = Subject(graph, made.witness, made.export, model)
     told = refused(lambda: list(verify(beside, Options(steps=1))))
     assert f"has no output 'p3', as {graph.name} has: p2, classes" in told
+
+
+def test_a_rate_that_a_module_computes_is_the_specs(tmp_path: Path) -> None:
+    """0.15 * 1 / 12 is 0.012499999999999999 in floats, and 0.0125 in the spec."""
+    spec = """
+resgraph: 1
+title: Rates by position
+units:
+  body:
+    params: [{most: 0.15}]
+    paths: {out: {from: x, ops: [bn, {dropout: {rate: most * index / total}}]}}
+network:
+  input: [4, 4, 4]
+  stages: [[{body: {}, repeat: 12}]]
+  head: [global_avg_pool, {linear: {features: 3}}]
+"""
+    graph = graph_from(spec, tmp_path)
+    path = tmp_path / f"{graph.name}.py"
+    path.write_text(torch_source(graph, tmp_path))
+    module = load(path)
+    network = getattr(module, module.__all__[0])
+    with torch.device("meta"):
+        ours = flows(network(), graph.input)
+        meant = flows(Interpreter(graph), graph.input)
+    assert isinstance(match(ours.training, meant.training), Match)
