@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from resgraph.verify import arithmetic, spatial
-from resgraph.verify.calls import Call, Label, as_written, label, with_filled
+from resgraph.verify.calls import Call, Label, Number, as_written, label, with_filled
 
 COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
 RANDOM = frozenset(
