@@ -47,6 +47,23 @@ network:
 {_TRAIN}
 """
 
+_OUTPUTS = "  outputs: {map: stage1.map, mean: stage1.mean}"
+_FORK = f"""\
+resgraph: 1
+title: A network of two outputs
+units:
+  fork:
+    outputs: [map, mean]
+    paths:
+      map: {{from: x, ops: [{{conv: {{kernel: 3, channels: 16}}}}]}}
+      mean: {{from: x, ops: [global_avg_pool, {{linear: {{features: 10}}}}]}}
+network:
+  input: [3, 32, 32]
+  stages: [[fork]]
+{_OUTPUTS}
+"""
+"""A spec of its own for an example."""
+
 # --- the file
 
 INVALID_YAML = Code(
@@ -239,6 +256,13 @@ UNKNOWN_UNIT = Code(
     "There is no unit of this name.",
     "A stage is made of the units that stand under `units`, in this spec or one it extends.",
     Example("    - [{boddy: {width: 16}, repeat: n}]", _STAGE),
+)
+UNUSED_OUTPUT = Code(
+    "unused-output",
+    _WARNING,
+    "One of a unit's outputs is read by nothing, though others are.",
+    "What only that output needs is computed for nothing, and its weights never learn.",
+    Example("  outputs: {map: stage1.map}", _OUTPUTS, _FORK),
 )
 UNUSED_UNIT = Code(
     "unused-unit",

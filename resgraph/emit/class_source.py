@@ -111,13 +111,13 @@ class ClassSource:
         there, channels = {node.name for node in self.nodes}, self.formulas.channels
         for node in self.bodies[0].nodes:
             if node.name not in there:
-                channels[node.name] = channels[node.inputs[0]]
+                channels[node.name] = channels[node.inputs[-1]]
             elif isinstance(node, Row):
                 self.rows.note(node)
             else:
                 given = [channels[i] for i in node.inputs]
                 claims = [self.ops[node.name].channels_out(given)]
-                claims += given[:1] * (node.when is not None)
+                claims += given[-1:] * (node.when is not None)
                 self.formulas.note(node.name, claims, node.inputs[0])
 
     @cached_property

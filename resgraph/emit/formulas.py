@@ -58,8 +58,8 @@ class Formulas:
             {p.name for p in self.variant.block.params} if self.variant else set()
         )
         self.fixed: Mapping[str, Value] = self.variant.fixed if self.variant else {}
-        self._first_read = {
-            n.name: n.inputs[0] for n in self.bodies[0].nodes if n.inputs
+        self._last_read = {
+            n.name: n.inputs[-1] for n in self.bodies[0].nodes if n.inputs
         }
         for key in [*self.numbers, *self._context()]:
             taken = {*self.classes, *self.local.values()}
@@ -172,7 +172,7 @@ class Formulas:
     def shape(self, body: Body, value: str) -> Shape:
         """A value's shape; of one that is not there, that of what it stands for."""
         while value not in body.shapes:
-            value = self._first_read[value.partition(".")[0]]
+            value = self._last_read[value.partition(".")[0]]
         return body.shapes[value]
 
     def note(

@@ -46,7 +46,7 @@ class Forward:
             if chain.nodes or ends:
                 yield from _Path(self, chain, ends).statements()
             else:  # its value is the one that it starts from
-                self.source.variables[chain.name] = str(self.value(chain.sources[0]))
+                self.source.variables[chain.name] = str(self.value(chain.sources[-1]))
         if last is None or last.name != single:
             yield self._return(results)
 
@@ -86,7 +86,7 @@ class _Path:
             (f, [*nodes]) for f, nodes in groupby(self.chain.nodes, self.source.flag)
         ]
         if not parts:
-            yield Statement([f"return {value[0]}"])
+            yield Statement([f"return {value[-1]}"])
         for flag, nodes in parts:
             final = self.returns and nodes is parts[-1][1]
             if flag is None:
@@ -128,7 +128,7 @@ class _Path:
     def _optional(
         self, flag: str, nodes: list[Part], value: Values, final: bool
     ) -> Iterator[Statement]:
-        """What is there where the flag is set; else the value stays what it is."""
+        """What is there where the flag is set; else the last value stays what it is."""
         own = list(value) == [Name(self.name)]
         if not own and (chosen := self._choice(flag, nodes, value)):
             start = "return" if final else f"{self.name} ="
@@ -136,11 +136,10 @@ class _Path:
                 yield from self._statement(start, chosen, nodes, BODY)
                 return
         if not own:
-            yield Statement([f"{self.name} = {value[0]}"])
+            yield Statement([f"{self.name} = {value[-1]}"])
         yield Statement([f"if self.{flag}:"], tuple(node.name for node in nodes))
-        inner = self._plain(
-            nodes, [Name(self.name)] * len(value), BODY + len(INDENT), False
-        )
+        given = [*value[:-1], Name(self.name)]
+        inner = self._plain(nodes, given, BODY + len(INDENT), False)
         yield from (each.inside() for each in inner)
         if final:
             yield Statement([f"return {self.name}"])
@@ -152,7 +151,7 @@ class _Path:
             isinstance(nodes[0], Row) and self._one_by_one(nodes[0])
         ):
             return None
-        return Ternary(self._expression(nodes, value), Name(f"self.{flag}"), value[0])
+        return Ternary(self._expression(nodes, value), Name(f"self.{flag}"), value[-1])
 
     # --- groups of ops ----------------------------------------------------------------
 

@@ -424,7 +424,7 @@ class Builder:
             units_meant = frozenset(found or {ANY})
         elif not self.gaps.at("units"):
             hint = did_you_mean(name, self.blocks)
-            if name in OPS and nearest(name, self.blocks) is None:
+            if name in OPS:
                 hint = f"'{name}' is an op, and stands in a unit's paths"
             message = f"unknown unit '{name}'"
             self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))

@@ -74,7 +74,7 @@ class _Named:
     The name is also that of its value, and of its layer in the state_dict. `inputs` are the
     values it reads: the block's inputs, or names of nodes; `a.b` is the output b of a row
     that has several. `path` is the chain in which it is written. Where `when` does not hold,
-    it is not there, and its name stands for what it reads.
+    it is not there, and its name stands for the last value that it reads.
     """
 
     name: str
@@ -191,7 +191,7 @@ class Block:
         last = {node.path: node.name for node in self.nodes}
         found = {name: name for name in self.inputs}
         for path in self.paths:
-            start = self.value(path.sources[0], found) if path.sources else INPUT
+            start = self.value(path.sources[-1], found) if path.sources else INPUT
             found[path.name] = last.get(path.name, start)
         return found
 

@@ -44,7 +44,9 @@ class Kind(Enum):
     def takes(self, other: Kind) -> bool:
         """Whether one value may serve both."""
         either = {self, other}
-        return len(either) == 1 or (Kind.ANY in either and not either & _NOT_ANY)
+        if len(either) == 1 or Kind.UNKNOWN in either:
+            return True
+        return Kind.ANY in either and not either & _NOT_ANY
 
 
 _NOT_ANY = {Kind.WORD, Kind.OP, Kind.LIST}
@@ -143,7 +145,8 @@ def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
     """The names in an argument; a name alone is used as the parameter is."""
     shape = use is None or use.shape
     if isinstance(value, Expr):
-        kind = use.kind if use and word(value) else Kind.NUMBER
+        alone = use.kind if use else Kind.UNKNOWN
+        kind = alone if word(value) else Kind.NUMBER
         for found in _in_number(value, shape, span):
             yield (
                 found if found.kind is Kind.LIST else Use(found.name, kind, shape, span)

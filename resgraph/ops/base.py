@@ -290,7 +290,8 @@ def form(shape: Shape) -> str:
 def need_map(op: Op, shape: Shape) -> None:
     """Raise `OpError` unless the value is a [C, H, W] map."""
     if len(shape) != 3:
-        hint = "move it before global_avg_pool or flatten" if len(shape) == 1 else None
+        vector = "global_avg_pool and flatten make vectors of maps: move it before them"
+        hint = vector if len(shape) == 1 else None
         raise OpError(
             codes.WRONG_RANK,
             f"{op.kind} needs a [C, H, W] map, and gets {form(shape)}",

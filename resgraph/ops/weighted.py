@@ -241,7 +241,7 @@ class Linear(Op):
             raise OpError(
                 codes.WRONG_RANK,
                 f"linear needs a vector, and gets {form(x)}",
-                hint="put global_avg_pool or flatten before it",
+                hint=f"put {'global_avg_pool or ' * (len(x) == 3)}flatten before it",
             )
         return (self.features,)
 

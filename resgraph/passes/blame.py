@@ -47,13 +47,18 @@ class Telling:
         raise NotImplementedError
 
     def tell(
-        self, code: Any, message: str, span: Span, notes: tuple[Note, ...] = ()
+        self,
+        code: Any,
+        message: str,
+        span: Span,
+        notes: tuple[Note, ...] = (),
+        hint: str | None = None,
     ) -> None:
         """A finding that is told once, whatever the number of places where it shows."""
         key = (span, code, message)
         if key not in self.told.blamed:
             self.told.blamed.add(key)
-            found = Diagnostic(code, message, span, notes=(*notes, *self.notes))
+            found = Diagnostic(code, message, span, hint, (*notes, *self.notes))
             self.told.tell(found)
 
     def tell_of(self, error: ValueError, span: Span, what: str = "") -> None:

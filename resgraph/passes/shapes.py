@@ -209,10 +209,10 @@ class _Inside(Telling):
         return part
 
     def _leave_out(self, node: Part, given: Sequence[Read]) -> None:
-        """Its name stands for what it reads."""
+        """Its name stands for the last value that it reads."""
         if given:
-            self.values.setdefault(node.name, given[0])
-            self.alias[node.name] = self.alias.get(node.inputs[0], node.inputs[0])
+            self.values.setdefault(node.name, given[-1])
+            self.alias[node.name] = self.alias.get(node.inputs[-1], node.inputs[-1])
 
     def _holds(self, when: Condition, node: Part) -> bool | None:
         """Whether the condition holds; None where that is not known."""
@@ -391,10 +391,15 @@ class _Inside(Telling):
         unsure = block.gaps.paths or block.gaps.stranger or SOMETHING in row.inputs
         if wanted == got or unsure:
             return True
+        if any(value not in self.values for value in row.inputs):
+            return False  # of which there is a finding
         names = ", ".join(block.inputs)
         message = f"'{block.name}' takes {count_of(wanted)} ({names}), and gets {got}"
-        note = Note("its inputs are named here", block.span)
-        self.tell(codes.WRONG_INPUT_COUNT, message, call.span, (note,))
+        inline = row.style is Style.INLINE
+        notes = () if inline else (Note("its inputs are named here", block.span),)
+        several = wanted == 1 and any("." in value for value in row.inputs)
+        hint = f"start from one of them: from: {row.inputs[0]}" if several else None
+        self.tell(codes.WRONG_INPUT_COUNT, message, call.span, notes, hint)
         return False
 
     def _runs(

@@ -63,6 +63,7 @@ class _Check:
             if block.paths and OUTPUT not in block.values:
                 yield from _no_output(block)
         words = STAGES if block is self.program.network else PATHS
+        yield from self._unread(block)
         if _plainly_sound(block):
             return
         if not block.gaps.paths:
@@ -71,7 +72,27 @@ class _Check:
         yield from _cycles(block, knots, words)
         yield from _late(block, knots, words)
         if block.outputs is not None or OUTPUT in block.values:
-            yield from _unreachable(block, knots, words)
+            yield from _unreachable(block, knots, words, self._nothing(block))
+
+    def _nothing(self, block: Block) -> set[str]:
+        """The network's stem, where it is none: nobody need start from it."""
+        network = block is self.program.network
+        return {STEM} if network and not self.program.ends[STEM].nodes else set()
+
+    def _unread(self, block: Block) -> Iterator[Diagnostic]:
+        """Outputs of units that are there for nothing, though others of the unit are read."""
+        read = {i for node in block.nodes for i in node.inputs}
+        read |= {*block.results.values()}
+        for row in block.rows:
+            unit = self.program.find(row.calls[-1])
+            names = unit.results if unit and not unit.gaps.paths else {}
+            dead = [n for n in names if f"{row.name}.{n}" not in read]
+            if len(names) < 2 or len(dead) == len(names) or row.name in read:
+                continue
+            for name in dead:
+                message = f"nothing reads the output '{name}' of '{row.name}'"
+                hint = "what it alone needs is computed for nothing, and never learns"
+                yield Diagnostic(codes.UNUSED_OUTPUT, message, row.span, hint)
 
     def _open(self, block: Block) -> set[str]:
         """The paths of which it is not known which values they have."""
@@ -234,12 +255,13 @@ def _holder(block: Block) -> tuple[str, ...]:
 
 
 def _arities(block: Block) -> Iterator[Diagnostic]:
+    several = {name for values in block.several.values() for name in values}
     for node in block.nodes:
-        wrong = [*_op_arity(node)] if isinstance(node, Node) else []
-        yield from wrong
-        if node.when is not None and len(node.inputs) != 1 and not wrong:
-            message = "what may be left out reads one value, which then stands for it"
-            hint = "let a path of its own have the condition"
+        if isinstance(node, Node):
+            yield from _op_arity(node)
+        elif node.when is not None and any(_path(v) == node.path for v in several):
+            message = "what makes several values cannot be left out: none would stand for them"
+            hint = "let the condition be in the unit, on its paths"
             yield Diagnostic(codes.WRONG_INPUT_COUNT, message, node.span, hint)
 
 
@@ -307,7 +329,8 @@ def _unknown(
     values = ("network", "stages") if in_stages else (*_holder(block), "paths")
     for path, source, span in _sources(block):
         if source not in known | {SOMETHING} and _path(source) not in unsure:
-            others = [name for name in known if _path(name) != path.name]
+            ends = {path.name, HEAD} if in_stages else {path.name}
+            others = [name for name in known if _path(name) not in ends]
             what = f"the {words.part} '{path.name}' starts from"
             finding = _unknown_value(block, source, span, what, others)
             yield replace(finding, missing=(*values, source))
@@ -386,7 +409,9 @@ def _late(block: Block, knots: Knots, words: Words) -> Iterator[Diagnostic]:
             )
 
 
-def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnostic]:
+def _unreachable(
+    block: Block, knots: Knots, words: Words, nothing: set[str]
+) -> Iterator[Diagnostic]:
     """Paths, and inputs, whose value never reaches an output, nor may be meant to.
 
     A path of a circle must start from another value, which may be any.
@@ -410,8 +435,13 @@ def _unreachable(block: Block, knots: Knots, words: Words) -> Iterator[Diagnosti
             pending += sources
             strange = sources - {*values}
             pending += meant(like(strange, others), others)
+    strange = {_path(s) for path in block.paths for s in path.sources}
+    strange = strange.union(map(_path, _returned(block))) - {*values, SOMETHING}
+    nothing |= {name for name in paths if any(nearest(s, [name]) for s in strange)}
     yield from (
-        _dead(path, block, words) for path in block.paths if path.name not in needed
+        _dead(path, block, words)
+        for path in block.paths
+        if path.name not in needed | nothing
     )
     for name in block.inputs:
         if name not in needed and name != INPUT and not block.gaps.paths:

@@ -166,9 +166,10 @@ class Path(Model):
 
 
 def _outputs(value: object) -> object:
-    """`[a, b]` as a mapping: the outputs are called as the values are."""
+    """`[a, s.b]` as a mapping: the outputs are called as the values are, a and b."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return {item: item for item in value}
+        named = {item.rpartition(".")[2]: item for item in value}
+        return named if len(named) == len(value) else {item: item for item in value}
     return value
 
 

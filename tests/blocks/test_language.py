@@ -376,6 +376,17 @@ def test_a_condition_on_an_op(tmp_path: Path) -> None:
     assert body(graph, 0).block.output == "bn1"
 
 
+def test_a_merge_that_is_left_out_is_its_last_value(tmp_path: Path) -> None:
+    paths = """
+      F: {from: x, ops: [{conv: {kernel: 1, channels: width}}, bn]}
+      out: {from: [x, F], when: in == width, ops: [add, relu]}
+"""
+    stages = "[[{body: {width: 8}, repeat: 2}]]"
+    graph = compiled(unit(paths, stages, params="[width]"), tmp_path)
+    assert [body(graph, i).block.output for i in (0, 1)] == ["bn1", "out_relu"]
+    assert body(graph, 1).steps[-2].inputs == ("x", "bn1")
+
+
 # --- several inputs and outputs -----------------------------------------------------------
 
 UNET = """
