@@ -123,7 +123,7 @@ def _stretch(
     """Units that follow one another in all instances alike: one by one if they differ."""
     callee, (one, *_) = rows.callee(stretches[0]), stretches
     apart = any(len(s.instances) > 1 for s in stretches)
-    loop = _loop(rows)
+    loop = _loop(rows, row)
     for i in range(one.count if apart else 1):
         index, count = one.first + i, 1 if apart else one.count
         places = [
@@ -144,7 +144,7 @@ def _places(
 ) -> list[Place]:
     """The units of the row in each instance; of equal ones that follow, the first two."""
     return [
-        ({**env, _loop(rows): Fraction(index)}, instance)
+        ({**env, _loop(rows, row): Fraction(index)}, instance)
         for body, env in zip(rows.formulas.bodies, rows.formulas.envs, strict=True)
         for stretch in rows.stretches(body, row)
         for index, instance in _distinct(stretch)
@@ -159,12 +159,13 @@ def _distinct(stretch: Stretch) -> Iterator[tuple[int, Instance]]:
         yield stretch.first + i, instances[i % len(instances)]
 
 
-def _loop(rows: Rows) -> str:
-    """The variable of a loop over the units of a row: no parameter's."""
+def _loop(rows: Rows, row: Row) -> str:
+    """The variable of a loop over the units of a row: nothing that is read within."""
     formulas = rows.formulas
-    return unique(
-        INDEX, [formulas.local[n] for n in formulas.params if n in formulas.local]
-    )
+    taken = [formulas.local[n] for n in formulas.params if n in formulas.local]
+    around = [tree(formulas.channels[value]) for value in row.inputs]
+    read = (name for each in (*around, rows.repeat(row)) for name in names(each))
+    return unique(INDEX, [*taken, *read])
 
 
 @dataclass
@@ -180,7 +181,7 @@ class _Arguments:
         self.formulas = self.rows.formulas
         self.call = self.row.calls[0]
         self.numbered = self.row.style is Style.NUMBERED
-        self.loop = _loop(self.rows)
+        self.loop = _loop(self.rows, self.row)
 
     def values(
         self, claims: Claims, index: int | None = None, numbers: bool = False
