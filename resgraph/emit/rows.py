@@ -146,10 +146,13 @@ class Rows:
         self, row: Row, segments: Sequence[Segment], output: str
     ) -> Iterator[Formula]:
         """What the channels of an output of the row are, as the program has it."""
-        last, start = segments[-1], self.formulas.channels[row.inputs[0]]
+        last, place = segments[-1], [*segments[-1].callee.outputs].index(output)
         formula = last.callee.outputs[output]
-        if last.over is not None and len(segments) == 1:
-            step = growth(last.callee, formula, last.values)
+        start = self.formulas.channels[row.inputs[min(place, len(row.inputs) - 1)]]
+        alike = all(each.callee is last.callee for each in segments)
+        if last.over is not None and alike and place < len(row.inputs):
+            given = last.callee.arguments(last.values)
+            step = growth(last.callee, place, formula, given)
             grown = step and grows(start, step, last.variable, self.repeat(row))
             yield from [grown] if grown else []
         made = last.made(formula)
@@ -200,10 +203,13 @@ def substituted(formula: Formula, values: Mapping[str, Any]) -> Formula | None:
 
 
 def growth(
-    callee: ClassSource, output: Formula, values: Mapping[str, Any]
+    callee: ClassSource, place: int, output: Formula, values: Mapping[str, Any]
 ) -> Syntax | None:
-    """What each unit adds to the channels that come in; None where it does not add."""
-    own = Name(callee.formulas.local["in"])
+    """What each unit adds to the channels of an input; None where it does not add.
+
+    `values` has the arguments of each unit.
+    """
+    own = Name(callee.side(place, "c"))
     match output:
         case Expr(Infix("+", terms)) if terms.count(own) == 1:
             rest = Expr(infix("+", *(t for t in terms if t != own)))

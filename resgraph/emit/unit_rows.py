@@ -269,23 +269,16 @@ class _Arguments:
 
     def every(self, place: int, axis: str) -> Iterator[Formula]:
         """As any unit gets it, where each keeps it, or adds to it."""
-        formula = self._made(place, axis)
+        formula, given = self._made(place, axis), self._given(None)
+        if formula is None:
+            return
         for start in self.start(place, axis):
-            given = self._given(None)
-            name = self._local(place, axis)
-            made = (
-                None
-                if formula is None
-                else substituted(formula, {**given, name: start})
-            )
+            own = {self.callee.side(place, axis): start}
+            made = substituted(formula, given | own)
+            step = growth(self.callee, place, formula, given) if axis == "c" else None
             if made is not None and tree(made) == tree(start):
                 yield start
-            elif (
-                axis == "c"
-                and formula is not None
-                and (step := growth(self.callee, formula, given))
-                and (grown := grows(start, step, self.loop, Name(self.loop)))
-            ):
+            elif step and (grown := grows(start, step, self.loop, Name(self.loop))):
                 yield grown
 
     def after(self, place: int, axis: str) -> Iterator[Formula]:
@@ -293,7 +286,7 @@ class _Arguments:
         formula = self._made(place, axis)
         before = self._given(simplified(infix("-", Name(self.loop), 1)))
         made = None if formula is None else substituted(formula, before)
-        yield from () if made is None else (made,)
+        yield from self.every(place, axis) if made is None else (made,)
 
     def behind(self, before: Segment, place: int, axis: str) -> Iterator[Formula]:
         """As a unit gets it from the units before it."""
@@ -312,10 +305,6 @@ class _Arguments:
         if axis == "c":
             return formulas.channels[values[place]]
         return next(attempt(lambda: formulas.length(values[place], axis)), None)
-
-    def _local(self, place: int, axis: str) -> str:
-        formulas = self.callee.formulas
-        return formulas.local[formulas.side(formulas.inputs[place], axis)]
 
     def _given(self, index: Syntax | None) -> dict[str, Any]:
         """What the call gives by name, to the unit of that index."""
