@@ -31,6 +31,15 @@ UNITS = {
       F: {from: x, ops: [{conv: {kernel: 3, channels: width}}, {conv: {kernel: 1, channels: in}}]}
       out: {from: [x, F], ops: [add]}""",
 }
+UNITS["two"] = """
+  two:
+    inputs: [a, b]
+    params: [width]
+    paths:
+      p: {from: [a, b], ops: [concat, {conv: {kernel: 3, channels: width}}]}
+      r: {from: b, ops: [{conv: {kernel: 1, channels: width + index}}]}
+      s: {from: [r, b], ops: [concat]}
+    outputs: {u: p, v: s}"""
 PARAMS = {"n": "n", "width": "width", "times": "{times: 2}"}
 
 SPEC = """
@@ -77,6 +86,10 @@ BLOCKS = {
         "{dense: {growth: width + index}, repeat: n}, {cbr: {width: in}, repeat: n}"
         ", {dense: {growth: times}, repeat: times}"
     ),
+    "of two values": """
+      b: {from: x, ops: [{conv: {kernel: 1, channels: 2 * width}}]}
+      t: {from: [x, b], ops: [{two: {width: width}, repeat: n}]}
+      out: {from: [t.u, t.v], ops: [concat, bn]}""",
     "beside a projection": """
       h: {from: x, when: in != width, ops: [{conv: {kernel: 1, channels: width}}]}
       F: {from: x, ops: [{cbr: {width: width}, repeat: times}]}

@@ -143,8 +143,9 @@ def _places(
     rows: Rows, row: Row, wanted: Callable[[int], bool] = lambda index: True
 ) -> list[Place]:
     """The units of the row in each instance; of equal ones that follow, the first two."""
+    loop = _loop(rows, row)
     return [
-        ({**env, _loop(rows, row): Fraction(index)}, instance)
+        ({**env, loop: Fraction(index)}, instance)
         for body, env in zip(rows.formulas.bodies, rows.formulas.envs, strict=True)
         for stretch in rows.stretches(body, row)
         for index, instance in _distinct(stretch)
