@@ -216,6 +216,21 @@ class ClassSource:
         what, _, axis = key.partition(".")
         return (0 if what == "in" else self.formulas.inputs.index(what)), axis or "c"
 
+    def side(self, place: int, axis: str) -> str:
+        """What the class calls a side of that input."""
+        return self.formulas.local[
+            self.formulas.side(self.formulas.inputs[place], axis)
+        ]
+
+    def arguments(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the values that no shape decides: parameters, and positions."""
+        keys = {p.name: p.key for p in self.parameters}
+        return {
+            name: value
+            for name, value in values.items()
+            if keys[name] in self.params or keys[name].removeprefix("@") in POSITION
+        }
+
     @cached_property
     def parameters(self) -> list[Parameter]:
         """All that its constructor may take: sides, parameters, positions, and last those

@@ -224,15 +224,15 @@ def named_sides(shape: Shape) -> dict[str, int]:
     return {"c": shape[1]} if len(shape) == 2 else dict(zip(AXES, shape, strict=False))
 
 
-def first(cases: Sequence[Case], claims: Iterable[Any]) -> Any:
-    """The first claim that holds in all cases, else the number that all have.
+def first(cases: Sequence[Case], claims: Iterable[Any], numbers: bool = True) -> Any:
+    """The first claim that holds in all cases, else, of `numbers`, the one that all have.
 
     Raises `NoFormulaError`.
     """
     for claim in claims:
         if _holds(claim, cases):
             return claim
-    if len({actual for _, actual in cases}) == 1:
+    if numbers and len({actual for _, actual in cases}) == 1:
         return cases[0][1]
     raise NoFormulaError
 

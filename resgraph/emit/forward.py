@@ -208,10 +208,8 @@ class _Path:
         """Whether its units take statements of their own."""
         if row.style is not Style.NUMBERED or self.source.sequential(row):
             return False
-        counts = {
-            sum(run.count for run in body.runs(row)) for body in self.source.bodies
-        }
-        return counts - {0} != {1}
+        one, *more = self.source.rows.segments(row)
+        return bool(more) or one.over is not None
 
     def _loop(self, row: Row, value: Values, indent: int) -> Iterator[Statement]:
         layer, nodes = f"self.{row.name}", (row.name,)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from resgraph.emit.body import Body
 from resgraph.emit.formulas import Formula, Formulas, named_sides
+from resgraph.emit.simple import added_up, put
 from resgraph.emit.variants import Stretch
 from resgraph.expr import Expr, literal
 from resgraph.graph import Instance, Row, Run
@@ -21,7 +22,6 @@ from resgraph.syntax import (
     call,
     infix,
     names,
-    replaced,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +60,22 @@ class Segment:
     over: Syntax | None = None
     """What the loop is over; None: there is one unit."""
     variable: str = INDEX
+    last: Syntax | None = None
+    """The number of the loop's last unit."""
+
+    @property
+    def taken(self) -> dict[str, Any]:
+        """What the constructor is given: the values without those that only others read."""
+        return {p.name: self.values[p.name] for p in self.callee.takes}
+
+    def made(self, output: Formula) -> Formula | None:
+        """What the last unit makes of the formula of an output; None where it is not known."""
+        made = substituted(output, self.values)
+        if self.over is None or made is None or self.variable not in names(tree(made)):
+            return made
+        if self.last is None:
+            return None
+        return Expr(put(tree(made), {self.variable: self.last}))
 
     def item(self) -> Syntax:
         """The unit, or the loop, as an argument of a call."""
@@ -119,22 +135,30 @@ class Rows:
     def note(self, row: Row) -> None:
         """Take formulas of the channels that the row's values have."""
         segments = self.segments(row)
-        for name, output in segments[-1].callee.outputs.items():
+        for name in segments[-1].callee.outputs:
             several = len(segments[-1].callee.outputs) > 1
             value = f"{row.name}.{name}" if several else row.name
             numbers = self.formulas.variant is None
-            claims = () if numbers else self._claims(row, segments[-1], output)
+            claims = () if numbers else self._claims(row, segments, name)
             self.formulas.note(value, claims)
 
-    def _claims(self, row: Row, last: Segment, output: Formula) -> Iterator[Formula]:
-        """What the channels of an output of the row may be."""
-        start = self.formulas.channels[row.inputs[0]]
-        made = substituted(output, last.values)
-        if made is not None and not (last.over and last.variable in names(tree(made))):
-            yield made
-        yield start
-        if last.over is not None and (step := growth(last.callee, output, last.values)):
-            yield Expr(infix("+", tree(start), infix("*", self.repeat(row), step)))
+    def _claims(
+        self, row: Row, segments: Sequence[Segment], output: str
+    ) -> Iterator[Formula]:
+        """What the channels of an output of the row are, as the program has it."""
+        last, place = segments[-1], [*segments[-1].callee.outputs].index(output)
+        formula = last.callee.outputs[output]
+        start = self.formulas.channels[row.inputs[min(place, len(row.inputs) - 1)]]
+        alike = all(each.callee is last.callee for each in segments)
+        if last.over is not None and alike and place < len(row.inputs):
+            given = last.callee.arguments(last.values)
+            step = growth(last.callee, place, formula, given)
+            grown = step and grows(start, step, last.variable, self.repeat(row))
+            yield from [grown] if grown else []
+        made = last.made(formula)
+        yield from () if made is None else (made,)
+        if row.when is not None:
+            yield start
 
 
 def plain(value: Any) -> Syntax:
@@ -173,20 +197,28 @@ def substituted(formula: Formula, values: Mapping[str, Any]) -> Formula | None:
     if not set(formula.names) <= values.keys():
         return None
     try:
-        return Expr(replaced(formula.tree, {n: tree(values[n]) for n in formula.names}))
+        return Expr(put(formula.tree, {n: tree(values[n]) for n in formula.names}))
     except ValueError:
         return None
 
 
 def growth(
-    callee: ClassSource, output: Formula, values: Mapping[str, Any]
+    callee: ClassSource, place: int, output: Formula, values: Mapping[str, Any]
 ) -> Syntax | None:
-    """What each unit adds to the channels that come in; None where it does not add."""
-    own = Name(callee.formulas.local["in"])
+    """What each unit adds to the channels of an input; None where it does not add.
+
+    `values` has the arguments of each unit.
+    """
+    own = Name(callee.side(place, "c"))
     match output:
         case Expr(Infix("+", terms)) if terms.count(own) == 1:
-            made = substituted(
-                Expr(infix("+", *(t for t in terms if t != own))), values
-            )
-            return made.tree if isinstance(made, Expr) else None
+            rest = Expr(infix("+", *(t for t in terms if t != own)))
+            made = None if own.text in rest.names else substituted(rest, values)
+            return None if made is None else tree(made)
     return None
+
+
+def grows(start: Formula, step: Syntax, variable: str, count: Syntax) -> Formula | None:
+    """The channels after so many units, to which the one of that number adds the step."""
+    terms = added_up(step, variable, count)
+    return None if terms is None else Expr(infix("+", tree(start), *terms))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from resgraph.emit.formulas import Formula, NoFormulaError, attempt, first
@@ -15,15 +16,17 @@ from resgraph.emit.rows import (
     Segment,
     counted,
     given,
+    grows,
     growth,
     substituted,
     tree,
 )
+from resgraph.emit.simple import simplified
 from resgraph.emit.variants import Stretch, unique
 from resgraph.expr import Expr, ExprError
 from resgraph.graph import Instance, Row, Style
 from resgraph.graph.uses import POSITION
-from resgraph.syntax import Infix, Literal, Name, Syntax, call, infix, names
+from resgraph.syntax import Literal, Name, Syntax, call, infix, names
 
 if TYPE_CHECKING:
     from resgraph.emit.class_source import ClassSource
@@ -66,7 +69,8 @@ def _together(rows: Rows, row: Row, callee: ClassSource) -> list[Segment]:
     if repeat == Literal(1):
         return [Segment(callee, arguments.values(arguments.start, 0))]
     over = call("range", Expr(repeat).syntax())
-    return [Segment(callee, arguments.values(arguments.every), over, arguments.loop)]
+    values = arguments.values(arguments.every)
+    return [Segment(callee, values, over, arguments.loop, _less_one(repeat))]
 
 
 def _first_and_rest(rows: Rows, row: Row, callee: ClassSource) -> list[Segment]:
@@ -77,19 +81,16 @@ def _first_and_rest(rows: Rows, row: Row, callee: ClassSource) -> list[Segment]:
     repeat = Expr(rows.repeat(row)).syntax()
     if repeat == Literal(2):
         return [start, Segment(callee, rest.values(rest.after, 1))]
-    values = rest.values(rest.after)
-    reads = any(rest.loop in names(tree(value)) for value in values.values())
+    others = Segment(
+        callee, rest.values(rest.after), variable=rest.loop, last=_less_one(repeat)
+    )
+    reads = any(rest.loop in names(tree(value)) for value in others.taken.values())
     over = call("range", 1, repeat) if reads else call("range", _less_one(repeat))
-    return [start, Segment(callee, values, over, rest.loop)]
+    return [start, replace(others, over=over)]
 
 
 def _less_one(repeat: Syntax) -> Syntax:
-    match repeat:
-        case Literal(value=int(number)):
-            return Literal(number - 1)
-        case Infix("+", (*terms, Literal(value=int(number)))):
-            return infix("+", *terms, *([number - 1] if number > 1 else []))
-    return infix("-", repeat, 1)
+    return simplified(infix("-", repeat, 1))
 
 
 def _by_stretch(rows: Rows, row: Row) -> Iterator[Segment]:
@@ -103,10 +104,13 @@ def _by_stretch(rows: Rows, row: Row) -> Iterator[Segment]:
         for b, env in zip(rows.formulas.bodies, rows.formulas.envs, strict=True)
         if b.runs(row)
     ]
+    before: Segment | None = None
     for stretches in zip(*every, strict=True):
         if len({id(rows.callee(s)) for s in stretches}) != 1:
             raise NoFormulaError
-        yield from _stretch(rows, row, stretches, envs)
+        for made in _stretch(rows, row, stretches, envs, before):
+            yield made
+            before = made
 
 
 def _stretch(
@@ -114,11 +118,12 @@ def _stretch(
     row: Row,
     stretches: Sequence[Stretch],
     envs: Sequence[Mapping[str, Any]],
+    before: Segment | None,
 ) -> Iterator[Segment]:
     """Units that follow one another in all instances alike: one by one if they differ."""
     callee, (one, *_) = rows.callee(stretches[0]), stretches
     apart = any(len(s.instances) > 1 for s in stretches)
-    loop = _loop(rows)
+    loop = _loop(rows, row)
     for i in range(one.count if apart else 1):
         index, count = one.first + i, 1 if apart else one.count
         places = [
@@ -126,17 +131,21 @@ def _stretch(
             for env, s in zip(envs, stretches, strict=True)
         ]
         arguments = _Arguments(rows, row, callee, places)
-        values = arguments.values(arguments.start, index if count == 1 else None)
+        claims = partial(arguments.behind, before) if before else arguments.start
+        at = index if count == 1 else None
+        values = arguments.values(claims, at, numbers=True)
         over = None if count == 1 else counted(index, index + count)
-        yield Segment(callee, values, over, loop)
+        before = Segment(callee, values, over, loop, Literal(index + count - 1))
+        yield before
 
 
 def _places(
     rows: Rows, row: Row, wanted: Callable[[int], bool] = lambda index: True
 ) -> list[Place]:
     """The units of the row in each instance; of equal ones that follow, the first two."""
+    loop = _loop(rows, row)
     return [
-        ({**env, _loop(rows): Fraction(index)}, instance)
+        ({**env, loop: Fraction(index)}, instance)
         for body, env in zip(rows.formulas.bodies, rows.formulas.envs, strict=True)
         for stretch in rows.stretches(body, row)
         for index, instance in _distinct(stretch)
@@ -151,12 +160,13 @@ def _distinct(stretch: Stretch) -> Iterator[tuple[int, Instance]]:
         yield stretch.first + i, instances[i % len(instances)]
 
 
-def _loop(rows: Rows) -> str:
-    """The variable of a loop over the units of a row: no parameter's."""
+def _loop(rows: Rows, row: Row) -> str:
+    """The variable of a loop over the units of a row: nothing that is read within."""
     formulas = rows.formulas
-    return unique(
-        INDEX, [formulas.local[n] for n in formulas.params if n in formulas.local]
-    )
+    taken = [formulas.local[n] for n in formulas.params if n in formulas.local]
+    around = [tree(formulas.channels[value]) for value in row.inputs]
+    read = (name for each in (*around, rows.repeat(row)) for name in names(each))
+    return unique(INDEX, [*taken, *read])
 
 
 @dataclass
@@ -172,18 +182,29 @@ class _Arguments:
         self.formulas = self.rows.formulas
         self.call = self.row.calls[0]
         self.numbered = self.row.style is Style.NUMBERED
-        self.loop = _loop(self.rows)
+        self.loop = _loop(self.rows, self.row)
 
-    def values(self, claims: Claims, index: int | None = None) -> dict[str, Any]:
+    def values(
+        self, claims: Claims, index: int | None = None, numbers: bool = False
+    ) -> dict[str, Any]:
         """By parameter its formula, which holds at all of the units.
 
         `claims` has formulas of a side of an input; the unit is the one of that index, or
-        any. Raises `NoFormulaError`.
+        any. Only with `numbers` may it be a number that all happen to have. Also has what
+        only the formulas of the outputs read. Raises `NoFormulaError`.
         """
         at = None if index is None else Literal(index)
-        return {p.name: self._value(p, claims, at) for p in self.callee.takes}
+        outputs = (f for f in self.callee.outputs.values() if isinstance(f, Expr))
+        read = {name for formula in outputs for name in formula.names}
+        return {
+            p.name: self._value(p, claims, at, numbers)
+            for p in self.callee.parameters
+            if p in self.callee.takes or p.name in read
+        }
 
-    def _value(self, parameter: Parameter, claims: Claims, index: Syntax | None) -> Any:
+    def _value(
+        self, parameter: Parameter, claims: Claims, index: Syntax | None, numbers: bool
+    ) -> Any:
         key = parameter.key.removeprefix("@")
         if parameter.key in self.callee.params:
             return self._argument(parameter, index)
@@ -191,7 +212,7 @@ class _Arguments:
             return self._position(key, index)
         place, axis = self.callee.input_of(key)
         cases = [(env, given(i, place, axis)) for env, i in self.places]
-        return first(cases, claims(place, axis))
+        return first(cases, claims(place, axis), numbers)
 
     # --- arguments and positions ----------------------------------------------------------
 
@@ -214,7 +235,8 @@ class _Arguments:
         }
         own = self.formulas.params
         more = {n: t for n, t in around.items() if self.numbered and n not in own}
-        return Expr(self.formulas.here(value.tree, more))
+        made = self.formulas.here(value.tree, more)
+        return Expr(made if index is None else simplified(made))
 
     def _comes_out_whole(self, made: Expr) -> bool:
         """Whether it does with every division in it."""
@@ -247,35 +269,54 @@ class _Arguments:
             yield from attempt(lambda: self.formulas.length(value, axis))
 
     def every(self, place: int, axis: str) -> Iterator[Formula]:
-        """As any unit gets it, which adds to it, or keeps it."""
-        outputs = list(self.callee.outputs.values())
+        """As any unit gets it, where each keeps it, or adds to it."""
+        formula, given = self._made(place, axis), self._given(None)
+        if formula is None:
+            return
         for start in self.start(place, axis):
-            yield start
-            if axis == "c" and (
-                step := growth(self.callee, outputs[0], self._given(None))
-            ):
-                yield Expr(infix("+", tree(start), infix("*", Name(self.loop), step)))
+            own = {self.callee.side(place, axis): start}
+            made = substituted(formula, given | own)
+            step = growth(self.callee, place, formula, given) if axis == "c" else None
+            if made is not None and tree(made) == tree(start):
+                yield start
+            elif step and (grown := grows(start, step, self.loop, Name(self.loop))):
+                yield grown
 
     def after(self, place: int, axis: str) -> Iterator[Formula]:
         """As a unit gets it from the one before it."""
-        output, formula = [*self.callee.outputs.items()][place]
+        formula = self._made(place, axis)
+        before = self._given(simplified(infix("-", Name(self.loop), 1)))
+        made = None if formula is None else substituted(formula, before)
+        yield from self.every(place, axis) if made is None else (made,)
+
+    def behind(self, before: Segment, place: int, axis: str) -> Iterator[Formula]:
+        """As a unit gets it from the units before it."""
+        made = None
+        if axis == "c" and place < len(before.callee.outputs):
+            made = before.made([*before.callee.outputs.values()][place])
+        yield from () if made is None else (made,)
+
+    def _made(self, place: int, axis: str) -> Formula | None:
+        """A side of what a unit makes for that input of the next one, as its class has it."""
+        instance = self.callee.bodies[0].instance
+        values = [*(instance.source or instance.block).results.values()]
+        if place >= len(values):
+            return None
+        formulas = self.callee.formulas
         if axis == "c":
-            before = self._given(infix("-", Name(self.loop), 1))
-            made = substituted(formula, before)
-            yield from () if made is None else (made,)
-        else:
-            several = len(self.callee.outputs) > 1
-            value = f"{self.row.name}.{output}" if several else self.row.name
-            yield from attempt(lambda: self.formulas.length(value, axis))
+            return formulas.channels[values[place]]
+        return next(attempt(lambda: formulas.length(values[place], axis)), None)
 
     def _given(self, index: Syntax | None) -> dict[str, Any]:
         """What the call gives by name, to the unit of that index."""
-        args = {
-            p.name: self.call.args[p.key]
-            for p in self.callee.parameters
-            if p.key in self.callee.params
-        }
-        return {
-            name: self._here(value, index) if isinstance(value, Expr) else value
-            for name, value in args.items()
-        }
+        found = dict[str, Any]()
+        for p in self.callee.parameters:
+            key = p.key.removeprefix("@")
+            if p.key in self.callee.params:
+                value = self.call.args[p.key]
+                found[p.name] = (
+                    self._here(value, index) if isinstance(value, Expr) else value
+                )
+            elif key in POSITION:
+                found[p.name] = self._position(key, index)
+        return found
