@@ -64,6 +64,55 @@ def test_growing_units_are_one_run() -> None:
     assert [i.input[0] for i in stage[0]] == [16, 20, 24, 28, 32]
 
 
+GROWING = """
+resgraph: 1
+title: Units that read more channels each
+units:
+  gate:
+    params: [{on: 0}]
+    paths:
+      out: {from: x, ops: [relu, {sigmoid: {}, when: on == 1}]}
+  body:
+    paths:
+      F: {from: x, ops: [OPS, {conv: {kernel: 3, channels: 4}}]}
+      out: {from: [x, F], ops: [concat]}
+network:
+  input: [8, 16, 16]
+  stages: [[{body: {}, repeat: 5}]]
+  outputs: {y: stage1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("op", "counts"),
+    [
+        ("relu", [5]),
+        ("{conv: {kernel: 1, channels: in}}", [5]),
+        ("{conv: {kernel: 3, channels: in, groups: in}}", [5]),
+        ("{scale: {factor: 1 / (index + 1)}}", [5]),
+        ("{gate: {on: 1}}", [5]),
+        ("{gate: {}, repeat: 3}", [5]),
+        ("{relu: {}, when: index % 2 == 0}", [1] * 5),
+        ("{relu: {}, when: index > 0}", [1, 4]),
+        ("{relu: {}, when: in < 17}", [3, 1, 1]),
+        ("{conv: {kernel: 1 + 2 * (index // 3), channels: in}}", [3, 1, 1]),
+        ("{gate: {on: index // 4}}", [4, 1]),
+        ("{gate: {}, repeat: 1 + index // 4}", [4, 1]),
+    ],
+)
+def test_a_run_grows_in_channels_alone(
+    tmp_path: Path, op: str, counts: list[int]
+) -> None:
+    graph = graph_from(GROWING.replace("OPS", op), tmp_path)
+    ((_, runs),) = graph.stages
+    assert [run.count for run in runs] == counts
+    assert [run.first for run in runs] == [sum(counts[:i]) for i in range(len(counts))]
+    assert [one.input[0] for run in runs for one in run] == [8, 12, 16, 20, 24]
+    for run in runs:
+        kinds = [[(n.name, n.op.kind) for n in one.steps] for one in run]
+        assert all(kind == kinds[0] for kind in kinds)
+
+
 def test_totals_equal_the_sum_over_the_depth() -> None:
     for path in (SPECS / "zoo.yaml", SPECS / "tiny.yaml"):
         graph = graph_of(path)

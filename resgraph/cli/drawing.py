@@ -66,7 +66,14 @@ Units = Annotated[
         "the network has most often, and those with findings.",
     ),
 ]
-Every = Annotated[bool, typer.Option("--units", help="Every unit of the network.")]
+Every = Annotated[
+    bool,
+    typer.Option(
+        "--units",
+        help="Every unit of the network, those in other units too, where it is used most; "
+        "one that is there with other ops, words or truth values, for each of them.",
+    ),
+]
 Stage = Annotated[
     str | None,
     typer.Option(
@@ -230,17 +237,22 @@ class Choice:
     def _chosen(
         self, graph: Graph, found: list[Cell], findings: list[Diagnostic]
     ) -> Iterator[Cell]:
-        from resgraph.draw.choice import commonest, distinct, faulty
+        from resgraph.draw.choice import (
+            all_units,
+            all_variants,
+            commonest,
+            distinct,
+            faulty,
+        )
 
         if self.stage is not None:
             yield from _staged(graph, self.stage)
             return
-        units = distinct(found)
         if self.every:
-            yield from units or found
+            yield from all_variants(found) or found
             return
         named = {cell.name: cell for cell in found if cell.row and not cell.staged}
-        named |= {cell.unit: cell for cell in units}
+        named |= {cell.unit: cell for cell in (*all_units(found), *distinct(found))}
         for name in self.units:
             if name not in named:
                 hint = did_you_mean(name, named)
@@ -276,9 +288,10 @@ def _staged(graph: Graph, stage: str) -> Iterator[Cell]:
 def _subtitle(cell: Cell, graph: Graph) -> str:
     """Which unit it is, and where the network has it."""
     name = f"{cell.unit} of {graph.name}"
-    if not cell.staged:
+    if not (cell.staged or cell.outer):
         return name
-    return f"{name}, {cell.name}" + f" to {cell.last}" * (cell.count > 1)
+    last = f" to {cell.outer}{cell.last}" if cell.count > 1 else ""
+    return f"{name}, {cell.outer}{cell.name}{last}"
 
 
 def target(

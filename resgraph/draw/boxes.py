@@ -68,7 +68,10 @@ def arguments(cell: Cell) -> list[str]:
 def said_of(
     words: Sequence[str], size: float, across: float, lines: int = 3
 ) -> list[str]:
-    """The words in lines, with dots between them."""
+    """The words in lines, with dots between them; one longer than a line has a longer one,
+    up to twice as long."""
+    longest = max((width(w, size) for said in words for w in said.split()), default=0)
+    across = max(across, min(longest, 2 * across))
     return wrap(" \N{MIDDLE DOT} ".join(words), size, across, lines)
 
 

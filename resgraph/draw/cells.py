@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from resgraph.graph import OUTPUT, STEM, Block, Call, Graph, Instance, Node, Row, Run
-from resgraph.graph.ir import HEAD, Style
+from resgraph.graph.ir import HEAD, Part, Style
 from resgraph.ops import Shape
 
 
@@ -30,6 +30,8 @@ class Cell:
     index: int = 0
     """The number of the first unit in its row."""
     count: int = 1
+    outer: str = ""
+    """What stands before its name, of units in another one: `stage1.0.`."""
 
     @property
     def instance(self) -> Instance | None:
@@ -53,6 +55,14 @@ class Cell:
     def prefix(self) -> str:
         """What stands before the names of its first unit's layers."""
         return self.row.prefix(self.index) if self.row else ""
+
+    @property
+    def kind(self) -> tuple[Hashable, ...]:
+        """What tells units of one name apart, but for numbers: what their other arguments
+        are, and which ops and units are in them."""
+        instance = self.instances[0]
+        parts = ((part.name, _made_of(part)) for part in instance.block.nodes)
+        return (self.unit, *instance.fixed.items(), *parts)
 
     @property
     def last(self) -> str:
@@ -149,6 +159,19 @@ def parts(graph: Graph) -> list[Cell]:
     return found + rest
 
 
+def nested(found: Sequence[Cell]) -> Iterator[tuple[Cell, int]]:
+    """The cells, then those of the units in them, whatever the depth; with how often each
+    is used there. Into a unit that is at several places alike it is looked once."""
+    seen, left = set[int](), [(cell, cell.count) for cell in found]
+    for cell, times in left:
+        yield cell, times
+        if cell.instance is not None and id(cell.instance) not in seen:
+            seen.add(id(cell.instance))
+            outer = cell.outer + cell.prefix
+            inner = (c for c in cells(cell.instance) if c.row is not None)
+            left += [(replace(c, outer=outer), c.count * times) for c in inner]
+
+
 def stages(graph: Graph) -> Mapping[str, Sequence[Cell]]:
     """The units of each stage, by its name."""
     found: dict[str, list[Cell]] = {row.name: [] for row, _ in graph.stages}
@@ -169,6 +192,12 @@ def _row(row: Row, runs: Sequence[Run], reads: tuple[str, ...]) -> Iterator[Cell
             gives = _gives(name, instances)
             yield Cell(name, reads, gives, None, row, call, instances, index, count)
             reads, index = gives, index + count
+
+
+def _made_of(part: Part) -> tuple[str, ...]:
+    if isinstance(part, Node):
+        return (part.op.kind,)
+    return tuple(call.block for call in part.calls)
 
 
 def _repeat(call: Call) -> int:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from resgraph.diagnostics import Diagnostic, Span
-from resgraph.draw.cells import Cell, cells
+from resgraph.draw.cells import Cell, cells, nested
 from resgraph.draw.items import Mark
 from resgraph.graph import OUTPUT, Instance
 
 
 def distinct(found: Iterable[Cell]) -> list[Cell]:
-    """Each unit once, where it is repeated most; the stem and the head are none."""
-    best = dict[str, Cell]()
-    for cell in found:
-        if cell.staged or cell.row is None:
-            known = best.setdefault(cell.unit, cell)
-            if cell.count > known.count and cell.instances:
-                best[cell.unit] = cell
-    return [cell for cell in best.values() if cell.instances]
+    """Each unit of the stages once, where it is repeated most."""
+    return _best(((cell, cell.count) for cell in found), lambda cell: cell.unit)
+
+
+def all_units(found: Sequence[Cell]) -> list[Cell]:
+    """Each unit once, those in other units too, where it is used most."""
+    return _best(nested(found), lambda cell: cell.unit)
+
+
+def all_variants(found: Sequence[Cell]) -> list[Cell]:
+    """The same, and a unit once for each op, word and truth value that it is given, and for
+    each choice of the ops that are in it."""
+    return _best(nested(found), lambda cell: cell.kind)
+
+
+def _best(
+    found: Iterable[tuple[Cell, int]], key: Callable[[Cell], Hashable]
+) -> list[Cell]:
+    """Of each kind the cell that is there most often; the stem and the head are none."""
+    best = dict[Hashable, tuple[Cell, int]]()
+    for cell, times in found:
+        if cell.instances and (cell.staged or cell.outer or cell.row is None):
+            _, most = best.get(key(cell), (cell, 0))
+            if times > most:
+                best[key(cell)] = cell, times
+    return [cell for cell, _ in best.values()]
 
 
 def commonest(found: Sequence[Cell]) -> Cell:

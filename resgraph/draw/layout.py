@@ -89,13 +89,14 @@ def refuse_more(what: str, count: int, most: int = DRAWN_NODES) -> None:
 def layout(
     widths: Mapping[str, float],
     links: Sequence[Link],
-    first: Collection[str] = (),
+    first: Sequence[str] = (),
     last: Collection[str] = (),
 ) -> Layout:
     """Place the nodes, given in an order in which links go forward.
 
     A link over several rows gets a column of its own in each, so that no line runs
-    through a node. Nodes of `first` are in the first row, those of `last` below all others.
+    through a node. Nodes of `first` are in the first row, from left to right as they are given,
+    those of `last` below all others.
     Raises `SizeError` for more than can be drawn, or looked at.
     """
     refuse_more("nodes", len(widths))
@@ -115,7 +116,8 @@ def layout(
         for link, chain in zip(links, stations, strict=True)
         for a, b in pairwise(chain)
     ]
-    columns = _dot({**widths, **lanes}, [*steps, *_anchors(widths, links, first)])
+    anchors = _anchors(widths, links, first)
+    columns = _dot({**widths, **lanes}, [*steps, *anchors], [*first])
     ways = [
         Way(link, rows[link.start], tuple(columns[s] for s in chain))
         for link, chain in zip(links, stations, strict=True)
@@ -158,7 +160,9 @@ def _stations(number: int, link: Link, rows: Mapping[str, int]) -> Iterator[str]
     yield link.end
 
 
-def _dot(widths: Mapping[str, float], links: Sequence[Link]) -> dict[str, float]:
+def _dot(
+    widths: Mapping[str, float], links: Sequence[Link], first: Sequence[str]
+) -> dict[str, float]:
     """The columns that dot chooses. Nodes are numbered for it, and have no texts."""
     from pygraphviz import AGraph
 
@@ -176,6 +180,10 @@ def _dot(widths: Mapping[str, float], links: Sequence[Link]) -> dict[str, float]
         at |= {"headport": f"p{link.enters}"} if link.enters else {}
         start, end = numbers[link.start], numbers[link.end]
         graph.add_edge(start, end, weight=str(link.weight), **at)
+    if len(first) > 1:
+        graph.add_subgraph([numbers[name] for name in first], rank="same")
+    for left, right in pairwise(first):
+        graph.add_edge(numbers[left], numbers[right], style="invis")
     graph.layout(prog="dot")
     return {
         name: float(graph.get_node(i).attr["pos"].split(",")[0])

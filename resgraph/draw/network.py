@@ -30,7 +30,10 @@ from resgraph.draw.wires import GAP, Point, Size, Wiring, wire
 from resgraph.graph import OUTPUT, Graph
 
 WIDE, ASIDE, EDGE = 230.0, 72.0, 12.0
-"""Pixels of a box, of a stage's name beside it, and of the ground on its right."""
+"""Pixels of a box, of a stage's name beside it, and of the ground on its right; of the first
+two at least."""
+LONGEST = 240.0
+"""Pixels of a stage's name that is not broken."""
 BELOW = 16.0
 """Pixels for a shape below a box."""
 START, END = "\0in ", "\0out "  # no part is called so
@@ -81,9 +84,12 @@ class _Stack:
         last = self.last
         return max(width(_told(last, i), LABEL) for i, _ in enumerate(last.gives)) + 24
 
-    @property
+    @cached_property
     def wide(self) -> float:
-        return max(WIDE, (len(self.last.gives) - 1) * self.pitch + 40)
+        titles = (width(called(cell), 13, bold=True) for cell in self.cells)
+        lines = (width(line, 11) for cell in self.cells for line in _lines(cell))
+        texts = max([*titles, *lines]) + 20
+        return max(WIDE, texts, (len(self.last.gives) - 1) * self.pitch + 40)
 
     def leaves(self, number: int) -> int:
         """How far aside of its centre the value of that number leaves it."""
@@ -185,7 +191,7 @@ class _Drawing:
     def plan(self) -> Layout:
         """With the lines that run beside stages on the right, where no names stand."""
         room = {
-            name: size.width + 2 * ASIDE * (name in self.stacks)
+            name: size.width + 2 * self.aside * (name in self.stacks)
             for name, size in self.sizes.items()
         }
         starts = [name for name in room if name.startswith(START)]
@@ -196,6 +202,13 @@ class _Drawing:
             return plan
         ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in plan.ways]
         return Layout(plan.rows, {n: -c for n, c in plan.columns.items()}, ways)
+
+    @cached_property
+    def aside(self) -> float:
+        """Pixels for the names of stages."""
+        names = (row.title for row, _ in self.graph.stages)
+        longest = max((width(n, 12) for n in names if not _is_numbered(n)), default=0)
+        return max(ASIDE, min(longest, LONGEST) + 8)
 
     @property
     def several(self) -> bool:
@@ -211,7 +224,9 @@ class _Drawing:
         columns = self.plan.columns
         lanes = [c for way in self.plan.ways for c in way.columns[1:-1]]
         halves = {name: size.width / 2 for name, size in self.sizes.items()}
-        left = [columns[n] - halves[n] - ASIDE * (n in self.stacks) for n in columns]
+        left = [
+            columns[n] - halves[n] - self.aside * (n in self.stacks) for n in columns
+        ]
         right = [columns[n] + halves[n] + EDGE * (n in self.stacks) for n in columns]
         return min(*left, *lanes, left[0]), max(
             *right, *(c + EDGE for c in lanes), right[0]
@@ -299,15 +314,20 @@ class _Drawing:
             if stack is None or not stack.last.staged:
                 continue
             x, y = self.wiring.centres[row.name]
-            left, height = x - stack.wide / 2 - ASIDE, stack.height + 18
-            texts = _stacked(row.title, left + ASIDE / 2, y)
-            across = ASIDE + stack.wide + EDGE
+            left, height = x - stack.wide / 2 - self.aside, stack.height + 18
+            texts = _stacked(row.title, left, y, self.aside)
+            across = self.aside + stack.wide + EDGE
             yield Frame(left, y - height / 2, across, height, tuple(texts))
 
 
-def _stacked(said: str, x: float, y: float) -> list[Text]:
+def _is_numbered(said: str) -> bool:
+    return said.startswith("stage ")
+
+
+def _stacked(said: str, left: float, y: float, across: float) -> list[Text]:
     """A stage's name in the room beside it."""
-    lines = [said] if said.startswith("stage ") else wrap(said, 12, ASIDE - 8, 3)
+    lines = [said] if _is_numbered(said) else wrap(said, 12, across - 8, 3)
+    x = left + across / 2
     top = y - (len(lines) - 1) * 7.5
     return [
         Text("stage", said, line, x, top + 15 * i, 12, "muted")

@@ -54,7 +54,10 @@ def wrap(
     if len(rows) > lines:
         return [*rows[: lines - 1], _cut(rows[lines - 1], size, limit, bold)]
     narrower, even = limit, rows
-    while len(even) == len(rows) > 1:
+    longest = max(
+        (width(word, size, bold) for word in visible(text).split()), default=0
+    )
+    while len(even) == len(rows) > 1 and narrower >= min(longest, limit):
         rows, narrower = even, narrower - size
         even = _filled(text, size, narrower, bold)
     return rows

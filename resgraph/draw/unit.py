@@ -260,9 +260,9 @@ class _Drawing:
 
     @cached_property
     def plan(self) -> Layout:
-        """With the shortcut on the left, as in the paper."""
+        """With the shortcut on the left, as in the paper; several inputs as they are named."""
         plan = self._layout(self.links)
-        if not self._is_reversed(plan):
+        if len(self.what.inputs) > 1 or not self._is_reversed(plan):
             return plan
         if any(link.leaves or link.enters for link in self.links):
             plan = self._layout([link.mirrored() for link in self.links])

@@ -136,7 +136,7 @@ class Variants:
         several = self._several(instances)
         found: dict[tuple[object, ...], Variant] = {}
         for instance in instances:
-            fixed = _fixed(instance)
+            fixed = instance.fixed
             key = (*fixed.items(), *(self._row(row, instance) for row in several))
             block = instance.source or instance.block
             variant = found.setdefault(key, Variant(block, fixed, []))
@@ -151,7 +151,7 @@ class Variants:
         for instance in instances:
             for row in instance.block.rows:
                 key, kinds = (
-                    (*_fixed(instance).items(), row.name),
+                    (*instance.fixed.items(), row.name),
                     self._row(row.name, instance),
                 )
                 if found.setdefault(key, kinds) != kinds:
@@ -165,18 +165,6 @@ class Variants:
         keys = [(id(self.of(s.instances[0])), s.count) for s in stretches]
         kinds = {key for key, _ in keys}
         return tuple(kinds) if len(kinds) == 1 else tuple(keys)
-
-
-def _fixed(instance: Instance) -> dict[str, Value]:
-    """The parameters whose values are no numbers, in the order of the unit."""
-    source = instance.source or instance.block
-    return {
-        param.name: value
-        for param in source.params
-        if isinstance(
-            value := instance.args.get(param.name, param.default), bool | str | Op
-        )
-    }
 
 
 def unique(wanted: str, taken: Collection[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -14,7 +16,8 @@ from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
 from resgraph.graph.scope import Position, evaluated, read, scope
 from resgraph.graph.uses import POSITION
 from resgraph.names import LOGITS, RESULT
-from resgraph.ops import OpError, Shape, Weight
+from resgraph.ops import Op, OpError, Shape, Weight
+from resgraph.ops.fields import NumberField
 from resgraph.values import Value
 
 
@@ -48,6 +51,35 @@ class Instance:
     def outputs(self) -> dict[str, Shape]:
         """By the name of each output, its shape."""
         return {name: self.shapes[v] for name, v in self.block.results.items()}
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The parameters whose values are no numbers, in the order of the unit."""
+        given = {
+            param.name: self.args.get(param.name, param.default)
+            for param in (self.source or self.block).params
+        }
+        return {n: v for n, v in given.items() if isinstance(v, bool | str | Op)}
+
+    @cached_property
+    def form(self) -> str:
+        """What it has in common with those that differ from it in numbers of channels alone,
+        and in numbers that no shape depends on: a digest of its ops, and of those in it."""
+        parts = [self._form(part) for part in self.block.nodes]
+        said = repr((self.block.name, parts, self.block.results))
+        return sha256(said.encode()).hexdigest()
+
+    def _form(self, part: Part) -> tuple[object, ...]:
+        if isinstance(part, Node):
+            return (part.name, part.inputs, part.op.kind, _sizes(part.op))
+        forms = [
+            (instance.form, run.count if len(run.instances) == 1 else 1)
+            for run in self.runs.get(part.name, ())
+            for instance in run.instances
+        ]
+        several = groupby(forms, lambda one: one[0])
+        counted = [(form, sum(n for _, n in group)) for form, group in several]
+        return (part.name, part.inputs, counted)
 
     @cached_property
     def flat(self) -> Instance:
@@ -107,6 +139,19 @@ class Instance:
         return self.total("multiply_adds")
 
 
+def _sizes(op: Op) -> dict[str, object]:
+    """The attributes on which shapes depend, with their values but for numbers of channels."""
+    found: dict[str, object] = {}
+    for name, value in op.attributes().items():
+        kind = op.numbers().get(name)
+        if isinstance(kind, NumberField):
+            if kind.whole:
+                found[name] = None if kind.channels else value
+        else:
+            found[name] = value
+    return found
+
+
 def _given(instance: Instance, node: Node) -> Iterator[Shape]:
     return (instance.shapes[i] for i in node.inputs)
 
@@ -127,7 +172,7 @@ _QUANTITIES: Mapping[str, Any] = {
 @dataclass(frozen=True)
 class Run:
     """Blocks of one call that follow one another: one instance `count` times, or `count`
-    instances whose input channels grow by a constant step (dense connections)."""
+    instances of one form whose input channels grow by a constant step (dense connections)."""
 
     call: Call
     instances: tuple[Instance, ...]

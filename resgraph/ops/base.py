@@ -37,6 +37,7 @@ AXES: Mapping[int, tuple[str, str]] = {
 
 # Statically these are the plain numbers that `Op.resolve` leaves; before it, an Expr.
 Count = Annotated[int, NumberField(minimum=1, whole=True)]
+Channels = Annotated[int, NumberField(minimum=1, whole=True, channels=True)]
 Size = Annotated[int, NumberField(minimum=0, whole=True)]
 Real = Annotated[float, NumberField()]
 Positive = Annotated[float, NumberField(minimum=1e-12)]

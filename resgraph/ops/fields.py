@@ -45,6 +45,8 @@ class NumberField:
     minimum: float | None = None
     maximum: float | None = None
     whole: bool = False
+    channels: bool = False
+    """Whether it counts channels, or groups of them: what grows where units grow."""
 
     @property
     def magnitude(self) -> float:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from resgraph import codes
 from resgraph.ops.base import (
+    Channels,
     Count,
     OnnxBuilder,
     Op,
@@ -41,7 +42,9 @@ class OptionA(nn.Module):
         return functional.pad(x, (0, 0, 0, 0, 0, self.extra))
 '''
 
-    channels: Count = Field(description="Output channels; at least those of the input.")
+    channels: Channels = Field(
+        description="Output channels; at least those of the input."
+    )
     stride: Count = Field(default=1, description="Step of the subsampling.")
 
     def channels_out(self, channels: Sequence[Any]) -> Any:

@@ -10,6 +10,7 @@ from pydantic import Field
 from resgraph import codes
 from resgraph.expr import Expr, exact, show
 from resgraph.ops.base import (
+    Channels,
     Count,
     Flag,
     Fractional,
@@ -40,14 +41,16 @@ class Conv(Op):
     rereads: ClassVar[bool] = True
 
     kernel: Count = Field(description="Side of the square kernel.")
-    channels: Count = Field(description="Output channels.")
+    channels: Channels = Field(description="Output channels.")
     stride: Count = Field(default=1, description="Step of the kernel.")
     padding: Size | None = Field(
         default=None,
         description="Zeros on each side; by default what keeps the map's size at stride 1.",
     )
     dilation: Count = Field(default=1, description="Spacing of the kernel's taps.")
-    groups: Count = Field(default=1, description="Groups of channels, convolved apart.")
+    groups: Channels = Field(
+        default=1, description="Groups of channels, convolved apart."
+    )
     bias: Flag = Field(default=False, description="Add a bias per channel.")
     bias_init: Real = Field(default=0, description="Start of the bias; needs bias.")
 
@@ -229,7 +232,7 @@ class Linear(Op):
     role: ClassVar[Role] = Role.WEIGHT
     torch_starts: ClassVar[Mapping[str, Start]] = {"weight": FanInUniform()}
 
-    features: Count = Field(description="Output features.")
+    features: Channels = Field(description="Output features.")
     bias: Flag = Field(default=True, description="Add a bias per feature.")
 
     def channels_out(self, channels: Sequence[Any]) -> Any:

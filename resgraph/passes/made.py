@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from resgraph.graph import Instance, Run
 from resgraph.graph.scope import Position
@@ -26,7 +26,7 @@ class Made:
     kept: bool = False
 
     def runs(self) -> list[Run]:
-        """Equal ones, and those whose input channels grow by one constant step, as one."""
+        """Equal ones, and those of one form whose input channels grow by one step, as one."""
         if not self.kept:
             return self._grouped(self.instances)
         *changing, last = self.instances
@@ -34,13 +34,22 @@ class Made:
         return [*self._grouped(changing), end]
 
     def _grouped(self, instances: Sequence[Instance]) -> list[Run]:
+        found: list[Run] = []
+        for _, group in groupby(instances, lambda i: (i.args, i.form)):
+            alike, after = tuple(group), sum(run.count for run in found)
+            if self._grow(alike):
+                found.append(self._run(alike, len(alike), after))
+            else:
+                found += (self._run((i,), 1, after + n) for n, i in enumerate(alike))
+        return found
+
+    @staticmethod
+    def _grow(instances: Sequence[Instance]) -> bool:
+        """Whether those of one form are told as one: three or more, by one step."""
         channels = [i.input[0] for i in instances if i.block.inputs[0] in i.shapes]
         steps = {b - a for a, b in pairwise(channels)}
-        grow = len(channels) == len(instances) and len(steps) == 1 and 0 not in steps
-        alike = len({tuple(i.args.items()) for i in instances}) == 1
-        if len(instances) > 2 and grow and alike:
-            return [self._run(tuple(instances), len(instances), 0)]
-        return [self._run((each,), 1, i) for i, each in enumerate(instances)]
+        known = len(channels) == len(instances) > 2
+        return known and len(steps) == 1 and 0 not in steps
 
     def _run(self, instances: tuple[Instance, ...], count: int, after: int) -> Run:
         first = self.first + after

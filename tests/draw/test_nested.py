@@ -9,6 +9,7 @@ import pytest
 
 from resgraph.diagnostics import SpecError, UsageError
 from resgraph.draw import Mark, draw_network, draw_unit, unfolded_units
+from resgraph.draw.items import Node
 from resgraph.graph import Graph, Instance
 from tests.conftest import ROOT
 from tests.draw.common import check_geometry, classes, groups, on_one_another, parsed
@@ -240,6 +241,133 @@ def test_stages_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(UsageError) as caught:
         draw(str(PYRAMID), "--stage", "c9")
     assert str(caught.value.hint).endswith("are c2, c3, c4, p3, s, m")
+
+
+VARIANTS = """
+resgraph: 1
+title: Units in several forms
+units:
+  leaf:
+    params: [{act: relu}]
+    paths:
+      out: {from: x, ops: [{conv: {kernel: 3, channels: in}}, act]}
+  pair:
+    params: [width, {act: relu}]
+    paths:
+      h: {from: x, when: in != width, ops: [{conv: {kernel: 1, channels: width}}]}
+      F: {from: x, ops: [{conv: {kernel: 3, channels: width}}, {leaf: {act: act}, repeat: 2, name: leaves}]}
+      out: {from: [h, F], ops: [add]}
+  group:
+    params: [width, {down: false}, {act: relu}]
+    paths:
+      out:
+        from: x
+        ops:
+          - {max_pool: {kernel: 2}, when: down}
+          - {pair: {width: width, act: act}, repeat: 3, name: pairs}
+  ending:
+    paths:
+      out: {from: x, ops: [bn, relu]}
+network:
+  input: [3, 16, 16]
+  stem: [{conv: {kernel: 3, channels: 8}}]
+  stages:
+    - [{group: {width: 8}}]
+    - [{group: {width: 16, down: true, act: sigmoid}, repeat: 2}]
+  head: [ending, global_avg_pool, {linear: {features: 10}}]
+"""
+
+
+def test_every_unit_is_drawn_in_each_of_its_forms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text(VARIANTS)
+    draw("a.yaml", "--units", "--unfold", "none", "--out", "a.svg")
+    names = " ".join(captions(tmp_path / "a.svg")).split(" of a, ")
+    assert "; ".join(names) == (
+        "group; stage1.0 group; stage2.0 "
+        "pair; stage1.0.pairs.0 to stage1.0.pairs.2 pair; stage2.0.pairs.0 "
+        "pair; stage2.1.pairs.0 to stage2.1.pairs.2 ending; head_ending "
+        "leaf; stage1.0.pairs.0.leaves.0 to stage1.0.pairs.0.leaves.1 "
+        "leaf; stage2.1.pairs.0.leaves.0 to stage2.1.pairs.0.leaves.1"
+    )
+    draw("a.yaml", "--unit", "leaf", "--out", "b.svg")
+    assert "".join(captions(tmp_path / "b.svg")).startswith("leaf of a, stage1.0.pairs")
+
+
+def test_growing_units_with_other_ops_are_other_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "resgraph: 1\ntitle: t\nunits:\n  body:\n    paths:\n"
+        "      d: {from: x, when: index % 2 == 0, ops: [{conv: {kernel: 1, channels: in}}]}\n"
+        "      F: {from: x, ops: [{conv: {kernel: 3, channels: 4}}]}\n"
+        "      out: {from: [F, d], ops: [concat]}\n"
+        "network:\n  input: [8, 16, 16]\n  stages: [[{body: {}, repeat: 3}]]\n"
+        "  outputs: {y: stage1}\n"
+    )
+    (tmp_path / "a.yaml").write_text(text)
+    draw("a.yaml", "--stage", "1", "--out", "a.svg")
+    assert captions(tmp_path / "a.svg") == [
+        f"body of a, stage1.{number}" for number in range(3)
+    ]
+    assert ops(tmp_path / "a.svg").count("d_conv") == 2
+    draw("a.yaml", "--units", "--out", "b.svg")
+    assert captions(tmp_path / "b.svg") == [
+        "body of a, stage1.0",
+        "body of a, stage1.1",
+    ]
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_inputs_stand_in_the_order_of_their_names(
+    tmp_path: Path, names: tuple[str, str, str], kept: int
+) -> None:
+    """Whichever of them is the shortcut."""
+    conv = "{conv: {kernel: 3, channels: 4}}"
+    paths = "".join(f"      l{n}: {{from: {n}, ops: [{conv}]}}\n" for n in "abc")
+    (tmp_path / "a.yaml").write_text(
+        "resgraph: 1\ntitle: t\nunits:\n"
+        f"  outer: {{paths: {{out: {{from: [x, x, x], ops: [join]}}}}}}\n"
+        f"  join:\n    inputs: [{', '.join(names)}]\n    paths:\n{paths}"
+        "      one: {from: [la, lb, lc], ops: [add, relu]}\n"
+        f"      out: {{from: [{names[kept]}, one], ops: [add]}}\n"
+        "network:\n  input: [4, 8, 8]\n  stages: [[outer]]\n  outputs: {y: stage1}\n"
+    )
+    graph = graph_of(tmp_path / "a.yaml")
+    outer = graph.stages[0][1][0].instances[0]
+    join = next(i for _, i in outer.parts())
+    for figure, kind in (
+        (draw_unit(join), "end"),
+        (draw_unit(outer, unfold=("all",)), "port"),
+    ):
+        check_geometry(figure)
+        found = [box for box in figure.boxes if box.kind == kind and box.text in names]
+        across = sorted(found, key=lambda box: box.x)
+        assert tuple(box.text for box in across) == names
+
+
+def test_names_are_not_broken(tmp_path: Path) -> None:
+    unit, stage = (
+        "a_unit_with_quite_a_long_name_of_its_own",
+        "inception4a_behind_the_pool",
+    )
+    (tmp_path / "a.yaml").write_text(
+        f"resgraph: 1\ntitle: t\nunits:\n  {unit}:\n    params: [{unit}s_width]\n"
+        f"    paths:\n      out: {{from: x, ops: [{{conv: {{kernel: 3, channels: {unit}s_width}}}}]}}\n"
+        f"network:\n  input: [4, 8, 8]\n  stages: {{{stage}: [{{{unit}: {{{unit}s_width: 8}}}}]}}\n"
+        f"  outputs: {{y: {stage}}}\n"
+    )
+    figure = draw_network(graph_of(tmp_path / "a.yaml"))
+    check_geometry(figure)
+    words = {word for box in figure.boxes for word in box.text.split()}
+    assert {unit, stage, f"{unit}s_width"} <= words
+    for node in figure.items:
+        if isinstance(node, Node):
+            assert all(text.width <= node.width for text in node.texts)
 
 
 def test_a_finding_in_a_nested_unit_is_at_its_op(
