@@ -260,8 +260,9 @@ class Trained:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        channels, height, width = self.graph.input
-        return channels, height, width
+        from resgraph.data.source import of_images
+
+        return of_images(self.graph.input)
 
     def calibration(self) -> NDArray[np.float32]:
         """Training images, drawn by a fixed seed, as the network takes them."""

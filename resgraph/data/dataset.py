@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resgraph.data.source import Shape, by
+from resgraph.data.source import Shape, by, of_images
 from resgraph.diagnostics import ResgraphError
 
 
@@ -59,9 +59,9 @@ class Dataset:
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
 
-    def check_fits(self, input_shape: Shape, outputs: int) -> None:
+    def check_fits(self, input_shape: Sequence[int], outputs: int) -> None:
         """Raise `ResgraphError` unless images and classes are what a network takes."""
-        if self.shape != tuple(input_shape):
+        if self.shape != of_images(input_shape):
             raise ResgraphError(
                 f"{self.name} has images of {by(self.shape)}, "
                 f"the network takes {by(input_shape)}",
@@ -75,7 +75,7 @@ class Dataset:
             )
 
 
-def load_data(name_or_path: str | Path, input_shape: Shape) -> Dataset:
+def load_data(name_or_path: str | Path, input_shape: Sequence[int]) -> Dataset:
     """Load a data set for a network that takes `input_shape` (channels, height, width).
 
     `digits`: 1,797 handwritten digits that scikit-learn ships. `cifar10`, `cifar100` (its
@@ -85,7 +85,8 @@ def load_data(name_or_path: str | Path, input_shape: Shape) -> Dataset:
     or val/CLASS/, whose pictures are brought to the network's size. docs/data.md tells all.
 
     Images are decoded once and then mapped from a cache under the data's checksum.
-    Raises `ResgraphError` if the data cannot be found, or are damaged.
+    Raises `ResgraphError` if the data cannot be found, or are damaged, or if the network
+    takes no images.
     """
     from resgraph.data import places
     from resgraph.data.cache import decoded
@@ -94,12 +95,13 @@ def load_data(name_or_path: str | Path, input_shape: Shape) -> Dataset:
     from resgraph.data.names import class_names
     from resgraph.data.pictures import check_channels
 
+    shape = of_images(input_shape)
     if str(name_or_path) == "digits":
-        return load_digits(input_shape)
-    check_channels(input_shape[0])
+        return load_digits(shape)
+    check_channels(shape[0])
     known = str(name_or_path) in places.HUB
     path = places.find(str(name_or_path)) if known else Path(name_or_path)
-    source = source_at(path, input_shape, str(name_or_path) if known else None)
+    source = source_at(path, shape, str(name_or_path) if known else None)
     contents = source.checksum()
     found = decoded(source, contents)
     (train, train_labels), (test, test_labels) = found["train"], found["test"]

@@ -99,6 +99,27 @@ def cannot_read(path: Path, error: OSError) -> ResgraphError:
     return ResgraphError(f"cannot read {plain(path)}: {error.strerror or error}")
 
 
+def of_images(shape: Sequence[int]) -> Shape:
+    """What a network takes, as a shape of images.
+
+    Raises `ResgraphError` where it takes none, and so cannot be fed from images.
+    """
+    if len(shape) != 3:
+        raise ResgraphError(
+            f"the network takes {called(shape)}, and images are maps [C, H, W]",
+            "only a network whose input is [C, H, W] is trained, or tells pictures apart; "
+            "any other is compiled, proven, verified and drawn",
+        )
+    channels, height, width = shape
+    return channels, height, width
+
+
+def called(shape: Sequence[int]) -> str:
+    """An input that is no image, in words: `tokens [T, C] = [16, 32]`."""
+    names = {1: "a vector [C]", 2: "tokens [T, C]"}
+    return f"{names.get(len(shape), 'an input')} = {[*shape]}"
+
+
 def by(shape: Sequence[int]) -> str:
     """`3 x 32 x 32`."""
     return " x ".join(map(str, shape))

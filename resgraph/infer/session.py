@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resgraph.data.source import called
 from resgraph.diagnostics import ResgraphError, first_line, plain
 from resgraph.infer import providers
 from resgraph.outputs import classifying
@@ -127,6 +128,8 @@ def tensors(session: Any, path: Path) -> Tensors:
         raise _foreign(path, "it has no output, or one without a name")
     shape = inputs[0].shape if len(inputs) == 1 else []
     whole = [isinstance(size, int) and size > 0 for size in shape]
+    if len(shape) in (2, 3) and all(whole[1:]):
+        raise _foreign(path, f"it takes {called(shape[1:])}, and no images [C, H, W]")
     if len(shape) != 4 or not all(whole[1:]) or (whole[0] and shape[0] != 1):
         shown = "; ".join(f"{i.name} {i.shape}" for i in inputs)
         raise _foreign(

@@ -44,7 +44,12 @@ Fields = list[Field]
 
 
 def receptive_field(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]:
-    """Findings on what a position sees: at each stage's exit, and before the pooling."""
+    """Findings on what a position sees: at each stage's exit, and before the pooling.
+
+    None where the input is no map: tokens and vectors have no pixels to be seen.
+    """
+    if len(graph.input) != 3:
+        return
     made: dict[str, Field] = dict.fromkeys(graph.network.block.inputs, POINT)
     views: list[_View] = []
     for stage in network:
@@ -113,13 +118,15 @@ def _told(view: _View, image: Shape) -> str:
     if math.isinf(field.last):
         return f"every position sees {whole}"
     extent = int(field.last - field.first) + 1
+    # Where a stride was cut off at _LARGEST, the extent is a lower bound and no number.
+    size = f"{extent} x {extent}" if extent < _LARGEST else "more than 10^18 x 10^18"
+    if len(view.shape) != 3:  # whose elements stand where, the shape does not say
+        return f"{size} pixels"
     seen = min(
         _covering(field, positions, pixels)
         for positions, pixels in zip(view.shape[1:], sides, strict=True)
     )
     who = ("no position sees", "some positions see", "every position sees")[seen]
-    # Where a stride was cut off at _LARGEST, the extent is a lower bound and no number.
-    size = f"{extent} x {extent}" if extent < _LARGEST else "more than 10^18 x 10^18"
     return f"{size} pixels; {who} {whole}"
 
 

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from resgraph.graph import Graph, Instance, Node
+from resgraph.graph import INPUT, Graph, Instance, Node
 from resgraph.graph.sites import grouped
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
-from resgraph.prove.parts import Parts, passed_by_all, stacking
+from resgraph.prove.parts import Parts, Stacking, passed_by_all, stacking
 from resgraph.prove.prose import formula, prose, slope
 from resgraph.prove.sites import Site, Stage, first_ways, places, segments, units
 from resgraph.prove.skips import bypassed
@@ -60,7 +60,7 @@ def _factors(site: Site) -> tuple[str, tuple[str, ...], Obstacle | None]:
     name, parts = site.instance.block.name, site.parts
     if parts is None:
         stack = stacking(site.instance)
-        return name, (stack.name,) if stack else (), Obstacle.NO_SUM
+        return name, (stack.node.name,) if stack else (), Obstacle.NO_SUM
     span = breaks(parts)[0][0].span
     slopes = [_slope(node, parts, site.instance) for node, _ in breaks(parts)]
     nodes = [at(node, span) for node, _ in breaks(parts)]
@@ -121,13 +121,20 @@ def _no_sum(group: Sequence[Site], total: int) -> Finding:
     """What the gradient is where there is no addition."""
     what = ": the gradient is a product of the units' own derivatives"
     if (stack := stacking(group[0].instance)) is not None:
-        what = (
-            f"; and yet dE/dx_l has the gradient of x's channels at {stack.name} as a term, "
-            "whole, whatever the weights are"
-        )
+        what = f"; and yet {_kept(stack)}, whole, whatever the weights are"
     message = f"{places(group, total)}: no addition, so no 1 as in Eq. (5){what}"
     where = tuple(stretch[0].unit() for stretch in segments(group))
     return Finding(Level.FACT, Topic.GRADIENT, message, span_of_y(group[0]), where)
+
+
+def _kept(stack: Stacking) -> str:
+    """`dE/dx_l has the gradient of x's channels at concat1 as a term`."""
+    if len(stack.inputs) > 1:
+        names = listing([f"dE/d{x}" for x in stack.inputs], " and ")
+        return f"{names} have the gradients of their channels at {stack.node.name} as terms"
+    (x,) = stack.inputs
+    name = "dE/dx_l" if x == INPUT else f"dE/d{x}"
+    return f"{name} has the gradient of {x}'s channels at {stack.node.name} as a term"
 
 
 def _replaced(

@@ -10,7 +10,7 @@ from resgraph.diagnostics import Span
 from resgraph.graph import HEAD, STEM, Graph, Node
 from resgraph.graph.sites import between, grouped
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
-from resgraph.prove.parts import Parts, passed_by_all, stacking
+from resgraph.prove.parts import Parts, Stacking, passed_by_all, stacking
 from resgraph.prove.passages import STRANGER, follow
 from resgraph.prove.sites import (
     Site,
@@ -187,8 +187,8 @@ def growing(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
             continue
         node = next(n for n in chosen[0].instance.steps if n.name == value)
         message = (
-            f"{places(chosen, total)}: F ends in {node.name} and is never negative, so x "
-            "only grows from unit to unit, as with ReLU before addition, Fig. 4c"
+            f"{places(chosen, total)}: F ends in {node.name} and is never negative, so "
+            f"{chosen[0].parts.x if chosen[0].parts else 'x'} only grows from unit to unit, as with ReLU before addition, Fig. 4c"
         )
         where = tuple(stretch[0].path(node) for stretch in segments(chosen))
         yield Finding(Level.FACT, Topic.IDENTITY, message, node.span, where)
@@ -218,7 +218,8 @@ def _elsewhere(others: Sequence[Site], total: int) -> Iterator[Finding]:
         span = found[0][0].span
         why, level = "no identity path", Level.BROKEN
         if obstacle(site) is Obstacle.SHAPE:
-            why, level = "the shape changes, so x cannot pass as it is", Level.FACT
+            why = f"the shape changes, so {site.parts.x} cannot pass as it is"
+            level = Level.FACT
         message = f"{places(group, total)}: {why}: {_named(found, site)}"
         stretches = segments(group)
         where = tuple(s[0].path(node) for s in stretches for node, _ in found)
@@ -265,11 +266,19 @@ def _no_addition(group: Sequence[Site], total: int) -> Finding:
         f"{places(group, total)}: no addition that every path passes: "
         "no residual unit in the sense of Eq. (1), and no identity path"
     )
-    if (node := stacking(group[0].instance)) is not None:
+    if (stack := stacking(group[0].instance)) is not None:
         message = (
-            f"{places(group, total)}: {node.name} keeps x as it is, beside F, in channels of "
-            "its own: a dense connection, no sum as in Eq. (1)"
+            f"{places(group, total)}: {stack.node.name} keeps {_kept(stack)}: "
+            "a dense connection, no sum as in Eq. (1)"
         )
     where = tuple(segment[0].unit() for segment in segments(group))
     span = span_of_y(group[0])
     return Finding(Level.FACT, Topic.IDENTITY, message, span, where)
+
+
+def _kept(stack: Stacking) -> str:
+    """`x as it is, beside F, in channels of its own`."""
+    if len(stack.inputs) > 1:
+        return f"{listing(stack.inputs, ' and ')} as they are, in channels of their own"
+    beside = "F" if stack.alone else "others"
+    return f"{stack.inputs[0]} as it is, beside {beside}, in channels of its own"

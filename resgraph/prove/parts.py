@@ -182,15 +182,31 @@ def is_identity(instance: Instance) -> bool:
     return any(routes.carries(x, out) for x in routes.inputs for out in routes.outputs)
 
 
-def stacking(instance: Instance) -> Node | None:
-    """What puts x as it is beside other channels on its way to `out`, in a dense unit."""
+@dataclass(frozen=True)
+class Stacking:
+    """What puts inputs of a dense unit as they are beside other channels."""
+
+    node: Node
+    inputs: tuple[str, ...]
+    alone: bool
+    """Whether they are all that the unit reads."""
+
+
+def stacking(instance: Instance) -> Stacking | None:
+    """What puts inputs as they are beside other channels on their way to `out`."""
     routes = Routes.through(instance)
-    kept: dict[str, Node | None] = dict.fromkeys(routes.inputs)
+    stacks: dict[str, Node | None] = dict.fromkeys(routes.inputs)
+    kept = {x: frozenset({x}) for x in routes.inputs}
     for name, node in routes.nodes.items():
-        before = next((i for i in routes.reads[name] if i in kept), None)
-        if before is not None and (node.op.keeps or name not in routes.breaking):
-            kept[name] = kept[before] or (node if node.op.keeps else None)
-    return kept.get(routes.output)
+        before = [i for i in routes.reads[name] if i in kept]
+        if before and (node.op.keeps or name not in routes.breaking):
+            stacks[name] = stacks[before[0]] or (node if node.op.keeps else None)
+            kept[name] = frozenset[str]().union(*(kept[i] for i in before))
+    stack = stacks.get(routes.output)
+    if stack is None:
+        return None
+    inputs = tuple(x for x in routes.inputs if x in kept[routes.output])
+    return Stacking(stack, inputs, len(routes.inputs) == 1)
 
 
 def longest(instance: Instance) -> int:

@@ -28,8 +28,8 @@ class Generated:
     path: Path
     network: type[nn.Module]
     """The network's class; it constructs with no arguments."""
-    input_shape: tuple[int, int, int]
-    """Channels, height, width."""
+    input_shape: tuple[int, ...]
+    """Of one image [C, H, W]; of tokens [T, C], or of a vector [C]."""
     recipe: Recipe
     digest: str
     """Digest of the graph, `sha256:` and 64 hexadecimal digits."""
@@ -182,16 +182,16 @@ def _public(path: Path, spec: str, module: ModuleType, name: str) -> Any:
     return getattr(module, name)
 
 
-def _input_shape(path: Path, spec: str, module: ModuleType) -> tuple[int, int, int]:
+def _input_shape(path: Path, spec: str, module: ModuleType) -> tuple[int, ...]:
     shape = _public(path, spec, module, "INPUT_SHAPE")
     if (
         not isinstance(shape, (list, tuple))
-        or len(shape) != 3
+        or len(shape) not in (1, 2, 3)
         or not all(type(size) is int and size > 0 for size in shape)
     ):
-        raise _broken(path, spec, f"INPUT_SHAPE is {shape!r}, not (channels, h, w)")
-    channels, height, width = shape
-    return channels, height, width
+        what = f"INPUT_SHAPE is {shape!r}, and no shape (C, H, W), (T, C) or (C,)"
+        raise _broken(path, spec, what)
+    return tuple(shape)
 
 
 def _recipe(path: Path, spec: str, module: ModuleType) -> Recipe:

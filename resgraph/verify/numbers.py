@@ -154,7 +154,9 @@ def gradients(
     images = batch.images.clone()
     with Exact(subject.chances), noise or nullcontext():
         outputs = subject(images)
-        torch.autograd.backward(loss(outputs, batch))
+        total = loss(outputs, batch)
+        if total.requires_grad:  # else no output depends on a weight
+            torch.autograd.backward(total)
     buffers = dict(network.named_buffers())
     found = {
         TRAINING: {name: value.detach() for name, value in outputs.items()},
@@ -189,9 +191,17 @@ def trained(subject: Subject) -> dict[str, nn.Parameter]:
 
 
 def step(subject: Subject, point: Point, batch: Batch, rule: Rule) -> Numbers:
-    """The same, and the updates: weights after a step of torch's optimiser minus before."""
+    """The same, and the updates: weights after a step of torch's optimiser minus before.
+
+    A weight that no output depends on has a gradient of zeros, as by the formula: torch
+    would leave it out of the step, weight decay included, where it has none.
+    """
     found = gradients(subject, point, batch)
     parameters = trained(subject)
+    if not parameters:
+        return found
+    for parameter in parameters.values():
+        parameter.grad = _gradient(parameter)
     torch_step(parameters, rule, point.state, point.steps)
     updates = {
         name: parameter.detach().reshape(point.tensors[name].shape)
@@ -203,7 +213,7 @@ def step(subject: Subject, point: Point, batch: Batch, rule: Rule) -> Numbers:
 
 def stepped(found: Numbers, point: Point, rule: Rule) -> Stepped:
     """What the step changes, from gradients, by the formula of the optimiser."""
-    gradients = found[GRADIENTS]
+    gradients = found.get(GRADIENTS, {})
     return formula_step(gradients, point.tensors, rule, point.state, point.steps)
 
 
@@ -218,7 +228,7 @@ def rate(found: Numbers, tensors: Mapping[str, Tensor], rule: Rule) -> float:
     At most the rule's own, that of the warm-up. In networks whose gradients explode, a whole
     step would leave nothing of the weights.
     """
-    gradients = found[GRADIENTS]
+    gradients = found.get(GRADIENTS, {})
     slope = _norm(gradients.values())
     if rule.recipe.optimizer.normalises:  # then each number is moved by about the rate
         slope = math.sqrt(sum(g.numel() for g in gradients.values()))

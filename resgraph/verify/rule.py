@@ -124,7 +124,7 @@ def formula_step(
 
 def _clipped(gradients: Mapping[str, Tensor], most: float | None) -> Tensor | None:
     """What all gradients are multiplied by; None where they stay."""
-    if most is None:
+    if most is None or not gradients:
         return None
     norm = torch.stack([g.norm() for g in gradients.values()]).norm()
     return torch.clamp(most / (norm + 1e-6), max=1.0)

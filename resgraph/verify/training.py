@@ -14,6 +14,7 @@ from resgraph.names import LOGITS
 from resgraph.verify.flow import Flow
 from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.numbers import (
+    GRADIENTS,
     INFERENCE,
     STATISTICS,
     STEPS,
@@ -28,7 +29,7 @@ from resgraph.verify.numbers import (
     stepped,
 )
 from resgraph.verify.places import Divergence, first_divergence, spans
-from resgraph.verify.report import Check, failed, passed
+from resgraph.verify.report import Check, failed, passed, skipped
 from resgraph.verify.rounding import DOUBLE, Rounding
 from resgraph.verify.rule import Rule
 from resgraph.verify.tolerance import Deviation, Tensors, deviation
@@ -60,7 +61,7 @@ class Reference:
                 self.rule = self.rule.at(rate(found, self.start, self.rule))
             made = stepped(found, point, self.rule)
             self.points.append(point)
-            self.exact.append(found | {UPDATES: made.updates})
+            self.exact.append(found | _of_weights(made.updates))
             moved = {n: point.tensors[n] + update for n, update in made.updates.items()}
             tensors = {**point.tensors, **found.get(STATISTICS, {}), **moved}
             point = Point(tensors, made.state, k + 1)
@@ -77,7 +78,7 @@ class Reference:
             return inference(self.subject, self.start, self.batch.images, noise)
         point = self.points[index - 1]
         found = gradients(self.subject, point, self.batch, noise)
-        return found | {UPDATES: stepped(found, point, self.rule).updates}
+        return found | _of_weights(stepped(found, point, self.rule).updates)
 
     def floors(self, index: int, quantity: str) -> dict[str, float]:
         """Updates are differences of weights, each rounded."""
@@ -112,11 +113,14 @@ class Comparison:
                 yield self._check(quantity, [*range(1, len(exact))])
             else:
                 yield self._check(quantity, [1])
+        if GRADIENTS not in exact[1]:
+            name = f"{GRADIENTS} and {UPDATES}: {self.what}"
+            yield skipped(name, "the network has no weights")
 
     @cached_property
     def computed(self) -> Sequence[Numbers]:
         reference = self.reference
-        trained = [*reference.exact[1][UPDATES]]
+        trained = [*reference.exact[1].get(UPDATES, {})]
         task = Task(
             reference.points, reference.batch, reference.rule, trained, self.naming
         )
@@ -135,13 +139,21 @@ class Comparison:
         if all(same_bits(ours, exact[i][quantity]) for i, ours in pairs):
             count = sum(len(ours) for _, ours in pairs)
             many = f"{count:,} tensors" if count > 1 else next(iter(pairs[0][1]))
-            return passed(name, f"{many} equal to the last bit of float64")
-        found = [self._deviation(i, quantity, ours) for i, ours in pairs]
-        far = max(found, key=lambda one: one.excess)
+            found = f"{many} equal to the last bit of float64"
+            return passed(name, found + self._idle(quantity))
+        deviations = [self._deviation(i, quantity, ours) for i, ours in pairs]
+        far = max(deviations, key=lambda one: one.excess)
         if far.within:
             self.largest = max(self.largest, far.relative)
             return passed(name, str(far))
         return self._failed(name, quantity, far)
+
+    def _idle(self, quantity: str) -> str:
+        """That there is little to compare, where no gradient is any but 0."""
+        tensors = self.reference.exact[1].get(GRADIENTS, {}).values()
+        if quantity != GRADIENTS or any(bool(tensor.any()) for tensor in tensors):
+            return ""
+        return ", all of them 0: no output changes with a weight"
 
     def _called(self, quantity: str) -> str:
         """The quantity in words: not every network gives logits."""
@@ -190,6 +202,11 @@ class Comparison:
 
         mine = {name: ours.values[i] for i, name in names.items()}
         return first_divergence(self.graph, mine, named(exact), noisy, DOUBLE)
+
+
+def _of_weights(updates: dict[str, Tensor]) -> Numbers:
+    """The updates as a quantity; none of a network without weights."""
+    return {UPDATES: updates} if updates else {}
 
 
 def same_bits(ours: Tensors, theirs: Tensors) -> bool:

@@ -14,7 +14,7 @@ from resgraph.prove import Finding, Level, Topic, prove
 from resgraph.prove.cuts import truncating
 from resgraph.prove.parts import decompose, shortcuts, ways
 from resgraph.prove.sites import sites, units
-from tests.helpers import SPECS, graph_of
+from tests.helpers import SPECS, graph_from, graph_of
 from tests.prove.common import of, warnings
 
 NESTED = sorted((Path(__file__).parent / "nested").glob("*.yaml"))
@@ -262,3 +262,44 @@ def test_units_that_multiply_by_their_number_are_apart(tmp_path: Path) -> None:
     assert any(m.startswith("a.0, c.0 (2 of 12 units): h and f are id") for m in found)
     assert any("0.5 at out_scale" in message for message in found)
     assert any("0.333333 at out_scale" in message for message in found)
+
+
+FUSE = """\
+resgraph: 1
+title: Several inputs, concatenated
+units:
+  fuse:
+    inputs: [a, b]
+    paths:
+      down: {from: a, ops: [{conv: {kernel: 3, channels: 8}}]}
+      out: {from: [OPERANDS], ops: [concat]}
+network:
+  input: [3, 8, 8]
+  stem: [relu]
+  stages:
+    s: {from: [x, stem], units: [fuse]}
+  outputs: {y: s}
+"""
+KEPT = {
+    "down, b": ("keeps b as it is, beside others", "dE/db has the gradient of b's"),
+    "b, down": ("keeps b as it is, beside others", "dE/db has the gradient of b's"),
+    "a, down, b": ("keeps a and b as they are", "dE/da and dE/db have the gradients"),
+}
+
+
+@pytest.mark.parametrize("operands", KEPT)
+def test_what_is_kept_has_its_inputs_name(operands: str, tmp_path: Path) -> None:
+    graph = graph_from(FUSE.replace("OPERANDS", operands), tmp_path)
+    for words in KEPT[operands]:
+        assert about(graph, words)
+
+
+@pytest.mark.parametrize("input", ["[32]", "[16, 32]"])
+def test_tokens_and_vectors_have_no_receptive_field(input: str, tmp_path: Path) -> None:
+    text = (
+        "resgraph: 1\ntitle: Relu\nunits: {u: {paths: {out: {from: x, ops: [relu]}}}}\n"
+        f"network: {{input: {input}, stages: [[u]], outputs: {{y: stage1}}}}\n"
+    )
+    graph = graph_from(text, tmp_path)
+    assert prove(graph)
+    assert of(graph, Topic.FIELD, Level.FACT) == []
