@@ -96,6 +96,8 @@ def test_a_layer_stands_on_its_lines(spec: Path) -> None:
                 texts = [
                     "".join(shown["source"][a - 1 : b]) for a, b in found[op["name"]]
                 ]
+                # of an op that may not be there, the line of its flag as well
+                texts = [t for t in texts if not t.lstrip().startswith("if self.")]
                 if op["weights"]:
                     assert f"self.{op['name']} = " in texts[0]
                     assert f"self.{op['name']}(" in texts[-1]
