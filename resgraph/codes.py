@@ -47,22 +47,13 @@ network:
 {_TRAIN}
 """
 
-_OUTPUTS = "  outputs: {map: stage1.map, mean: stage1.mean}"
+_OUTPUTS = "outputs: {a: stage1.a, b: stage1.b}"
 _FORK = f"""\
 resgraph: 1
-title: A network of two outputs
-units:
-  fork:
-    outputs: [map, mean]
-    paths:
-      map: {{from: x, ops: [{{conv: {{kernel: 3, channels: 16}}}}]}}
-      mean: {{from: x, ops: [global_avg_pool, {{linear: {{features: 10}}}}]}}
-network:
-  input: [3, 32, 32]
-  stages: [[fork]]
-{_OUTPUTS}
+title: Two outputs
+units: {{fork: {{outputs: [a, b], paths: {{a: {{from: x, ops: [bn]}}, b: {{from: x, ops: [relu]}}}}}}}}
+network: {{input: [3, 32, 32], stages: [[fork]], {_OUTPUTS}}}
 """
-"""A spec of its own for an example."""
 
 # --- the file
 
@@ -262,16 +253,14 @@ UNUSED_OUTPUT = Code(
     _WARNING,
     "One of a unit's outputs is read by nothing, though others are.",
     "What only that output needs is computed for nothing, and its weights never learn.",
-    Example("  outputs: {map: stage1.map}", _OUTPUTS, _FORK),
+    Example("outputs: {a: stage1.a}", _OUTPUTS, _FORK),
 )
 UNUSED_UNIT = Code(
     "unused-unit",
     _WARNING,
     "No stage names the unit.",
     "It is in no generated file. Perhaps a stage names another unit by mistake.",
-    Example(
-        "units:\n  spare:\n    paths:\n      out: {from: x, ops: [relu]}", "units:"
-    ),
+    Example("units:\n  spare: {paths: {out: {from: x, ops: [relu]}}}", "units:"),
 )
 FOREIGN_CONVENTION = Code(
     "foreign-convention",
@@ -460,9 +449,7 @@ REPEATED_NORM = Code(
     _WARNING,
     "A normalisation repeats an earlier one, with no weight layer between.",
     "The first is undone by the second, and costs time and memory.",
-    Example(
-        f"          - bn\n{_BN_RELU}\n{_CONV}\n{_OUT}", f"{_BN_RELU}\n{_CONV}\n{_OUT}"
-    ),
+    Example(f"          - bn\n{_BN_RELU}\n{_CONV}", f"{_BN_RELU}\n{_CONV}"),
     by_prove=True,
 )
 IDLE_ACTIVATION = Code(

@@ -9,7 +9,7 @@ from typing import Any
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import KindError
-from resgraph.graph import Block, Node, Part
+from resgraph.graph import Block, Call, Node, Part, Row, Style
 from resgraph.ops import OpError, Shape
 from resgraph.passes.sides import Shapes
 
@@ -60,6 +60,16 @@ class Telling:
             self.told.blamed.add(key)
             found = Diagnostic(code, message, span, hint, (*notes, *self.notes))
             self.told.tell(found)
+
+    def miscounted(self, call: Call, block: Block, row: Row, got: int) -> None:
+        """A finding on a block that gets another number of values than it takes."""
+        wanted, names = count_of(len(block.inputs)), ", ".join(block.inputs)
+        message = f"'{block.name}' takes {wanted} ({names}), and gets {got}"
+        inline = row.style is Style.INLINE
+        notes = () if inline else (Note("its inputs are named here", block.span),)
+        several = len(block.inputs) == 1 and any("." in v for v in row.inputs)
+        hint = f"start from one of them: from: {row.inputs[0]}" if several else None
+        self.tell(codes.WRONG_INPUT_COUNT, message, call.span, notes, hint)
 
     def tell_of(self, error: ValueError, span: Span, what: str = "") -> None:
         """A finding on an expression that has no value."""

@@ -85,12 +85,13 @@ class _Inference:
         units, ops = len(self.typed), self.ops
         full = units > DISTINCT_UNITS or ops > DISTINCT_OPS
         if full and not self.full:
-            message = (
-                f"more than {DISTINCT_UNITS:,} units that differ in arguments or input shape"
-                if units > DISTINCT_UNITS
-                else f"more than {DISTINCT_OPS:,} ops in distinct units"
-            )
-            self.told.tell(Diagnostic(codes.TOO_LARGE, message, call.span))
+            what = f"{DISTINCT_OPS:,} ops in distinct units"
+            if units > DISTINCT_UNITS:
+                what = (
+                    f"{DISTINCT_UNITS:,} units that differ in arguments or input shape"
+                )
+            found = Diagnostic(codes.TOO_LARGE, f"more than {what}", call.span)
+            self.told.tell(found)
         self.full = full
         return full
 
@@ -393,13 +394,7 @@ class _Inside(Telling):
             return True
         if any(value not in self.values for value in row.inputs):
             return False  # of which there is a finding
-        names = ", ".join(block.inputs)
-        message = f"'{block.name}' takes {count_of(wanted)} ({names}), and gets {got}"
-        inline = row.style is Style.INLINE
-        notes = () if inline else (Note("its inputs are named here", block.span),)
-        several = wanted == 1 and any("." in value for value in row.inputs)
-        hint = f"start from one of them: from: {row.inputs[0]}" if several else None
-        self.tell(codes.WRONG_INPUT_COUNT, message, call.span, notes, hint)
+        self.miscounted(call, block, row, got)
         return False
 
     def _runs(
