@@ -30,6 +30,7 @@ from resgraph.graph import (
     Path,
     Program,
 )
+from resgraph.graph.ir import Gaps
 from resgraph.graph.uses import POSITION, Kind, Use, Uses, context
 from resgraph.names import SOMETHING
 
@@ -63,12 +64,13 @@ class _Check:
             if block.paths and OUTPUT not in block.values:
                 yield from _no_output(block)
         words = STAGES if block is self.program.network else PATHS
-        yield from self._unread(block)
         if _plainly_sound(block):
+            yield from self._unread(block)
             return
         if not block.gaps.paths:
             yield from _unknown(block, words, self._open(block))
         knots = _knots(block)
+        yield from () if knots else self._unread(block)
         yield from _cycles(block, knots, words)
         yield from _late(block, knots, words)
         if block.outputs is not None or OUTPUT in block.values:
@@ -79,13 +81,25 @@ class _Check:
         network = block is self.program.network
         return {STEM} if network and not self.program.ends[STEM].nodes else set()
 
+    def _made(self, block: Block) -> set[str]:
+        """The values that there are in a block."""
+        made = {*block.inputs, *(node.name for node in block.nodes)}
+        for row in block.rows:
+            unit = self.program.find(row.calls[-1])
+            made |= {f"{row.name}.{name}" for name in (unit.results if unit else ())}
+        return made
+
     def _unread(self, block: Block) -> Iterator[Diagnostic]:
         """Outputs of units that are there for nothing, though others of the unit are read."""
         read = {i for node in block.nodes for i in node.inputs}
         read |= {*block.results.values()}
+        if block.gaps != Gaps() or not read <= self._made(block):
+            return  # what is not known may mean any of them
         for row in block.rows:
             unit = self.program.find(row.calls[-1])
-            names = unit.results if unit and not unit.gaps.paths else {}
+            made = self._made(unit) if unit else set[str]()
+            results = unit.results.items() if unit and not unit.gaps.paths else ()
+            names = [name for name, value in results if value in made]
             dead = [n for n in names if f"{row.name}.{n}" not in read]
             if len(names) < 2 or len(dead) == len(names) or row.name in read:
                 continue

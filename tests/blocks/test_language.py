@@ -546,3 +546,21 @@ def test_doubling_is_bounded(tmp_path: Path) -> None:
 def test_values_are_exact(tmp_path: Path) -> None:
     graph = compiled("units:" + SE + BODY + NETWORK, tmp_path)
     assert body(graph).args == {"width": Fraction(16)}
+
+
+def test_an_output_that_nothing_reads_is_told(tmp_path: Path) -> None:
+    """A warning: whoever takes a part of a pyramid means it."""
+    spec = UNET.replace(
+        "  merge:\n",
+        "  fork: {outputs: [a, b], paths: {a: {from: x, ops: [relu]}, b: {from: x, ops: [bn]}}}\n  merge:\n",
+    )
+    spec = spec.replace("    back:", "    two: [fork]\n    back:").replace(
+        "from: c2, units: [{conv3", "from: two.a, units: [{conv3"
+    )
+    path = tmp_path / "net.yaml"
+    path.write_text(HEADER + spec)
+    compiler = Compiler()
+    compiler.graphs(path)
+    (warning,) = compiler.warnings[str(path)]
+    assert warning.code.name == "unused-output"
+    assert warning.message == "nothing reads the output 'b' of 'two'"
