@@ -210,6 +210,7 @@ ON_THE_CPU = {
 ELSEWHERE_TESTED = {
     "wait for it or stop it, or choose another folder with --out": "test_resume",
     "--no-compile": "test_compiled",
+    "says that they stay": "test_nested",
     "--memory-budget": "a device with too little memory",
     "--no-cuda-graph": "CUDA",
     "--nproc-per-node": "several ranks",
