@@ -44,5 +44,6 @@ def _runs(one: Compared, seeds: int) -> Iterator[tuple[str, object, int]]:
             yield quantity, found, units
         with torch.no_grad(), Kernels(units * SINGLE, seed, normal):
             logits = module(images)
-        found = verification.inference.deviation(logits, images, SINGLE)
+        (output,) = verification.inference.names
+        found = verification.inference.deviation({output: logits}, images, SINGLE)
         yield "float32", found, units
