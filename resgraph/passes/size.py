@@ -66,9 +66,9 @@ def _in(run: Run) -> Note:
 
 
 def _ops(graph: Graph) -> Iterator[Diagnostic]:
-    count = graph.total("nodes")
+    runs = [run for _, runs in graph.stages for run in runs]
+    count = sum(run.total("nodes") for run in runs)
     if count > NETWORK_OPS:
-        runs = [run for _, runs in graph.stages for run in runs]
         most = max(runs, key=lambda run: run.total("nodes"))
         message = f"the network has {count:,} ops, and up to {NETWORK_OPS:,} are taken"
         hint = f"{most.total('nodes'):,} of them are of this unit, {most.count:,} times"

@@ -223,7 +223,7 @@ def test_no_file_a_folder_and_rubbish(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "kind", "message"),
     [
-        (("N", 90), TensorProto.FLOAT, "input should be [N, C, H, W]"),
+        (("N", 90), TensorProto.FLOAT, "it takes a vector [C] = [90], and no images"),
         (("N", 3, "H", "W"), TensorProto.FLOAT, "input should be [N, C, H, W]"),
         ((8, *SHAPE), TensorProto.FLOAT, "with N free"),
         (("N", *SHAPE), TensorProto.DOUBLE, "of floats, not tensor(double)"),

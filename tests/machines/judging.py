@@ -228,8 +228,9 @@ def _numbers(one: Compared, witness: Witness, found: Judgement) -> None:
 def _single(one: Compared, witness: Witness) -> str:
     verification = one.verification
     images = verification.batches[-1]
-    logits = witness.logits(verification.start, images, "cpu")
-    check = verification.inference.judged("torch on cpu", logits, images)
+    names = verification.inference.names
+    found = witness.outputs(names, verification.start, images, "cpu")
+    check = verification.inference.judged("torch on cpu", found, images)
     return _said(check.verdict is not Verdict.failed)
 
 

@@ -206,24 +206,25 @@ def _doubles(one: Compared) -> Iterator[tuple[str, Deviation]]:
 def _singles(setting: Setting, one: Compared) -> Iterator[tuple[str, Deviation]]:
     verification = one.verification
     (images,) = verification.batches
-    for name, logits in _logits(setting, one, images):
-        yield name, verification.inference.deviation(logits, images, SINGLE)
+    for name, found in _outputs(setting, one, images):
+        yield name, verification.inference.deviation(found, images, SINGLE)
 
 
-def _logits(
+def _outputs(
     setting: Setting, one: Compared, images: Tensor
-) -> Iterator[tuple[str, Tensor]]:
-    module = one.module().eval()
+) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    module, (output,) = one.module().eval(), one.verification.inference.names
     with torch.no_grad():
-        yield "torch", module(images)
+        yield "torch", {output: module(images)}
         if not is_deep(one.named):
             for taps in (False, True):
                 with Formulas(taps):
-                    yield "torch, other formulas", module(images)
+                    yield "torch, other formulas", {output: module(images)}
     path = str(one.verification.model.path)
     for name, options in {"onnxruntime": {}, **setting.sessions}.items():
         chosen = {"intra_op_num_threads": 1} | _levels(options)
-        yield name, runtime.logits(runtime.session(path, "cpu", **chosen), images)
+        session = runtime.session(path, "cpu", **chosen)
+        yield name, runtime.outputs(session, [output], images)
 
 
 def _levels(options: Mapping[str, Any]) -> dict[str, Any]:
