@@ -143,10 +143,7 @@ class Child:
         if self.strict and (printed := self._printed()):
             raise self.error(f"it prints {printed!r}")
         if "error" in values:
-            hint = values.get("hint")
-            raise ResgraphError(
-                str(values["error"]), None if hint is None else str(hint)
-            )
+            raise self._refused(str(values["error"]), values.get("hint"))
         if "raised" in values:
             what = visible(str(values["raised"]))
             raise self.error(f"{what} while {self.doing}")
@@ -226,6 +223,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def _refused(self, what: str, hint: Any) -> ResgraphError:
+        """The error that the child raised, which names the file in any case."""
+        if self.name not in what:
+            what = f"{self.name} {self.verdict}: {what}"
+        return ResgraphError(what, None if hint is None else str(hint))
 
     def error(self, what: str) -> ResgraphError:
         """What is wrong with the file, to be raised."""

@@ -166,7 +166,7 @@ class Called:
             what = "no" if odd[0] in wanted else "what was not asked for:"
             raise self._child.error(f"its answer has {what} {odd[0]}")
         for name, tensor in tensors.items():
-            if tensor.dtype != dtype or not _fits(tensor, wanted[name]):
+            if tensor.dtype != dtype or tensor.shape != wanted[name]:
                 shape = list(tensor.shape)
                 text = f"its answer has {name} as {tensor.dtype} of shape {shape}"
                 raise self._child.error(text)
@@ -201,22 +201,22 @@ class Apart(Called):
 
     def outputs(
         self,
-        names: Sequence[str],
+        shapes: Mapping[str, Sequence[int]],
         tensors: Mapping[str, Tensor],
         images: Tensor,
         device: str,
     ) -> Mapping[str, Tensor]:
         given = _named("tensors", tensors) | {"images": images}
         doing = f"its forward runs on {device}"
-        answer = self._ask("outputs", doing, given, device=device, names=[*names])
-        shapes: Shapes = {_OUTPUTS: dict.fromkeys(names, (len(images), ...))}
-        return self._numbers(answer, shapes, torch.float32)[_OUTPUTS]
+        answer = self._ask(
+            "outputs", doing, given, device=device, shapes=_lists(shapes)
+        )
+        wanted = {_OUTPUTS: _batches(shapes, len(images))}
+        return self._numbers(answer, wanted, torch.float32)[_OUTPUTS]
 
 
 _OUTPUTS = "outputs"
-Shape = tuple[Any, ...]
-"""Sizes; `...` at its end where any others may follow."""
-Shapes = dict[str, dict[str, Shape]]
+Shapes = dict[str, dict[str, tuple[int, ...]]]
 """Quantity -> name -> shape."""
 
 
@@ -225,17 +225,22 @@ def _shapes(task: Task) -> Shapes:
     shapes = {n: tuple(t.shape) for n, t in task.points[0].tensors.items()}
     trained = {n: shapes[n] for n in task.trained}
     rest = {n: shape for n, shape in shapes.items() if n not in trained}
-    many: Shape = (len(task.batch.images), ...)
-    outputs = dict.fromkeys(task.naming.outputs, many)
+    outputs = _batches(task.naming.outputs, len(task.batch.images))
     quantities: Shapes = {INFERENCE: outputs, TRAINING: outputs, GRADIENTS: {**trained}}
     quantities |= {STATISTICS: {**rest}} if rest else {}
     return quantities | {UPDATES: {**trained}}
 
 
-def _fits(tensor: Tensor, shape: Shape) -> bool:
-    if shape[-1:] == (...,):
-        return tensor.shape[: len(shape) - 1] == shape[:-1]
-    return tensor.shape == shape
+def _batches(
+    shapes: Mapping[str, Sequence[int]], count: int
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of so many values each."""
+    return {name: (count, *shape) for name, shape in shapes.items()}
+
+
+def _lists(shapes: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """As JSON has them."""
+    return {name: [*shape] for name, shape in shapes.items()}
 
 
 def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -320,7 +325,7 @@ class _There:
         tensors = _part("tensors", given)
         assert isinstance(self.module, Present)
         found = self.module.outputs(
-            values["names"], tensors, given["images"], values["device"]
+            values["shapes"], tensors, given["images"], values["device"]
         )
         return _message(_named(_OUTPUTS, found))
 
@@ -335,8 +340,9 @@ class _There:
 
 
 def _plain(naming: Naming) -> dict[str, Any]:
-    values = {"chances": [*naming.chances], "outputs": [*naming.outputs]}
-    return {"names": dict(naming.names), **values}
+    """As JSON has it."""
+    chances, outputs = [*naming.chances], _lists(naming.outputs)
+    return {"names": dict(naming.names), "outputs": outputs, "chances": chances}
 
 
 def _naming(question: Message) -> Naming:

@@ -73,6 +73,13 @@ class Flow:
     names: tuple[str, ...] = ()
     """What the network calls each output; '' where it has no name."""
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the outputs, without the batch."""
+        return tuple(
+            self.input if i == INPUT else self.steps[i].shape for i in self.outputs
+        )
+
 
 @dataclass(frozen=True)
 class Flows:

@@ -26,9 +26,7 @@ def returned(output: Any, what: str) -> Returned:
     return found
 
 
-_HINT = (
-    "name a callable whose network returns a tensor, or several in a tuple or a mapping"
-)
+_HINT = "a network returns a tensor, or several in a tuple, a list, a mapping or a dataclass"
 
 
 def _tensors(output: Any, name: str, what: str) -> Iterator[tuple[str, Tensor]]:

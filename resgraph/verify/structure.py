@@ -48,7 +48,8 @@ class Compared:
     outputs: tuple[str, ...] = ()
     """For each output of theirs, in order, the name of ours that it is."""
     comparable: bool = True
-    """Whether there are as many outputs, so that their numbers may be held together."""
+    """Whether the outputs are as many and of the same shapes, so that their numbers may be
+    held together."""
 
 
 def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
@@ -63,8 +64,9 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     ]
     for training, result in zip((True, False), found, strict=True):
         if isinstance(result, Mismatch):
-            names = ("the module", "the spec")
-            return replace(_parted(name, result, names, where), training=training)
+            parted = _parted(name, result, ("the module", "the spec"), where)
+            shaped = _shaped_alike(ours, theirs)
+            return replace(parted, training=training, comparable=shaped)
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned
     if swapped := _swapped(name, pairs, where):
@@ -84,6 +86,12 @@ def _other_count(
             text = f"{sides[0]} returns {one} {mode}, and {sides[1]} {two}"
             return failed(name, text)
     return None
+
+
+def _shaped_alike(ours: Flows, theirs: Flows) -> bool:
+    """Whether each output, told by its name if both have names, has the same shape."""
+    modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
+    return all(f.shapes == in_order_of(f, other).shapes for f, other in modes)
 
 
 def _values(count: int) -> str:
@@ -121,7 +129,7 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
     for result in found:
         if isinstance(result, Mismatch):
             parted = _parted(name, result, sides, spans(graph))
-            guess = alike(ours, theirs)
+            guess = alike(ours, theirs) if _shaped_alike(ours, theirs) else None
             return replace(parted, guess=guess, outputs=_outputs(graph, ours, theirs))
     pairs = found[0]
     assert isinstance(pairs, Match)  # the others have returned

@@ -58,9 +58,11 @@ def heard(value: Any, values: Sequence[Tensor] | None = None) -> Flow:
     Raises `ValueError`, `KeyError` or `TypeError` for what is no flow.
     """
     steps = tuple(_step(i, step) for i, step in enumerate(value["steps"]))
-    outputs = _wholes(value["outputs"])
+    outputs, names = _wholes(value["outputs"]), tuple(map(str, value["names"]))
     if not outputs or not all(INPUT <= i < len(steps) for i in outputs):
         raise ValueError(f"its outputs are steps {list(outputs)} of {len(steps)}")
+    if len(names) != len(outputs):
+        raise ValueError(f"it has {len(names)} names of {len(outputs)} outputs")
     if values is not None:
         _check(steps, values)
     return Flow(
@@ -71,7 +73,7 @@ def heard(value: Any, values: Sequence[Tensor] | None = None) -> Flow:
         tuple(values or ()),
         frozenset(map(str, value["fixed"])),
         _wholes(value["draws"]),
-        tuple(map(str, value["names"])),
+        names,
     )
 
 

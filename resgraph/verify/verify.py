@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -205,21 +205,28 @@ class Verification:
     def _other(self, compared: Compared, names: Mapping[str, str]) -> Comparison:
         """The other author's module beside the graph; it has these names for our tensors."""
         assert self.subject.reference is not None
-        naming = Naming(names, compared.chances, compared.outputs)
+        outputs = {name: self._shapes[name] for name in compared.outputs}
+        naming = Naming(names, outputs, compared.chances)
         what, module = self.subject.reference_name, self.subject.reference
         return Comparison(self.graph, module, naming, self.reference, what)
 
     @property
     def _own(self) -> Naming:
         names = {name: name for name in self.wanted}
-        return Naming(names, outputs=[*self.graph.outputs])
+        return Naming(names, self._shapes)
+
+    @property
+    def _shapes(self) -> Mapping[str, Sequence[int]]:
+        """Of the outputs, without the batch."""
+        shapes = self.graph.network.shapes
+        return {name: shapes[value] for name, value in self.graph.outputs.items()}
 
     @cached_property
     def exact(self) -> numbers.Subject:
         """The graph's own network, in float64."""
         naming = self._own
         network = self._meant().double()
-        return numbers.Subject(network, naming.names, outputs=naming.outputs)
+        return numbers.Subject(network, naming.names, outputs=[*naming.outputs])
 
     @cached_property
     def reference(self) -> Reference:
@@ -242,7 +249,7 @@ class Verification:
     def batch(self) -> Batch:
         generator = torch.Generator().manual_seed(self.options.seed)
         images = torch.randn(self.options.batch, *self.graph.input, generator=generator)
-        shapes = [*self.graph.network.outputs.values()]
+        shapes = [*self._shapes.values()]
         classes = max((s[0] for s in shapes if len(s) == 1), default=1)
         labels = torch.randint(classes, (len(images),), generator=generator)
         return Batch(images, labels, self.rule.recipe.label_smoothing)
@@ -308,8 +315,9 @@ class Verification:
         devices = ["cpu"] + (["cuda"] if self.options.device == "cuda" else [])
         images = self.batches[-1]
         for device in devices:
-            names = self.inference.names
-            found = self.subject.witness.outputs(names, self.start, images, device)
+            found = self.subject.witness.outputs(
+                self._shapes, self.start, images, device
+            )
             yield self.inference.judged(f"torch on {device}", found, images)
         models = OnnxComparison(self.inference, self.model)
         yield from models.checks(self.batches, devices)

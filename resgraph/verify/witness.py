@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from resgraph.names import LOGITS
 from resgraph.train import Generated
 from resgraph.verify import state
 from resgraph.verify.flow import Flow, Flows
@@ -44,12 +43,12 @@ class Declared:
 
 @dataclass(frozen=True)
 class Naming:
-    """A module's own names by ours; for each of its dropouts, in order, the number of ours,
-    and for each of its outputs our name."""
+    """A module's own names by ours; its outputs, in its order, by ours, each with its shape
+    without the batch; and for each of its dropouts, in order, the number of ours."""
 
     names: Mapping[str, str]
+    outputs: Mapping[str, Sequence[int]]
     chances: Sequence[int] = ()
-    outputs: Sequence[str] = (LOGITS,)
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,13 @@ class Witness(Module, Protocol):
 
     def outputs(
         self,
-        names: Sequence[str],
+        shapes: Mapping[str, Sequence[int]],
         tensors: Mapping[str, Tensor],
         images: Tensor,
         device: str,
     ) -> Mapping[str, Tensor]:
-        """In float32 at inference on `cpu` or `cuda`, TF32 off; by these names, in order."""
+        """In float32 at inference on `cpu` or `cuda`, TF32 off; by these names, in order, of
+        these shapes without the batch."""
 
 
 class Here:
@@ -135,7 +135,7 @@ class Here:
         return self.build().double()
 
     def _subject(self, naming: Naming) -> Subject:
-        return Subject(self._exact, naming.names, naming.chances, naming.outputs)
+        return Subject(self._exact, naming.names, naming.chances, [*naming.outputs])
 
 
 class Present(Here):
@@ -151,7 +151,7 @@ class Present(Here):
 
     def outputs(
         self,
-        names: Sequence[str],
+        shapes: Mapping[str, Sequence[int]],
         tensors: Mapping[str, Tensor],
         images: Tensor,
         device: str,
@@ -161,7 +161,7 @@ class Present(Here):
         with torch.no_grad(), without_tf32():
             given = images.clone().to(device)
             found = network.to(device).eval()(given)
-        named = by_name(found, names, type(network).__name__)
+        named = by_name(found, [*shapes], type(network).__name__)
         return {name: tensor.cpu() for name, tensor in named.items()}
 
 

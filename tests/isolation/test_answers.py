@@ -33,6 +33,8 @@ GENERATED = sorted((ROOT / "generated").glob("*.py"))
 SHALLOW = [p for p in GENERATED if not p.stem.startswith(("resnet1001", "resnet1202"))]
 
 SHAPE = (3, 16, 16)
+LOGITS = {"logits": (10,)}
+"""The outputs of the networks here, with their shapes without the batch."""
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
     kept = {"momentum_buffer": momentum}
     points = [Point(doubles), Point(doubles, kept, 1)]
     batch, rule = Batch(images, torch.arange(4)), Rule(HE2016, 0.1)
-    naming = Naming({name: name for name in doubles})
+    naming = Naming({name: name for name in doubles}, LOGITS)
     task = Task(points, batch, rule, [*momentum], naming)
     torch.set_num_threads(1)
     for ours, theirs in zip(here.computed(task), there.computed(task), strict=True):
@@ -73,10 +75,10 @@ def test_both_witnesses_say_the_same(both: tuple[Present, Apart]) -> None:
             assert tensors.keys() == theirs[quantity].keys()
             assert all(torch.equal(t, theirs[quantity][n]) for n, t in tensors.items())
     images = images.float()
-    logits = [
-        w.logits({n: first[n] for n in doubles}, images, "cpu") for w in (here, there)
-    ]
-    assert torch.equal(*logits)
+    given = {n: first[n] for n in doubles}
+    ours, theirs = (w.outputs(LOGITS, given, images, "cpu") for w in (here, there))
+    assert ours.keys() == theirs.keys() == {"logits"}
+    assert torch.equal(ours["logits"], theirs["logits"])
     for training in (True, False):
         recorded = [
             w.recorded(naming, doubles, images.double(), training)
@@ -108,11 +110,15 @@ def test_what_json_lacks_equals_what_is_printed_alike() -> None:
 
 DAMAGE: dict[str, Any] = {
     "no steps": lambda flow: flow.pop("steps"),
-    "no output": lambda flow: flow.pop("output"),
-    "an output beyond": lambda flow: flow.update(output=10**6),
-    "an output before": lambda flow: flow.update(output=-2),
-    "an output in words": lambda flow: flow.update(output="last"),
-    "a truth for a number": lambda flow: flow.update(output=True),
+    "nothing of outputs": lambda flow: flow.pop("outputs"),
+    "no output": lambda flow: flow.update(outputs=[]),
+    "an output beyond": lambda flow: flow["outputs"].append(10**6),
+    "an output before": lambda flow: flow["outputs"].append(-2),
+    "an output in words": lambda flow: flow["outputs"].append("last"),
+    "outputs in words": lambda flow: flow.update(outputs="last"),
+    "a truth for a number": lambda flow: flow["outputs"].append(True),
+    "nothing of names": lambda flow: flow.pop("names"),
+    "a name too many": lambda flow: flow["names"].append("more"),
     "an edge forwards": lambda flow: flow["steps"][0].update(inputs=[1]),
     "an edge from nowhere": lambda flow: flow["steps"][0].update(inputs=[-2]),
     "a shape in words": lambda flow: flow["steps"][0].update(shape=["wide"]),
@@ -151,7 +157,7 @@ def task_of(there: Apart) -> Task:
         batch,
         Rule(HE2016, 0.1),
         [*momentum],
-        Naming({name: name for name in start}),
+        Naming({name: name for name in start}, LOGITS),
     )
 
 
@@ -159,7 +165,9 @@ ODD: dict[str, tuple[str, str]] = {
     "float32": ("x.float()", "passes"),
     "no logits": ("None", "NoneType"),
     "another batch": ("x[:1]", "batch"),
-    "a map": ("x[:, :, None]", "size"),
+    "fewer classes": ("x[:, 1:]", "of shape [2, 9]"),
+    "a map": ("x[:, :, None]", "of shape [2, 10, 1]"),
+    "two vectors": ("x, x", "returns 2 tensors, and not 1"),
     "whole numbers": ("x.long()", "Long"),
 }
 
