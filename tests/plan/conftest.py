@@ -46,17 +46,28 @@ class Step:
     left: int
     """Bytes still saved in the end."""
 
-    def equals(self, other: Step, rounded: bool = False) -> bool:
-        """Bitwise, memory left out; gradients within rounding, if so."""
+    def equals(self, other: Step) -> bool:
+        """Bitwise, memory left out."""
+        gradients = _paired(self.gradients, other.gradients)
+        return self.equals_forward(other) and all(torch.equal(*g) for g in gradients)
+
+    def equals_forward(self, other: Step) -> bool:
+        """The same of all but gradients."""
         pairs = itertools.chain(
             zip(self.outputs, other.outputs, strict=True),
             [(self.drawn, other.drawn)],
             _paired(self.buffers, other.buffers),
         )
+        return all(torch.equal(a, b) for a, b in pairs)
+
+    def is_near(self, other: Step) -> bool:
+        """Bitwise, memory left out, but for the order in which gradients are added: of
+        float64, half of the digits of the largest of them."""
         gradients = [*_paired(self.gradients, other.gradients)]
+        assert all(b.dtype == torch.float64 for _, b in gradients)
         largest = max((float(b.abs().max()) for _, b in gradients), default=0.0)
-        near = 1e-4 * largest if rounded else 0.0
-        return all(torch.equal(a, b) for a, b in pairs) and all(
+        near = torch.finfo(torch.float64).eps ** 0.5 * largest
+        return self.equals_forward(other) and all(
             torch.allclose(a, b, rtol=0, atol=near) for a, b in gradients
         )
 
@@ -80,16 +91,25 @@ class Trainer:
         self.graph = graph
         self.build: type[nn.Module] = getattr(module, module.__all__[0])
 
-    def step(self, plan: Plan | None = None, images: int = BATCH) -> Step:
+    def step(
+        self,
+        plan: Plan | None = None,
+        images: int = BATCH,
+        dtype: torch.dtype = torch.float32,
+    ) -> Step:
         torch.manual_seed(1)
-        network = self.build()
-        x = torch.randn(images, *self.graph.input)
+        network = self.build().to(dtype)
+        x = torch.randn(images, *self.graph.input).to(dtype)
         if plan is not None:
             planned(network, plan)
         with SavedBytes(network) as saved:
             outputs, _ = parted(network(x))
             torch.autograd.backward(
-                outputs, [torch.linspace(-1, 1, y.numel()).view_as(y) for y in outputs]
+                outputs,
+                [
+                    torch.linspace(-1, 1, y.numel()).view_as(y).to(dtype)
+                    for y in outputs
+                ],
             )
         return Step(
             tuple(output.detach() for output in outputs),

@@ -166,11 +166,11 @@ def test_weights_are_carried_along_all_outputs(subject: Subject) -> None:
     carried = carry(graph, Here(lambda: theirs), {}, "by hand")
     network = subject.witness.build().eval()
     network.load_state_dict(dict(carried.tensors), strict=False)
-    images = torch.randn(2, *graph.input)
+    images = torch.randn(2, *graph.input).double()
     with torch.no_grad():
-        ours = by_name(network(images), [*graph.outputs], "")
-        other = theirs.eval()(images)
-    assert all(torch.allclose(ours[name], other[name], atol=1e-5) for name in ours)
+        ours = by_name(network.double()(images), [*graph.outputs], "")
+        other = theirs.eval().double()(images)
+    torch.testing.assert_close(ours, {name: other[name] for name in ours})
 
 
 def changed(graph: Graph, subject: Subject, path: Path, change: Any) -> OnnxFile:
