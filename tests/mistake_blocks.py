@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from resgraph.spec.tree import Loc, walk
-from tests.mistake_kinds import NO_VALUE, Mistakes, Spec
 from tests.mistakes import (
+    NO_VALUE,
     NOWHERE,
     Mistake,
+    Mistakes,
     OpPlace,
+    Spec,
     Told,
     drop,
+    kinds_of,
     paths,
     put,
     rename,
@@ -259,11 +262,4 @@ def wrong_indices(spec: Spec) -> Mistakes:
                     yield Mistake("wrong index", (loc,), (told,), change, needs)
 
 
-KINDS = [
-    value
-    for name, value in list(globals().items())
-    if callable(value)
-    and not name.startswith("_")
-    and getattr(value, "__module__", "") == __name__
-    and value.__annotations__.get("return") == "Mistakes"
-]
+KINDS = kinds_of(globals())

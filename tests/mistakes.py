@@ -294,3 +294,45 @@ NUMBERS = {
     kind: {name for name, f in op.numbers().items() if isinstance(f, NumberField)}
     for kind, op in OPS.items()
 }
+
+
+# --- kinds ------------------------------------------------------------------------------
+
+Spec = dict[str, Any]
+Mistakes = Iterator[Mistake]
+NO_VALUE = [[1]]
+"""What no parameter can be."""
+
+
+def at(kind: str, code: str, loc: Loc, value: Any, *needs: Loc) -> Mistake:
+    """A wrong value, told where it stands."""
+    return Mistake(kind, (loc,), (Told(code, loc),), put(*loc, value), needs)
+
+
+def new_key(kind: str, code: str, loc: Loc, value: Any, *needs: Loc) -> Mistake:
+    """A new key, told where it stands."""
+    return Mistake(
+        kind, (loc,), (Told(code, loc, at_key=True),), put(*loc, value), needs
+    )
+
+
+def gone(kind: str, loc: Loc) -> Mistake:
+    """A key that must be there, told where what held it begins."""
+    return Mistake(kind, (loc[:-1],), (Told("missing-key", loc[:-1]),), drop(*loc))
+
+
+def ops_of(spec: Spec, loc: Loc) -> list[OpPlace]:
+    """The ops of a path."""
+    return [op for op in ops(spec) if op.loc[:4] == loc]
+
+
+def kinds_of(module: dict[str, Any]) -> list[Callable[[Spec], Mistakes]]:
+    """The functions of a module's own that yield mistakes."""
+    return [
+        value
+        for name, value in list(module.items())
+        if callable(value)
+        and not name.startswith("_")
+        and getattr(value, "__module__", "") == module["__name__"]
+        and value.__annotations__.get("return") == "Mistakes"
+    ]

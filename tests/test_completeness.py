@@ -22,7 +22,7 @@ from resgraph.draw.cells import parts
 from resgraph.draw.labels import label
 from resgraph.spec.tree import Loc, plain
 from resgraph.spec.yaml import parse
-from tests import mistake_blocks, mistake_kinds
+from tests import mistake_blocks, mistake_networks, mistake_units
 from tests.conftest import ROOT
 from tests.helpers import SPECS
 from tests.mistakes import Mistake, Written, expected, planted, put, write
@@ -34,7 +34,11 @@ VALID = [
     NESTED,
 ]
 THOROUGH = [SPECS / "tiny.yaml", ROOT / "specs/preact_1layer.yaml", NESTED]
-KINDS = [*mistake_kinds.KINDS, *mistake_blocks.KINDS]
+KINDS = [
+    kind
+    for module in (mistake_units, mistake_networks, mistake_blocks)
+    for kind in module.KINDS
+]
 
 
 @cache
