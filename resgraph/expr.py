@@ -53,19 +53,14 @@ Env = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Expr:
-    """An arithmetic expression as a tree; `Expr.parse` reads one, `total` adds some up."""
+class _Written:
+    """What arithmetic and conditions have in common: a tree."""
 
     tree: Syntax
 
-    @classmethod
-    def parse(cls, text: str) -> Expr:
-        """The expression that `text` is. Raises `ExprError`."""
-        return _expression(text)
-
     @cached_property
     def text(self) -> str:
-        """The expression in Python's canonical form."""
+        """In Python's canonical form, with no more parentheses than it needs."""
         return str(self.tree)
 
     def __str__(self) -> str:
@@ -73,8 +68,18 @@ class Expr:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What the expression reads, in order of appearance: parameters, `in`, `skip.h`."""
+        """What it reads, in order of appearance: parameters, `in`, `skip.h`."""
         return tuple(dict.fromkeys(names(self.tree)))
+
+
+@dataclass(frozen=True)
+class Expr(_Written):
+    """An arithmetic expression as a tree; `Expr.parse` reads one, `total` adds some up."""
+
+    @classmethod
+    def parse(cls, text: str) -> Expr:
+        """The expression that `text` is. Raises `ExprError`."""
+        return _expression(text)
 
     def evaluate(self, env: Env, whole: bool = False) -> Fraction:
         """The exact value under `env`.
@@ -90,28 +95,13 @@ class Expr:
 
 
 @dataclass(frozen=True)
-class Condition:
+class Condition(_Written):
     """What stands under `when`: comparisons of arithmetic, true or false parameters."""
-
-    tree: Syntax
 
     @classmethod
     def parse(cls, text: str) -> Condition:
         """The condition that `text` is. Raises `ExprError`."""
         return _condition(text)
-
-    @cached_property
-    def text(self) -> str:
-        """The condition with no more parentheses than it needs."""
-        return str(self.tree)
-
-    def __str__(self) -> str:
-        return self.text
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """What the condition reads, in order of appearance."""
-        return tuple(dict.fromkeys(names(self.tree)))
 
     def both(self, other: Condition) -> Condition:
         """The condition that both hold."""

@@ -15,7 +15,9 @@ from resgraph.emit.body import Body
 from resgraph.emit.variants import Variant, unique
 from resgraph.expr import Condition, Expr, ExprError, python_name
 from resgraph.graph import INPUT, Node
+from resgraph.graph.scope import AXES
 from resgraph.graph.scope import channels as channels_of
+from resgraph.graph.scope import sides as sides_of
 from resgraph.graph.uses import POSITION
 from resgraph.ops import Op, Shape
 from resgraph.ops.given import Given
@@ -23,7 +25,6 @@ from resgraph.parser import Truth
 from resgraph.syntax import Infix, Name, Prefix, Syntax, infix, replaced
 from resgraph.values import Value
 
-AXES = "chw"
 Formula = Expr | int
 Case = tuple[Mapping[str, Any], Any]
 """The values of names, and what a formula must come out as with them."""
@@ -116,11 +117,10 @@ class Formulas:
         """The values of all names in an instance."""
         scope = body.instance.scope
         found = {name: scope[k] for k, name in self.local.items() if k in scope}
-        for value in self.inputs:
-            for axis, number in named_sides(body.instance.shapes[value]).items():
-                key = self.side(value, axis)
-                if key in self.local and key not in self.params:
-                    found[self.local[key]] = Fraction(number)
+        shapes = [body.instance.shapes[value] for value in self.inputs]
+        for key, number in sides_of(self.inputs, shapes):
+            if key in self.local and key not in self.params:
+                found[self.local[key]] = Fraction(number)
         return found
 
     def _input(self, name: str) -> Formula:
@@ -217,11 +217,6 @@ class Formulas:
                 yield Expr(Prefix("-", down))
             yield from (Expr(infix("//", side, ratio)) for ratio in _RATIOS)
             yield from (Expr(infix("*", ratio, side)) for ratio in _RATIOS)
-
-
-def named_sides(shape: Shape) -> dict[str, int]:
-    """The sides of a value by the letters of their axes."""
-    return {"c": shape[1]} if len(shape) == 2 else dict(zip(AXES, shape, strict=False))
 
 
 def first(cases: Sequence[Case], claims: Iterable[Any], numbers: bool = True) -> Any:

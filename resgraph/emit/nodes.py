@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from resgraph.emit.element import Element
-from resgraph.graph import Instance, Node, Row, Run
-from resgraph.graph.typed import row_values
+from resgraph.graph import Instance, Node
+from resgraph.graph.typed import places, row_values
 
 CONSTANT = "constant"
 """What the names of constants begin with."""
@@ -125,20 +125,6 @@ class Templates:
             values |= zip(row_values(part, runs), given, strict=True)
         outputs = [values[value] for value in block.results.values()]
         return Template(nodes, block.inputs, outputs, frozenset(local))
-
-
-def template_of(instance: Instance, constants: Constants) -> Template:
-    """The nodes of an instance; the constants that they read go to `constants`."""
-    return Templates(constants).of(instance)
-
-
-def places(row: Row, runs: Sequence[Run]) -> Iterator[tuple[str, Instance, bool]]:
-    """The instances of a row with their prefixes, and whether they are of several places."""
-    index = 0
-    for run in runs:
-        for instance in run:
-            yield row.prefix(index), instance, run.each is None
-            index += 1
 
 
 @dataclass

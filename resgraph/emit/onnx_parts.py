@@ -18,9 +18,9 @@ from resgraph.diagnostics import visible
 from resgraph.emit.element import FLOAT32, Element
 from resgraph.emit.functions import DOMAIN, Functions
 from resgraph.emit.initialisers import external, tensors
-from resgraph.emit.nodes import Constants, Template, Templates, places
+from resgraph.emit.nodes import Constants, Template, Templates
 from resgraph.graph import Graph, Instance, Run, digest
-from resgraph.graph.typed import row_values
+from resgraph.graph.typed import places, row_values
 from resgraph.names import IMAGES
 from resgraph.ops import Shape
 

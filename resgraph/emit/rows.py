@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from resgraph.emit.body import Body
-from resgraph.emit.formulas import Formula, Formulas, named_sides
+from resgraph.emit.formulas import Formula, Formulas
 from resgraph.emit.simple import added_up, put
 from resgraph.emit.variants import Stretch
 from resgraph.expr import Expr, literal
 from resgraph.graph import Instance, Row, Run
+from resgraph.graph.scope import named_sides
 from resgraph.syntax import (
     Infix,
     Listing,

@@ -71,10 +71,10 @@ def _sum(terms: Sequence[Term]) -> Syntax:
             left.remove((-sign, tree))
         else:
             left.append((sign, tree))
-    constants = [sign * t.value for sign, t in left if _is_int(t)]  # type: ignore[attr-defined]
+    constants = [sign * n for sign, t in left if (n := _whole(t)) is not None]
     if len(constants) > 1 or 0 in constants:
         total = sum(constants)
-        rest = [(sign, t) for sign, t in left if not _is_int(t)]
+        rest = [(sign, t) for sign, t in left if _whole(t) is None]
         left = [*rest, (1 if total > 0 else -1, Literal(abs(total)))] if total else rest
     return _added(sorted(left, key=lambda term: term[0] < 0)) if left else _ZERO
 
@@ -82,7 +82,8 @@ def _sum(terms: Sequence[Term]) -> Syntax:
 def _added(terms: Sequence[Term]) -> Syntax:
     (sign, made), *rest = terms
     if sign < 0:
-        made = Literal(-made.value) if _is_int(made) else Prefix("-", made)  # type: ignore[attr-defined]
+        number = _whole(made)
+        made = Prefix("-", made) if number is None else Literal(-number)
     for sign, tree in rest:
         operator = "+" if sign > 0 else "-"
         alike = isinstance(made, Infix) and made.operator == operator
@@ -96,13 +97,13 @@ def _product(factors: Sequence[Syntax]) -> Syntax:
         return _ZERO
     flat = [
         part
-        for i, f in enumerate(factors)
+        for f in factors
         for part in (f.operands if isinstance(f, Infix) and f.operator == "*" else (f,))
     ]
-    constants = [f.value for f in flat if _is_int(f)]  # type: ignore[attr-defined]
+    constants = [n for f in flat if (n := _whole(f)) is not None]
     if len(constants) > 1 or 1 in constants:
         number = math.prod(constants)
-        rest = [f for f in flat if not _is_int(f)]
+        rest = [f for f in flat if _whole(f) is None]
         flat = [*([Literal(number)] if number != 1 or not rest else []), *rest]
     return infix("*", *flat)
 
@@ -114,8 +115,11 @@ def _quotient(sign: str, operands: Sequence[Syntax]) -> Syntax:
     return Infix(sign, tuple(operands))
 
 
-def _is_int(tree: Syntax) -> bool:
-    return isinstance(tree, Literal) and type(tree.value) is int
+def _whole(tree: Syntax) -> int | None:
+    """The whole number that it is; None of anything else, `True` among it."""
+    if isinstance(tree, Literal) and type(tree.value) is int:
+        return tree.value
+    return None
 
 
 # --- sums over the units of a row ---------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, cast
 
 from resgraph.graph.ir import Block, Node, Part
 
@@ -30,10 +30,10 @@ class Dag(Generic[P]):
     @classmethod
     def of(cls, block: Block) -> Self:
         """The block's own nodes: of `Instance.flat.block`, ops alone."""
-        nodes = {node.name: node for node in block.nodes}
+        nodes = cast("dict[str, P]", {node.name: node for node in block.nodes})
         made = {*nodes, *block.inputs}
         results = {n: maker(value, made) for n, value in block.results.items()}
-        return cls(nodes, block.inputs, results)  # type: ignore[arg-type]
+        return cls(nodes, block.inputs, results)
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:

@@ -258,11 +258,13 @@ class Program:
     allow: tuple[Allow, ...] = ()
 
     def block(self, call: Call) -> Block:
-        """What the call is of. Units are called `stem` and `head` by none."""
-        return self.ends.get(call.block) or self.blocks[call.block]
+        """What the call is of. Raises `KeyError` in a draft that has no such unit."""
+        if (found := self.find(call)) is None:
+            raise KeyError(call.block)
+        return found
 
     def find(self, call: Call) -> Block | None:
-        """The same; None where there is no such unit."""
+        """The same; None where there is no such unit. No unit is called `stem` or `head`."""
         return self.ends.get(call.block) or self.blocks.get(call.block)
 
     @cached_property
@@ -282,9 +284,7 @@ class Program:
         return replace(self, ends={**self.ends, HEAD: head})
 
 
-def sequence(
-    name: str, title: str, nodes: Sequence[Part], span: Span, path: str = OUTPUT
-) -> Block:
+def sequence(name: str, title: str, nodes: Sequence[Part], span: Span) -> Block:
     """A block of one path without parameters; of no node at all, its input."""
-    paths = (Path(path, (INPUT,), span, (span,)),) if nodes else ()
+    paths = (Path(OUTPUT, (INPUT,), span, (span,)),) if nodes else ()
     return Block(name, title, (), paths, tuple(nodes), span)

@@ -14,6 +14,8 @@ from resgraph.names import INPUT
 from resgraph.ops import Op, Shape
 from resgraph.values import Value
 
+AXES = "chw"
+"""The letters by which expressions call the sides of a value: `skip.c`, `in.h`."""
 Context = Mapping[str, Value]
 """What is known of the place of a block: `index`, `total`, `stage`, and sides of inputs."""
 
@@ -25,13 +27,18 @@ def sides(
     for i, (name, shape) in enumerate(zip(inputs, shapes, strict=True)):
         if shape is None:
             continue
-        named = dict(zip("chw", shape, strict=False)) if len(shape) != 2 else {}
-        named |= {"c": channels(shape)}
-        for side, number in named.items():
+        for side, number in named_sides(shape).items():
             if i == 0:
                 yield ("in" if side == "c" else f"in.{side}"), number
             if name != INPUT:
                 yield f"{name}.{side}", number
+
+
+def named_sides(shape: Shape) -> dict[str, int]:
+    """The sides of a value that have a letter, by it: of tokens [T, C] the channels alone."""
+    if len(shape) == 2:
+        return {"c": channels(shape)}
+    return dict(zip(AXES, shape, strict=False))
 
 
 def channels(shape: Shape) -> int:

@@ -272,10 +272,15 @@ def _moved(run: Run, outer: Mapping[str, Value], context: Mapping[str, Value]) -
 
 def row_parts(row: Row, runs: tuple[Run, ...]) -> Iterator[tuple[str, Instance]]:
     """The instances of a row, each with its prefix."""
+    return ((prefix, instance) for prefix, instance, _ in places(row, runs))
+
+
+def places(row: Row, runs: tuple[Run, ...]) -> Iterator[tuple[str, Instance, bool]]:
+    """The same, and whether an instance serves several places: it is not made for one."""
     index = 0
     for run in runs:
         for instance in run:
-            yield row.prefix(index), instance
+            yield row.prefix(index), instance, run.each is None
             index += 1
 
 

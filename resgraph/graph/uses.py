@@ -17,9 +17,10 @@ from resgraph.ops.fields import FlagField, NumberField, WordField
 from resgraph.ops.given import Given
 from resgraph.syntax import Subscript, walk
 
-CONTEXT = ("in", "in.h", "in.w", "index", "total", "stage")
-"""What expressions may read beside parameters: sides of the input, and where a unit stands."""
 POSITION = ("index", "total", "stage")
+"""Where a unit stands."""
+CONTEXT = ("in", "in.h", "in.w", *POSITION)
+"""What expressions may read beside parameters: sides of the input, and the position."""
 
 
 def context(block: Block) -> frozenset[str]:
@@ -108,10 +109,6 @@ class Uses:
         first = self.first(block)
         return frozenset(n for n, use in first.items() if use.kind is Kind.UNKNOWN)
 
-    def reads(self, block: Block) -> frozenset[str]:
-        """The names that the block and the blocks in it read."""
-        return frozenset(use.name for use in self.of(block))
-
     def _found(self, block: Block) -> Iterator[Use]:
         for node in block.nodes:
             if node.when is not None:
@@ -135,7 +132,7 @@ class Uses:
             yield from _in_value(
                 value, inner.get(name), call.fields.get(name, call.span)
             )
-        own = {param.name for param in callee.params} | {"in", "in.h", "in.w"}
+        own = {param.name for param in callee.params}
         for name in POSITION:  # what encloses it says where it stands
             if name in inner and name not in own:
                 yield inner[name]

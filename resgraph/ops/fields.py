@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,13 +16,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from resgraph.expr import Expr, ExprError, KindError, exact, literal, show
 from resgraph.limits import EXPRESSION_MAGNITUDE
 from resgraph.syntax import Name
-
-NUMBER_SCHEMA = {
-    "type": ["number", "string"],
-    "description": "A number, or arithmetic over parameters such as `4 * width`: "
-    "`+ - * / // % ( )`.",
-}
-"""Any number of the language, for JSON Schema. Bounds bind numbers alone."""
 
 WANTED = {
     "list_type": "a list",
@@ -35,8 +29,31 @@ WANTED = {
 """The kinds of values by pydantic's word for what is none."""
 
 
+class _Field(ABC):
+    """A pydantic annotation of an attribute that a parameter may give."""
+
+    @property
+    @abstractmethod
+    def wanted(self) -> str:
+        """What it takes, in words."""
+
+    @abstractmethod
+    def parse(self, value: object) -> Any:
+        """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
+
+    def wrong(self, value: object) -> PydanticCustomError:
+        """The error for a value of another kind."""
+        got = {"wanted": self.wanted, "got": kind_of(value)}
+        return PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+
 @dataclass(frozen=True)
-class NumberField:
+class NumberField(_Field):
     """A pydantic annotation: a number in a range, or an expression that comes out in it.
 
     Before `settle` a field of this kind may hold an `Expr`; after it, plain numbers.
@@ -56,8 +73,7 @@ class NumberField:
     def parse(self, value: object) -> int | float | Expr:
         """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
         if isinstance(value, bool) or not isinstance(value, int | float | str | Expr):
-            got = {"wanted": self.wanted, "got": kind_of(value)}
-            raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+            raise self.wrong(value)
         written = _expression(value) if isinstance(value, str) else value
         if isinstance(written, Expr) and written.names:
             return written
@@ -107,11 +123,6 @@ class NumberField:
             return f"a number from {show(self.minimum)} to {show(self.maximum)}"
         return "a positive number" if self.minimum is not None else "a finite number"
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.parse)
-
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
@@ -127,11 +138,14 @@ class NumberField:
 
 
 @dataclass(frozen=True)
-class FlagField:
+class FlagField(_Field):
     """A pydantic annotation: true or false, or the name of a parameter that is."""
 
     whole: ClassVar[bool] = False
-    wanted: ClassVar[str] = "true or false"
+
+    @property
+    def wanted(self) -> str:
+        return "true or false"
 
     def parse(self, value: object) -> bool | Expr:
         """Take what the YAML holds. Raises `PydanticCustomError` in the user's words."""
@@ -139,8 +153,7 @@ class FlagField:
             return value
         if isinstance(value, str) and _NAME.fullmatch(value):
             return Expr(Name(value))
-        got = {"wanted": self.wanted, "got": kind_of(value)}
-        raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+        raise self.wrong(value)
 
     def settle(self, value: bool | Expr, env: Mapping[str, Any]) -> bool:
         """The truth value that `value` is under `env`. Raises `ExprError`."""
@@ -149,11 +162,6 @@ class FlagField:
             why = f"'{value}' must be true or false, and is {show(found)}"
             raise KindError(why)
         return found
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.parse)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -165,7 +173,7 @@ class FlagField:
 
 
 @dataclass(frozen=True)
-class WordField:
+class WordField(_Field):
     """A pydantic annotation: one of a few words, or the name of a parameter that is one."""
 
     choices: tuple[str, ...]
@@ -183,8 +191,7 @@ class WordField:
             return value
         if isinstance(value, str) and _NAME.fullmatch(value):
             return Expr(Name(value))
-        got = {"wanted": self.wanted, "got": kind_of(value)}
-        raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+        raise self.wrong(value)
 
     def settle(self, value: str | Expr, env: Mapping[str, Any]) -> str:
         """The word that `value` is under `env`. Raises `ExprError`."""
@@ -192,11 +199,6 @@ class WordField:
         if found not in self.choices:
             raise ExprError(f"'{value}' must be {self.wanted}, and is {found}")
         return str(found)
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.parse)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

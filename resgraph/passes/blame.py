@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,16 +36,16 @@ class Told:
         self.findings.append(finding)
 
 
-class Telling:
+class Telling(ABC):
     """Tells what is wrong in one block at one place; `notes` say how it is used there."""
 
     block: Block
     notes: tuple[Note, ...]
 
     @property
+    @abstractmethod
     def told(self) -> Told:
         """What is told already."""
-        raise NotImplementedError
 
     def tell(
         self,

@@ -28,11 +28,14 @@ def _instances(
     if id(instance) not in seen:
         seen.add(id(instance))
         yield instance, run
-        for inner in (
-            r for row in instance.block.rows for r in instance.runs[row.name]
-        ):
+        for inner in _runs(instance):
             for each in inner.instances:
                 yield from _instances(each, inner, seen)
+
+
+def _runs(instance: Instance) -> Iterator[Run]:
+    """Those of its own rows."""
+    return (run for row in instance.block.rows for run in instance.runs[row.name])
 
 
 def _values(graph: Graph) -> Iterator[Diagnostic]:
@@ -113,10 +116,9 @@ def _count(instance: Instance, times: int, counts: Counter[int]) -> None:
 
 
 def _inside(instance: Instance) -> Iterator[tuple[Instance, int]]:
-    for row in instance.block.rows:
-        for run in instance.runs[row.name]:
-            for each in run.instances:
-                yield each, run.count // len(run.instances)
+    for run in _runs(instance):
+        for each in run.instances:
+            yield each, run.count // len(run.instances)
 
 
 def _weighing(instance: Instance) -> Iterator[tuple[Node, int]]:

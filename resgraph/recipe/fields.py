@@ -42,8 +42,7 @@ class Constant(NumberField):
     def constant(self, value: object, info: core_schema.ValidationInfo) -> int | float:
         """Raises `PydanticCustomError` in the user's words."""
         if info.context is STORED and isinstance(value, str):
-            got = {"wanted": self.wanted, "got": kind_of(value)}
-            raise PydanticCustomError("wrong-type", "expected {wanted}, got {got}", got)
+            raise self.wrong(value)
         number = self.parse(value)
         if isinstance(number, Expr):
             message = "'{text}' has parameters, and train takes plain numbers"
