@@ -229,7 +229,8 @@ def walk(tree: Syntax) -> Iterator[Syntax]:
 def replaced(tree: Syntax, values: Mapping[str, Syntax]) -> Syntax:
     """An expression with other ones in the place of names; sums of sums are one sum.
 
-    Raises `ValueError` for a list of which an element is read, and which has no name there.
+    Raises `ValueError` for a list that has no name there, and of which an element is read
+    whose place is not known.
     """
     match tree:
         case Name(text=name):
@@ -239,10 +240,12 @@ def replaced(tree: Syntax, values: Mapping[str, Syntax]) -> Syntax:
         case Infix(operator=sign, operands=operands):
             return _joined(sign, [replaced(operand, values) for operand in operands])
         case Subscript(name, index):
-            listed = values.get(name, Name(name))
-            if not isinstance(listed, Name):
-                raise ValueError(f"{listed} has no name")
-            return Subscript(listed.text, replaced(index, values))
+            listed, place = values.get(name, Name(name)), replaced(index, values)
+            if isinstance(listed, Name):
+                return Subscript(listed.text, place)
+            if isinstance(listed, Listing) and isinstance(place, Literal):
+                return listed.items[int(place.value)]
+            raise ValueError(f"{listed} has no name")
     return tree
 
 

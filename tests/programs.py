@@ -38,8 +38,9 @@ _PLACED: tuple[Any, ...] = (
     {"scale": {"factor": "1 / (stage + 1)"}, "when": "index == 0"},
     {"dropout": {"rate": "index / total"}},
     {"bn": None, "when": "index > 0"},
+    {"scale": {"factor": "by"}},
 )
-"""Ops that ask where in the network they stand."""
+"""Ops that ask where in the network they stand; `by` is a default that does."""
 _ACTS: tuple[Any, ...] = ("relu", "sigmoid", {"scale": {"factor": 0.5}}, "identity")
 
 
@@ -81,12 +82,17 @@ class _Units:
             given["act"] = self.draw(st.sampled_from([*_ACTS, "act"]))
         if "on" in known and self.draw(st.booleans()):
             given["on"] = self.draw(st.sampled_from([True, False, "on"]))
+        if "hidden" in known and self.draw(st.booleans()):
+            key = self.draw(st.sampled_from(["ratio", "hidden"]))
+            given[key] = self.draw(st.sampled_from([1, 2]))
         return given
 
     def add(self, name: str, paths: dict[str, Any], **more: Any) -> str:
         """A unit that keeps shapes, which later ones may use."""
         params = [{"act": "relu"}] if mentions(paths, "act") else []
         params += [{"on": True}] if mentions(paths, "on") else []
+        params += [{"by": "(index + 1) / total"}] if mentions(paths, "by") else []
+        params += [*_HIDDEN] if mentions(paths, "hidden") else []
         self.made[name] = {"params": params, **more, "paths": paths}
         return name
 
@@ -99,7 +105,8 @@ class _Units:
         name = f"keep{number}"
         branch = {"from": "x", "ops": [*self.chain(1, 4), _USES_BOTH]}
         if self.draw(st.integers(0, 3)) == 0:
-            gate = [{"global_avg_pool": {"keepdim": True}}, _NARROW, "relu", _WIDE]
+            narrow = self.draw(st.sampled_from([_NARROW, _BY_DEFAULT]))
+            gate = [{"global_avg_pool": {"keepdim": True}}, narrow, "relu", _WIDE]
             paths = {"gate": {"from": "x", "ops": [*gate, "sigmoid", _USES_BOTH]}}
             paths |= {"out": {"from": ["x", "gate"], "ops": ["mul"]}}
         else:
@@ -173,6 +180,8 @@ class _Units:
 
 _USES_BOTH = {"scale": {"factor": 0.5}, "when": "on"}
 _NARROW = {"conv": {"kernel": 1, "channels": "in / 2", "bias": True}}
+_BY_DEFAULT = {"conv": {"kernel": 1, "channels": "hidden", "bias": True}}
+_HIDDEN: Ops = [{"ratio": 2}, {"hidden": "in / ratio"}]
 _WIDE = {"conv": {"kernel": 1, "channels": "in", "bias": True}}
 
 

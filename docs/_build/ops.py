@@ -19,7 +19,7 @@ from onnx import printer
 from resgraph.compiler import Compiler
 from resgraph.emit.class_source import number_of
 from resgraph.emit.element import FLOAT32
-from resgraph.emit.nodes import Constants, template_of
+from resgraph.emit.nodes import Constants, Templates
 from resgraph.expr import literal
 from resgraph.graph import Graph, Instance, Node
 from resgraph.graph.sites import sites
@@ -144,7 +144,7 @@ def _torch(use: Use) -> Iterator[str]:
 def _onnx(use: Use) -> Iterator[str]:
     """Its nodes, as ONNX's own text syntax has them."""
     name = use.node.name
-    for made in template_of(use.instance, Constants(FLOAT32)).nodes:
+    for made in Templates(Constants(FLOAT32)).of(use.instance).nodes:
         node, (output,) = made.proto, made.outputs
         if output == name or output.startswith(f"{name}/"):
             node.input[:] = made.inputs

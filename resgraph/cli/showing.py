@@ -22,6 +22,7 @@ from resgraph.cli.common import (
 from resgraph.cli.compiling import load_all, summary
 from resgraph.diagnostics import UsageError
 from resgraph.graph.ir import HEAD, STEM
+from resgraph.graph.uses import OWN
 from resgraph.settings import parse_settings
 from resgraph.values import show as shown
 
@@ -87,7 +88,8 @@ def rows(graph: Graph) -> Iterator[dict[str, Any]]:
     """A row per part of the network: stem, each run of equal units, head."""
     for row in graph.network.block.rows:
         for run in graph.network.runs[row.name]:
-            args = ", ".join(f"{k}={shown(v)}" for k, v in run.call.args.items())
+            given = (f"{k}={shown(v)}" for k, v in run.call.args.items())
+            args = ", ".join(given).replace(OWN, "")
             end = row.name in (STEM, HEAD)
             yield {
                 "part": row.name,

@@ -21,7 +21,7 @@ from resgraph.emit.rows import Parameter, Rows, shown
 from resgraph.emit.variants import unique
 from resgraph.expr import Expr
 from resgraph.graph import Node, Part, Row, Style
-from resgraph.graph.uses import POSITION
+from resgraph.graph.uses import POSITION, read
 from resgraph.names import variable
 from resgraph.ops import Op, Start
 from resgraph.ops.source import real, whole
@@ -36,6 +36,7 @@ from resgraph.syntax import (
     replaced,
     walk,
 )
+from resgraph.values import Value
 
 
 class ClassSource:
@@ -241,7 +242,7 @@ class ClassSource:
         ]
         params = self.variant.block.params if self.variant else ()
         own = [
-            Parameter(p.name, local[p.name], self._kind(p.name), p.default)
+            Parameter(p.name, local[p.name], self._kind(p.name), _constant(p.default))
             for p in params
             if p.name in local
         ]
@@ -301,6 +302,11 @@ class ClassSource:
             elif value != parameter.default:
                 named[parameter.name] = shown(value, parameter.whole)
         return call(self.name, *positional, **named)
+
+
+def _constant(default: Value | Expr | None) -> Value | None:
+    """A default that Python can have; what reads other names is given by whoever calls."""
+    return None if read(default) or isinstance(default, Expr) else default
 
 
 def number_of(op: Op, name: str) -> Syntax:

@@ -20,8 +20,7 @@ from resgraph.emit.rows import (
 from resgraph.emit.variants import Stretch
 from resgraph.expr import Expr, ExprError, exact
 from resgraph.graph import Instance, Row, Run, Style
-from resgraph.graph.scope import read
-from resgraph.graph.uses import POSITION
+from resgraph.graph.uses import POSITION, read
 from resgraph.syntax import Name, call, infix
 
 if TYPE_CHECKING:

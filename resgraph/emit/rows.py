@@ -165,7 +165,7 @@ class Rows:
 def plain(value: Any) -> Syntax:
     """A value as Python has it."""
     if isinstance(value, tuple):
-        return Listing(tuple(plain(item) for item in value))
+        return Listing(tuple(tree(item) for item in value))
     return Literal(value if isinstance(value, bool | str) else literal(value))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -25,8 +26,8 @@ from resgraph.emit.simple import simplified
 from resgraph.emit.variants import Stretch, unique
 from resgraph.expr import Expr, ExprError
 from resgraph.graph import Instance, Row, Style
-from resgraph.graph.uses import POSITION
-from resgraph.syntax import Literal, Name, Syntax, call, infix, names
+from resgraph.graph.uses import OWN, POSITION, read
+from resgraph.syntax import Listing, Literal, Name, Syntax, call, infix, names
 
 if TYPE_CHECKING:
     from resgraph.emit.class_source import ClassSource
@@ -169,6 +170,20 @@ def _loop(rows: Rows, row: Row) -> str:
     return unique(INDEX, [*taken, *read])
 
 
+_NONE: Mapping[tuple[int, str], Formula] = {}
+
+
+@dataclass(frozen=True)
+class _At:
+    """At which unit of the row: its index (None: any), and the sides of what it gets.
+
+    `side` raises `NoFormulaError` where there is no formula.
+    """
+
+    index: Syntax | None
+    side: Callable[[int, str], Formula]
+
+
 @dataclass
 class _Arguments:
     """The arguments of a class at some units of a row."""
@@ -206,37 +221,73 @@ class _Arguments:
         self, parameter: Parameter, claims: Claims, index: Syntax | None, numbers: bool
     ) -> Any:
         key = parameter.key.removeprefix("@")
+
+        def side(place: int, axis: str) -> Formula:
+            cases = [(env, given(i, place, axis)) for env, i in self.places]
+            found: Formula = first(cases, claims(place, axis), numbers)
+            return found
+
         if parameter.key in self.callee.params:
-            return self._argument(parameter, index)
+            return self._argument(parameter, _At(index, side), numbers)
         if key in POSITION:
             return self._position(key, index)
-        place, axis = self.callee.input_of(key)
-        cases = [(env, given(i, place, axis)) for env, i in self.places]
-        return first(cases, claims(place, axis), numbers)
+        return side(*self.callee.input_of(key))
 
     # --- arguments and positions ----------------------------------------------------------
 
-    def _argument(self, parameter: Parameter, index: Syntax | None) -> Any:
-        value = self.call.args[parameter.key]
-        if not isinstance(value, Expr):
-            return value
-        made = self._here(value, index)
+    def _argument(self, parameter: Parameter, at: _At, numbers: bool) -> Any:
+        try:
+            made = self._here(self.call.args[parameter.key], at)
+            return self._made_whole(made, parameter)
+        except NoFormulaError:
+            actual = [(env, i.args[parameter.key]) for env, i in self.places]
+            return first(actual, (), numbers)
+
+    def _made_whole(self, made: Any, parameter: Parameter) -> Any:
+        """A formula that comes out whole in Python too, where whole numbers are needed."""
+        if isinstance(made, tuple):
+            items = [tree(self._made_whole(item, parameter)) for item in made]
+            return Listing(tuple(items)) if any(map(read, made)) else made
+        if not isinstance(made, Expr):
+            return made
         if not made.names:
             return made.evaluate({})
         if parameter.whole and not self._comes_out_whole(made):
             return call("round", made.syntax(whole=False))
         return made
 
-    def _here(self, value: Expr, index: Syntax | None) -> Expr:
-        """An argument with the names of the class; in a row, `index` and `total` are its own."""
+    def _here(self, value: Any, at: _At) -> Any:
+        """An argument with the names of the class; in a row, `index` and `total` are its own.
+
+        Raises `NoFormulaError` for a default of which a name cannot be said here.
+        """
+        if isinstance(value, tuple):
+            return tuple(self._here(item, at) for item in value)
+        if not isinstance(value, Expr):
+            return value
         around = {
-            "index": index or Name(self.loop),
+            "index": at.index or Name(self.loop),
             "total": self.rows.repeat(self.row),
         }
         own = self.formulas.params
         more = {n: t for n, t in around.items() if self.numbered and n not in own}
-        made = self.formulas.here(value.tree, more)
-        return Expr(made if index is None else simplified(made))
+        called = (name for name in value.names if name.startswith(OWN))
+        more |= {name: self._of_callee(name.removeprefix(OWN), at) for name in called}
+        try:
+            made = self.formulas.here(value.tree, more)
+        except ValueError:  # a list without a name
+            raise NoFormulaError from None
+        return Expr(made if at.index is None else simplified(made))
+
+    def _of_callee(self, name: str, at: _At) -> Syntax:
+        """What a default reads of its own unit, in the names of the class."""
+        if name in self.callee.params:
+            return tree(self._here(self.call.args[name], at))
+        if name in POSITION:
+            return tree(self._position(name, at.index))
+        if name.startswith(OWN):
+            raise NoFormulaError
+        return tree(at.side(*self.callee.input_of(name)))
 
     def _comes_out_whole(self, made: Expr) -> bool:
         """Whether it does with every division in it."""
@@ -274,8 +325,7 @@ class _Arguments:
         if formula is None:
             return
         for start in self.start(place, axis):
-            own = {self.callee.side(place, axis): start}
-            made = substituted(formula, given | own)
+            made = substituted(formula, self._given(None, {(place, axis): start}))
             step = growth(self.callee, place, formula, given) if axis == "c" else None
             if made is not None and tree(made) == tree(start):
                 yield start
@@ -307,16 +357,24 @@ class _Arguments:
             return formulas.channels[values[place]]
         return next(attempt(lambda: formulas.length(values[place], axis)), None)
 
-    def _given(self, index: Syntax | None) -> dict[str, Any]:
-        """What the call gives by name, to the unit of that index."""
-        found = dict[str, Any]()
+    def _given(
+        self, index: Syntax | None, sides: Mapping[tuple[int, str], Formula] = _NONE
+    ) -> dict[str, Any]:
+        """What the unit of that index is given, by name: what follows from these sides."""
+
+        def side(place: int, axis: str) -> Formula:
+            if (place, axis) not in sides:
+                raise NoFormulaError
+            return sides[place, axis]
+
+        found, at = dict[str, Any](), _At(index, side)
         for p in self.callee.parameters:
             key = p.key.removeprefix("@")
-            if p.key in self.callee.params:
-                value = self.call.args[p.key]
-                found[p.name] = (
-                    self._here(value, index) if isinstance(value, Expr) else value
-                )
-            elif key in POSITION:
-                found[p.name] = self._position(key, index)
+            with suppress(NoFormulaError):
+                if p.key in self.callee.params:
+                    found[p.name] = self._here(self.call.args[p.key], at)
+                elif key in POSITION:
+                    found[p.name] = self._position(key, index)
+                else:
+                    found[p.name] = side(*self.callee.input_of(key))
         return found

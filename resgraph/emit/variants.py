@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from resgraph.graph import Block, Graph, Instance, Run
-from resgraph.graph.scope import read
+from resgraph.graph.uses import read
 from resgraph.names import class_name
 from resgraph.ops import Op
 from resgraph.values import Value

@@ -19,9 +19,10 @@ from resgraph.diagnostics import (
     meant,
     nearest,
 )
-from resgraph.expr import Expr, exact, literal
-from resgraph.graph.build_unit import Defaults, Lowering
+from resgraph.expr import Expr, literal
+from resgraph.graph.build_unit import Lowering
 from resgraph.graph.build_unread import Unread
+from resgraph.graph.defaults import Defaults
 from resgraph.graph.ir import (
     HEAD,
     OUTPUT,
@@ -41,8 +42,17 @@ from resgraph.graph.ir import (
     stage_name,
 )
 from resgraph.graph.params import COUNT, Params, Setting, expressions
-from resgraph.graph.scope import read
-from resgraph.graph.uses import CONTEXT, Kind, Use, Uses, context, unused, word
+from resgraph.graph.uses import (
+    CONTEXT,
+    NETWORK,
+    Kind,
+    Use,
+    Uses,
+    context,
+    of_callee,
+    read,
+    unused,
+)
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import OPS, Op
 from resgraph.ops.fields import AnyField, FlagField, NumberField
@@ -120,6 +130,7 @@ class Builder:
         self.defaults = Defaults(self.loaded, self.params, self.uses)
         given = [self.defaults.given(block, unit) for block, unit in made]
         self.blocks = {block.name: block for block in given}
+        self.uses = Uses(self.blocks)
         return {block.name: self._with_calls(block) for block in given}
 
     def _at(self, *loc: str | int) -> Span:
@@ -353,7 +364,7 @@ class Builder:
         if unit is None:
             unit = self._stranger(call)
         first = self.uses.first(unit)
-        args: dict[str, Value | Expr | None] = {p.name: p.default for p in unit.params}
+        args = {p.name: of_callee(p.default) for p in unit.params}
         needed = {p.name for p in unit.params if p.default is None}
         needed -= {p for u, p in self.defaults.optional if u == unit.name}
         needed -= self.gaps.names if unit.gaps.params else set()
@@ -369,12 +380,14 @@ class Builder:
             args[name] = (
                 self._argument(value, use, span, what)
                 if names is None
-                else self._symbolic(value, use, span, what, names)
+                else self.params.symbolic(value, use, span, what, names)
             )
         if not call.unsure:
             self._missing(unit, needed, call.span)
         known = {p.name: v for p in unit.params if (v := args[p.name]) is not None}
-        return self._repeated(replace(call, args=known), names is None)
+        spans = {p.name: p.span for p in unit.params if read(known.get(p.name))}
+        call = replace(call, args=known, fields={**spans, **call.fields})
+        return self._repeated(call, names is None)
 
     def _repeated(self, call: Call, in_network: bool) -> Call:
         """The use with its repeat, which in the network has a value."""
@@ -385,11 +398,14 @@ class Builder:
             endless, repeat = endless or number is None, int(number or 1)
         values = [*call.args.values(), repeat]
         names = {n for value in values for n in read(value)}
-        given = {n: v for n, v in self.params.values.items() if n in names}
+        given = {
+            key: v
+            for n, v in self.params.values.items()
+            for key in ((n, NETWORK + n) if in_network else (NETWORK + n,))
+            if key in names
+        }
         repeat = 1 if endless else repeat
-        return replace(
-            call, repeat=repeat, endless=endless, given=given if in_network else {}
-        )
+        return replace(call, repeat=repeat, endless=endless, given=given)
 
     def _argument(
         self, value: Any, use: Use, span: Span, what: str
@@ -402,18 +418,6 @@ class Builder:
                 self.params.fitting(value, use, span, what) if all(readable) else None
             )
         return self.params.value(value, use, span, what)
-
-    def _symbolic(
-        self, value: Any, use: Use, span: Span, what: str, names: Collection[str]
-    ) -> Value | Expr | None:
-        """An argument in a unit: a word is a parameter of the unit, an op, or text."""
-        found: Value | Expr | None = exact(value) if _is_number(value) else value
-        if (name := word(value)) is not None:
-            plain = use.kind in (Kind.OP, Kind.WORD) or name in OPS
-            if name in names or not plain:
-                return found  # whether it is a parameter is told with the other reads
-            found = self.params.plain(name, use.kind, span)
-        return None if found is None else self.params.fitting(found, use, span, what)
 
     def _stranger(self, call: Call) -> Block:
         """What stands for a unit that is not there; of one that is named, a finding."""
@@ -477,10 +481,6 @@ class Builder:
     ) -> None:
         found = Diagnostic(code, message, span, hint, missing=missing)
         self.findings.append(found)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(value: Value) -> Any:

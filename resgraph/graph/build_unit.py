@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from resgraph.expr import Condition
 from resgraph.graph.ir import (
@@ -24,8 +23,7 @@ from resgraph.graph.ir import (
     Row,
     Style,
 )
-from resgraph.graph.params import Params
-from resgraph.graph.uses import Use, Uses, path_when, unused
+from resgraph.graph.uses import path_when
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.given import Given
@@ -36,7 +34,6 @@ from resgraph.spec.model import Unit as SpecUnit
 from resgraph.spec.opitem import OpEntry, UnitUse
 from resgraph.spec.tree import Loc, at, key_span, param_span
 from resgraph.spec.tree import Mapping as Mapping_
-from resgraph.values import Value
 
 _MAIN = ("F", OUTPUT)
 
@@ -300,45 +297,3 @@ def _doubtful(node: Part) -> Part:
     if isinstance(node, Row):
         return replace(node, calls=tuple(replace(c, endless=True) for c in node.calls))
     return replace(node, op=doubted(node.op, any_inputs=True))
-
-
-@dataclass
-class Defaults:
-    """Gives units the defaults of their parameters, which may compute with the network's.
-
-    `optional` has the units and parameters that have a default which is not known.
-    """
-
-    loaded: Loaded
-    params: Params
-    uses: Uses
-    optional: set[tuple[str, str]] = field(default_factory=set)
-
-    def given(self, block: Block, unit: SpecUnit) -> Block:
-        """The block with its parameters' defaults."""
-        first = self.uses.first(block)
-        params = [
-            replace(p, default=self._default(p, block, unit.params[p.name], first))
-            for p in block.params
-        ]
-        return replace(block, params=tuple(params))
-
-    def _default(
-        self, param: Param, block: Block, written: Any, first: Mapping[str, Use]
-    ) -> Value | None:
-        use = first.get(param.name) or unused(param.name, block)
-        value = None
-        if written is not None:
-            value = self.params.value(written, use, param.span, "the default")
-        if value is None and (
-            written is not None or self._unknown(block.name, param.name)
-        ):
-            self.optional.add((block.name, param.name))
-        return value
-
-    def _unknown(self, unit: str, param: str) -> bool:
-        """Whether there is a default that is not known."""
-        places = self.loaded.gaps.places
-        return any(
-            p[:3] == ("units", unit, "params") and p[-1] == param for p in places
-        )

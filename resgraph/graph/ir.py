@@ -141,10 +141,13 @@ class Path:
 
 @dataclass(frozen=True)
 class Param:
-    """A block's parameter, and its default (None: whoever uses it must give it)."""
+    """A block's parameter, and its default (None: whoever uses it must give it).
+
+    A default may read what the block's own expressions may read.
+    """
 
     name: str
-    default: Value | None
+    default: Value | Expr | None
     span: Span
 
 

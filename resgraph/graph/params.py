@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
@@ -124,6 +124,18 @@ class Params:
         note = Note("it is used here", use.span)
         self.findings.append(Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,)))
         return None
+
+    def symbolic(
+        self, value: Any, use: Use, span: Span, what: str, names: Collection[str]
+    ) -> Value | Expr | None:
+        """What is written in a unit that has these names: a word is one of them, an op, or
+        text."""
+        found: Value | Expr | None = exact(value) if _is_number(value) else value
+        if (name := word(value)) is not None:
+            if name in names or not (use.kind in _WORDS or name in OPS):
+                return found  # whether it is a parameter is told with the other reads
+            found = self.plain(name, use.kind, span)
+        return None if found is None else self.fitting(found, use, span, what)
 
     def _of_kind(
         self, written: Written, kind: Kind, span: Span, what: str
@@ -348,6 +360,10 @@ def expressions(value: Written | None) -> list[Expr]:
         return [v for v in value.attributes().values() if isinstance(v, Expr)]
     items = value if isinstance(value, tuple) else ()
     return [item for item in items if isinstance(item, Expr)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _op_named(value: Value | str) -> Value:

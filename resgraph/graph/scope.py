@@ -9,7 +9,7 @@ from typing import Any
 
 from resgraph.expr import Expr, exact
 from resgraph.graph.ir import Block, Call, Row, Style
-from resgraph.graph.uses import POSITION, word
+from resgraph.graph.uses import OWN, POSITION, word
 from resgraph.names import INPUT
 from resgraph.ops import Op, Shape
 from resgraph.values import Value
@@ -51,7 +51,11 @@ def scope(
     block: Block, args: Mapping[str, Value], context: Context
 ) -> dict[str, Value]:
     """All that the block's expressions may read; a parameter hides what else has its name."""
-    own = {p.name: p.default for p in block.params if p.default is not None}
+    own = {
+        p.name: p.default
+        for p in block.params
+        if p.default is not None and not isinstance(p.default, Expr)
+    }
     return {**context, **own, **args}
 
 
@@ -82,17 +86,6 @@ def evaluated(value: Any, names: Mapping[str, Any]) -> Any:
     return value
 
 
-def read(value: Any) -> tuple[str, ...]:
-    """The names that an argument reads."""
-    if isinstance(value, Expr):
-        return value.names
-    if isinstance(value, tuple):
-        return tuple(name for item in value for name in read(item))
-    if isinstance(value, Op):
-        return read(tuple(value.attributes().values()))
-    return ()
-
-
 @dataclass(frozen=True)
 class Position:
     """Where the blocks of a call stand, and what its arguments may read there."""
@@ -111,11 +104,15 @@ class Position:
         return position(self.row, self.context, index, self.total)
 
     def names_at(self, index: int, inputs: Mapping[str, Value]) -> dict[str, Value]:
-        """What the arguments may read: in the network, sides of what the block is given."""
+        """What the arguments may read: in the network, sides of what the block is given.
+
+        What stands for a default reads these everywhere, each after `OWN`.
+        """
         there = self.context_at(index)
+        own = {OWN + name: value for name, value in {**inputs, **there}.items()}
         if self.in_network:
-            return {**self.outer, **inputs, **there, **self.call.given}
+            return {**self.outer, **inputs, **there, **self.call.given, **own}
         if self.row.style is not Style.NUMBERED:
-            return dict(self.outer)
+            return {**self.outer, **self.call.given, **own}
         hidden = {n: v for n, v in self.outer.items() if n not in self.context}
-        return {**self.outer, **there, **hidden}
+        return {**self.outer, **there, **hidden, **self.call.given, **own}

@@ -23,7 +23,7 @@ from resgraph.graph.ir import (
     stage_name,
 )
 from resgraph.graph.typed import Graph
-from resgraph.graph.uses import word
+from resgraph.graph.uses import is_default, word
 from resgraph.names import INPUT
 from resgraph.ops import OPS
 from resgraph.values import Value, written
@@ -106,12 +106,13 @@ def _node(node: Part) -> str:
     when = "" if node.when is None else f" when {node.when}"
     inputs = ", ".join(node.inputs)
     if isinstance(node, Node):
-        given = [f"{k}={_attribute(v)}" for k, v in node.op.attributes().items()]
-        listed = ", ".join([*node.inputs, *given])
+        values = [f"{k}={_attribute(v)}" for k, v in node.op.attributes().items()]
+        listed = ", ".join([*node.inputs, *values])
         return f"{node.name} = {node.op.kind}({listed}){when}"
     (call,) = node.calls
     repeat = "" if node.prefix(0) == f"{node.name}." else f" x {_repeat(call)}"
-    return f"{node.name} = unit {_call(call)} of {inputs}{repeat}{when}"
+    given = _given(call)
+    return f"{node.name} = unit {_call(call)} of {inputs}{repeat}{given}{when}"
 
 
 def _repeat(call: Call) -> str:
@@ -119,7 +120,8 @@ def _repeat(call: Call) -> str:
 
 
 def _call(call: Call) -> str:
-    args = ", ".join(f"{name}={_argument(v)}" for name, v in call.args.items())
+    own = ((n, v) for n, v in call.args.items() if not is_default(v))
+    args = ", ".join(f"{name}={_argument(v)}" for name, v in own)
     return f"{call.block}({args})"
 
 
@@ -138,5 +140,10 @@ def _attribute(value: Value | Expr | int | float | None) -> str:
 def call_text(call: Call) -> str:
     """The use of a unit as in the text form: `body(width=16) x 17`."""
     repeat = "" if call.repeat == 1 else f" x {_repeat(call)}"
+    return f"{_call(call)}{repeat}{_given(call)}"
+
+
+def _given(call: Call) -> str:
+    """What the call reads of the network."""
     given = ", ".join(f"{name}={written(v)}" for name, v in call.given.items())
-    return f"{_call(call)}{repeat}{f' with {given}' if given else ''}"
+    return f" with {given}" if given else ""

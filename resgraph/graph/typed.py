@@ -13,8 +13,8 @@ from typing import Any
 from resgraph.allow import Allow
 from resgraph.diagnostics import Span
 from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
-from resgraph.graph.scope import Position, evaluated, read, scope
-from resgraph.graph.uses import POSITION
+from resgraph.graph.scope import Position, evaluated, scope
+from resgraph.graph.uses import OWN, POSITION, read
 from resgraph.names import LOGITS, RESULT
 from resgraph.ops import Op, OpError, Shape, Weight
 from resgraph.ops.fields import NumberField
@@ -211,6 +211,8 @@ class Each:
         for name, value in self.place.call.args.items():
             if read(value) and all(n in names for n in read(value)):
                 args[name] = evaluated(value, names)
+            if name in args:
+                names[OWN + name] = args[name]
         return renewed(instance, args, self.place.context_at(index))
 
 

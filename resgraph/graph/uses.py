@@ -3,7 +3,7 @@ and whether shapes depend on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -15,12 +15,20 @@ from resgraph.names import INPUT
 from resgraph.ops import Op
 from resgraph.ops.fields import FlagField, NumberField, WordField
 from resgraph.ops.given import Given
-from resgraph.syntax import Subscript, walk
+from resgraph.syntax import Name, Subscript, Syntax, replaced, walk
+from resgraph.values import Value
 
 POSITION = ("index", "total", "stage")
 """Where a unit stands."""
 CONTEXT = ("in", "in.h", "in.w", *POSITION)
 """What expressions may read beside parameters: sides of the input, and the position."""
+
+
+OWN = "~"
+"""Before a name that an argument reads in the block that it is given to (`~in`), and not in
+the one that gives it: in the place of a default."""
+NETWORK = OWN + OWN
+"""Before a list of the network's in a default."""
 
 
 def context(block: Block) -> frozenset[str]:
@@ -68,6 +76,41 @@ def unused(name: str, block: Block) -> Use:
     return Use(name, Kind.UNKNOWN, False, block.span)
 
 
+def read(value: Any) -> tuple[str, ...]:
+    """The names that an argument reads."""
+    if isinstance(value, Expr):
+        return value.names
+    if isinstance(value, tuple):
+        return tuple(name for item in value for name in read(item))
+    if isinstance(value, Op):
+        return read(tuple(value.attributes().values()))
+    return ()
+
+
+def of_callee(default: Value | Expr | None) -> Value | Expr | None:
+    """The argument that stands for a default: it reads names of the block that it is for."""
+    own = {n: Name(OWN + n) for n in read(default) if not n.startswith(OWN)}
+    found: Value | Expr | None = renamed(default, own)
+    return found
+
+
+def renamed(value: Any, names: Mapping[str, Syntax]) -> Any:
+    """A value with other expressions in the place of names."""
+    if isinstance(value, Expr):
+        return Expr(replaced(value.tree, names))
+    if isinstance(value, tuple):
+        return tuple(renamed(item, names) for item in value)
+    if isinstance(value, Op) and read(value):
+        items = value.attributes().items()
+        return value.having({n: renamed(v, names) for n, v in items if read(v)})
+    return value
+
+
+def is_default(argument: Value | Expr) -> bool:
+    """Whether the argument stands for a default that reads what its block may read."""
+    return any(name.startswith(OWN) for name in read(argument))
+
+
 @dataclass
 class Uses:
     """The uses of all names, in each block of a program, through the blocks it is made of."""
@@ -85,7 +128,14 @@ class Uses:
         """Every use in the block, of its parameters and of what else it reads."""
         if id(block) not in self._known:
             self._known[id(block)] = ()  # of a circle there is a finding
-            self._known[id(block)] = tuple(self._found(block))
+            found = [*self._found(block)]
+            for param in reversed(block.params):
+                if not read(param.default):
+                    continue
+                together = _together(found, param.name)
+                uses = _in_value(param.default, together, param.span)
+                found += (use for use in uses if not use.name.startswith(OWN))
+            self._known[id(block)] = tuple(found)
         return self._known[id(block)]
 
     def first(self, block: Block) -> dict[str, Use]:
@@ -129,13 +179,21 @@ class Uses:
             return
         inner = self.first(callee)
         for name, value in call.args.items():
-            yield from _in_value(
-                value, inner.get(name), call.fields.get(name, call.span)
-            )
+            span = call.fields.get(name, call.span)
+            for use in _in_value(value, inner.get(name), span):
+                named = use.name.removeprefix(OWN)
+                if named == use.name or named in POSITION:
+                    yield replace(use, name=named)
         own = {param.name for param in callee.params}
         for name in POSITION:  # what encloses it says where it stands
             if name in inner and name not in own:
                 yield inner[name]
+
+
+def _together(uses: Iterable[Use], name: str) -> Use | None:
+    """What stands for all uses of a name: the first one, on which shapes depend if on any."""
+    own = [use for use in uses if use.name == name]
+    return replace(own[0], shape=any(use.shape for use in own)) if own else None
 
 
 def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
@@ -148,6 +206,10 @@ def _in_value(value: Any, use: Use | None, span: Span) -> Iterator[Use]:
             yield (
                 found if found.kind is Kind.LIST else Use(found.name, kind, shape, span)
             )
+    elif isinstance(value, tuple):
+        for item in value:
+            if isinstance(item, Expr):
+                yield from _in_number(item, shape, span)
     elif isinstance(value, Op):
         yield from in_op(value, {}, span)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import KindError
 from resgraph.graph import Block, Call, Node, Part, Row, Style
+from resgraph.graph.ir import REPEAT
+from resgraph.graph.uses import OWN, is_default
 from resgraph.ops import OpError, Shape
 from resgraph.passes.sides import Shapes
+from resgraph.values import Value
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,34 @@ class Telling(ABC):
         hint = f"start from one of them: from: {row.inputs[0]}" if several else None
         self.tell(codes.WRONG_INPUT_COUNT, message, call.span, notes, hint)
 
+    def unfollowed(self, call: Call, block: Block) -> None:
+        """A finding on a block that is repeated, and takes another number of values than it
+        makes."""
+        makes, takes = count_of(len(block.results)), count_of(len(block.inputs))
+        message = f"'{block.name}' makes {makes} and takes {takes}, so it cannot follow itself"
+        self.tell(codes.WRONG_INPUT_COUNT, message, call.fields.get(REPEAT, call.span))
+
     def tell_of(self, error: ValueError, span: Span, what: str = "") -> None:
         """A finding on an expression that has no value."""
         wrong_kind = isinstance(error, KindError)
         code = codes.WRONG_TYPE if wrong_kind else codes.INVALID_NUMBER
-        self.tell(code, f"{what}{error}", span)
+        self.tell(code, f"{what}{error}".replace(OWN, ""), span)
+
+    def tell_lacking(
+        self,
+        names: Iterable[str],
+        values: Mapping[str, Shape | None],
+        block: Block,
+        span: Span,
+    ) -> None:
+        """A finding on each side that a value of the block lacks, where it is known."""
+        for name in names:
+            what, _, side = name.removeprefix(OWN).partition(".")
+            value = block.inputs[0] if what == "in" else what
+            shape = values.get(value) if side else None
+            if shape is not None:
+                why = f"there is no {what}.{side}: {value} is {[*shape]}"
+                self.tell(codes.INVALID_NUMBER, why, span)
 
     def blame_all(
         self,
@@ -132,3 +159,16 @@ class Telling(ABC):
 def count_of(number: int) -> str:
     """`one value`, `2 values`."""
     return "one value" if number == 1 else f"{number} values"
+
+
+def defaulted(call: Call, args: Mapping[str, Value]) -> Iterator[Note]:
+    """How the arguments that come out of defaults, and not whole, came about."""
+    for name, value in args.items():
+        written = call.args[name]
+        if (
+            is_default(written)
+            and isinstance(value, Fraction)
+            and value.denominator > 1
+        ):
+            text = f"{name} = {written}, by default".replace(OWN, "")
+            yield Note(text, call.fields[name])

@@ -14,16 +14,16 @@ from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
 from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
-from resgraph.graph.scope import Context, Position, evaluated, read, scope, sides
+from resgraph.graph.scope import Context, Position, evaluated, scope, sides
 from resgraph.graph.text import call_text
 from resgraph.graph.typed import Each, NodeError, renewed
-from resgraph.graph.uses import POSITION, Uses
+from resgraph.graph.uses import OWN, POSITION, Uses, is_default, read
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.names import SOMETHING
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
 from resgraph.ops.unknown import doubted
-from resgraph.passes.blame import Read, Telling, Told, count_of
+from resgraph.passes.blame import Read, Telling, Told, defaulted
 from resgraph.passes.made import Made
 from resgraph.passes.output import check_output
 from resgraph.passes.sides import (
@@ -228,18 +228,9 @@ class _Inside(Telling):
     def _has(self, names: Iterable[str], span: Span) -> bool:
         """Whether all these names have a value; a side that the input lacks is told."""
         missing = [name for name in names if name not in self.names]
-        for name in missing:
-            if why := self._lacks(name):
-                self.tell(codes.INVALID_NUMBER, why, span)
+        values = {name: known(value.shapes) for name, value in self.values.items()}
+        self.tell_lacking(missing, values, self.block, span)
         return not missing
-
-    def _lacks(self, name: str) -> str | None:
-        """Why there is no such side, where the input is known."""
-        what, _, side = name.partition(".")
-        value = self.block.inputs[0] if what == "in" else what
-        found = self.values.get(value)
-        shape = known(found.shapes) if found and side else None
-        return None if shape is None else f"there is no {name}: {value} is {[*shape]}"
 
     def _op(
         self, node: Node, given: Sequence[Read], inputs: tuple[str, ...]
@@ -425,17 +416,9 @@ class _Inside(Telling):
                 unknown = tuple(anything() for _ in shapes)
                 return made.runs(), shapes if kept else unknown
             if len(block.inputs) != len(shapes) and len(made.instances) < count:
-                self._one_after_the_other(place, block)
+                self.unfollowed(place.call, block)
                 return made.runs(), tuple(anything() for _ in shapes)
         return made.runs(), shapes
-
-    def _one_after_the_other(self, place: Position, block: Block) -> None:
-        message = (
-            f"'{block.name}' makes {count_of(len(block.results))} and takes "
-            f"{count_of(len(block.inputs))}, so it cannot follow itself"
-        )
-        span = place.call.fields.get(REPEAT, place.call.span)
-        self.tell(codes.WRONG_INPUT_COUNT, message, span)
 
     def _instance(
         self, place: Position, block: Block, index: int, given: tuple[Shapes, ...]
@@ -443,8 +426,11 @@ class _Inside(Telling):
         shapes = [known(s) for s in given][: len(block.inputs)]
         inputs = block.inputs[: len(shapes)]
         names = place.names_at(index, _numbers(dict(sides(inputs, shapes))))
-        args = self._arguments(place.call, names)
+        args = self._arguments(
+            place.call, names, block, dict(zip(inputs, shapes, strict=True))
+        )
         notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
+        notes = (*defaulted(place.call, args), *notes)
         context = place.context_at(index)
         origins = tuple(self.sources)
         typed = self.inference.instance(block, args, context, given, notes, origins)
@@ -458,15 +444,27 @@ class _Inside(Telling):
             self.blame(found.error, found.node, notes=notes)
             return typed
 
-    def _arguments(self, call: Call, names: Mapping[str, Value]) -> dict[str, Value]:
-        """The arguments that are known; a finding for one that cannot be computed."""
-        args: dict[str, Value] = {}
+    def _arguments(
+        self,
+        call: Call,
+        names: Mapping[str, Value],
+        block: Block,
+        given: Mapping[str, Shape | None],
+    ) -> dict[str, Value]:
+        """The arguments that are known; a finding for one that cannot be computed.
+
+        `given` has the inputs of the block that is called.
+        """
+        args, names = dict[str, Value](), dict(names)
         for name, value in call.args.items():
             if all(n in names for n in read(value)):
                 try:
-                    args[name] = evaluated(value, names)
+                    args[name] = names[OWN + name] = evaluated(value, names)
                 except (ExprError, OpError) as error:
                     self.tell_of(error, call.fields.get(name, call.span))
+            elif is_default(value):
+                missing = [n for n in read(value) if n not in names]
+                self.tell_lacking(missing, given, block, call.fields[name])
             else:
                 self._has(read(value), call.fields.get(name, call.span))
         return args
