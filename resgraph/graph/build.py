@@ -185,6 +185,7 @@ class Builder:
             made = replace(made, inputs=inputs, paths=tuple(starts))
         made = replace(made, nodes=tuple(map(self._settled, made.nodes)))
         read = {n for use in Uses(self.blocks).of(made) for n in [use.name]}
+        self.params.used |= read  # by conditions, too
         known = [n for n in self.params.values if n in read]
         params = tuple(Param(n, self.params.values[n], span) for n in known)
         return replace(made, params=params)

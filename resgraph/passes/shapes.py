@@ -402,7 +402,7 @@ class _Inside(Telling):
         count = 1 if repeat is None else repeat
         while len(made.instances) < count:
             if self.inference.is_full(place.call):
-                untyped = Instance(block, {}, {}, source=block)
+                untyped = Instance(replace(block, nodes=()), {}, {}, source=block)
                 made.instances.append(untyped)
                 return made.runs(), tuple(anything() for _ in block.results)
             given, index = shapes, first + len(made.instances)

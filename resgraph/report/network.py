@@ -53,7 +53,7 @@ class Units:
 
     def _number(self, instance: Instance, told: Sequence[Diagnostic]) -> int:
         found = cells(instance)
-        facts = unit(instance, self.files, self.typed)
+        facts = unit(instance, self.files, self.typed and bool(instance.shapes))
         facts["rows"] = [*self._rows(found, told)]
         marked = marks(instance, told)
         said = json.dumps([facts, {name: mark.note for name, mark in marked.items()}])

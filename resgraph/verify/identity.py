@@ -157,6 +157,8 @@ def _sides(ends: _Ends, loss: Tensor) -> Sides:
 
 
 def residual(parts: Parts, values: Mapping[str, Tensor]) -> Tensor:
-    """F(x) of one unit: all operands of its addition but the shortcut's."""
-    operands = [values[v] for v in parts.F_values]
+    """F(x) of one unit: all operands of its addition but the shortcut's; of each addition
+    that an identity path passes, where there are several."""
+    added = [v for node in parts.route for v in parts.beside[node.name]]
+    operands = [values[v] for v in (added if parts.is_identity else parts.F_values)]
     return sum(operands[1:], start=operands[0])
