@@ -112,7 +112,8 @@ class _Units:
         else:
             merge = self.draw(st.sampled_from(["add", "mul"]))
             branch["ops"] += ["sigmoid"] if merge == "mul" else []
-            paths = {"F": branch, "out": {"from": ["x", "F"], "ops": [merge]}}
+            first = {merge: {}, **self.draw(st.sampled_from([{}, {"when": "in > 5"}]))}
+            paths = {"F": branch, "out": {"from": ["x", "F"], "ops": [first]}}
             if self.draw(st.booleans()):
                 short = {"from": "x", "ops": self.chain(1, 2), "when": "in > 4"}
                 paths = {"h": short, **paths}

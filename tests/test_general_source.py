@@ -31,6 +31,16 @@ UNITS = {
       F: {from: x, ops: [{conv: {kernel: 3, channels: width}}, {conv: {kernel: 1, channels: in}}]}
       out: {from: [x, F], ops: [add]}""",
 }
+UNITS["own"] = """
+  own:
+    params: [width, {hidden: in + 2}, {mid: 2 * hidden}]
+    paths:
+      F: {from: x, ops: [{conv: {kernel: 3, channels: hidden}}, {conv: {kernel: 3, channels: mid}}, {conv: {kernel: 1, channels: width}}]}
+      out: {from: [x, F], ops: [concat]}"""
+UNITS["pair"] = """
+  pair:
+    params: [ws]
+    paths: {out: {from: x, ops: [{conv: {kernel: 3, channels: "ws[0]"}}, {conv: {kernel: 1, channels: "ws[1]"}}]}}"""
 UNITS["two"] = """
   two:
     inputs: [a, b]
@@ -80,6 +90,15 @@ BLOCKS = {
     ),
     "grows less each time": OUT.format(
         "{dense: {growth: width + 2 * (n - index)}, repeat: n}"
+    ),
+    "defaults of their own": OUT.format(
+        "{own: {width: width}, repeat: n}, {own: {width: 2, hidden: width}}, {own: {width: 3, mid: 5}}"
+    ),
+    "a default once": OUT.format(
+        "{own: {width: in}}, {conv: {kernel: 1, channels: width}}"
+    ),
+    "lists": OUT.format(
+        "{pair: {ws: [width, 2 * width]}}, {pair: {ws: [in, n]}, repeat: n}"
     ),
     "keeps": OUT.format("{keep: {width: width}, repeat: n}"),
     "one after the other": OUT.format(

@@ -177,6 +177,17 @@ def test_a_class_for_each_word_and_truth(tmp_path: Path) -> None:
     assert "BodyOnDeep(6, widths=[4, 6])" in text
 
 
+def test_units_that_are_written_alike_are_one_class(tmp_path: Path) -> None:
+    """Whatever is left out of them, and why; a default that is a list is given."""
+    text = odd("merges_left_out", tmp_path)
+    assert classes_in(text)[:-1] == [
+        *("Wide", "Never", "Late", "Apart", "Apart2"),
+        "Scaled",
+    ]
+    assert "return torch.relu(f)  #" in text
+    assert "Scaled(factors=[2, 3], index=index) for index in range(2)" in text
+
+
 def test_no_two_things_of_one_name(tmp_path: Path) -> None:
     text = odd("colliding_names", tmp_path)
     assert len({*classes_in(text)}) == len(classes_in(text))

@@ -21,7 +21,7 @@ from resgraph.emit.rows import Parameter, Rows, shown
 from resgraph.emit.variants import unique
 from resgraph.expr import Expr
 from resgraph.graph import Node, Part, Row, Style
-from resgraph.graph.uses import POSITION, read
+from resgraph.graph.uses import POSITION
 from resgraph.names import variable
 from resgraph.ops import Op, Start
 from resgraph.ops.source import real, whole
@@ -94,7 +94,12 @@ class ClassSource:
             idle = [node for node in nodes if self._is_idle(node)]
             if len(idle) < len(nodes):
                 idle = [node for node in idle if node.when is not None]
-            yield replace(chain, nodes=tuple(n for n in nodes if n not in idle))
+            kept = tuple(node for node in nodes if node not in idle)
+            # What is left out stands for the last value that it reads.
+            sources = (
+                chain.sources if kept[:1] == chain.nodes[:1] else chain.sources[-1:]
+            )
+            yield replace(chain, nodes=kept, sources=sources)
 
     def _is_idle(self, node: Part) -> bool:
         """Whether it is its input, as an identity is."""
@@ -305,8 +310,11 @@ class ClassSource:
 
 
 def _constant(default: Value | Expr | None) -> Value | None:
-    """A default that Python can have; what reads other names is given by whoever calls."""
-    return None if read(default) or isinstance(default, Expr) else default
+    """A default that a signature can have: no list, and nothing that reads other names.
+
+    Whoever constructs the unit gives those.
+    """
+    return None if isinstance(default, Expr | tuple | Op) else default
 
 
 def number_of(op: Op, name: str) -> Syntax:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from resgraph.emit.body import Body, network_body, unit_body
 from resgraph.emit.class_source import ClassSource
+from resgraph.emit.class_text import unit_text
 from resgraph.emit.formulas import Formulas, NoFormulaError
 from resgraph.emit.rows import Rows
 from resgraph.emit.variants import Variant, Variants, unique
@@ -32,10 +33,14 @@ class Classes:
         self.taken |= {variant.name for variant in self.variants.bottom_up}
         self._of: dict[int, ClassSource] = {}
         """By the id of an instance, its class."""
+        self._written: dict[tuple[str, ...], ClassSource] = {}
+        """By what is written in them, the classes of units."""
         self._returns: dict[str, str] = {}
         order = [block.name for block in graph.program.used]
         made = [c for v in self.variants.bottom_up for c in self._made(v)]
-        self.units = sorted(made, key=lambda c: order.index(_unit(c).block.name))
+        self.units = sorted(
+            dict.fromkeys(made), key=lambda c: order.index(_unit(c).block.name)
+        )
         """In the order of the spec."""
         body = network_body(graph.network)
         self.network = self._class(self.name, self.name, [body], None)
@@ -46,7 +51,7 @@ class Classes:
         try:
             return [self._unit_class(variant)]
         except NoFormulaError:
-            return [self._unit_class(each) for each in self._apart(variant)]
+            return [made for each in self._apart(variant) for made in self._made(each)]
 
     def _apart(self, variant: Variant) -> Iterator[Variant]:
         for number, each in enumerate(variant.apart()):
@@ -58,8 +63,10 @@ class Classes:
         bodies = [unit_body(variant.block, instance) for instance in variant.instances]
         base = class_name(variant.block.name)
         made = self._class(variant.name, base, bodies, variant)
-        self._of |= {id(instance): made for instance in variant.instances}
-        return made
+        known = self._written.setdefault(_said(made), made)
+        known.name = min(known.name, made.name, key=len)
+        self._of |= {id(instance): known for instance in variant.instances}
+        return known
 
     def _class(
         self, name: str, base: str, bodies: Sequence[Body], variant: Variant | None
@@ -114,6 +121,12 @@ class Classes:
             name: starts.pop() for name, starts in found.items() if len(starts) == 1
         }
         return {name: start for name, start in kept.items() if start and start.note}
+
+
+def _said(source: ClassSource) -> tuple[str, ...]:
+    """All of a unit's class but its name, and what its rows must know of it."""
+    outputs = (f"{name}: {made}" for name, made in source.outputs.items())
+    return (_unit(source).block.name, *unit_text(source).lines[1:], *outputs)
 
 
 def _unit(source: ClassSource) -> Variant:

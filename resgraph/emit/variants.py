@@ -26,8 +26,16 @@ class Variant:
     name: str = ""
 
     def apart(self) -> list[Variant]:
-        """A class for each instance, where no formula holds in all of them."""
-        return [replace(self, instances=[each]) for each in self.instances]
+        """Several classes, where no formula holds in all instances: one for those that have
+        the same parts; where all have, one for each."""
+        groups: dict[object, list[Instance]] = {}
+        for each in self.instances:
+            groups.setdefault(frozenset(n.name for n in each.block.nodes), []).append(
+                each
+            )
+        if len(groups) == 1:
+            return [replace(self, instances=[each]) for each in self.instances]
+        return [replace(self, instances=each) for each in groups.values()]
 
 
 @dataclass(frozen=True)
