@@ -29,6 +29,7 @@ Formula = Expr | int
 Case = tuple[Mapping[str, Any], Any]
 """The values of names, and what a formula must come out as with them."""
 STRIDE = "stride"
+_OPPOSITES = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _RATIOS = (2, 4, 8, 16, 32)
 
 
@@ -259,6 +260,8 @@ def _plain(tree: Syntax) -> Syntax:
             inner = _plain(operand)
             if isinstance(inner, Truth):
                 return Truth(not inner.value)
+            if isinstance(inner, Infix) and inner.operator in _OPPOSITES:
+                return Infix(_OPPOSITES[inner.operator], inner.operands)
             return Prefix("not", inner)
         case Infix(("and" | "or") as sign, operands):
             decisive = sign == "or"
