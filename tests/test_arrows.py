@@ -84,6 +84,7 @@ ARROWS = {
         "values",
         "graph",
     },
+    "graph/defaults": {"codes", "diagnostics", "expr", "spec", "values", "graph"},
     "passes": {
         "codes",
         "diagnostics",

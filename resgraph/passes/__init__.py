@@ -13,6 +13,7 @@ from resgraph.diagnostics import Diagnostic
 from resgraph.graph import Graph, Program
 from resgraph.graph.uses import Uses
 from resgraph.passes.base import Fact, Pass, Watch, check, run
+from resgraph.passes.left_out import check_left_out
 from resgraph.passes.names import check_names
 from resgraph.passes.shapes import infer_shapes
 from resgraph.passes.size import check_size
@@ -40,6 +41,7 @@ def analysis(uses: Uses) -> tuple[Pass[Any, Any, Diagnostic], ...]:
             needs=frozenset({Fact.SHAPES}),
             gives=frozenset({Fact.SIZED}),
         ),
+        check("left out", check_left_out, needs=frozenset({Fact.SHAPES})),
     )
 
 

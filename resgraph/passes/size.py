@@ -21,16 +21,27 @@ def check_size(graph: Graph) -> list[Diagnostic]:
     return findings or [*_weights(graph)]
 
 
-def _instances(
+def distinct(network: Instance) -> Iterator[tuple[Instance, Run | None]]:
+    """The network and all in it, each distinct instance with the first run that has it."""
+    return _within(network, None, set())
+
+
+def _within(
     instance: Instance, run: Run | None, seen: set[int]
 ) -> Iterator[tuple[Instance, Run | None]]:
-    """The instance and those in it, each distinct one with the first run that has it."""
     if id(instance) not in seen:
         seen.add(id(instance))
         yield instance, run
         for inner in _runs(instance):
             for each in inner.instances:
-                yield from _instances(each, inner, seen)
+                yield from _within(each, inner, seen)
+
+
+def place(graph: Graph, run: Run | None) -> tuple[Note, ...]:
+    """Where a run is used, as a note; none in the network itself."""
+    if run is None or run.call.block not in graph.units:
+        return ()
+    return (Note(f"in a stage: {call_text(run.call)}", run.call.span),)
 
 
 def _runs(instance: Instance) -> Iterator[Run]:
@@ -41,7 +52,7 @@ def _runs(instance: Instance) -> Iterator[Run]:
 def _values(graph: Graph) -> Iterator[Diagnostic]:
     """Values that are too large, each op once; what follows from them is not told."""
     told = set[Span]()
-    for instance, run in _instances(graph.network, None, set()):
+    for instance, run in distinct(graph.network):
         for node in instance.block.ops:
             names = (*node.inputs, node.name)
             there = [prod(instance.shapes.get(i, ())) for i in names]
@@ -54,7 +65,7 @@ def _values(graph: Graph) -> Iterator[Diagnostic]:
                     f"{node.op.kind} makes {shape} of each image, {there[-1]:,} numbers, "
                     f"and up to {VALUE_NUMBERS:,} are taken"
                 )
-                notes = (_in(run),) if run and run.call.block in graph.units else ()
+                notes = place(graph, run)
                 yield Diagnostic(codes.TOO_LARGE, message, node.span, notes=notes)
     if prod(graph.input or (0,)) > VALUE_NUMBERS:
         message = (
@@ -62,10 +73,6 @@ def _values(graph: Graph) -> Iterator[Diagnostic]:
             f"{VALUE_NUMBERS:,} are taken"
         )
         yield Diagnostic(codes.TOO_LARGE, message, graph.span)
-
-
-def _in(run: Run) -> Note:
-    return Note(f"in a stage: {call_text(run.call)}", run.call.span)
 
 
 def _ops(graph: Graph) -> Iterator[Diagnostic]:
@@ -83,7 +90,7 @@ def _weights(graph: Graph) -> Iterator[Diagnostic]:
     total, most = 0, (0, graph.span)
     counts = Counter[int]()
     _count(graph.network, 1, counts)
-    for instance, _ in _instances(graph.network, None, set()):
+    for instance, _ in distinct(graph.network):
         count = counts[id(instance)]
         for node, own in _weighing(instance):
             total, most = total + count * own, max(most, (count * own, node.span))

@@ -122,3 +122,12 @@ CASES = {
     "prints when called": (AT_IMPORT["prints a verdict"], "training"),
 }
 """Name -> code and its place."""
+FEW = {
+    name: case
+    for name, case in CASES.items()
+    if name.startswith(("sys.exit(0)", "os._exit(0)", "KeyboardInterrupt"))
+    or name.endswith((" is returned", " in backward", " when called"))
+    or name
+    in ("SIGSEGV at import", "writes a file", "forks and ends", "leaves a thread")
+}
+"""Each place, and each way in which a file is found out, for whoever else runs files apart."""

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from resgraph.cli import app
 from resgraph.diagnostics import ResgraphError
 from resgraph.isolation import command
-from tests.isolation.attacks import CASES, planted
+from tests.isolation.attacks import FEW, planted
 
 QUICK = ("--data", "digits", "--batch", "64", "--device", "cpu", "--out", "run")
 STEPS = ("--iterations", "12", "--log-every", "4")
@@ -39,9 +39,9 @@ def status() -> str:
 
 
 @pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FEW)
 def test_an_attack_is_not_trained(case: str, tiny: Path) -> None:
-    tiny.write_text(planted(tiny.read_text(), *CASES[case]))
+    tiny.write_text(planted(tiny.read_text(), *FEW[case]))
     code, told = train(tiny)
     assert code == 1
     assert "tiny.py" in told
