@@ -348,7 +348,14 @@ def _pointwise(mode: Rounding, given: Arguments, result: Tensor, value: _Value) 
     mode.disturb(result, result, _UNKNOWN)
 
 
+def _sigmoid(mode: Rounding, given: Arguments, result: Tensor, value: _Value) -> None:
+    """Runtimes compute it as an odd function plus a half: near 0 it is rounded as the half is."""
+    size = torch.ones_like(result) if mode.folding else result
+    mode.disturb(result, size, _UNKNOWN)
+
+
 _RULES: dict[str, Rule] = {
+    "sigmoid": _sigmoid,
     "conv2d": _conv,
     "linear": _linear,
     "batch_norm": _batch_norm,

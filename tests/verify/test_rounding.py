@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -147,3 +148,30 @@ def test_folding_disturbs_weights_too() -> None:
         with torch.no_grad(), Rounding(DOUBLE, 5, folding):
             runs.append(made.network(image))
     assert not torch.equal(*runs)
+
+
+@pytest.mark.parametrize("low", [-2.0, -8.0, -12.0])
+def test_a_runtimes_sigmoid_is_rounded_as_a_half_is(low: float) -> None:
+    """However small it is: what onnxruntime does to it, and what the noise says."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Sigmoid", ["x"], ["y"])],
+        "sigmoid",
+        [value("x", onnx.TensorProto.FLOAT, ["n"])],
+        [value("y", onnx.TensorProto.FLOAT, ["n"])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    x = torch.linspace(low - 1, low + 1, 4001)
+    exact = torch.sigmoid(x.double())
+    found = torch.from_numpy(session.run(None, {"x": x.numpy()})[0]).double()
+    with Rounding(SINGLE, seed=0, folding=True):
+        noisy = torch.sigmoid(x.double())
+    error, expected = (norm(each - exact) for each in (found, noisy))
+    assert error < 6 * expected
+
+
+def norm(x: Tensor) -> float:
+    return float(torch.linalg.vector_norm(x))
