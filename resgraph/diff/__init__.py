@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resgraph.diff import picture
 from resgraph.diff.edits import Change, Edit, Spot, edits
 from resgraph.diff.isomorphism import isomorphism
 from resgraph.diff.network import Difference, Pair, compare
@@ -17,4 +18,5 @@ __all__ = [
     "compare",
     "edits",
     "isomorphism",
+    "picture",
 ]

@@ -28,6 +28,7 @@ def as_json(difference: Difference) -> dict[str, Any]:
         },
         **_wiring(difference),
         **_regrouped(difference),
+        **({"recut": True} if difference.recut else {}),
     }
 
 

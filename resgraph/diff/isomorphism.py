@@ -7,8 +7,9 @@ ops alone decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from resgraph.diagnostics import ResgraphError
@@ -26,7 +27,7 @@ from resgraph.syntax import Name
 Label = tuple[str, ...]
 _LAYER = Name("layer")
 _WRITTEN_OUT = 10_000
-"""Units in repeated units that are written out one after the other to be compared."""
+"""Units in repeated units, and ops, that are written out one after the other to be compared."""
 
 
 def label(op: Op, count: int) -> Label:
@@ -126,45 +127,119 @@ class Numbers:
         return self._known[id(instance)][0]
 
 
-def same(before: Graph, after: Graph, regroup: bool) -> bool:
-    """Whether two networks are the same graph, wherever their stages and units begin.
+@dataclass(frozen=True)
+class Likeness:
+    """Up to what two networks are the same graph; of `False` alone, in every respect."""
+
+    regrouped: bool = False
+    """They are if sums of sums are sums."""
+    recut: bool = False
+    """They are as graphs of ops: their units begin and end elsewhere, or have their inputs
+    and outputs in another order."""
+
+
+def likeness(before: Graph, after: Graph) -> Likeness | None:
+    """Up to what two networks are the same graph, wherever their stages begin; None: they
+    are not.
 
     Raises `ResgraphError` as `isomorphism` does.
     """
+    if before.input != after.input:
+        return None
+    if _same(before, after, regroup=True):
+        with suppress(ResgraphError):  # too symmetric to know
+            return Likeness(regrouped=not _same(before, after, regroup=False))
+        return Likeness(regrouped=True)
+    return _of_ops(before, after)
+
+
+def _same(before: Graph, after: Graph, regroup: bool) -> bool:
+    """Whether two networks are the same graph of the same units."""
     numbers = Numbers(regroup)
     ours, theirs = (_Network(graph, numbers).labelled() for graph in (before, after))
-    found = graphs.isomorphism(ours, theirs, regroup=False)
+    found = graphs.isomorphism(ours, _in_order_of(before, after, theirs), regroup=False)
     if isinstance(found, Parting) and not found.settled:
         raise _too_symmetric(before.name, after.name)
     return isinstance(found, Pairing)
 
 
+def _of_ops(before: Graph, after: Graph) -> Likeness | None:
+    """The same, whatever their units are: of networks that are small enough to be written
+    out, and alike enough for it to be worth it."""
+    if before.network.parameters != after.network.parameters:
+        return None
+    if max(graph.network.nodes for graph in (before, after)) > _WRITTEN_OUT:
+        return None
+    ours, theirs = (labelled(graph.network) for graph in (before, after))
+    found = graphs.isomorphism(ours, _in_order_of(before, after, theirs))
+    return Likeness(found.regrouped, True) if isinstance(found, Pairing) else None
+
+
+def _in_order_of(before: Graph, after: Graph, theirs: Labelled) -> Labelled:
+    """What is compared with the outputs of `before`."""
+    names = [[*graph.network.block.results] for graph in (before, after)]
+    outputs = tuple(theirs.outputs[i] for i in graphs.in_order_of(*names))
+    return replace(theirs, outputs=outputs)
+
+
+Value = int | tuple[int, int, int]
+"""A value in the network: a node, or of one that has several an output, its number and how
+many there are."""
+
+
 class _Network:
-    """A network as a graph of its units."""
+    """A network as a graph of its units.
+
+    A unit that reads all values of another one, in order, reads its node, so that it does not
+    matter whether a stage begins there. Of another unit it reads single values.
+    """
 
     def __init__(self, graph: Graph, numbers: Numbers) -> None:
         self.numbers = numbers
         self.labels: list[Hashable] = []
         self.reads: list[tuple[int, ...]] = []
         self.block = graph.network.block
-        self.values = {x: -1 - i for i, x in enumerate(self.block.inputs)}
+        self.values: dict[str, Value] = {
+            x: -1 - i for i, x in enumerate(self.block.inputs)
+        }
+        self.single: dict[Value, int] = {}
         for stage in taken_apart(graph, apart):
             self._row(stage)
 
     def labelled(self) -> Labelled:
-        outputs = tuple(self.values[v] for v in self.block.results.values())
+        results = [self.values[v] for v in self.block.results.values()]
+        outputs = tuple(map(self._single, results))
         swaps = [False] * len(self.labels)
         return Labelled(self.labels, self.reads, swaps, outputs, len(self.block.inputs))
 
     def _row(self, stage: Stage) -> None:
-        given = tuple(self.values[value] for value in stage.row.inputs)
+        given = self._read([self.values[value] for value in stage.row.inputs])
         for label, count in chain(*map(self._pieces, stage.sites)):
             node = self._node(Repeated(((label, count),)), given)
             given = (node,)
         names = row_values(stage.row, stage.last)
-        if len(names) > 1:
-            given = tuple(self._node(("output", i), given) for i in range(len(names)))
-        self.values |= zip(names, given, strict=True)
+        if len(names) == 1:
+            self.values[names[0]] = given[0]
+        else:
+            all_of = ((given[0], i, len(names)) for i in range(len(names)))
+            self.values |= zip(names, all_of, strict=True)
+
+    def _read(self, values: Sequence[Value]) -> tuple[int, ...]:
+        first = values[0]
+        if not isinstance(first, int):
+            node, _, count = first
+            if [*values] == [(node, i, count) for i in range(count)]:
+                return (node,)
+        return tuple(map(self._single, values))
+
+    def _single(self, value: Value) -> int:
+        """The node of one value."""
+        if isinstance(value, int):
+            return value
+        if value not in self.single:
+            node, number, _ = value
+            self.single[value] = self._node(("output", number), (node,))
+        return self.single[value]
 
     def _node(self, label: Hashable, reads: tuple[int, ...]) -> int:
         self.labels.append(label)
@@ -174,7 +249,7 @@ class _Network:
     def _pieces(self, site: Site) -> Iterator[tuple[Hashable, int]]:
         """What stands for a site, as (label, how often): for what is made of units those."""
         if not site.inner:
-            if site.instance.steps:
+            if site.instance.steps or not _is_single(site.instance):
                 yield self.numbers.of(site.instance), site.count
             return
         inner = tuple(chain(*map(self._pieces, site.inner)))
@@ -182,6 +257,11 @@ class _Network:
             yield from inner * site.count
         else:
             yield inner, site.count
+
+
+def _is_single(instance: Instance) -> bool:
+    """Whether it has one input and one output: without ops, it is nothing then."""
+    return len(instance.block.inputs) == len(instance.block.results) == 1
 
 
 def _too_symmetric(a: str, b: str) -> ResgraphError:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError
 from resgraph.diff.edits import Edit, arrow, edits
-from resgraph.diff.isomorphism import Numbers, apart, regrouped, same
+from resgraph.diff.isomorphism import Numbers, apart, likeness, regrouped
 from resgraph.diff.properties import (
     PROPERTIES,
     counted,
@@ -22,6 +20,7 @@ from resgraph.diff.properties import (
 from resgraph.diff.units import Units, rows_of, side_by_side
 from resgraph.graph import HEAD, STEM, Graph, Row
 from resgraph.graph.dag import Dag
+from resgraph.graph.isomorphism import in_order_of
 from resgraph.prove.sites import Stage, taken_apart
 from resgraph.recipe.parts import CHOICES
 from resgraph.recipe.words import EXPLICIT
@@ -79,6 +78,9 @@ class Difference:
     """Whether they are the same only if sums of sums are sums: true up to rounding."""
     wiring: tuple[tuple[str, str, str], ...] = ()
     """The stages that read others than before: what each read, and reads."""
+    recut: bool = False
+    """Whether they are the same only as graphs of ops: their units are cut otherwise, or have
+    their inputs and outputs in another order."""
 
     @cached_property
     def recipe(self) -> dict[str, tuple[Any, Any]]:
@@ -116,21 +118,14 @@ class Difference:
 
 def compare(before: Graph, after: Graph) -> Difference:
     """The difference of two networks with shapes, at the cost of their distinct units."""
-    if before.input == after.input and same(before, after, regroup=True):
-        return Difference(before, after, True, (), not _nested_alike(before, after))
+    if alike := likeness(before, after):
+        return Difference(before, after, True, (), alike.regrouped, recut=alike.recut)
     ours, theirs = taken_apart(before, apart), taken_apart(after, apart)
     matched = _matched(before, after, ours, theirs)
     numbers = Numbers()
     pairs = tuple(pair for a, b in matched for pair in _pairs(a, b, numbers))
     wiring = tuple(_rewired(before, after, matched))
     return Difference(before, after, False, pairs, wiring=wiring)
-
-
-def _nested_alike(before: Graph, after: Graph) -> bool:
-    """Whether networks that are the same are known to nest their sums in one way."""
-    with suppress(ResgraphError):  # too symmetric to know
-        return same(before, after, regroup=False)
-    return False
 
 
 Matched = list[tuple[Stage | None, Stage | None]]
@@ -176,7 +171,8 @@ def _rewired(
                 name = arrow(a.row.name, b.row.name)
                 yield name, ", ".join(a.row.inputs), ", ".join(b.row.inputs)
     old, new = (graph.network.block.results for graph in (before, after))
-    if [*old.values()] != [_called(value, renamed) for value in new.values()]:
+    there = [_called(value, renamed) for value in new.values()]
+    if [*old.values()] != [there[i] for i in in_order_of([*old], [*new])]:
         yield OUTPUTS, _listed(old), _listed(new)
 
 

@@ -15,7 +15,8 @@ from resgraph.graph import Graph
 T = TypeVar("T")
 Line = tuple[str, str]
 """A line of text and what it is: a `Change`, `heading`, `gained`, `lost` or nothing."""
-_UP_TO = " up to how sums, products and concatenations are nested"
+_NESTED = "how sums, products and concatenations are nested"
+_CUT = "where units begin and end and how their inputs and outputs are ordered"
 _WIDTH = 8
 """Of the word that says what a line is."""
 
@@ -26,7 +27,7 @@ def report(difference: Difference) -> Iterator[Line]:
     if difference.same:
         names = f"{_named(before)} and {_named(after)}"
         yield (
-            visible(f"the same graph{_UP_TO * difference.regrouped}: {names}"),
+            visible(f"the same graph{_up_to(difference)}: {names}"),
             "heading",
         )
     else:
@@ -34,6 +35,12 @@ def report(difference: Difference) -> Iterator[Line]:
         yield visible(f"after:  {_named(after)}: {after.title}"), "added"
         yield from _topology(difference)
     yield from _recipe(difference)
+
+
+def _up_to(difference: Difference) -> str:
+    kinds = ((_NESTED, difference.regrouped), (_CUT, difference.recut))
+    told = ", and ".join(text for text, holds in kinds if holds)
+    return f" up to {told}" if told else ""
 
 
 def rows(difference: Difference) -> list[tuple[str, ...]]:
@@ -66,7 +73,7 @@ def _topology(difference: Difference) -> Iterator[Line]:
         yield from _block(block)
     yield from _section("units in a row", _repeats(difference))
     yield from _section("between stages", _wiring(difference))
-    yield from _section(f"the same{_UP_TO}", _regrouped(difference))
+    yield from _section(f"the same up to {_NESTED}", _regrouped(difference))
     yield from _section("properties, in how many units", _shares(difference))
     lost, gained = difference.findings
     told = [*((t, "before") for t in lost), *((t, "after") for t in gained)]
@@ -101,9 +108,9 @@ def _repeats(difference: Difference) -> Iterator[Line]:
                 text = f"{old.part}: {_times(old)} -> {_times(new)}"
             yield f"  {'changed':<{_WIDTH}} {text}", "changed"
         elif new and not old:
-            yield f"  {'added':<{_WIDTH}} {new.part}: {_times(new)}", "added"
+            yield f"  {'added':<{_WIDTH}} {_part(new)}", "added"
         elif old and not new:
-            yield f"  {'removed':<{_WIDTH}} {old.part}: {_times(old)}", "removed"
+            yield f"  {'removed':<{_WIDTH}} {_part(old)}", "removed"
 
 
 def _wiring(difference: Difference) -> Iterator[Line]:
@@ -174,6 +181,11 @@ def _times(units: Units) -> str:
     if units.is_end:
         return ""
     return f"{units.name} x{units.count}"
+
+
+def _part(units: Units) -> str:
+    """`stage1: body x17`; of a stem or a head, its name."""
+    return units.part if units.is_end else f"{units.part}: {_times(units)}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -175,6 +175,15 @@ class Distinct:
         return isinstance(found, Pairing)
 
 
+def in_order_of(mine: Sequence[str], others: Sequence[str]) -> Sequence[int]:
+    """For each output of ours which of the others it is: by name where both have the same
+    names, each once, else in order."""
+    distinct = len({*mine, ""}) == len(mine) + 1
+    if distinct and sorted(mine) == sorted(others):
+        return [others.index(name) for name in mine]
+    return range(len(others))
+
+
 def gathered(row: Iterable[tuple[Hashable, int]]) -> tuple[tuple[Hashable, int], ...]:
     """Blocks one after the other, each with how often: equal neighbours as one."""
     groups = groupby(row, key=lambda pair: pair[0])

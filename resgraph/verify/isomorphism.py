@@ -77,12 +77,12 @@ def written_alike(ours: Flow, theirs: Flow) -> bool:
 
 def in_order_of(ours: Flow, theirs: Flow) -> Flow:
     """Their flow with its outputs as ours has them: by name, if both have the same names."""
-    mine, names = ours.names, theirs.names
-    distinct = len({*mine, ""}) == len(mine) + 1
-    if mine == names or not distinct or sorted(mine) != sorted(names):
+    order = graphs.in_order_of(ours.names, theirs.names)
+    if [*order] == [*range(len(theirs.names))]:
         return theirs
-    outputs = tuple(theirs.outputs[names.index(name)] for name in mine)
-    return replace(theirs, outputs=outputs, names=mine)
+    outputs = tuple(theirs.outputs[i] for i in order)
+    names = tuple(theirs.names[i] for i in order)
+    return replace(theirs, outputs=outputs, names=names)
 
 
 def _live(flow: Flow) -> tuple[Sequence[Step], tuple[int, ...]]:
