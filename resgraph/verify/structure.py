@@ -58,13 +58,12 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     where = spans(graph)
     if other := _other_count(name, ours, theirs, ("the module", "the spec")):
         return Compared(other, None, comparable=False)
-    found = [
-        match(ours.training, theirs.training),
-        match(ours.inference, theirs.inference),
-    ]
-    for training, result in zip((True, False), found, strict=True):
+    modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
+    found = [match(mine, other) for mine, other in modes]
+    for training, result, both in zip((True, False), found, modes, strict=True):
         if isinstance(result, Mismatch):
-            parted = _parted(name, result, ("the module", "the spec"), where)
+            sides = ("the module", "the spec")
+            parted = _parted(name, result, sides, where, _Returned(graph, *both))
             shaped = _shaped_alike(ours, theirs)
             return replace(parted, training=training, comparable=shaped)
     pairs = found[0]
@@ -111,7 +110,8 @@ def against_onnx(name: str, graph: Graph, ours: Flow, theirs: Flow) -> Compared:
     """A model's nodes against the graph's at inference, attributes and names included."""
     result, where = match(ours, theirs), spans(graph)
     if isinstance(result, Mismatch):
-        return _parted(name, result, ("the model", "the spec"), where)
+        returned = _Returned(graph, ours, theirs)
+        return _parted(name, result, ("the model", "the spec"), where, returned)
     if swapped := _swapped(name, result, where):
         return Compared(swapped, None)
     detail = f"{_size(ours)}: each node and attribute the spec's"
@@ -126,9 +126,10 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
         return Compared(other, None, comparable=False)
     modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
     found = [match(mine, other) for mine, other in modes]
-    for result in found:
+    for result, both in zip(found, modes, strict=True):
         if isinstance(result, Mismatch):
-            parted = _parted(name, result, sides, spans(graph))
+            returned = _Returned(graph, *both)
+            parted = _parted(name, result, sides, spans(graph), returned)
             guess = alike(ours, theirs) if _shaped_alike(ours, theirs) else None
             return replace(parted, guess=guess, outputs=_outputs(graph, ours, theirs))
     pairs = found[0]
@@ -193,13 +194,59 @@ class _Side:
         return f"{self.name} has {step}{scope}"
 
 
+@dataclass(frozen=True)
+class _Returned:
+    """What two networks return that compute the same values."""
+
+    graph: Graph
+    ours: Flow
+    theirs: Flow
+
+    def parting(self, names: tuple[str, str]) -> tuple[str, Span | None] | None:
+        """The first output that is another value, in words, and where the spec has it."""
+        other = in_order_of(self.ours, self.theirs)
+        for number, name in enumerate(self.graph.outputs):
+            one, two = (
+                replace(flow, outputs=(flow.outputs[number],))
+                for flow in (self.ours, other)
+            )
+            if not isinstance(match(one, two), Match):
+                shaped = one.shapes != two.shapes
+                here, there = (_made(flow, shaped) for flow in (one, two))
+                text = f"the output {name} is {here} in {names[0]}, and {there} in {names[1]}"
+                named = self.graph.network.block.returned_spans[number : number + 1]
+                return text, next(iter(named), None)
+        return None
+
+
+def _maker(flow: Flow) -> str:
+    """The part that computes a flow's only output."""
+    (place,) = flow.outputs
+    if place == INPUT:
+        return "the input"
+    return flow.steps[place].scope or flow.steps[place].op
+
+
+def _made(flow: Flow, shaped: bool) -> str:
+    (shape,) = flow.shapes
+    return f"{_maker(flow)} {list(shape)}" if shaped else _maker(flow)
+
+
 def _parted(
-    name: str, found: Mismatch, names: tuple[str, str], where: Mapping[str, Span]
+    name: str,
+    found: Mismatch,
+    names: tuple[str, str],
+    where: Mapping[str, Span],
+    returned: _Returned,
 ) -> Compared:
     """The first difference in words, at the spec's line if a node of it is known.
 
     `names` are those of our network and of the other one.
     """
+    placeless = found.settled and found.our_place is None and found.their_place is None
+    if placeless and (other := returned.parting(names)):
+        text, span = other
+        return Compared(failed(name, text, span), None, apart=text)
     ours, theirs = (
         _Side(side, place)
         for side, place in zip(names, (found.our_place, found.their_place), strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +26,11 @@ from resgraph.verify import (
     verify,
 )
 from resgraph.verify.carry import carry
+from resgraph.verify.flow import Flow, Flows
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.isomorphism import Match, match
 from resgraph.verify.returned import by_name
-from resgraph.verify.structure import flows
+from resgraph.verify.structure import against_module, flows
 from tests.helpers import graph_from, load, refused
 
 SPEC = """
@@ -133,6 +134,44 @@ def test_other_outputs_are_another_network(subject: Subject, form: str) -> None:
     (check,) = [each for each in found if each.name == "structure: by hand"]
     assert check.verdict in ("failed", "not proven"), check
     assert check.detail
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (
+            "names swapped",
+            "p2 is c2.0 [4, 8, 8] in spec, and relu [4, 4, 4] in the",
+        ),
+        ("one twice", "p3 is c3.0 [4, 4, 4] in spec, and relu [4, 8, 8] in the"),
+    ],
+)
+def test_the_output_that_is_another_is_told(
+    subject: Subject, form: str, words: str
+) -> None:
+    found = {check.name: check for check in checks(subject, OTHERS[form], steps=1)}
+    check = found["structure: by hand"]
+    assert check.verdict == "failed"
+    assert words in check.detail
+    assert check.span is not None
+    assert found["numbers"].verdict == "skipped"
+
+
+def test_an_output_of_equal_shape_that_is_another_is_told(tmp_path: Path) -> None:
+    graph = graph_from(SPEC.replace("stride: 2", "stride: 1"), tmp_path)
+    ours = flows(Interpreter(graph), graph.input)
+    theirs = Flows(*(_swapped(flow) for flow in (ours.training, ours.inference)))
+    check = against_module(graph, ours, theirs, "n.py:f").check
+    assert check.detail == (
+        "the output p2 is c2.0.out_relu in spec, and c3.0.out_relu in n.py:f"
+    )
+    assert str(check.span).endswith("spec.yaml:15:17")
+
+
+def _swapped(flow: Flow) -> Flow:
+    """Its first two outputs under each other's names."""
+    first, second, *rest = flow.outputs
+    return replace(flow, outputs=(second, first, *rest))
 
 
 @pytest.mark.parametrize("form", ["one less", "one more"])
