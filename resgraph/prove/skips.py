@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from resgraph.graph import Graph, Node, Row
 from resgraph.graph.dag import Dag
@@ -15,7 +16,7 @@ from resgraph.prove.sites import Site, Stage, leaves
 
 
 @dataclass(frozen=True)
-class _Skip:
+class Skip:
     """A value that a stage reads beside what others make of it."""
 
     value: str
@@ -24,6 +25,11 @@ class _Skip:
     site: Site
     """The unit that reads it, as its input `x`."""
     x: str
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """The unit taken apart for this input, if that is a residual one."""
+        return next((p for p in ways(self.site.instance) if p.x == self.x), None)
 
     @property
     def told(self) -> str:
@@ -34,9 +40,9 @@ class _Skip:
 def skips(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]:
     """What becomes of the value of each skip connection, where it stays as it is or is added."""
     for skip in _skips(graph, network):
-        parts = next((p for p in ways(skip.site.instance) if p.x == skip.x), None)
+        parts = skip.parts
         kept = _kept(Routes.through(skip.site.instance), skip.x)
-        if parts and parts.is_identity_before and parts.is_identity_h:
+        if parts and _reaches(parts):
             yield _added(skip, parts)
         elif kept is not None:
             text = (
@@ -51,6 +57,18 @@ def skips(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]:
             yield _finding(skip, Level.FACT, text, nodes)
 
 
+def added_skips(graph: Graph, network: Sequence[Stage]) -> Iterator[tuple[Skip, Parts]]:
+    """The skip connections whose value an addition adds as it is."""
+    for skip in _skips(graph, network):
+        if skip.parts and _reaches(skip.parts):
+            yield skip, skip.parts
+
+
+def _reaches(parts: Parts) -> bool:
+    """Whether x reaches the addition as it is."""
+    return parts.is_identity_before and parts.is_identity_h
+
+
 def bypassed(graph: Graph, network: Sequence[Stage]) -> set[str]:
     """The rows of which some gradient comes back to the network's input without them."""
     dag = Dag[Row].of(graph.network.block)
@@ -58,7 +76,7 @@ def bypassed(graph: Graph, network: Sequence[Stage]) -> set[str]:
     return {stage.row.name for stage in network} - set[str].intersection(*spines)
 
 
-def _skips(graph: Graph, network: Sequence[Stage]) -> Iterator[_Skip]:
+def _skips(graph: Graph, network: Sequence[Stage]) -> Iterator[Skip]:
     dag = Dag[Row].of(graph.network.block)
     for stage in network:
         makers = dag.reads[stage.row.name]
@@ -70,10 +88,10 @@ def _skips(graph: Graph, network: Sequence[Stage]) -> Iterator[_Skip]:
             if past:
                 first = next(leaves(stage.sites))
                 x = first.instance.block.inputs[number]
-                yield _Skip(value, tuple(past), first, x)
+                yield Skip(value, tuple(past), first, x)
 
 
-def _added(skip: _Skip, parts: Parts) -> Finding:
+def _added(skip: Skip, parts: Parts) -> Finding:
     text = f"{parts.y.name} adds x_l as it is"
     if parts.is_identity_f:
         text += (
@@ -97,7 +115,7 @@ def _kept(routes: Routes, x: str) -> Node | None:
     return None
 
 
-def _finding(skip: _Skip, level: Level, text: str, nodes: Sequence[Node]) -> Finding:
+def _finding(skip: Skip, level: Level, text: str, nodes: Sequence[Node]) -> Finding:
     where = tuple(skip.site.path(node) for node in nodes)
     message = f"{skip.told}: {text}"
     return Finding(level, Topic.IDENTITY, message, nodes[0].span, where)
