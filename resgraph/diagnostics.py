@@ -189,7 +189,12 @@ def counted(findings: Iterable[Diagnostic]) -> str:
     """How many there are of each severity: `2 errors, 1 warning`."""
     counts = Counter(finding.severity for finding in findings)
     kinds = [(severity.value, counts[severity]) for severity in Severity]
-    return ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in kinds if n)
+    return ", ".join(f"{n} {plural(n, kind)}" for kind, n in kinds if n)
+
+
+def plural(count: int, what: str) -> str:
+    """What there are so many of: `unit` of one, else `units`."""
+    return what if count == 1 else f"{what}s"
 
 
 def first_line(error: BaseException) -> str:

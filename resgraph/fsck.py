@@ -202,9 +202,9 @@ def _fits(tensors: Any, graph: Graph) -> None:
     wrong = [n for n in wanted if given.get(n) != wanted[n]]
     if extra or wrong:
         first = plain([*wrong, *extra][0])
-        raise ValueError(
-            f"{len(wrong) + len(extra)} tensors are not the network's: {first}"
-        )
+        count = len(wrong) + len(extra)
+        are = "tensor is" if count == 1 else "tensors are"
+        raise ValueError(f"{count} {are} not the network's: {first}")
 
 
 def _records(found: Checkup, run: RunFolder, reached: dict[str, Any] | None) -> None:

@@ -17,7 +17,7 @@ from resgraph.cli.common import (
     warn,
 )
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import Diagnostic, SpecError, UsageError
+from resgraph.diagnostics import Diagnostic, SpecError, UsageError, plural
 from resgraph.provenance import SPEC
 from resgraph.settings import parse_settings
 
@@ -181,7 +181,8 @@ def _tell_choice(ours: list[Graph], theirs: list[Graph], chosen: Difference) -> 
     from resgraph.diff.choice import layers
 
     depth = layers(chosen.before)
-    both = "the first" if depth != layers(chosen.after) else f"both {depth} layers deep"
+    deep = f"both {depth} {plural(depth, 'layer')} deep"
+    both = "the first" if depth != layers(chosen.after) else deep
     ours_, theirs_ = (", ".join(g.name for g in graphs) for graphs in (ours, theirs))
     warn(
         f"compared: {chosen.before.name} and {chosen.after.name}, {both}. Others: "

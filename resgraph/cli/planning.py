@@ -18,7 +18,7 @@ from resgraph.cli.common import (
     say_json,
     telling_compiler,
 )
-from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.diagnostics import ResgraphError, UsageError, plural
 from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ def table(graph: Graph, plans: list[Plan], chosen: Plan | None) -> Table:
 
     plain = plans[0]
     title = (
-        f"{graph.name}, {plain.batch} images, {8 * plain.element} bits an activation"
+        f"{graph.name}, {plain.batch} {plural(plain.batch, 'image')}, "
+        f"{8 * plain.element} bits an activation"
     )
     result = Table(title=Text(title), box=box.SIMPLE_HEAD)
     result.add_column("computed anew", no_wrap=True)

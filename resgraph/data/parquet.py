@@ -232,7 +232,12 @@ def _column(
 def _labels(stored: list[Any], where: str, problems: Problems) -> NDArray[np.int64]:
     wrong = sum(type(label) is not int or abs(label) >= CLASSES for label in stored)
     if wrong:
-        problems.add(f"{where}: {wrong} labels are not whole numbers")
+        are = (
+            "label is not a whole number"
+            if wrong == 1
+            else "labels are not whole numbers"
+        )
+        problems.add(f"{where}: {wrong} {are}")
         return np.zeros(len(stored), np.int64)
     return np.asarray(stored, np.int64)
 

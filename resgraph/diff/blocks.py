@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resgraph.diagnostics import plural
 from resgraph.diff.edits import Change, Edit, Spot, arrow
 from resgraph.diff.network import Pair
 from resgraph.graph.sites import listing
@@ -31,7 +32,7 @@ class Block:
         if rows[0].is_end:
             return places
         count = sum(row.count for row in rows)
-        return f"{places} ({count} unit{'s' * (count != 1)}): {names}"
+        return f"{places} ({count} {plural(count, 'unit')}): {names}"
 
     def lines(self) -> list[tuple[str, str]]:
         """Each edit with what it is: (`moved`, `bn (bn2 -> bn1): in F ... -> ...`)."""

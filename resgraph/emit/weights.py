@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resgraph.diagnostics import ResgraphError, plain
+from resgraph.diagnostics import ResgraphError, plain, plural
 from resgraph.graph import Graph
 from resgraph.ops import Weight
 from resgraph.reading.tensors import check_tensors
@@ -83,9 +83,10 @@ def _refuse_unusable(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     if not found:
         return
     shown = "; ".join(f"{name} {why}" for name, why in found[:3])
-    more = f"; and {len(found) - 3:,} more tensors" if len(found) > 3 else ""
+    rest = len(found) - 3
+    more = f"; and {rest:,} more {plural(rest, 'tensor')}" if rest > 0 else ""
     raise ResgraphError(
-        f"{plain(path)} has {len(found):,} tensor{'s' * (len(found) != 1)} that a model "
+        f"{plain(path)} has {len(found):,} {plural(len(found), 'tensor')} that a model "
         f"cannot have: {shown}{more}",
         "weights are finite floating-point numbers; the training that they are from "
         "diverged, or the file is damaged or of another kind",

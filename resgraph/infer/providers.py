@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.diagnostics import ResgraphError, did_you_mean, plural
 from resgraph.infer import cuda
 from resgraph.infer.cuda import preload
 
@@ -46,7 +46,8 @@ class Placement:
         if not self.elsewhere:
             return f"{self.provider}, all nodes"
         others = ", ".join(f"{count} on {name}" for name, count in self.elsewhere)
-        return f"{self.provider}, {self.nodes} nodes on it and {others}"
+        nodes = plural(self.nodes or 0, "node")
+        return f"{self.provider}, {self.nodes} {nodes} on it and {others}"
 
 
 def choose(device: str) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resgraph import codes
+from resgraph.diagnostics import plural
 from resgraph.graph import HEAD, STEM, Graph
 from resgraph.graph.sites import row_values
 from resgraph.prove.finding import Finding, Level, Topic, listing
@@ -59,7 +60,8 @@ class Depth:
         terms = " + ".join(f"{n} x {each}" for n, each in self.body)
         parts = (self.stem, "stem"), (terms or None, "units"), (self.head, "head")
         sums = " + ".join(f"{n} in the {part}" for n, part in parts if n is not None)
-        return f"{self.total} weight layers on the longest path: {sums}"
+        layers = plural(self.total, "weight layer")
+        return f"{self.total} {layers} on the longest path: {sums}"
 
     def otherwise(self, family: str) -> Iterator[tuple[int, str]]:
         """The depths that are also said, and by which count."""
@@ -110,7 +112,7 @@ def _named_so(graph: Graph, count: Depth, found: Sequence[Site]) -> Iterator[Fin
     yield Finding(
         codes.WRONG_DEPTH,
         Topic.DEPTH,
-        f"{graph.name} is named after {named} layers, and has {count.told()}",
+        f"{graph.name} is named after {named} {plural(named, 'layer')}, and has {count.told()}",
         graph.span,
         hint=f"mend the repeats, or the name{_formula(family)}",
     )

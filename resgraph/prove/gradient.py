@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from resgraph.graph import INPUT, Graph, Instance, Node
+from resgraph.graph import INPUT, Graph, Instance, Node, Row
+from resgraph.graph.dag import Dag
 from resgraph.graph.sites import grouped
 from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
@@ -30,9 +31,10 @@ def gradient(
 ) -> Iterator[Finding]:
     """Findings on the way back from the network's end to its first unit."""
     total = units(found)
-    carrying = [site for site in found if site.carries]
+    carrying = [site for site in found if site.carries and not site.bare]
     rest = [site for site in found if not site.carries]
     yield from _holds(carrying, total)
+    yield from _bare([site for site in found if site.bare], total)
     said: set[str] = set()
     for factors, group in _gathered(grouped(rest, _factors)):
         if group[0].parts is None:
@@ -40,7 +42,7 @@ def gradient(
         else:
             yield _replaced(group, group[0].parts, factors, total, said)
     yield from _constants(found)
-    yield from _passed_by_all(first_ways(found), bypassed(graph, network), total)
+    yield from _passed_by_all(graph, first_ways(found), bypassed(graph, network), total)
 
 
 def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
@@ -53,6 +55,18 @@ def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
         where = tuple(stretch[0].unit() for stretch in segments(carrying))
         span = span_of_y(carrying[0])
         yield Finding(Level.HOLDS, Topic.GRADIENT, message, span, where)
+
+
+def _bare(chosen: Sequence[Site], total: int) -> Iterator[Finding]:
+    """The units that add nothing to what passes."""
+    if chosen:
+        message = (
+            f"{places(chosen, total)}: no addition, so no F as in Eq. (5): dE/dx_L comes "
+            "back to x_l as it is"
+        )
+        where = tuple(stretch[0].unit() for stretch in segments(chosen))
+        span = span_of_y(chosen[0])
+        yield Finding(Level.FACT, Topic.GRADIENT, message, span, where)
 
 
 def _factors(site: Site) -> tuple[str, tuple[str, ...], Obstacle | None]:
@@ -228,8 +242,29 @@ def _product(powers: Sequence[tuple[float, int]]) -> str:
     return f"{sign}1e{exponent:+.0f}"
 
 
+def _times(graph: Graph, group: Sequence[Site]) -> str:
+    """How often a gradient that passes some of the units does: by each way that it may take
+    from an output to the input, `2 or 3 times`."""
+    dag = Dag[Row].of(graph.network.block)
+    passed = {name: units(each) for name, each in grouped(group, lambda s: s.stage)}
+    counts = {x: frozenset({0}) for x in dag.inputs}
+    for name, reads in dag.reads.items():
+        behind = frozenset[int]().union(*(counts[value] for value in reads))
+        counts[name] = frozenset(n + passed.get(name, 0) for n in behind)
+    ways = sorted(frozenset[int]().union(*(counts[v] for v in dag.outputs)) - {0})
+    if len(ways) < 2:
+        return _so_often(*ways)
+    least = "once" if ways[0] == 1 else str(ways[0])
+    joint = " or " if len(ways) == 2 else " to "
+    return f"{least}{joint}{_so_often(ways[-1])}, by the way that it takes"
+
+
+def _so_often(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _passed_by_all(
-    found: Sequence[Site], past: Collection[str], total: int
+    graph: Graph, found: Sequence[Site], past: Collection[str], total: int
 ) -> Iterator[Finding]:
     """The nodes that all of a unit's paths share, and how often a gradient meets them.
 
@@ -250,7 +285,7 @@ def _passed_by_all(
         named = listing([at(node, span) for node in nodes], " and ")
         whole, count = [site.plain for site in group], units(group)
         comes = " that comes this way" if aside else ""
-        times = "once" if count == 1 else f"{count} times"
+        times = _times(graph, group) if aside else _so_often(count)
         message = (
             f"{places(whole, total)}: every gradient{comes} must pass {named}: {times}"
         )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from resgraph.diagnostics import Span
+from resgraph.diagnostics import Span, plural
 from resgraph.graph import HEAD, STEM, Graph, Node
 from resgraph.graph.sites import between, grouped
 from resgraph.prove.finding import Finding, Level, Topic, at, listing
@@ -51,10 +51,11 @@ def identity_path(
 ) -> Iterator[Finding]:
     """Findings on the identity path: how far it leads, where it holds, what is elsewhere."""
     total = units(found)
-    carrying = [site for site in found if site.carries]
+    carrying = [site for site in found if site.carries and not site.bare]
     if found:
         yield _summary(graph, found, total)
     yield from _holds(carrying, total)
+    yield from _bare([site for site in found if site.bare], total)
     yield from growing(carrying, total)
     if any(site.parts for site in found):
         yield from _stages(network)
@@ -114,6 +115,8 @@ def _summary(graph: Graph, found: Sequence[Site], total: int) -> Finding:
         message = f"no unit has an identity path: all {why}"
     else:
         message = f"no unit has an identity path: {why}"
+    if bare := units(site for site in found if site.bare):
+        message += f"; {bare} of them add{'s' * (bare == 1)} nothing to it"
     level = Level.HOLDS if kept else _level(counts)
     return Finding(level, Topic.IDENTITY, message, graph.span)
 
@@ -160,7 +163,7 @@ def _of(n: int, count: int, each: Obstacle) -> str:
     """`1 of 18 units changes the shape and must break it`."""
     if each is Obstacle.BETWEEN:
         return f"{n} {each.told(n)}"
-    return f"{n} of {count} unit{'s' * (count != 1)} {each.told(n)}"
+    return f"{n} of {count} {plural(count, 'unit')} {each.told(n)}"
 
 
 def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
@@ -178,6 +181,17 @@ def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
         where = tuple(stretch[0].unit() for stretch in stretches)
         span = span_of_y(chosen[0])
         yield Finding(Level.HOLDS, Topic.IDENTITY, message, span, where)
+
+
+def _bare(chosen: Sequence[Site], total: int) -> Iterator[Finding]:
+    """The units that are an identity path and no more."""
+    for _, group in grouped(chosen, lambda site: site.instance.block.name):
+        message = (
+            f"{places(group, total)}: no addition: its input passes as it is and nothing "
+            "is added to it, so there is no F as in Eq. (1)"
+        )
+        where = tuple(stretch[0].unit() for stretch in segments(group))
+        yield Finding(Level.FACT, Topic.IDENTITY, message, span_of_y(group[0]), where)
 
 
 def growing(carrying: Sequence[Site], total: int) -> Iterator[Finding]:

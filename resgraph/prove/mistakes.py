@@ -64,7 +64,8 @@ def mistakes(graph: Graph, network: Sequence[Stage], total: int) -> Iterator[Fin
             )
             key = (str(suspicion.node.span), text)
             case = cases.setdefault(key, _Case(suspicion))
-            case.passages.append(passage)
+            if not (case.passages and case.passages[-1] is passage):
+                case.passages.append(passage)
             if suspicion.note:
                 case.notes.setdefault(suspicion.note)
     for case in cases.values():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 
 from resgraph import allow
-from resgraph.diagnostics import Diagnostic, Severity, render, told, visible
+from resgraph.diagnostics import Diagnostic, Severity, plural, render, told, visible
 from resgraph.graph import Graph
 from resgraph.prove.finding import Finding, listing
 
@@ -92,7 +92,7 @@ def _summary(judged: Judged) -> Iterator[str]:
         yield f"warnings: {listing(several, most=len(several))}"
     else:
         count = len(counts)
-        yield f"{count} network{'s' * (count != 1)}, no warnings"
+        yield f"{count} {plural(count, 'network')}, no warnings"
     allowed = Counter(f.code.name for _, each in judged.allowed for f in each if f.code)
     if allowed:
         yield f"allowed: {listing([f'{name} {n}' for name, n in allowed.items()])}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from resgraph.diagnostics import plural
 from resgraph.graph import HEAD, OUTPUT, STEM, Graph, Instance, Node, Part, Row, Run
 from resgraph.graph.dag import Dag
 from resgraph.graph.sites import Apart, between, listing, row_sites
@@ -64,6 +65,12 @@ class Site(Blocks):
         names = self.instance.block.inputs
         at = names.index(self.parts.x) if self.parts else 0
         return not self.fed or self.fed[at]
+
+    @property
+    def bare(self) -> bool:
+        """Whether what passes does so with nothing added to it, as where a condition leaves
+        the addition out."""
+        return self.carries and self.parts is None
 
     @property
     def way(self) -> str:
@@ -138,7 +145,7 @@ def place_of(segment: Sequence[Site]) -> str:
 def places(chosen: Sequence[Site], total: int) -> str:
     """Where the sites are, and how many of the network's units: `stage1.0 (1 of 54 units)`."""
     names = listing([place_of(segment) for segment in segments(chosen)])
-    return f"{names} ({units(chosen)} of {total} units)"
+    return f"{names} ({units(chosen)} of {total} {plural(total, 'unit')})"
 
 
 def units(chosen: Iterable[Site]) -> int:

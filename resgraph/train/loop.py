@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError, first_line, plain, raised
+from resgraph.diagnostics import ResgraphError, first_line, plain, plural, raised
 from resgraph.recipe import Recipe
 from resgraph.train.about import (
     DIVERGED,
@@ -275,12 +275,14 @@ class Loop:
     def _title(self) -> str:
         about = self.plan.run.about
         ranks = f" on each of {self.world.size} ranks" if self.world.size > 1 else ""
+        steps, batch = self.recipe.iterations, self.recipe.batch
         recompute = self.plan.recompute
         anew = f", {recompute.words}" if recompute and recompute.words else ""
         return (
             f"{about['network']} ({about['parameters']:,} parameters) on {about['data']} "
-            f"({self.images:,} images)\n{self.recipe.iterations:,} iterations of "
-            f"{self.recipe.batch} images, {self._how()}{anew}, {about['device']}{ranks}"
+            f"({self.images:,} {plural(self.images, 'image')})\n"
+            f"{steps:,} {plural(steps, 'iteration')} of "
+            f"{batch} {plural(batch, 'image')}, {self._how()}{anew}, {about['device']}{ranks}"
             f"{self._of_the_start()}"
         )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resgraph.diagnostics import OptionError, did_you_mean, plain
+from resgraph.diagnostics import OptionError, did_you_mean, plain, plural
 from resgraph.recipe import AdamW, Recipe, Sgd
 
 Groups = list[dict[str, Any]]
@@ -224,8 +224,13 @@ def _words(
 ) -> str:
     said = []
     if frozen:
-        kept = f", and the statistics of {len(norms)} BNs" if norms else ""
-        said.append(f"{len(frozen)} of {len(names)} parameters frozen{kept}")
+        kept = (
+            f", and the statistics of {len(norms)} {plural(len(norms), 'BN')}"
+            if norms
+            else ""
+        )
+        parameters = plural(len(names), "parameter")
+        said.append(f"{len(frozen)} of {len(names)} {parameters} frozen{kept}")
     said += [
         f"{plain(pattern)} at {factor:g} x the rate"
         for pattern, factor in lr_of.items()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor
 
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plural
 from resgraph.graph import Graph
 from resgraph.verify import declared, state
 from resgraph.verify.interpreter import Interpreter
@@ -96,7 +96,8 @@ def _along(
             "weights are carried only between networks that compute the same",
         )
     pairs = dict(_saved(graph, compared.match.weights, tensors))
-    ops = f"along {len(compared.match.steps):,} matching ops"
+    count = len(compared.match.steps)
+    ops = f"along {count:,} matching {plural(count, 'op')}"
     return Carried(pairs, f"{ops} of {what}")
 
 

@@ -8,6 +8,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor
 
+from resgraph.diagnostics import plural
 from resgraph.graph import Graph
 from resgraph.ops import Weight
 from resgraph.verify.report import Check, failed, passed
@@ -67,7 +68,9 @@ def parameters(
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         return failed(name, "; ".join(wrong[:3]) + more)
     trained = sum(prod(w.shape) for w in wanted.values() if w.trainable)
-    return passed(name, f"{len(wanted)} tensors, {trained:,} trainable numbers")
+    tensors = f"{len(wanted)} {plural(len(wanted), 'tensor')}"
+    numbers = plural(trained, "trainable number")
+    return passed(name, f"{tensors}, {trained:,} {numbers}")
 
 
 def start(wanted: Mapping[str, Weight], state: Mapping[str, Tensor]) -> Check:

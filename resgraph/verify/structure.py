@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from resgraph.diagnostics import Span
+from resgraph.diagnostics import Span, plural
 from resgraph.graph import Graph
 from resgraph.verify.flow import INPUT, Flow, Flows, Step
 from resgraph.verify.isomorphism import (
@@ -171,7 +171,8 @@ def _chances(ours: Flow, theirs: Flow, pairs: Match) -> tuple[int, ...]:
 
 
 def _size(ours: Flow) -> str:
-    return f"isomorphic, {len(ours.steps):,} ops"
+    count = len(ours.steps)
+    return f"isomorphic, {count:,} {plural(count, 'op')}"
 
 
 _NOUNS = {"by hand": "the network by hand"}
@@ -274,7 +275,7 @@ def _after(place: Place) -> str:
     """What the step comes after: the last of it, if that is much."""
     names = [_named(step) for step in place.sources[-2:]]
     more = len(place.sources) - len(names)
-    rest = f" and {more} others" if more else ""
+    rest = f" and {more} {plural(more, 'other')}" if more else ""
     return f"after {' and '.join(names)}{rest}, " if names else ""
 
 
