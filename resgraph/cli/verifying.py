@@ -15,7 +15,7 @@ import typer
 
 from resgraph.cli.common import Json, Network, Set, console, say, say_json, warn
 from resgraph.cli.subjects import Target, exporter, targets
-from resgraph.diagnostics import UsageError, told
+from resgraph.diagnostics import UsageError, plural, told
 from resgraph.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ SpecOf = Annotated[
 
 
 NOT_PROVEN = 3
-"""Exit code where numbers are equal and the structure is one that no rule knows."""
+"""Exit code where numbers are equal and the structure is one that no rule knows, or where
+the network's own numbers are not finite."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,9 @@ def show(outcome: Outcome) -> None:
     for line in faults(outcome):
         say(line)
     failures = sum(check.verdict == "failed" for check in outcome.checks)
-    verdict = {0: "verified", NOT_PROVEN: "NOT PROVEN, and equal in numbers"}.get(
+    open_ = [check.name for check in outcome.checks if check.verdict == "not proven"]
+    equal = ", and equal in numbers" * all(n.startswith("structure") for n in open_)
+    verdict = {0: "verified", NOT_PROVEN: f"NOT PROVEN{equal}"}.get(
         outcome.code, f"{failures} of {len(outcome.checks)} checks FAILED"
     )
     say(f"{outcome.network}: {verdict} in {outcome.seconds:.1f} s")
@@ -261,7 +264,8 @@ def import_weights_command(
             }
         )
         return
-    say(f"{path.as_posix()}: {len(carried.tensors)} tensors, {carried.how}")
+    count = len(carried.tensors)
+    say(f"{path.as_posix()}: {count} {plural(count, 'tensor')}, {carried.how}")
     say(
         f"next: resgraph compile {target.graph.file} --network {target.graph.name} "
         f"--weights {path.as_posix()}"

@@ -15,6 +15,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from resgraph.diagnostics import plural
 from resgraph.graph import Graph, Instance, Row
 from resgraph.graph.sites import listing
 from resgraph.prove.claims import Claim, Route, claims, route
@@ -114,7 +115,7 @@ def _together(chosen: Sequence[Claim]) -> _Measured:
     """Claims that one check tells of; of very many the first ones are measured."""
     routes = tuple(claim.route for claim in chosen[:_MOST])
     added = sum(step.sums for route in routes for step in route.steps)
-    where = f"{added} addition{'s' * (added != 1)} on the way"
+    where = f"{added} {plural(added, 'addition')} on the way"
     if len(chosen) > _MOST:
         where += f", of the first {_MOST} of {len(chosen)} paths"
     return _Measured(listing([*dict.fromkeys(c.place for c in chosen)]), where, routes)
@@ -143,8 +144,15 @@ def identity_checks(graph: Graph, exact: Interpreter, batch: Batch) -> Iterator[
         return lambda k: {of: noisy(k)[i][of][1]}
 
     for each in chosen:
+        mine = [*islice(sides, len(each.routes))]
+        if not all(
+            t.isfinite().all() for _, s in mine for two in s.values() for t in two
+        ):
+            why = "not measured: the network's own values are not finite"
+            yield skipped(f"Eq. (4), (5): {each.name}", why)
+            continue
         far: dict[str, Deviation] = {}
-        for i, both in islice(sides, len(each.routes)):
+        for i, both in mine:
             for of, (ours, right) in both.items():
                 one = deviation({of: ours}, {of: right}, side(i, of), DOUBLE, {})
                 far[of] = max(far.get(of, one), one, key=lambda found: found.excess)

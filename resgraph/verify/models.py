@@ -15,8 +15,20 @@ from resgraph.verify import runtime
 from resgraph.verify.flow import Flow
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.onnx_flow import onnx_flow
-from resgraph.verify.places import Divergence, by_node, first_divergence
-from resgraph.verify.report import Check, Verdict, failed, passed, skipped
+from resgraph.verify.places import (
+    Divergence,
+    by_node,
+    first_divergence,
+    first_infinite,
+)
+from resgraph.verify.report import (
+    Check,
+    Verdict,
+    failed,
+    passed,
+    skipped,
+    unproven,
+)
 from resgraph.verify.returned import by_name
 from resgraph.verify.rounding import DOUBLE, SINGLE, Rounding
 from resgraph.verify.runtime import OnnxModel
@@ -63,7 +75,14 @@ class Inference:
                 f"{far}: float32 says nothing here, rounding alone may pass "
                 f"{NOTHING:.0%} of the value; float64 decides",
             )
+        if not far.within and (place := self.beyond(images, torch.float32)):
+            why = f"float32 cannot hold the network's own values, {place}"
+            return skipped(name, f"{why}; float64 decides")
         return passed(name, str(far)) if far.within else failed(name, str(far))
+
+    def beyond(self, images: Tensor, dtype: torch.dtype) -> str:
+        """Where its values are not finite as this type holds them, if they are not."""
+        return first_infinite(self.graph, record(self.meant, images.double()), dtype)
 
     def deviation(
         self, found: Mapping[str, Tensor], images: Tensor, unit: float
@@ -125,6 +144,9 @@ class OnnxComparison:
             return skipped(DOUBLES, error.message), 0.0
         outputs = {n: torch.from_numpy(found[n]) for n in self.inference.names}
         far = self.inference.deviation(outputs, images, DOUBLE)
+        if not far.within and (place := self.inference.beyond(images, torch.float64)):
+            why = f"the network's own values are not finite, {place}"
+            return unproven(DOUBLES, why), 0.0
         text = f"by ONNX's reference evaluator: {far}"
         check = passed(DOUBLES, text) if far.within else failed(DOUBLES, text)
         return check, far.relative

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from resgraph.diagnostics import Span
@@ -83,6 +84,15 @@ def first_divergence(
             return Divergence(Place(name, spans(graph).get(name)), before, found)
         before = max(before, found.relative)
     return None
+
+
+def first_infinite(graph: Graph, flow: Flow, dtype: torch.dtype) -> str:
+    """Where a network's own values are not finite, or not as this type holds them, in words;
+    nothing where all of them are."""
+    for step, value in zip(flow.steps, flow.values, strict=True):
+        if not value.to(dtype).isfinite().all():
+            return f"first at {Place(step.scope, spans(graph).get(step.scope))}"
+    return ""
 
 
 # --- structures that part -------------------------------------------------------------------

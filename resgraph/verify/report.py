@@ -15,7 +15,8 @@ class Verdict(StrEnum):
     passed = "passed"
     failed = "failed"
     unproven = "not proven"
-    """Equal in numbers, and of another structure as far as the rules know."""
+    """Equal in numbers, and of another structure as far as the rules know; or numbers of a
+    network that are not finite, so that there is nothing to compare."""
     skipped = "skipped"
 
 

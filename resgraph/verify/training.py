@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from resgraph.diagnostics import Span
@@ -28,8 +29,13 @@ from resgraph.verify.numbers import (
     rate,
     stepped,
 )
-from resgraph.verify.places import Divergence, first_divergence, spans
-from resgraph.verify.report import Check, failed, passed, skipped
+from resgraph.verify.places import (
+    Divergence,
+    first_divergence,
+    first_infinite,
+    spans,
+)
+from resgraph.verify.report import Check, failed, passed, skipped, unproven
 from resgraph.verify.rounding import DOUBLE, Rounding
 from resgraph.verify.rule import Rule
 from resgraph.verify.tolerance import Deviation, Tensors, deviation
@@ -73,6 +79,12 @@ class Reference:
             self._noisy[index, run] = self._run(index, noise)
         return self._noisy[index, run]
 
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all of its numbers are."""
+        kinds = (values for numbers in self.exact for values in numbers.values())
+        return all(map(_finite, kinds))
+
     def _run(self, index: int, noise: Rounding) -> Numbers:
         if index == 0:
             return inference(self.subject, self.start, self.batch.images, noise)
@@ -101,6 +113,7 @@ class Comparison:
     reference: Reference
     what: str
     _divergences: dict[bool, Divergence | None] = field(default_factory=dict)
+    _overflows: dict[bool, str] = field(default_factory=dict)
     largest: float = field(default=0.0, init=False)
     """The largest relative error that passed."""
 
@@ -131,6 +144,8 @@ class Comparison:
         name = f"{self._called(quantity)}{of}: {self.what}"
         pairs = [(i, self.computed[i].get(quantity, {})) for i in where]
         exact = self.reference.exact
+        if not all(_finite(exact[i][quantity]) for i in where):
+            return unproven(name, self._infinite(quantity))
         if missing := [
             n for i, ours in pairs for n in exact[i][quantity].keys() - ours
         ]:
@@ -147,6 +162,17 @@ class Comparison:
             self.largest = max(self.largest, far.relative)
             return passed(name, str(far))
         return self._failed(name, quantity, far)
+
+    def _infinite(self, quantity: str) -> str:
+        """That there is nothing to compare with."""
+        training = quantity != INFERENCE
+        if training not in self._overflows:
+            reference = self.reference
+            start, images = reference.start, reference.batch.images
+            flow = recorded(reference.subject, start, images, training)
+            place = first_infinite(self.graph, flow, torch.float64)
+            self._overflows[training] = place or "on the way back or after a step"
+        return f"the network's own values are not finite, {self._overflows[training]}"
 
     def _idle(self, quantity: str) -> str:
         """That there is little to compare, where no gradient is any but 0."""
@@ -209,9 +235,11 @@ def _of_weights(updates: dict[str, Tensor]) -> Numbers:
     return {UPDATES: updates} if updates else {}
 
 
+def _finite(tensors: Tensors) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+
+
 def same_bits(ours: Tensors, theirs: Tensors) -> bool:
     """Every tensor equal to the last bit, and finite."""
-    return all(
-        bool((tensor == theirs[name]).all()) and bool(tensor.isfinite().all())
-        for name, tensor in ours.items()
-    )
+    equal = all(bool((t == theirs[name]).all()) for name, t in ours.items())
+    return equal and _finite(ours)

@@ -133,7 +133,10 @@ class Verification:
         for check in self._numbers(spec, reference):
             equal = equal and check.verdict is not Verdict.failed
             yield check
-        if equal:
+        if equal and not self.reference.finite:
+            why = "the network's own values are not finite"
+            yield skipped("float32, ONNX and Eq. (4), (5)", why)
+        elif equal:
             yield from self._models()
             yield from self._identity()
 
