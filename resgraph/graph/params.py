@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
 from resgraph.expr import Expr, ExprError, KindError, exact
-from resgraph.graph.uses import CONTEXT, Kind, Use, word
+from resgraph.graph.uses import CONTEXT, POSITION, Kind, Use, word
 from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
 from resgraph.spec.values import Written
@@ -64,22 +64,31 @@ class Params:
     def strange(self) -> set[str]:
         return self.used - self.written.keys()
 
+    around: Collection[str] = ()
+    """What may be read where an expression stands, though it has no value yet."""
+
     def __post_init__(self) -> None:
+        self._above: list[str] = []
         for name, value in self.written.items():
-            if name in self.settings:
-                given = self.settings[name][0]
-                if isinstance(value, Expr) and not self._names_an_op(value):
-                    self._readable(value, self.spans[name])
-                if given is not None:
-                    self.values[name] = _op_named(given)
-            elif name in self.unknown:
-                continue
-            elif isinstance(value, Expr) and self._names_an_op(value):
-                self.values[name] = _op_named(str(value))
-            elif isinstance(value, Expr):
-                self._evaluate(name, value)
-            else:
-                self._settle(name, value)
+            self._take(name, value)
+            self._above.append(name)
+
+    def _take(self, name: str, value: Written) -> None:
+        """A parameter's value, where it has one."""
+        if name in self.settings:
+            given = self.settings[name][0]
+            if isinstance(value, Expr) and not self._names_an_op(value):
+                self._readable(value, self.spans[name])
+            if given is not None:
+                self.values[name] = _op_named(given)
+        elif name in self.unknown:
+            return
+        elif isinstance(value, Expr) and self._names_an_op(value):
+            self.values[name] = _op_named(str(value))
+        elif isinstance(value, Expr):
+            self._evaluate(name, value)
+        else:
+            self._settle(name, value)
 
     def _names_an_op(self, value: Expr) -> bool:
         """Whether it is one word, which is no parameter's name and is an op's."""
@@ -183,7 +192,7 @@ class Params:
         if not all(readable):
             return None
         try:
-            return op.resolve(self.values)
+            return op.resolve(self.known)
         except OpError as error:
             self._report(error.code, error.message, span, error.hint)
             return None
@@ -237,16 +246,22 @@ class Params:
         """Whether the name has a value; a finding where it is no parameter's."""
         self.used.add(name)
         if name not in self.written and name not in self.context and not self.more:
-            hint = did_you_mean(name, self.written)
-            near = nearest(name, CONTEXT) if self.context else None
-            if near and nearest(name, self.written) is None:
-                hint = f"did you mean '{near}'?"
-            if "." in name:
-                hint = "of what comes in, in, in.h and in.w can be read here"
+            hint = self._hint(name)
             message = f"unknown parameter '{name}'"
             place = ("network", "params", name)
             self._report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
         return name in self.known
+
+    def _hint(self, name: str) -> str | None:
+        """What may be read instead of a name that nothing has."""
+        around = sorted({*self.around, *self.context})
+        if near := nearest(name, self._above) or nearest(name, around):
+            return f"did you mean '{near}'?"
+        if name in CONTEXT:
+            return f"'{name}' has a value in units, and where they stand, not here"
+        if sides := [n for n in around if n not in POSITION] if "." in name else []:
+            return f"of what comes in, these can be read here: {', '.join(sides)}"
+        return did_you_mean(name, self._above)
 
     def _report(
         self,

@@ -14,7 +14,7 @@ from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
 from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
-from resgraph.graph.scope import Context, Position, evaluated, scope, sides
+from resgraph.graph.scope import Context, Position, evaluated, scope
 from resgraph.graph.text import call_text
 from resgraph.graph.typed import Each, NodeError, renewed
 from resgraph.graph.uses import OWN, POSITION, Uses, is_default, read
@@ -30,12 +30,14 @@ from resgraph.passes.sides import (
     Shapes,
     any_map,
     anything,
+    by_input,
     common,
     fewest,
     known,
     merged,
     output,
     same,
+    side_values,
     without,
 )
 from resgraph.values import Value
@@ -155,8 +157,7 @@ class _Inside(Telling):
         origins = (*self.origins, *(None for _ in inputs))
         for name, shapes, span in zip(inputs, given, origins, strict=False):
             self.values[name] = Read(name, span, shapes)
-        self.sides = dict(sides(inputs, [known(shapes) for shapes in given]))
-        self.context = {**self.context, **_numbers(self.sides)}
+        self.context = {**self.context, **side_values(by_input(inputs, given))}
         self.names = scope(self.block, self.args, self.context)
         self.in_network = self.block is self.inference.program.network
         if not self.in_network and (mixed := self.inference.uses.mixed(self.block)):
@@ -296,9 +297,9 @@ class _Inside(Telling):
 
     def _row(self, row: Row, given: Sequence[Read]) -> dict[str, Shapes]:
         """The shapes of the row's values, by name; its runs are noted."""
-        repeats = [self._repeat(call) for call in row.calls]
-        total = None if None in repeats else sum(r or 0 for r in repeats)
         context = self._row_context(row)
+        repeats = [self._repeat(call, context, given) for call in row.calls]
+        total = None if None in repeats else sum(r or 0 for r in repeats)
         runs: list[Run] = []
         shapes = tuple(value.shapes for value in given)
         self.sources = [value.span for value in given] if len(given) > 1 else []
@@ -344,17 +345,26 @@ class _Inside(Telling):
         block = self.inference.program.find(call)
         return tuple(block.results) if block else ("out",)
 
-    def _repeat(self, call: Call) -> int | None:
-        """How often; None where it is not known."""
+    def _repeat(
+        self, call: Call, context: Context, given: Sequence[Read]
+    ) -> int | None:
+        """How often; None where it is not known. In the network it may read sides of what
+        the row starts from."""
         if call.endless:
             return None
         if not isinstance(call.repeat, Expr):
             return call.repeat
         span = call.fields.get(REPEAT, call.span)
-        if not self._has(call.repeat.names, span):
-            return None
+        names, values = self.names, {n: known(v.shapes) for n, v in self.values.items()}
+        block = self.block
+        if self.in_network and (called := self._block(call)):
+            shapes = [value.shapes for value in given]
+            block, values = called, by_input(called.inputs, shapes)
+            names = {**names, **side_values(values), **context, **call.given}
+        missing = [name for name in call.repeat.names if name not in names]
+        self.tell_lacking(missing, values, block, span)
         try:
-            return int(COUNT.settle(call.repeat, self.names))
+            return None if missing else int(COUNT.settle(call.repeat, names))
         except ExprError as error:
             self.tell_of(error, span, "the repeat ")
             return None
@@ -423,13 +433,11 @@ class _Inside(Telling):
     def _instance(
         self, place: Position, block: Block, index: int, given: tuple[Shapes, ...]
     ) -> _Typed:
-        shapes = [known(s) for s in given][: len(block.inputs)]
-        inputs = block.inputs[: len(shapes)]
-        names = place.names_at(index, _numbers(dict(sides(inputs, shapes))))
-        args = self._arguments(
-            place.call, names, block, dict(zip(inputs, shapes, strict=True))
-        )
-        notes = (self._note(place), *self.notes) if self._tells(place) else self.notes
+        inputs = by_input(block.inputs, given)
+        names = place.names_at(index, side_values(inputs))
+        args = self._arguments(place.call, names, block, inputs)
+        stands = place.row.style is not Style.INLINE  # of stem and head all is said
+        notes = (self._note(place), *self.notes) if stands else self.notes
         notes = (*defaulted(place.call, args), *notes)
         context = place.context_at(index)
         origins = tuple(self.sources)
@@ -462,16 +470,13 @@ class _Inside(Telling):
                     args[name] = names[OWN + name] = evaluated(value, names)
                 except (ExprError, OpError) as error:
                     self.tell_of(error, call.fields.get(name, call.span))
-            elif is_default(value):
+            elif is_default(value) or self.in_network:
                 missing = [n for n in read(value) if n not in names]
-                self.tell_lacking(missing, given, block, call.fields[name])
+                span = call.fields.get(name, call.span)
+                self.tell_lacking(missing, given, block, span)
             else:
                 self._has(read(value), call.fields.get(name, call.span))
         return args
-
-    def _tells(self, place: Position) -> bool:
-        """Stem and head stand where they stand; there is no more to say."""
-        return place.row.style is not Style.INLINE
 
     def _note(self, place: Position) -> Note:
         """Where the unit is used, for what does not fit in it."""
@@ -492,7 +497,3 @@ class _Inside(Telling):
         uses = self.inference.uses.in_call(place.call)
         asks = any(use.name == "index" and not use.shape for use in uses)
         return Each(place) if asks and place.row.style is Style.NUMBERED else None
-
-
-def _numbers(found: Mapping[str, int]) -> dict[str, Value]:
-    return {name: Fraction(number) for name, number in found.items()}

@@ -8,13 +8,16 @@ after a stride of 2 is a mistake whatever the size is, and it is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from operator import add, floordiv, mul, neg, sub
 from typing import Any
 
+from resgraph.graph.scope import sides
 from resgraph.ops import Op, Shape
 from resgraph.ops.given import Given
 from resgraph.ops.unknown import NAMELESS, unknown
+from resgraph.values import Value
 
 SAMPLES = (8, 9, 21, 32, 56)
 """Numbers tried for an unknown side: two sides from the same one differ if they do for all."""
@@ -125,6 +128,17 @@ def known(shapes: Shapes) -> Shape | None:
     if len(shapes) == 1 and not any(isinstance(side, Side) for side in shapes[0]):
         return shapes[0]
     return None
+
+
+def by_input(inputs: Sequence[str], given: Sequence[Shapes]) -> dict[str, Shape | None]:
+    """By the names of a block's inputs, their shapes as far as these are known."""
+    return dict(zip(inputs, map(known, given), strict=False))
+
+
+def side_values(inputs: Mapping[str, Shape | None]) -> dict[str, Value]:
+    """By name, the sides of a block's inputs, as expressions read them."""
+    found = sides([*inputs], [*inputs.values()])
+    return {name: Fraction(number) for name, number in found}
 
 
 def output(op: Op, inputs: Shapes) -> Shapes:
