@@ -40,6 +40,7 @@ from resgraph.graph.uses import (
     Use,
     Uses,
     in_condition,
+    with_first,
 )
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
@@ -173,6 +174,7 @@ class Builder:
             keyed = (*loc, "ops") if end.keyed else loc
             chain = self.lowering.chain(end.ops, keyed, f"{name}_", numbered=False)
             inputs = self._called(end)
+            chain = [with_first(node, inputs) for node in chain]
             made = sequence(name, "", self.lowering.linked(chain, inputs), span)
             starts = (replace(path, sources=inputs) for path in made.paths)
             made = replace(made, inputs=inputs, paths=tuple(starts))

@@ -23,7 +23,7 @@ from resgraph.graph.ir import (
     Row,
     Style,
 )
-from resgraph.graph.uses import path_when
+from resgraph.graph.uses import path_when, with_first
 from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import Op
 from resgraph.ops.given import Given
@@ -109,6 +109,7 @@ class Lowering:
                 chain, tuple(Block.value(s, values) for s in header.sources)
             )
         ]
+        nodes = [with_first(node, block.inputs) for node in nodes]
         several = {
             name: tuple(f"{name}{r.removeprefix(chain[-1].name)}" for r in results)
             for name, chain in chains.items()

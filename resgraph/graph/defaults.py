@@ -12,7 +12,17 @@ from resgraph.diagnostics import Diagnostic, nearest
 from resgraph.expr import Expr
 from resgraph.graph.ir import Block, Param
 from resgraph.graph.params import NUMBER, Params
-from resgraph.graph.uses import NETWORK, Use, Uses, context, read, renamed, unused, word
+from resgraph.graph.uses import (
+    NETWORK,
+    Use,
+    Uses,
+    as_first,
+    context,
+    read,
+    renamed,
+    unused,
+    word,
+)
 from resgraph.spec import Loaded
 from resgraph.spec.model import Unit
 from resgraph.syntax import Name, Syntax, infix
@@ -41,7 +51,7 @@ class Defaults:
         first, reads = self.uses.first(block), set(block.gaps.reads)
         params = []
         for param in block.params:
-            written = unit.params[param.name]
+            written = as_first(unit.params[param.name], block.inputs)
             default = self._default(param, block, written, first)
             params.append(replace(param, default=default))
             if default is None:

@@ -30,7 +30,7 @@ def sides(
         for side, number in named_sides(shape).items():
             if i == 0:
                 yield ("in" if side == "c" else f"in.{side}"), number
-            if name != INPUT:
+            if i or name != INPUT:
                 yield f"{name}.{side}", number
 
 

@@ -3,7 +3,7 @@ and whether shapes depend on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -33,8 +33,44 @@ NETWORK = OWN + OWN
 
 def context(block: Block) -> frozenset[str]:
     """The names that a block's expressions may read beside its parameters."""
-    sides = (f"{i}.{side}" for i in block.inputs if i != INPUT for side in "chw")
+    named = block.inputs[1:] if _is_first(block.inputs) else block.inputs
+    sides = (f"{name}.{side}" for name in named for side in "chw")
     return frozenset(CONTEXT).union(sides)
+
+
+def _is_first(inputs: Sequence[str]) -> bool:
+    """Whether x is the first input, whose sides are `in`, `in.h` and `in.w`."""
+    return inputs[:1] == (INPUT,)
+
+
+def as_first(value: Any, inputs: Sequence[str]) -> Any:
+    """A value in a block that has these inputs, in which `x.c` is called `in`."""
+    own = read(value) if _is_first(tuple(inputs)) else ()
+    names = {n: _FIRST[n] for n in own if n in _FIRST}
+    return renamed(value, names) if names else value
+
+
+_FIRST = {
+    f"{INPUT}.c": Name("in"),
+    f"{INPUT}.h": Name("in.h"),
+    f"{INPUT}.w": Name("in.w"),
+}
+
+
+def with_first(part: Part, inputs: Sequence[str]) -> Part:
+    """The same of all expressions of a node."""
+    when = as_first(part.when, inputs)
+    if isinstance(part, Node):
+        return replace(part, when=when, op=as_first(part.op, inputs))
+    calls = tuple(
+        replace(
+            call,
+            args={n: as_first(v, inputs) for n, v in call.args.items()},
+            repeat=as_first(call.repeat, inputs),
+        )
+        for call in part.calls
+    )
+    return replace(part, when=when, calls=calls)
 
 
 class Kind(Enum):
@@ -77,8 +113,8 @@ def unused(name: str, block: Block) -> Use:
 
 
 def read(value: Any) -> tuple[str, ...]:
-    """The names that an argument reads."""
-    if isinstance(value, Expr):
+    """The names that an argument, or a condition, reads."""
+    if isinstance(value, Expr | Condition):
         return value.names
     if isinstance(value, tuple):
         return tuple(name for item in value for name in read(item))
@@ -98,6 +134,8 @@ def renamed(value: Any, names: Mapping[str, Syntax]) -> Any:
     """A value with other expressions in the place of names."""
     if isinstance(value, Expr):
         return Expr(replaced(value.tree, names))
+    if isinstance(value, Condition):
+        return Condition(replaced(value.tree, names))
     if isinstance(value, tuple):
         return tuple(renamed(item, names) for item in value)
     if isinstance(value, Op) and read(value):

@@ -18,7 +18,16 @@ from resgraph.recipe.words import keys
 from resgraph.recipe.words import place as placed
 from resgraph.spec import model
 from resgraph.spec.opitem import BESIDE
-from resgraph.spec.tree import Loc, Mapping, at, below, key_span, plain, words
+from resgraph.spec.tree import (
+    Loc,
+    Mapping,
+    at,
+    below,
+    key_span,
+    param_names,
+    plain,
+    words,
+)
 
 Idle = abc.Mapping[Span, Set[str]]
 """Nulls that may be to remove something, each with the keys that it could remove."""
@@ -177,7 +186,7 @@ def _argument(loc: Loc, tree: Mapping) -> Loc:
 def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
     """A hint at the unit or the parameter that is meant by an op's name."""
     holder = loc[:2] if loc[0] == "units" else loc[:1]
-    params = words(plain(at(tree, (*holder, "params"))))
+    params = param_names(tree, holder)
     if word in params:
         return f"'{word}' is a parameter: its attributes stand where it gets its value"
     units = [str(name) for name, _ in below(at(tree, ("units",)))]

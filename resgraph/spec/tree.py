@@ -79,6 +79,21 @@ def key_span(tree: Tree, loc: Sequence[str | int]) -> Span:
     return at(tree, loc).span
 
 
+def param_names(tree: Tree, holder: Loc) -> list[str]:
+    """What the parameters of a unit, or of the network, are called; in a list or as keys."""
+    written = dict(below(at(tree, holder))).get("params")
+    found = list[str]()
+    for step, item in below(written) if written else ():
+        match item:
+            case _ if isinstance(step, str):
+                found.append(step)
+            case Scalar(value=str(name)):
+                found.append(name)
+            case Mapping(entries=entries):
+                found += entries
+    return found
+
+
 def param_span(tree: Tree, unit: str, param: str) -> Span:
     """The place of a unit's parameter, in a list or as a key."""
     params = at(tree, ("units", unit, "params"))
