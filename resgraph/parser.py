@@ -166,9 +166,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Foreign(Syntax):
-    """An expression of Python that the language does not have."""
+    """An expression of Python that the language does not have, and how to say so."""
 
     columns: tuple[int, int]
+    why: str = ""
 
 
 def _tokens(text: str, kind: _Kind) -> Iterator[Token]:
@@ -315,6 +316,10 @@ class _Reader:
                 name = self.next()
                 if name.kind != "name" or _first(name) in _KEYWORDS:
                     raise self.error(name)
+                if isinstance(tree, Name) and "." not in tree.text:
+                    side = f"{tree}.{name.text}"
+                    why = f"there is no '{side}': a value has the sides .c, .h and .w"
+                    return Foreign(token.columns, why)
         return Foreign(token.columns)
 
 
@@ -343,8 +348,8 @@ def _inside(sign: str, tree: Syntax) -> tuple[Syntax, ...]:
 def _check(node: Syntax, text: str, kind: _Kind) -> None:
     """Raise `ExprError` for a part of an expression that is none of the language's."""
     match node:
-        case Foreign(columns):
-            raise ExprError(f"'{text}' {kind.foreign}", columns)
+        case Foreign(columns, why):
+            raise ExprError(why or f"'{text}' {kind.foreign}", columns)
         case Literal(value=int() | float() as value) if not (
             abs(value) <= EXPRESSION_MAGNITUDE
         ):

@@ -145,3 +145,102 @@ network:
     head = graph_from(HEAD + text, tmp_path).end("head")
     assert head is not None
     assert head.output == (4, 8, 8)
+
+
+# --- what a unit's own expressions read ---------------------------------------------------
+
+ONE = """units:
+  i: {{inputs: [{inputs}], paths: {{out: {{from: [{inputs}], ops: [add, {op}, relu]}}}}}}
+network: {{input: [3, 8, 8], stages: {{c1: {{from: [{given}], units: [i]}}}}, outputs: [c1]}}
+"""
+
+
+def one(op: str, inputs: str = "x") -> str:
+    text = ONE.format(op=op, inputs=inputs, given=", ".join("x" for _ in inputs[::3]))
+    return text if "," in inputs else text.replace("ops: [add, ", "ops: [")
+
+
+@pytest.mark.parametrize("inputs", ["x", "x, s", "s, x"])
+def test_x_is_an_input_as_any_other(inputs: str, tmp_path: Path) -> None:
+    op = "{conv: {kernel: 1, channels: x.c + x.h, bias: false}, when: x.w > 1}"
+    graph = graph_from(HEAD + one(op, inputs), tmp_path)
+    assert graph.network.output == (11, 8, 8)
+    if inputs[0] == "x":
+        assert "x.c" not in str(graph.units["i"].nodes)
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        ("rel", "unknown-op: unknown op 'rel' (did you mean 'relu'?)"),
+        (
+            "{conv: {kernel: 1, channels: in, bias: in}}",
+            "wrong-type: 'in' is a number, and is used as true or false here",
+        ),
+        (
+            "{bn: {}, when: 'in[0] > 1'}, {bn: {}, when: in > 3}",
+            "wrong-type: 'in' is a number, and is used as a list here",
+        ),
+        (
+            "{conv: {kernel: 1, channels: in.d}}",
+            "invalid-expression: there is no 'in.d': a value has the sides .c, .h and .w",
+        ),
+    ],
+)
+def test_what_a_unit_reads(op: str, message: str, tmp_path: Path) -> None:
+    assert told(one(op), tmp_path) == [message]
+
+
+# --- outputs -----------------------------------------------------------------------------
+
+OUTPUTS = """units:
+  n: {{outputs: {unit}, paths: {{a: {{from: x, ops: [relu]}}, b: {{from: x, ops: [bn]}}{more}}}}}
+network:
+  input: [3, 8, 8]
+  stages: {{c1: [n], c2: {{from: c1.a, units: [n]}}, {stage}: {{from: c1.a, units: [n]}}}}
+  outputs: {network}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "messages"),
+    [
+        ({"unit": "[a, b, a]"}, ["duplicate-key: the name 'a' is listed twice"]),
+        (
+            {"network": "[c1.b, c2.a, c2.b, c3.a]"},
+            [
+                "name-clash: 'c1.b' and 'c2.b' would both be called 'b' "
+                "(name them: outputs: {NAME: c1.b, ...})",
+                "name-clash: 'c2.a' and 'c3.a' would both be called 'a' "
+                "(name them: outputs: {NAME: c2.a, ...})",
+            ],
+        ),
+        (
+            {"more": ", out: {from: x, ops: [relu, bn]}"},
+            [
+                "unused-path: the path 'out' never reaches an output of 'n': its 2 ops "
+                "would be computed for nothing (start another path from 'out', or remove it)"
+            ],
+        ),
+    ],
+)
+def test_outputs(changed: dict[str, str], messages: list[str], tmp_path: Path) -> None:
+    valid = {
+        "unit": "[a, b]",
+        "more": "",
+        "stage": "c3",
+        "network": "{p: c1.b, q: c2.a, r: c2.b, s: c3.a, t: c3.b}",
+    }
+    assert told(OUTPUTS.format(**valid), tmp_path) == []
+    assert told(OUTPUTS.format(**valid | changed), tmp_path) == messages
+
+
+def test_an_output_called_as_a_stage_that_is_refused_is_told_once(
+    tmp_path: Path,
+) -> None:
+    text = """units:
+  n: {paths: {out: {from: x, ops: [relu]}}}
+network: {input: [3, 8, 8], stages: {c1: [n], self: {from: c1, units: [n]}}, outputs: [c1, self]}
+"""
+    why = "'self' cannot be a name: generated code needs it for itself"
+    assert told(text, tmp_path) == [f"invalid-name: {why}"]

@@ -181,10 +181,12 @@ class Uses:
         if id(block) in self._first:
             return self._first[id(block)]
         found: dict[str, Use] = {}
+        around = context(block) - {param.name for param in block.params}
         for use in self.of(block):
             known = found.setdefault(use.name, use)
             chosen = use if known.kind is Kind.ANY else known
-            if not known.kind.takes(use.kind):
+            number = use.name in around and not Kind.NUMBER.takes(use.kind)
+            if number or not known.kind.takes(use.kind):
                 chosen = replace(known, kind=Kind.UNKNOWN)
             if chosen.shape is not (shape := known.shape or use.shape):
                 chosen = replace(chosen, shape=shape)

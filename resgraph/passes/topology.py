@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from resgraph import codes
 from resgraph.diagnostics import (
-    ANY,
     Diagnostic,
-    Note,
     Span,
     did_you_mean,
     like,
@@ -25,14 +23,14 @@ from resgraph.graph import (
     Block,
     Call,
     Node,
-    Param,
     Part,
     Path,
     Program,
 )
 from resgraph.graph.ir import Gaps
-from resgraph.graph.uses import POSITION, Kind, Use, Uses, context
+from resgraph.graph.uses import Uses
 from resgraph.names import SOMETHING
+from resgraph.passes.reads import Reads
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -52,15 +50,16 @@ class _Check:
     uses: Uses
 
     def block(self, block: Block) -> Iterator[Diagnostic]:
+        reads = Reads(self.program, self.uses)
         yield from _arities(block)
         if block.gaps.stranger:
             return
         if block.name in self.program.blocks:
-            yield from self._parameters(block)
+            yield from reads.parameters(block)
             if OUTPUT not in block.values and block.outputs is None:
                 yield from _no_output(block)
         elif block.name in self.program.ends:
-            yield from self._unknown_names(block)
+            yield from reads.unknown_names(block)
             if block.paths and OUTPUT not in block.values:
                 yield from _no_output(block)
         words = STAGES if block is self.program.network else PATHS
@@ -119,58 +118,6 @@ class _Check:
         unit = self.program.find(node.calls[-1])
         return unit is not None and not (unit.gaps.stranger or unit.gaps.paths)
 
-    def _unknown_names(self, block: Block) -> Iterator[Diagnostic]:
-        """Expressions of the stem or the head that read what has no value there."""
-        known = {param.name for param in block.params} | context(block) - {*POSITION}
-        for use in self.uses.of(block):
-            if use.name not in known and use.name in POSITION:
-                message = (
-                    f"'{use.name}' is of a unit in a stage: the {block.name} has none"
-                )
-                yield Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span)
-
-    def _parameters(self, unit: Block) -> Iterator[Diagnostic]:
-        """Expressions that read unknown parameters, and parameters that nothing reads, or
-        that are read as different kinds of values."""
-        known = [param.name for param in unit.params]
-        around, told = context(unit), set[tuple[str, Span]]()
-        used: dict[str, Use] = {}
-        for use in self.uses.of(unit):
-            first = used.setdefault(use.name, use)
-            if not first.kind.takes(use.kind):
-                yield _two_kinds(first, use)
-            if first.kind in (Kind.ANY, Kind.UNKNOWN):
-                used[use.name] = use
-            if use.name in known or use.name in around or unit.gaps.params:
-                continue
-            if ("." in use.name and unit.gaps.paths) or (use.name, use.span) in told:
-                continue
-            told.add((use.name, use.span))
-            yield _no_parameter(unit, use, known, around)
-        unsure = unit.gaps.reads | like({*used}.difference(known, around), known)
-        read = {*used} | meant(unsure - {ANY}, known)
-        for param in unit.params:
-            if param.name not in read and not (
-                ANY in unsure and self._given(param, unit)
-            ):
-                message = f"the parameter '{param.name}' is never used"
-                yield Diagnostic(
-                    codes.UNUSED_PARAMETER, message, param.span, "remove it"
-                )
-
-    def _given(self, param: Param, unit: Block) -> bool:
-        """Whether a use gives the parameter a value of its own, and so wants it read."""
-        blocks = [self.program.network, *self.program.blocks.values()]
-        calls = [
-            call
-            for block in blocks
-            for row in block.rows
-            for call in row.calls
-            if call.block == unit.name
-        ]
-        own = any(call.args.get(param.name) != param.default for call in calls)
-        return own or param.default is None or not calls
-
     def circles(self) -> Iterator[Diagnostic]:
         """Units that are made of themselves, each circle once."""
         done = set[str]()
@@ -210,40 +157,6 @@ def _circle(route: Sequence[str], call: Call) -> Diagnostic:
     message = f"the unit '{route[0]}' is made of itself: {' -> '.join(route)}"
     hint = "a unit may use others, and these others again, but none that it is part of"
     return Diagnostic(codes.CIRCULAR_UNITS, message, call.span, hint)
-
-
-def _no_parameter(
-    unit: Block, use: Use, known: Sequence[str], around: Iterable[str]
-) -> Diagnostic:
-    """A finding on a name that nothing has: a parameter, or a side of an input."""
-    what, side, _ = use.name.partition(".")
-    message = f"the unit '{unit.name}' has no parameter '{use.name}'"
-    hint = did_you_mean(use.name, known)
-    if (near := nearest(use.name, around)) and nearest(use.name, known) is None:
-        hint = f"did you mean '{near}'?"
-    elif side:
-        message = f"the unit '{unit.name}' has no input '{what}'"
-        hint = f"sides of inputs can be read, as {_listed(unit)}"
-    elif what in unit.inputs:
-        hint = f"sides of it can be read, as {_listed(unit, what)}"
-    elif not known:
-        hint = f"declare it: params: [{use.name}], and give it where it is used"
-    missing = ("units", unit.name, "params", use.name)
-    return Diagnostic(codes.UNKNOWN_PARAMETER, message, use.span, hint, missing=missing)
-
-
-def _listed(unit: Block, *inputs: str) -> str:
-    """The sides of the inputs, as expressions have them."""
-    first = ("in", "in.h", "in.w") if unit.inputs == (INPUT,) else ()
-    names = (n for n in inputs or unit.inputs if not first)
-    return ", ".join((*first, *(f"{name}.{side}" for name in names for side in "chw")))
-
-
-def _two_kinds(first: Use, other: Use) -> Diagnostic:
-    message = f"'{first.name}' is used as {other.kind.value} here"
-    note = Note(f"and as {first.kind.value} here", first.span)
-    hint = "make two parameters of it"
-    return Diagnostic(codes.WRONG_TYPE, message, other.span, hint, (note,))
 
 
 def _no_output(block: Block) -> Iterator[Diagnostic]:
@@ -459,8 +372,14 @@ def _unreachable(
     )
     for name in block.inputs:
         if name not in needed and name != INPUT and not block.gaps.paths:
-            message = f"the input '{name}' never reaches {words.end}"
+            message = f"the input '{name}' never reaches {_end(block, words)}"
             yield Diagnostic(codes.UNUSED_PATH, message, block.span, "remove it")
+
+
+def _end(block: Block, words: Words) -> str:
+    """What the block ends in, in words."""
+    own = block.outputs is not None and words is PATHS
+    return f"an output of '{block.name}'" if own else words.end
 
 
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
@@ -479,7 +398,7 @@ def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
         hint = f"start another path from '{path.name}', or remove it"
     return Diagnostic(
         codes.UNUSED_PATH,
-        f"{what} never reaches {words.end}: {ops}",
+        f"{what} never reaches {_end(block, words)}: {ops}",
         path.span,
         hint,
     )

@@ -161,7 +161,16 @@ def in_yaml(loc: Loc, tree: Mapping) -> Loc:
                     place = (*loc[:3], i)
                     mapping = isinstance(item, Mapping)
                     return (*place, name, *rest) if mapping else place
+        case (*holder, "outputs", str() as name):
+            for i, item in below(at(tree, loc[:-1])):
+                if isinstance(i, int) and output_name(plain(item)) == name:
+                    return (*holder, "outputs", i)
     return _argument(loc, tree)
+
+
+def output_name(value: object) -> str:
+    """What an output of a list is called: `s.b` is b."""
+    return str(value).rpartition(".")[2]
 
 
 def _listed(key: str, loc: Loc, rest: Loc, tree: Mapping) -> Loc:

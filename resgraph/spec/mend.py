@@ -18,6 +18,7 @@ from resgraph.spec.gaps import Gaps, doubtful, op_place
 from resgraph.spec.model import Spec
 from resgraph.spec.opitem import BESIDE, Names
 from resgraph.spec.tree import (
+    Items,
     Loc,
     Mapping,
     Scalar,
@@ -71,10 +72,13 @@ class Mender:
         refused = {
             location(error)[:-1] for error in errors if error["loc"][-1] == "[key]"
         }
+        names = {*map(_refused_name, errors)}
         told = [
             error
             for error in errors
-            if not self._follows(error) and not self._may_be_there(error, refused)
+            if not self._follows(error)
+            and not self._may_be_there(error, refused)
+            and not self._is_called_as(error, names)
         ]
         self.findings += explain(told, self.tree, self.idle)
         return None, errors
@@ -89,6 +93,12 @@ class Mender:
                 if key == "params" or nearest(str(key), ["params"]):
                     params |= words(plain(value))
         return Names(self.gaps.names, names, params)
+
+    def _is_called_as(self, error: Any, names: Collection[str | None]) -> bool:
+        """Whether an output cannot be called as a stage or a path is, whose name is told."""
+        *holder, name = location(error)
+        listed = isinstance(at(self.tree, holder), Items)
+        return listed and holder[-1:] == ["outputs"] and name in names
 
     def _may_be_there(self, error: Any, refused: Collection[Loc]) -> bool:
         """Whether an unknown op may be a unit or a parameter of which the name is refused,
@@ -221,3 +231,13 @@ class Mender:
         for name in self._data["units"]:
             self.gaps.add(("units", name, "params"), ())
             self.gaps.add(("units", name, "paths"), {ANY})
+
+
+def _refused_name(error: Any) -> str | None:
+    """The name that a stage, a path or the like cannot have, if that is the error."""
+    *holder, name = location(error)
+    if error["loc"][-1] == "[name]":
+        return str(error["input"])
+    if error["loc"][-1] == "[key]" and holder[-1:] != ["outputs"]:
+        return str(name)
+    return None

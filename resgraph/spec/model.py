@@ -167,10 +167,36 @@ class Path(Model):
 
 def _outputs(value: object) -> object:
     """`[a, s.b]` as a mapping: the outputs are called as the values are, a and b."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        named = {item.rpartition(".")[2]: item for item in value}
-        return named if len(named) == len(value) else {item: item for item in value}
-    return value
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return value
+    named: dict[str, str] = {}
+    wrong: list[InitErrorDetails] = []
+    for i, item in enumerate(value):
+        name = item.rpartition(".")[2]
+        if name in named:
+            error = _output_again(item, name, named[name])
+            wrong.append(InitErrorDetails(type=error, loc=(i,), input=item))
+        named.setdefault(name, item)
+    if wrong:
+        raise ValidationError.from_exception_data("outputs", wrong)
+    return named
+
+
+def _output_again(item: str, name: str, earlier: str) -> PydanticCustomError:
+    """What is wrong with an output that would be called as an earlier one is."""
+    if item == earlier:
+        message = "the name '{name}' is listed twice"
+        return PydanticCustomError("duplicate-key", message, {"name": item})
+    return PydanticCustomError(
+        "name-clash",
+        "'{earlier}' and '{item}' would both be called '{name}'",
+        {
+            "earlier": earlier,
+            "item": item,
+            "name": name,
+            "hint": f"name them: outputs: {{NAME: {earlier}, ...}}",
+        },
+    )
 
 
 Inputs = Annotated[list[PathName], Field(min_length=1), AfterValidator(_distinct)]
