@@ -155,7 +155,7 @@ def _evaluate(tree: Syntax, env: Env, whole: bool) -> Fraction:
             return exact(value)
         case Infix(operator=sign, operands=operands):
             values = (_evaluate(operand, env, whole) for operand in operands)
-            return reduce(lambda a, b: _apply(tree, sign, a, b, whole), values)
+            return reduce(lambda a, b: _apply(tree, a, b, env, whole), values)
         case Prefix(operator=sign, operand=operand):
             number = _evaluate(operand, env, whole)
             return -number if sign == "-" else number
@@ -188,11 +188,16 @@ def _item(tree: Subscript, env: Env) -> Fraction:
     index = _evaluate(tree.index, env, whole=True)
     if index.denominator == 1 and 0 <= index < len(items):
         return _number(str(tree), items[int(index)])
-    read = [f"{n} = {show(_evaluate(Name(n), env, True))}" for n in names(tree.index)]
-    given = f" with {', '.join(dict.fromkeys(read))}" if read else ""
+    given = _given(tree.index, env)
     if index.denominator != 1:
         raise ExprError(f"'{tree}'{given}: {show(index)} is no place in a list")
     raise ExprError(f"'{tree}'{given}: {tree.name} has {_places(len(items))}")
+
+
+def _given(tree: Syntax, env: Env) -> str:
+    """What the numbers are that an expression reads: ` with a = 3, b = 4`."""
+    read = [f"{n} = {show(_evaluate(Name(n), env, True))}" for n in names(tree)]
+    return f" with {', '.join(dict.fromkeys(read))}" if read else ""
 
 
 def _places(count: int) -> str:
@@ -204,12 +209,14 @@ def _places(count: int) -> str:
     return f"{count} items, 0 to {count - 1}"
 
 
-def _apply(tree: Syntax, sign: str, a: Fraction, b: Fraction, whole: bool) -> Fraction:
+def _apply(tree: Infix, a: Fraction, b: Fraction, env: Env, whole: bool) -> Fraction:
+    sign = tree.operator
     if b == 0 and sign in ("/", "//", "%"):
         raise ExprError(f"'{tree}' divides by zero")
     value = _OPERATORS[sign](a, b)
     if whole and sign == "/" and value.denominator != 1:
-        raise ExprError(f"'{tree}' comes out as {show(value)}, not whole")
+        came = f"'{tree}' comes out as {show(value)}{_given(tree, env)}, not whole"
+        raise ExprError(came)
     if abs(value) > EXPRESSION_MAGNITUDE:
         raise ExprError(f"'{tree}' is too large")
     if value.denominator > EXPRESSION_DENOMINATOR:

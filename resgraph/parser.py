@@ -316,7 +316,8 @@ class _Reader:
                 name = self.next()
                 if name.kind != "name" or _first(name) in _KEYWORDS:
                     raise self.error(name)
-                if isinstance(tree, Name) and "." not in tree.text:
+                known = name.text in ("c", "h", "w")  # apart from its value: 'in .h'
+                if isinstance(tree, Name) and "." not in tree.text and not known:
                     side = f"{tree}.{name.text}"
                     why = f"there is no '{side}': a value has the sides .c, .h and .w"
                     return Foreign(token.columns, why)

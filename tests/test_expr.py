@@ -166,9 +166,14 @@ def test_the_input_and_its_axes() -> None:
     assert made[6:] == ["width", "inner"]
 
 
-@pytest.mark.parametrize("text", ["in .h", "in. h", "in.h.w", "a.cat", "f.c(1)"])
+@pytest.mark.parametrize("text", ["in .h", "in. h", "in.h.w", "f.c(1)"])
 def test_no_name(text: str) -> None:
     assert "is not arithmetic" in told(lambda: Expr.parse(text))
+
+
+def test_no_side() -> None:
+    why = "there is no 'a.cat': a value has the sides .c, .h and .w"
+    assert told(lambda: Expr.parse("2 * a.cat")) == why
 
 
 def test_the_channels_of_the_input_have_one_name() -> None:
@@ -222,7 +227,7 @@ def test_items_of_lists() -> None:
         ("widths[-1]", "'widths[-1]': widths has 4 items, 0 to 3"),
         ("one[n]", "'one[n]' with n = 3: one has 1 item, 0"),
         ("none[0]", "'none[0]': none has no items"),
-        ("widths[n / 2]", "'n / 2' comes out as 1.5, not whole"),
+        ("widths[n / 2]", "'n / 2' comes out as 1.5 with n = 3, not whole"),
         (
             "widths[half]",
             "'widths[half]' with half = 0.5: 0.5 is no place in a list",

@@ -244,3 +244,68 @@ network: {input: [3, 8, 8], stages: {c1: [n], self: {from: c1, units: [n]}}, out
 """
     why = "'self' cannot be a name: generated code needs it for itself"
     assert told(text, tmp_path) == [f"invalid-name: {why}"]
+
+
+# --- one finding, and each use -----------------------------------------------------------
+
+HALF = """units:
+  i: {params: [w], paths: {out: {from: x, ops: [{conv: {kernel: 1, channels: w / 2}}]}}}
+  o: {params: [w], paths: {out: {from: x, ops: [{i: {w: w}}]}}}
+network: {input: [3, 8, 8], outputs: [c1], stages: {c0: [{i: {w: 2}}, {o: {w: 2}}], c1: [USES]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("uses", "notes"),
+    [
+        ("{i: {w: 3}}, {i: {w: 4}}", ["in the stage 'c1': i(w=3)"]),
+        (
+            "{i: {w: 3}}, {i: {w: 5}}, {i: {w: 3}}",
+            [
+                "in the stage 'c1': i(w=3)",
+                "also in the stage 'c1': i(w=5)",
+                "also in the stage 'c1': i(w=3)",
+            ],
+        ),
+        (
+            "{o: {w: 3}, repeat: 9}, {o: {w: 5}}",
+            [
+                "in the unit 'o': i(w=w)",
+                "in the stage 'c1': o(w=3) x 9",
+                "also in the stage 'c1': o(w=5)",
+            ],
+        ),
+        (
+            ", ".join(f"{{i: {{w: {2 * n + 1}}}}}" for n in range(1, 100)),
+            [
+                "in the stage 'c1': i(w=3)",
+                "also in the stage 'c1': i(w=5)",
+                "also in the stage 'c1': i(w=7)",
+                "also in the stage 'c1': i(w=9)",
+                "and in 95 more",
+            ],
+        ),
+    ],
+)
+def test_one_mistake_names_its_uses(
+    uses: str, notes: list[str], tmp_path: Path
+) -> None:
+    (found,) = findings(HALF.replace("USES", uses), tmp_path)
+    why = "'w / 2' comes out as 1.5 with w = 3, not whole"
+    assert found.message == why
+    assert [note.message for note in found.notes] == notes
+
+
+def test_ranks_behind_an_op_of_another_rank_are_not_compared(tmp_path: Path) -> None:
+    text = """units:
+  n: {paths: {F: {from: x, ops: [{linear: {features: in}}, relu, {linear: {features: in}}]}, out: {from: [x, F], ops: [add]}}}
+  m: {inputs: [a, b], paths: {out: {from: [a, b], ops: [add]}}}
+  l: {paths: {out: {from: x, ops: [{linear: {features: 8}}]}}}
+network:
+  input: [4, 8]
+  stages: {a: [n], b: {from: stem, units: [l, l]}, c: {from: [b, a], units: [m]}}
+  outputs: [c]
+"""
+    found = findings(text, tmp_path)
+    assert {each.code.name for each in found} == {"wrong-rank"}
+    assert {each.span.line for each in found if each.span} == {4, 6}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -28,16 +29,66 @@ class Read:
     shapes: Shapes
 
 
+MOST_USES = 3
+"""How many other uses a finding names of a unit in which the same is wrong."""
+
+
 @dataclass
 class Told:
     """The findings of a program so far, what they are of, and the ops that failed."""
 
     findings: list[Diagnostic] = field(default_factory=list)
-    blamed: set[tuple[Any, ...]] = field(default_factory=set)
     failed: set[Span] = field(default_factory=set)
+    _places: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    _uses: dict[int, set[Note]] = field(default_factory=dict)
+    _others: dict[int, int] = field(default_factory=dict)
+    _log: list[int] = field(default_factory=list)
+    """The numbers of the findings in the order in which they were come upon."""
 
-    def tell(self, finding: Diagnostic) -> None:
+    @contextmanager
+    def of(self, found: list[int]) -> Iterator[None]:
+        """Adds to `found` what is come upon within: findings, as `again` takes them."""
+        start = len(self._log)
+        yield
+        found += dict.fromkeys(self._log[start:])
+
+    def again(self, found: Iterable[int], uses: Sequence[Note]) -> None:
+        """What was come upon once shows in another use, too."""
+        for number in found:
+            self._log.append(number)
+            self._tell_use(number, uses)
+
+    def tell(
+        self,
+        finding: Diagnostic,
+        key: tuple[Any, ...] | None = None,
+        uses: Sequence[Note] = (),
+    ) -> None:
+        """A finding. Of the same key it is one, which says in what uses it shows."""
+        if key in self._places:
+            self.again([self._places[key]], uses)
+            return
+        if key is not None:
+            number = self._places[key] = len(self.findings)
+            self._uses[number] = {*uses}
+            self._log.append(number)
         self.findings.append(finding)
+
+    def _tell_use(self, number: int, uses: Sequence[Note]) -> None:
+        """One more use, if it is written elsewhere."""
+        new = [note for note in uses if note not in self._uses[number]]
+        if not new:
+            return
+        self._uses[number].update(new)
+        others = self._others[number] = self._others.get(number, 0) + 1
+        first, *rest = new
+        more = [replace(first, message=f"also {first.message}"), *rest]
+        notes = self.findings[number].notes
+        if others > MOST_USES:
+            notes = notes if others == MOST_USES + 1 else notes[:-1]
+            more = [Note(f"and in {others - MOST_USES} more")]
+        found = replace(self.findings[number], notes=(*notes, *more))
+        self.findings[number] = found
 
 
 class Telling(ABC):
@@ -58,13 +109,15 @@ class Telling(ABC):
         span: Span,
         notes: tuple[Note, ...] = (),
         hint: str | None = None,
+        about: str | None = None,
     ) -> None:
-        """A finding that is told once, whatever the number of places where it shows."""
-        key = (span, code, message)
-        if key not in self.told.blamed:
-            self.told.blamed.add(key)
-            found = Diagnostic(code, message, span, hint, (*notes, *self.notes))
-            self.told.tell(found)
+        """A finding that is told once, whatever the number of places where it shows.
+
+        `about` says what it is of, where the message has numbers that may differ.
+        """
+        found = Diagnostic(code, message, span, hint, (*notes, *self.notes))
+        key = (span, code, message if about is None else about)
+        self.told.tell(found, key, self.notes)
 
     def miscounted(self, call: Call, block: Block, row: Row, got: int) -> None:
         """A finding on a block that gets another number of values than it takes."""
@@ -87,7 +140,7 @@ class Telling(ABC):
         """A finding on an expression that has no value."""
         wrong_kind = isinstance(error, KindError)
         code = codes.WRONG_TYPE if wrong_kind else codes.INVALID_NUMBER
-        self.tell(code, f"{what}{error}".replace(OWN, ""), span)
+        self.tell(code, f"{what}{error}".replace(OWN, ""), span, about="value")
 
     def tell_lacking(
         self,
@@ -103,7 +156,7 @@ class Telling(ABC):
             shape = values.get(value) if side else None
             if shape is not None:
                 why = f"there is no {what}.{side}: {value} is {[*shape]}"
-                self.tell(codes.INVALID_NUMBER, why, span)
+                self.tell(codes.INVALID_NUMBER, why, span, about=name)
 
     def blame_all(
         self,
@@ -146,14 +199,11 @@ class Telling(ABC):
     ) -> None:
         """A finding at the op, the first time that it fails in this way."""
         self.told.failed.add(node.span)
-        key = (node.span, error.code, error.field)
-        if key in self.told.blamed:
-            return
-        self.told.blamed.add(key)
         span = node.fields.get(error.field or "", node.span)
         around = self.notes if notes is None else notes
         parts = (error.message, span, error.hint, (*origins, *around))
-        self.told.tell(Diagnostic(error.code, *parts))
+        key = (node.span, error.code, error.field)
+        self.told.tell(Diagnostic(error.code, *parts), key, around)
 
 
 def count_of(number: int) -> str:

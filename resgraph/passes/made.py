@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
-from resgraph.graph import Instance, Run
+from resgraph.graph import Instance, Run, Style
 from resgraph.graph.scope import Position
 from resgraph.graph.typed import Each
+from resgraph.graph.uses import Use
 
 
 @dataclass
@@ -54,3 +55,15 @@ class Made:
     def _run(self, instances: tuple[Instance, ...], count: int, after: int) -> Run:
         first = self.first + after
         return Run(self.place.call, instances, count, self.place, first, self.each)
+
+
+def shape_by_index(place: Position, uses: Iterable[Use]) -> bool:
+    """Whether shapes depend on the number of the unit in its row; `uses` are the call's."""
+    by_index = any(use.name == "index" and use.shape for use in uses)
+    return place.row.style is Style.NUMBERED and by_index
+
+
+def each_of(place: Position, uses: Iterable[Use]) -> Each | None:
+    """What the blocks of a run differ in, if they ask for their number."""
+    asks = any(use.name == "index" and not use.shape for use in uses)
+    return Each(place) if asks and place.row.style is Style.NUMBERED else None

@@ -16,7 +16,7 @@ from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Position, evaluated, scope
 from resgraph.graph.text import call_text
-from resgraph.graph.typed import Each, NodeError, renewed
+from resgraph.graph.typed import NodeError, renewed
 from resgraph.graph.uses import OWN, POSITION, Uses, is_default, read
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
 from resgraph.names import SOMETHING
@@ -24,9 +24,10 @@ from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
 from resgraph.ops.unknown import doubted
 from resgraph.passes.blame import Read, Telling, Told, defaulted
-from resgraph.passes.made import Made
+from resgraph.passes.made import Made, each_of, shape_by_index
 from resgraph.passes.output import check_output
 from resgraph.passes.sides import (
+    Doubted,
     Shapes,
     any_map,
     anything,
@@ -61,6 +62,8 @@ class _Typed:
 
     instance: Instance
     outputs: tuple[Shapes, ...]
+    findings: Sequence[int] = ()
+    """What is told of it."""
 
 
 @dataclass
@@ -113,14 +116,18 @@ class _Inference:
             for name in POSITION
             if name in first and (name != "index" or first[name].shape)
         ]
-        shapes = [tuple(map(fewest, each)) for each in given]
+        shapes = [(type(each), *map(fewest, each)) for each in given]
         key = (id(block), *args.items(), *place, *shapes)
-        if key not in self.typed:
-            self.active.append(block.name)
-            inside = _Inside(self, block, args, context, given, notes, origins=origins)
-            self.typed[key] = inside.typed()
-            self.active.pop()
-            self.ops += len(block.nodes)
+        if key in self.typed:
+            self.told.again(self.typed[key].findings, notes)
+            return self.typed[key]
+        self.active.append(block.name)
+        inside = _Inside(self, block, args, context, given, notes, origins=origins)
+        with self.told.of(found := list[int]()):
+            typed = inside.typed()
+        self.typed[key] = replace(typed, findings=found)
+        self.active.pop()
+        self.ops += len(block.nodes)
         return self.typed[key]
 
     def numbered(self, typed: _Typed, number: Value, context: Context) -> _Typed:
@@ -285,13 +292,16 @@ class _Inside(Telling):
                 found += output(op, inputs)
             except OpError as error:
                 errors.append((error, inputs))
+        doubted = any(isinstance(value.shapes, Doubted) for value in given)
         if found:
             failed = node.span in self.told.failed  # elsewhere
-            return anything() if failed else merged(found)
-        self.blame_all(replace(node, op=op), given, *errors[0])
-        return (
-            common([value.shapes for value in given]) if len(given) > 1 else anything()
-        )
+            return anything(doubted) if failed else merged(found, doubted)
+        first, inputs = errors[0]
+        if not doubted or len({*map(len, inputs)}) == 1:
+            self.blame_all(replace(node, op=op), given, first, inputs)
+        if len(given) > 1:
+            return common([value.shapes for value in given])
+        return anything(doubted=first.code is codes.WRONG_RANK)
 
     # --- rows of other blocks -------------------------------------------------------------
 
@@ -407,8 +417,9 @@ class _Inside(Telling):
         shapes: tuple[Shapes, ...],
     ) -> tuple[list[Run], tuple[Shapes, ...]]:
         """One run where the shapes are kept; else instance by instance until they are."""
-        made = Made(place, first, self._each(place, block))
-        by_index = self._shape_by_index(place, block)
+        uses = [*self.inference.uses.in_call(place.call)]
+        made = Made(place, first, each_of(place, uses))
+        by_index = shape_by_index(place, uses)
         count = 1 if repeat is None else repeat
         while len(made.instances) < count:
             if self.inference.is_full(place.call):
@@ -484,16 +495,3 @@ class _Inside(Telling):
         if self.in_network:
             return Note(f"in {row.called}: {text}", place.call.span)
         return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
-
-    def _shape_by_index(self, place: Position, block: Block) -> bool:
-        """Whether shapes depend on the number of the unit in its row."""
-        uses = [*self.inference.uses.in_call(place.call)]
-        return place.row.style is Style.NUMBERED and any(
-            use.name == "index" and use.shape for use in uses
-        )
-
-    def _each(self, place: Position, block: Block) -> Each | None:
-        """What the blocks of a run differ in, if they ask for their number."""
-        uses = self.inference.uses.in_call(place.call)
-        asks = any(use.name == "index" and not use.shape for use in uses)
-        return Each(place) if asks and place.row.style is Style.NUMBERED else None

@@ -103,14 +103,22 @@ class Side(int):
         return 0
 
 
+class Doubted(tuple[Shape, ...]):
+    """Shapes that follow from those of an op that cannot take what it gets: with another op
+    there, or another value, they may be of another rank."""
+
+    __slots__ = ()
+
+
 def any_map() -> Shape:
     """A map of which no side is known."""
     return (Side(object()), Side(object()), Side(object()))
 
 
-def anything() -> Shapes:
+def anything(doubted: bool = False) -> Shapes:
     """The shapes of a value of which nothing is known: a map, tokens, or a vector."""
-    return (any_map(), (Side(object()), Side(object())), (Side(object()),))
+    ranks = (any_map(), (Side(object()), Side(object())), (Side(object()),))
+    return Doubted(ranks) if doubted else ranks
 
 
 def fewest(shape: Shape) -> tuple[Any, ...]:
@@ -157,12 +165,13 @@ def output(op: Op, inputs: Shapes) -> Shapes:
     return tuple(op.shape(*inputs[i:], *inputs[:i]) for i in range(len(inputs)))
 
 
-def merged(shapes: Iterable[Shape]) -> Shapes:
+def merged(shapes: Iterable[Shape], doubted: bool = False) -> Shapes:
     """One shape for each rank: the sides that all of that rank have in common."""
     ranks: dict[int, list[Shape]] = {}
     for shape in shapes:
         ranks.setdefault(len(shape), []).append(shape)
-    return tuple(_shared(alike) for alike in ranks.values())
+    found = tuple(_shared(alike) for alike in ranks.values())
+    return Doubted(found) if doubted else found
 
 
 def _shared(shapes: Sequence[Shape]) -> Shape:
