@@ -28,9 +28,9 @@ from resgraph.graph.build import Builder
 from resgraph.graph.params import BARE, Setting, constant
 from resgraph.graph.uses import word
 from resgraph.names import network_refusal
-from resgraph.ops import Op
+from resgraph.ops import OPS, Op
 from resgraph.passes import analyse
-from resgraph.settings import name_with, options
+from resgraph.settings import name_with, options, typed
 from resgraph.spec import Loaded, Sources, load
 from resgraph.spec.dump import dump
 from resgraph.spec.merge import noted
@@ -242,16 +242,32 @@ def _refuse_other_kinds(
     """Raise `UsageError` for a setting of another kind than what the spec has there."""
     for key, value in settings.items():
         written = params.get(key)
-        if written is None or word(written) is not None:
+        name = None if written is None else word(written)
+        if written is None or (name and (name in params or name not in BARE)):
             continue
-        wanted = constant(written) if not isinstance(written, Expr) else Fraction(0)
+        wanted = Fraction(0) if isinstance(written, Expr) else constant(written)
+        wanted = BARE[name] if name else wanted
+        set_ = f"--set {key}={typed(value)}"
         if isinstance(value, str) and value not in BARE and not isinstance(written, Op):
-            raise UsageError(f"--set {key}={value}: unknown parameter '{value}'")
+            raise UsageError(f"{set_}: {_no_value(value, wanted)}")
         given = BARE.get(value, value) if isinstance(value, str) else value
-        flags = isinstance(given, bool) and isinstance(wanted, bool)
-        if wanted is not None and not flags and kind_of(given) != kind_of(wanted):
-            why = f"it is {kind_of(wanted)}, not {kind_of(given)}"
-            raise UsageError(f"--set {key}={show(value)}: {why}")
+        if wanted is not None and _kind(given) != _kind(wanted):
+            why = f"in the spec '{key}' is {_kind(wanted)}, not {_kind(given)}"
+            raise UsageError(f"{set_}: {why}")
+
+
+def _no_value(value: str, wanted: Value | None) -> str:
+    """Why a word is no value of that kind."""
+    if not isinstance(wanted, Op):
+        return f"unknown parameter '{value}'"
+    if value not in OPS:
+        return f"unknown op '{value}'"
+    return f"the op is written with its attributes, {value}(NAME=VALUE, ...)"
+
+
+def _kind(value: Value | None) -> str:
+    """The kind of a value, in words that hold for all of that kind."""
+    return "true or false" if isinstance(value, bool) else kind_of(value)
 
 
 def _declared(
@@ -275,7 +291,7 @@ def _declared(
             )
         plain = constant(value)
         if plain is None:
-            message = f"'{value}' has parameters, and networks set plain numbers"
+            message = f"'{show(value)}' has parameters, and networks set plain numbers"
             findings.append(Diagnostic(codes.NOT_CONSTANT, message, span))
             known = False
         free = [param for param in params if param not in written]

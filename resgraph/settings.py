@@ -69,6 +69,8 @@ def _value(text: str) -> Value:
 
 def _items(text: str) -> tuple[Fraction, ...]:
     items = text.split(",") if text.strip() else []
+    if "[" in text or "]" in text:
+        raise ExprError("a list has numbers, and no lists")
     if len(items) > LIST_ITEMS:
         raise ExprError(f"a list may have {LIST_ITEMS} items, not {len(items)}")
     return tuple(Expr.parse(item).evaluate({}) for item in items)
@@ -139,11 +141,11 @@ def options(network: str | None, settings: Mapping[str, Value]) -> str:
     if not settings:
         return ""
     base = f" --network {network}" if network else ""
-    words = (f"{k}={shlex.quote(_typed(v))}" for k, v in settings.items())
+    words = (f"{k}={shlex.quote(typed(v))}" for k, v in settings.items())
     return base + "".join(f" --set {word}" for word in words)
 
 
-def _typed(value: Value) -> str:
+def typed(value: Value) -> str:
     """A value as `--set` takes it."""
     match value:
         case str() if _is_word(value):

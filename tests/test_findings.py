@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import Diagnostic, SpecError
+from resgraph.diagnostics import Diagnostic, SpecError, UsageError
 from resgraph.values import Value
 from tests.helpers import graph_from
 
@@ -309,3 +309,83 @@ network:
     found = findings(text, tmp_path)
     assert {each.code.name for each in found} == {"wrong-rank"}
     assert {each.span.line for each in found if each.span} == {4, 6}
+
+
+# --- values that are set from outside ------------------------------------------------------
+
+SET = """units:
+  n: {params: [a, k], paths: {out: {from: x, ops: [{conv: {kernel: 1, channels: k}}, a]}}}
+network:
+  params: {act: relu, width: 4, twice: 2 * width, widths: [1, 2]}
+  input: [3, 8, 8]
+  stages: {c1: [{n: {a: act, k: width}}], c2: [{n: {a: act, k: twice}}, {n: {a: act, k: "widths[0]"}}]}
+  outputs: [c2]
+networks:
+  net: VALUES
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "notes"),
+    [
+        (
+            "{act: 3}",
+            "'a' of 'n' is 3, and is used as an op",
+            ["it is read here", "it is used here"],
+        ),
+        (
+            "{width: relu}",
+            "'width' is an op, and a number is needed here",
+            ["it is read here"],
+        ),
+        (
+            "{widths: 2}",
+            "'k' of 'n': 'widths' is a number, and a list is needed in 'widths[0]'",
+            ["it is read here"],
+        ),
+        (
+            "{widths: [width, width]}",
+            "'[width, width]' has parameters, and networks set plain numbers",
+            [],
+        ),
+    ],
+)
+def test_a_wrong_value_of_a_network_is_told_where_it_is_set(
+    values: str, message: str, notes: list[str], tmp_path: Path
+) -> None:
+    (found,) = findings(SET.replace("VALUES", values), tmp_path)
+    assert found.message == message
+    assert found.span is not None
+    assert found.span.line == 11
+    assert [note.message for note in found.notes] == notes
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("act=3", "in the spec 'act' is an op, not a number"),
+        ("act=true", "in the spec 'act' is an op, not true or false"),
+        ("act=foo", "unknown op 'foo'"),
+        (
+            "act=conv",
+            "the op is written with its attributes, conv(NAME=VALUE, ...)",
+        ),
+        ("widths=[[1],[2]]", "a list has numbers, and no lists"),
+    ],
+)
+def test_a_setting_of_another_kind(setting: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        graph_from(HEAD + SET.partition("networks")[0], tmp_path, setting)
+    assert caught.value.message == f"--set {setting}: {why}"
+
+
+@pytest.mark.parametrize("key", ["keyed: 3", "from_: x", "name: foo"])
+def test_no_key_is_known_by_a_name_of_our_own(key: str, tmp_path: Path) -> None:
+    text = f"""units:
+  n: {{paths: {{out: {{from: x, ops: [relu]}}}}}}
+network: {{input: [3, 8, 8], stem: {{{key}, ops: [relu]}}, stages: [{{{key}, units: [n]}}], outputs: [stage1]}}
+"""
+    found = findings(text, tmp_path)
+    keys = [each.message for each in found if each.code.name == "unknown-key"]
+    assert keys == [f"unknown key '{key.partition(':')[0]}'"] * 2
+    assert "keyed" not in "".join(each.hint or "" for each in found)

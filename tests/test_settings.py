@@ -151,7 +151,7 @@ def test_values_of_options(pair: str, value: Value) -> None:
         ("a=", "is not arithmetic"),
         ("a=[1,]", "is not arithmetic"),
         ("a=[1,x]", "unknown parameter 'x'"),
-        ("a=[[1]]", "is not a complete arithmetic expression"),
+        ("a=[[1]]", "a list has numbers, and no lists"),
         ("a=[1", "is not a complete arithmetic expression"),
         ("a=b + 1", "unknown parameter 'b'"),
         ("a=1 < 2", "only under 'when'"),
@@ -222,8 +222,8 @@ def test_other_names_have_a_digest(values: dict[str, Value]) -> None:
     ("pair", "why"),
     [
         ("depth=os", "unknown parameter 'os'"),
-        ("depth=true", "it is a number, not true"),
-        ("depth=[8]", "it is a number, not a list"),
+        ("depth=true", "in the spec 'depth' is a number, not true or false"),
+        ("depth=[8]", "in the spec 'depth' is a number, not a list"),
     ],
 )
 def test_a_parameter_that_is_a_number(pair: str, why: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -26,6 +26,9 @@ BARE: Mapping[str, Op] = {
     if not any(field.is_required() for field in op.model_fields.values())
 }
 """The ops that need no attributes, by name."""
+
+_OF_KIND = (codes.WRONG_TYPE, codes.UNKNOWN_OP, codes.MISSING_KEY)
+"""What is told of a value that is of another kind than it is used as."""
 
 V = TypeVar("V", bound=Value | Expr)
 
@@ -69,6 +72,7 @@ class Params:
 
     def __post_init__(self) -> None:
         self._above: list[str] = []
+        self._wrongly_set = set[str]()
         for name, value in self.written.items():
             self._take(name, value)
             self._above.append(name)
@@ -116,8 +120,44 @@ class Params:
 
     def value(self, written: Written, use: Use, span: Span, what: str) -> Value | None:
         """What is written, as the kind of value that it is used as, or None after a finding."""
+        before = len(self.findings)
         found = self._of_kind(written, use.kind, span, what)
-        return None if found is None else self.fitting(found, use, span, what)
+        fits = None if found is None else self.fitting(found, use, span, what)
+        self._blame_setting(written, before)
+        return fits
+
+    def _blame_setting(self, written: Written, before: int) -> None:
+        """Of a value of a wrong kind that is set from outside one finding, where it is set."""
+        wrong = [f for f in self.findings[before:] if f.code in _OF_KIND]
+        if not wrong or (name := self._set_behind(written)) is None:
+            return
+        del self.findings[before:]
+        if name in self._wrongly_set:
+            return
+        self._wrongly_set.add(name)
+        _, where = self.settings[name]
+        for found in wrong:
+            notes: tuple[Note, ...] = (*found.notes, self._set_note(name))
+            if where is not None and found.span is not None:
+                notes = (Note("it is read here", found.span), *found.notes)
+            notes = tuple(note for note in notes if note.span != where or not where)
+            placed = replace(found, span=where or found.span, notes=notes)
+            self.findings.append(placed)
+
+    def _set_behind(self, written: Written | None) -> str | None:
+        """The first parameter behind a value that is set from outside."""
+        for name in (n for each in expressions(written) for n in each.names):
+            if name in self.settings and name in self.values:
+                return name
+            if name in self.values and (far := self._set_behind(self.written[name])):
+                return far
+        return None
+
+    def _set_note(self, name: str) -> Note:
+        """Where a parameter is set."""
+        span = self.settings[name][1]
+        where = "set here" if span else "set on the command line"
+        return Note(f"{name} = {show(self.values[name])} is {where}", span)
 
     def fitting(self, found: V, use: Use, span: Span, what: str) -> V | None:
         """A value, if it is of the kind that it is used as; else None, after a finding.
@@ -160,7 +200,7 @@ class Params:
             if own or (kind not in _WORDS and name not in OPS):
                 return self.known[name] if self._readable(written, span) else None
             return self.plain(name, kind, span)
-        return self.settle(written, NUMBER, span, what)
+        return self._number(written, NUMBER, span, what)
 
     def plain(self, name: str, kind: Kind, span: Span) -> Value | None:
         """What a word is that is no parameter's: text, or an op, or a finding."""
@@ -182,7 +222,7 @@ class Params:
     def _list(
         self, written: tuple[int | float | Expr, ...], span: Span, what: str
     ) -> Value | None:
-        items = [self.settle(item, NUMBER, span, what) for item in written]
+        items = [self._number(item, NUMBER, span, what) for item in written]
         known = tuple(item for item in items if item is not None)
         return known if len(known) == len(items) else None
 
@@ -198,7 +238,7 @@ class Params:
             return None
 
     def _evaluate(self, name: str, value: Expr) -> None:
-        late = self._late(name, value.names)
+        late, before = self._late(name, value.names), len(self.findings)
         if self._readable(value, self.spans[name]) and not late:
             if word(value) is not None:
                 self.values[name] = self.values[value.names[0]]
@@ -214,6 +254,7 @@ class Params:
                         notes=self._origins(value),
                     )
                 )
+                self._blame_setting(value, before)
 
     def _late(self, name: str, read: Collection[str]) -> list[str]:
         """The parameters that one reads, and that are written below it; each is told."""
@@ -278,6 +319,14 @@ class Params:
         self, value: int | float | Expr, kind: NumberField, span: Span, what: str
     ) -> Fraction | None:
         """`value` as a number of that kind, or None after a finding at its source."""
+        before = len(self.findings)
+        found = self._number(value, kind, span, what)
+        self._blame_setting(value, before)
+        return found
+
+    def _number(
+        self, value: int | float | Expr, kind: NumberField, span: Span, what: str
+    ) -> Fraction | None:
         if not isinstance(value, Expr):
             return exact(value)
         if not self._readable(value, span):
@@ -310,7 +359,7 @@ class Params:
                         self._nearest(name, origin, value, kind),
                         (Note(f"{what} uses it here", span), *self._origins(origin)),
                     )
-        colon = ":" if what.endswith("'") else ""
+        colon = ":" if what.endswith("'") or isinstance(error, KindError) else ""
         return Diagnostic(_code(error), f"{what}{colon} {error}", span, None, notes)
 
     def _origins(self, value: Expr) -> tuple[Note, ...]:
@@ -321,9 +370,7 @@ class Params:
             name = pending.pop()
             written = self.written.get(name)
             if name in self.settings and name in self.values:
-                number, span = self.values[name], self.settings[name][1]
-                where = "set here" if span else "set on the command line"
-                notes.append(Note(f"{name} = {show(number)} is {where}", span))
+                notes.append(self._set_note(name))
             elif isinstance(written, Expr):
                 pending.extend(written.names)
             elif isinstance(written, tuple | Op | bool) and name in self.values:

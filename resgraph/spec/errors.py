@@ -28,6 +28,7 @@ from resgraph.spec.tree import (
     plain,
     words,
 )
+from resgraph.values import show
 
 Idle = abc.Mapping[Span, Set[str]]
 """Nulls that may be to remove something, each with the keys that it could remove."""
@@ -111,7 +112,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
         return Diagnostic(codes.WRONG_TYPE, message, span, _form(loc))
     if kind == "literal_error":
-        message = f"'{name}' is {context['expected']}, not {value!r}"
+        message = f"'{name}' is {context['expected']}, not {_got(value)}"
         return Diagnostic(codes.UNKNOWN_CHOICE, message, span)
     if kind in ("too_short", "too_long"):
         limit = context.get("min_length", context.get("max_length"))
@@ -205,6 +206,12 @@ def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
     return None if meant is None else f"did you mean the parameter '{meant}'?"
 
 
+def _got(value: object) -> str:
+    """A value that none of some choices is."""
+    plain_value = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return show(value) if plain_value else kind_of(value)
+
+
 def _owner(loc: Loc) -> str:
     """What lacks a key, in words."""
     if not loc:
@@ -269,4 +276,4 @@ def _keys(loc: Loc) -> list[str]:
     elif len(loc) == 3 and loc[1] == "stages":
         owner = model.Stage
     keyed = [field.alias or name for name, field in owner.model_fields.items()]
-    return [key.strip("[]") for key in keyed if key != "[name]"]
+    return [key.strip("[]") for key in keyed if key not in ("[name]", "[keyed]")]

@@ -76,7 +76,7 @@ Title = Annotated[StrictStr, AfterValidator(_title)]
 class Model(BaseModel):
     """Base of the language's mappings: unknown keys are findings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _params(value: object) -> object:
