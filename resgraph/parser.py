@@ -117,7 +117,7 @@ def arithmetic(text: str) -> Syntax:
     tree = _read(text, _ARITHMETIC)
     if any(map(_is_truth, walk(tree))):
         raise ExprError(
-            f"'{text.strip()}' is true or false, and a number is needed here: "
+            f"'{text.strip()}' is a condition: "
             "comparisons and 'and', 'or', 'not' stand only under 'when'"
         )
     return tree

@@ -365,7 +365,7 @@ def test_what_is_not_true_or_false(text: str, why: str) -> None:
 )
 def test_conditions_stand_only_under_when(text: str) -> None:
     why = told(lambda: Expr.parse(text))
-    assert f"'{text}' is true or false" in why
+    assert f"'{text}' is a condition" in why
     assert "only under 'when'" in why
 
 

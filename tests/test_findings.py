@@ -389,3 +389,68 @@ network: {{input: [3, 8, 8], stem: {{{key}, ops: [relu]}}, stages: [{{{key}, uni
     keys = [each.message for each in found if each.code.name == "unknown-key"]
     assert keys == [f"unknown key '{key.partition(':')[0]}'"] * 2
     assert "keyed" not in "".join(each.hint or "" for each in found)
+
+
+# --- kinds of values ----------------------------------------------------------------------
+
+KINDS = """units:
+  n: {params: [{a: relu}, {b: false}, {z: 0}], paths: {out: {from: x, ops: [{conv: {kernel: 3, channels: in, bias: b, padding: z}}, a]}}}
+network: {input: [3, 8, 8], stages: [[{n: {ARGUMENT}}]], outputs: [stage1]}
+"""
+CONDITION = "comparisons and 'and', 'or', 'not' stand only under 'when'"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "a: [relu, bn]",
+            "wrong-type: 'a' of 'n' is [relu, bn], and is used as an op",
+        ),
+        (
+            "a: {relu: {}, bn: {}}",
+            "wrong-form: expected one op with its attributes, got 2 keys",
+        ),
+        (
+            "a: ~",
+            "wrong-type: expected a value, got nothing (leave it out where its default is meant)",
+        ),
+        ("b: 1 > 0", f"invalid-expression: '1 > 0' is a condition: {CONDITION}"),
+        ("b: 'true'", unknown("true", "true is written so, without quotes")),
+        ("b: no", unknown("no", "false is written so, without quotes")),
+        (
+            "z: 1 + relu",
+            unknown("relu", "'relu' is an op, and here stands a name of a number"),
+        ),
+    ],
+)
+def test_a_value_of_another_kind(argument: str, message: str, tmp_path: Path) -> None:
+    assert told(KINDS.replace("ARGUMENT", argument), tmp_path) == [message]
+
+
+def test_an_op_is_no_item_of_a_list(tmp_path: Path) -> None:
+    text = """units:
+  n: {params: [acts], paths: {out: {from: x, ops: ["acts[index]"]}}}
+network: {input: [3, 8, 8], stages: [[{n: {acts: [1, 2]}}]], outputs: [stage1]}
+"""
+    hint = "lists are of numbers: let each op be a parameter, params: [{act: relu}]"
+    assert told(text, tmp_path) == [f"unknown-op: unknown op 'acts[index]' ({hint})"]
+
+
+def test_misspelt_keys_of_a_stage_and_of_the_head(tmp_path: Path) -> None:
+    text = """units:
+  n: {paths: {out: {from: x, ops: [relu]}}}
+network: {input: [3, 8, 8], stages: {c1: [n], c2: {form: c1, unit: [n]}}, head: {form: c2, opps: [bn]}}
+"""
+    found = [each.partition(": ")[2] for each in told(text, tmp_path)]
+    meant = [("form", "from"), ("unit", "units"), ("form", "from"), ("opps", "ops")]
+    assert found == [f"unknown key '{a}' (did you mean '{b}'?)" for a, b in meant]
+
+
+def test_hints_at_classes_agree(tmp_path: Path) -> None:
+    text = """units:
+  n: {paths: {out: {from: x, ops: [relu]}}}
+network: {params: {classes: 3}, input: [3, 8, 8], stages: [[n]], head: [global_avg_pool, {linear: {features: 4}}]}
+"""
+    hints = [found.hint or "" for found in findings(text, tmp_path)]
+    assert all("linear: {features: classes}" in hint for hint in hints)

@@ -48,7 +48,10 @@ class Unread:
             span = key_span(self.loaded.tree, (*_PARAMS, name))
             if span.file == self.loaded.file:
                 message = f"the parameter '{name}' is never used"
-                self._report(codes.UNUSED_PARAMETER, message, span, "remove it")
+                hint = "remove it"
+                if name == "classes":
+                    hint = "end the head with linear: {features: classes}, or remove it"
+                self._report(codes.UNUSED_PARAMETER, message, span, hint)
         return unread
 
     def _computed_from(self) -> set[str]:

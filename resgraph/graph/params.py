@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
 from resgraph.expr import Expr, ExprError, KindError, exact
-from resgraph.graph.uses import CONTEXT, POSITION, Kind, Use, word
+from resgraph.graph.uses import CONTEXT, POSITION, Kind, Use, word, word_meant
 from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
 from resgraph.spec.values import Written
@@ -121,6 +121,10 @@ class Params:
     def value(self, written: Written, use: Use, span: Span, what: str) -> Value | None:
         """What is written, as the kind of value that it is used as, or None after a finding."""
         before = len(self.findings)
+        if isinstance(written, tuple) and not _fits((), use.kind):
+            self.used.update(n for each in expressions(written) for n in each.names)
+            self._other_kind(written, use, span, what)
+            return None
         found = self._of_kind(written, use.kind, span, what)
         fits = None if found is None else self.fitting(found, use, span, what)
         self._blame_setting(written, before)
@@ -169,10 +173,14 @@ class Params:
         if isinstance(found, str) and use.kind is Kind.OP:
             self.plain(found, use.kind, span)  # tells why it is no op
             return None
+        self._other_kind(found, use, span, what)
+        return None
+
+    def _other_kind(self, found: object, use: Use, span: Span, what: str) -> None:
+        """A finding on a value of another kind than it is used as."""
         message = f"{what} is {show(found)}, and is used as {use.kind.value}"
         note = Note("it is used here", use.span)
         self.findings.append(Diagnostic(codes.WRONG_TYPE, message, span, notes=(note,)))
-        return None
 
     def symbolic(
         self, value: Any, use: Use, span: Span, what: str, names: Collection[str]
@@ -295,6 +303,8 @@ class Params:
 
     def _hint(self, name: str) -> str | None:
         """What may be read instead of a name that nothing has."""
+        if meant := word_meant(name):
+            return meant
         around = sorted({*self.around, *self.context})
         if near := nearest(name, self._above) or nearest(name, around):
             return f"did you mean '{near}'?"

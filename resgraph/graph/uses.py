@@ -12,7 +12,7 @@ from resgraph.diagnostics import Span
 from resgraph.expr import Condition, Expr
 from resgraph.graph.ir import REPEAT, WHEN, Block, Call, Node, Part, Program
 from resgraph.names import INPUT
-from resgraph.ops import Op
+from resgraph.ops import OPS, Op
 from resgraph.ops.fields import FlagField, NumberField, WordField
 from resgraph.ops.given import Given
 from resgraph.syntax import Name, Subscript, Syntax, replaced, walk
@@ -259,6 +259,19 @@ def word(value: object) -> str | None:
     if isinstance(value, Expr) and str(value.tree) in value.names:
         return value.names[0]
     return None
+
+
+def word_meant(name: str) -> str | None:
+    """A hint at a word that is no name of a number: an op, or a truth value."""
+    if name in OPS:
+        return f"'{name}' is an op, and here stands a name of a number"
+    for truth, words in (("true", _TRUE), ("false", _FALSE)):
+        if name.lower() in words:
+            return f"{truth} is written so, without quotes"
+    return None
+
+
+_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
 def in_op(op: Op, fields: Mapping[str, Span], span: Span) -> Iterator[Use]:

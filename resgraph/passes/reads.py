@@ -17,7 +17,7 @@ from resgraph.diagnostics import (
     nearest,
 )
 from resgraph.graph import INPUT, Block, Param, Program
-from resgraph.graph.uses import POSITION, Kind, Use, Uses, context
+from resgraph.graph.uses import POSITION, Kind, Use, Uses, context, word_meant
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def _no_parameter(
     what, side, _ = use.name.partition(".")
     message = f"the unit '{unit.name}' has no parameter '{use.name}'"
     hint = did_you_mean(use.name, known)
-    if (near := nearest(use.name, around)) and nearest(use.name, known) is None:
+    if meant := word_meant(use.name):
+        hint = meant
+    elif (near := nearest(use.name, around)) and nearest(use.name, known) is None:
         hint = f"did you mean '{near}'?"
     elif side:
         message = f"the unit '{unit.name}' has no input '{what}'"

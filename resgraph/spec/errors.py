@@ -28,7 +28,6 @@ from resgraph.spec.tree import (
     plain,
     words,
 )
-from resgraph.values import show
 
 Idle = abc.Mapping[Span, Set[str]]
 """Nulls that may be to remove something, each with the keys that it could remove."""
@@ -107,6 +106,8 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         word = str(context["tag"])
         message = f"unknown op '{word}'"
         why, place = _meant(word, loc, tree) or elsewhere.hint(word), ("units", word)
+        if "[" in word:
+            why = "lists are of numbers: let each op be a parameter, params: [{act: relu}]"
         return Diagnostic(codes.UNKNOWN_OP, message, span, why, missing=place)
     if kind in WANTED:
         message = f"expected {WANTED[kind]}, got {kind_of(value)}"
@@ -176,7 +177,8 @@ def output_name(value: object) -> str:
 
 def _listed(key: str, loc: Loc, rest: Loc, tree: Mapping) -> Loc:
     """A place in a list that may be written without a key of its own."""
-    keyed = {str(name) for name, _ in below(at(tree, loc))} & model.KEYED
+    holder = at(tree, loc)
+    keyed = isinstance(holder, Mapping) and model.is_keyed(holder.entries)
     return (*loc, *rest[1:]) if rest[:1] == (key,) and not keyed else (*loc, *rest)
 
 
@@ -208,8 +210,10 @@ def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
 
 def _got(value: object) -> str:
     """A value that none of some choices is."""
-    plain_value = isinstance(value, int | float | str) and not isinstance(value, bool)
-    return show(value) if plain_value else kind_of(value)
+    if isinstance(value, str):
+        return f"'{value}'"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value}" if number else kind_of(value)
 
 
 def _owner(loc: Loc) -> str:
@@ -250,7 +254,8 @@ def _form(loc: Loc) -> str | None:
         )
     if loc[:2] == ("network", "stages") and len(loc) == 3:
         return "a stage is a list of units: [{body: {width: 16}, repeat: 3}]"
-    if loc[:1] == ("units",) and loc[-2:-1] != ("units",) and isinstance(loc[-2], int):
+    beside = loc[-1] in BESIDE or loc[-2:-1] == ("units",)
+    if loc[:1] == ("units",) and not beside and isinstance(loc[-2], int):
         return f"what it is given has names: {loc[-1]}: {{NAME: VALUE}}"
     return None
 

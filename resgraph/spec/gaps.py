@@ -126,7 +126,7 @@ class Gaps:
         beside = _beside(item)
         one = isinstance(item, str) or (isinstance(item, dict) and len(item) == 1)
         one = one or {*beside} == {"when"}
-        mentioned |= {kind} | words(beside)
+        mentioned |= {kind} | words(kind) | words(beside)
         self.add(loc, mentioned if one else words(item) or {ANY})
         op = unknown(kind, right, any_inputs=not one)
         ops[index] = OpEntry(op, _condition(beside.get("when")))

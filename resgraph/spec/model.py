@@ -314,6 +314,12 @@ KEYED = frozenset({"units", "ops", "paths", "from", "inputs"})
 """Keys of which a stage, the stem or the head has one where it is no list."""
 
 
+def is_keyed(value: object) -> bool:
+    """Whether a stage, the stem or the head is written with keys, if misspelt ones."""
+    keys = value if isinstance(value, Mapping) else ()
+    return any(nearest(str(key), KEYED) for key in keys)
+
+
 def _stages(value: object) -> object:
     """Stages in a list, or by name, as a list of mappings."""
     if isinstance(value, dict):
@@ -322,7 +328,7 @@ def _stages(value: object) -> object:
 
 
 def _stage(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict) and KEYED & {*value}:
+    if isinstance(value, dict) and is_keyed(value):
         return {"[units]" if k == "units" else k: v for k, v in value.items()}
     return {"[units]": value}
 
@@ -347,7 +353,7 @@ class End(Model):
 
 
 def _end(value: object) -> object:
-    if isinstance(value, dict) and KEYED & {*value}:
+    if isinstance(value, dict) and is_keyed(value):
         given = {"[ops]" if k == "ops" else k: v for k, v in value.items()}
         return given | {"[keyed]": True}
     return {"[ops]": value}

@@ -64,6 +64,13 @@ def parse(value: object) -> Written:
         return _list(value)
     if isinstance(value, dict) and len(value) == 1:
         return _op(*value.items())
+    if isinstance(value, dict):
+        got = f"expected one op with its attributes, got {len(value)} keys"
+        raise PydanticCustomError("wrong-form", "{why}", {"why": got})
+    if value is None:
+        message = "expected a value, got nothing"
+        hint = "leave it out where its default is meant"
+        raise PydanticCustomError("wrong-type", message, {"hint": hint})
     return _NUMBER.parse(value)
 
 
