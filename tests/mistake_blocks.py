@@ -8,15 +8,19 @@ from resgraph.spec.tree import Loc, walk
 from tests.mistakes import (
     NO_VALUE,
     NOWHERE,
+    NUMBERS,
     Mistake,
     Mistakes,
     OpPlace,
     Spec,
     Told,
+    both,
     drop,
     kinds_of,
+    ops,
     paths,
     put,
+    reads,
     rename,
     slots,
     stages,
@@ -238,6 +242,60 @@ def wrong_stems(spec: Spec) -> Mistakes:
         for key, value in (("from", "x"), ("ops", ["relu"])):
             told = Told("wrong-form", place)
             yield Mistake("wrong stem", (place,), (told,), put(*place, key, value))
+
+
+def misspelt_stages(spec: Spec) -> Mistakes:
+    """Both keys of a stage, so that it has none that is known."""
+    for loc, stage in stages(spec):
+        if isinstance(stage, dict) and {*stage} == {"from", "units"}:
+            keys = (("from", "form"), ("units", "unit"))
+            told = tuple(
+                Told("unknown-key", (*loc, new), at_key=True) for _, new in keys
+            )
+            change = both(*(rename(*loc, old, new) for old, new in keys))
+            yield Mistake("misspelt keys", (("network",),), told, change)
+
+
+def outputs_twice(spec: Spec) -> Mistakes:
+    outputs = [*spec["network"].get("outputs", {}).values()]
+    place: Loc = ("network", "outputs")
+    for name in outputs:
+        told = Told("duplicate-key", (*place, len(outputs)))
+        change = put(*place, [*outputs, name])
+        yield Mistake("output twice", (place,), (told,), change, (("network",),))
+
+
+# --- what has no value there ----------------------------------------------------------------
+
+
+def repeats_by_position(spec: Spec) -> Mistakes:
+    for loc, _, _ in slots(spec):
+        for name in ("index", "total + 1"):
+            place = (*loc, "repeat")
+            if "repeat" not in walk(spec, loc):
+                told = Told("unknown-parameter", place)
+                yield Mistake("repeat", (loc,), (told,), put(*place, name))
+
+
+def positions_in_ends(spec: Spec) -> Mistakes:
+    for op in ops(spec):
+        for name, value in op.given.items() if op.loc[0] == "network" else ():
+            if name in NUMBERS[op.kind] and not reads(value):
+                place = (*op.inside, name)
+                told = Told("unknown-parameter", place)
+                change = put(*place, "2 * stage + in")
+                yield Mistake("position", (op.loc,), (told,), change)
+
+
+def lists_of_ops(spec: Spec) -> Mistakes:
+    for loc, unit, args in slots(spec):
+        for name, value in args.items():
+            if not reads(value) or isinstance(value, dict):
+                place, told = (*loc, unit, name), "wrong-type"
+                change = put(*place, ["relu", "bn"])
+                needs: tuple[Loc, ...] = (("units",),)
+                wrong = (Told(told, place),)
+                yield Mistake("list of ops", (loc,), wrong, change, needs)
 
 
 # --- lists --------------------------------------------------------------------------------
