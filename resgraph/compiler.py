@@ -22,7 +22,7 @@ from resgraph.diagnostics import (
     nearest,
     ordered,
 )
-from resgraph.expr import Expr, kind_of, literal
+from resgraph.expr import Expr, general_kind, literal
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
 from resgraph.graph.params import BARE, Setting, constant
@@ -251,8 +251,8 @@ def _refuse_other_kinds(
         if isinstance(value, str) and value not in BARE and not isinstance(written, Op):
             raise UsageError(f"{set_}: {_no_value(value, wanted)}")
         given = BARE.get(value, value) if isinstance(value, str) else value
-        if wanted is not None and _kind(given) != _kind(wanted):
-            why = f"in the spec '{key}' is {_kind(wanted)}, not {_kind(given)}"
+        if wanted is not None and general_kind(given) != general_kind(wanted):
+            why = f"in the spec '{key}' is {general_kind(wanted)}, not {general_kind(given)}"
             raise UsageError(f"{set_}: {why}")
 
 
@@ -263,11 +263,6 @@ def _no_value(value: str, wanted: Value | None) -> str:
     if value not in OPS:
         return f"unknown op '{value}'"
     return f"the op is written with its attributes, {value}(NAME=VALUE, ...)"
-
-
-def _kind(value: Value | None) -> str:
-    """The kind of a value, in words that hold for all of that kind."""
-    return "true or false" if isinstance(value, bool) else kind_of(value)
 
 
 def _declared(

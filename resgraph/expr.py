@@ -264,6 +264,11 @@ def kind_of(value: object) -> str:
     return "an op"
 
 
+def general_kind(value: object) -> str:
+    """The same in words that hold for all values of the kind."""
+    return "true or false" if isinstance(value, bool) else kind_of(value)
+
+
 # --- in Python ----------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
-from resgraph.expr import Expr, ExprError, KindError, exact
+from resgraph.expr import Expr, ExprError, KindError, exact, general_kind
 from resgraph.graph.uses import CONTEXT, POSITION, Kind, Use, word, word_meant
 from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
@@ -149,13 +149,25 @@ class Params:
             self.findings.append(placed)
 
     def _set_behind(self, written: Written | None) -> str | None:
-        """The first parameter behind a value that is set from outside."""
+        """The first parameter behind a value that is set to one of another kind than the
+        spec has there."""
         for name in (n for each in expressions(written) for n in each.names):
             if name in self.settings and name in self.values:
-                return name
+                own, given = self._own_value(name), self.values[name]
+                return name if general_kind(own) != general_kind(given) else None
             if name in self.values and (far := self._set_behind(self.written[name])):
                 return far
         return None
+
+    def _own_value(self, name: str) -> object:
+        """A value of the kind that a parameter has in the spec."""
+        written = self.written[name]
+        if not isinstance(written, Expr):
+            return written
+        only = word(written)
+        if only is None:
+            return Fraction()
+        return self.values.get(only) if only in self.written else BARE.get(only, only)
 
     def _set_note(self, name: str) -> Note:
         """Where a parameter is set."""
