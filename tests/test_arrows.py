@@ -102,7 +102,6 @@ ARROWS = {
         "values",
         "graph",
     },
-    "graph/defaults": {"codes", "diagnostics", "expr", "spec", "values", "graph"},
     "passes": {
         "codes",
         "diagnostics",
