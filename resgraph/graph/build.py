@@ -7,10 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from resgraph.diagnostics import (
-    Diagnostic,
-    Span,
-)
+from resgraph.diagnostics import Diagnostic, Span
 from resgraph.expr import Expr, literal
 from resgraph.graph.build_call import Around, Calls, around_end
 from resgraph.graph.build_unit import Lowering

@@ -57,6 +57,8 @@ class Params:
     used: set[str] = field(default_factory=set)
     context: dict[str, Value] = field(default_factory=dict)
     """What else is known where an expression stands, such as the number of its stage."""
+    around: Collection[str] = ()
+    """What may be read where an expression stands, though it has no value yet."""
 
     @property
     def known(self) -> dict[str, Value]:
@@ -66,9 +68,6 @@ class Params:
     @property
     def strange(self) -> set[str]:
         return self.used - self.written.keys()
-
-    around: Collection[str] = ()
-    """What may be read where an expression stands, though it has no value yet."""
 
     def __post_init__(self) -> None:
         self._above: list[str] = []
