@@ -247,6 +247,10 @@ class Op(BaseModel):
         """What PyTorch keeps for the gradient; the most there can be, unless stated."""
         return Saved(inputs=True, output=True)
 
+    def saved_for(self, needs: Sequence[bool], *inputs: Shape) -> Saved:
+        """The same where a gradient is asked for, but only these inputs need one."""
+        return self.saved(*inputs)
+
     # --- PyTorch --------------------------------------------------------------------
 
     def torch_layer(self, *channels: Any) -> Call | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,7 +38,8 @@ class ReceptiveField:
 class Saved:
     """What PyTorch keeps of an op, from its forward until its gradient is computed."""
 
-    inputs: bool = False
+    inputs: bool | tuple[bool, ...] = False
+    """All of them, or which."""
     output: bool = False
     elements: int = 0
     """Per image, of tensors of its own in the activations' type, such as a mask."""
@@ -47,6 +49,13 @@ class Saved:
     """Bytes whatever the batch, such as a batch's statistics."""
     view: bool = False
     """The output is the input, in the same memory."""
+
+    def those(self, values: Sequence[str]) -> Iterator[str]:
+        """Of the op's inputs, by their names, those that are kept."""
+        if isinstance(self.inputs, bool):
+            return iter(values if self.inputs else ())
+        pairs = zip(values, self.inputs, strict=True)
+        return (value for value, kept in pairs if kept)
 
 
 POINT = ReceptiveField(0, 0)

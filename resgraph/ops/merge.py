@@ -96,8 +96,15 @@ class Mul(Op):
 
     def saved(self, *inputs: Shape) -> Saved:
         """Both factors of each product; all but the last product are factors."""
+        return self.saved_for([True] * len(inputs), *inputs)
+
+    def saved_for(self, needs: Sequence[bool], *inputs: Shape) -> Saved:
+        """A factor is kept for the other one's gradient, where that is needed."""
+        before = [any(needs[:i]) for i in range(1, len(inputs))]
+        products = [inputs[:i] for i in range(2, len(inputs)) if needs[i]]
         return Saved(
-            inputs=True, elements=(len(inputs) - 2) * prod(self.shape(*inputs))
+            inputs=(needs[1], *before),
+            elements=sum(prod(self.shape(*factors)) for factors in products),
         )
 
     def torch_call(self, layer: Syntax, *values: Syntax, number: Numbers) -> Syntax:

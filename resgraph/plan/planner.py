@@ -13,7 +13,8 @@ stages, reaches the same peak with fewer units computed anew.
 
 A value that several parts of the network keep, as a skip connection's is, is kept once, from
 the first of them on; autograd gives it free with the first again, since it goes through the
-parts in the reverse of the order in which they ran.
+parts in the reverse of the order in which they ran. A unit of whose outputs none needs a
+gradient keeps nothing, and is never computed anew.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class _Part(NamedTuple):
     """What it keeps, where others may keep it as well."""
     multiply_adds: int
     unit: bool
-    """Whether it may be computed anew, which stem and head are not."""
+    """Whether it may be computed anew, which stem, head and what keeps nothing are not."""
     outputs: int
     """How many there are: those of one segment all have as many."""
 
@@ -95,20 +96,25 @@ class _Costs:
         self.bn_relu = bn_relu
         self.sizes: list[int] = []
         """Bytes of each memory between parts."""
+        self.needs: list[bool] = []
+        """Whether what lies in it needs a gradient."""
         self.parts: list[_Part] = []
-        self._known: dict[int, tuple[Instance, Kept, int]] = {}
+        self._known: dict[tuple[int, tuple[bool, ...]], tuple[Instance, Kept, int]] = {}
         block = graph.network.block
         shapes = graph.network.shapes
-        values = {name: self._memory(prod(shapes[name])) for name in block.inputs}
+        values = {
+            name: self._memory(prod(shapes[name]), False) for name in block.inputs
+        }
         for row in block.rows:
             given = tuple(values[name] for name in row.inputs)
             given = self._row(row, given)
             names = block.several.get(row.name, (row.name,))
             values |= dict(zip(names, given, strict=True))
 
-    def _memory(self, elements: int) -> _Memory:
+    def _memory(self, elements: int, needs: bool) -> _Memory:
         """A new one of so many elements per image."""
         self.sizes.append(self.batch * elements * self.element)
+        self.needs.append(needs)
         return len(self.sizes) - 1
 
     def _row(self, row: Row, given: tuple[_Memory, ...]) -> tuple[_Memory, ...]:
@@ -116,11 +122,11 @@ class _Costs:
         start, unit = len(self.parts), row.style is Style.NUMBERED
         for run in self.graph.network.runs[row.name]:
             for instance in run:
-                cost, inside = self._cost(instance)
+                cost, inside = self._cost(instance, given)
                 place = dict(zip(instance.block.inputs, given, strict=True))
-                for name, elements in cost.shared.items():
+                for name, needs in zip(cost.outputs, cost.needs, strict=True):
                     if name not in place:
-                        place[name] = self._memory(elements)
+                        place[name] = self._memory(cost.shared[name], needs)
                 part = _Part(
                     row.name,
                     len(self.parts) - start,
@@ -128,20 +134,21 @@ class _Costs:
                     frozenset(given),
                     frozenset([place[name] for name in cost.held]),
                     instance.multiply_adds,
-                    unit,
+                    unit and any(cost.needs),
                     len(cost.outputs),
                 )
                 self.parts.append(part)
                 given = tuple([place[name] for name in cost.outputs])
         return given
 
-    def _cost(self, instance: Instance) -> tuple[Kept, int]:
-        """What a unit keeps, and the bytes that it alone keeps."""
-        if id(instance) not in self._known:
-            cost = kept(instance, self.bn_relu)
+    def _cost(self, instance: Instance, given: Sequence[_Memory]) -> tuple[Kept, int]:
+        """What a unit that reads these keeps, and the bytes that it alone keeps."""
+        key = (id(instance), tuple([self.needs[memory] for memory in given]))
+        if key not in self._known:
+            cost = kept(instance, self.bn_relu, key[1])
             inside = cost.inside(self.batch, self.element)
-            self._known[id(instance)] = instance, cost, inside
-        _, cost, inside = self._known[id(instance)]
+            self._known[key] = instance, cost, inside
+        _, cost, inside = self._known[key]
         return cost, inside
 
     @cached_property

@@ -131,7 +131,7 @@ def keeps(instance: Instance) -> dict[str, list[list[Any]]]:
         saved = node.op.saved(*(shapes[i] for i in node.inputs))
         if saved.view:  # it lies in the memory of what it reads
             memory[node.name] = memory[node.inputs[0]]
-        values = [memory[i] for i in node.inputs] if saved.inputs else []
+        values = [memory[i] for i in saved.those(node.inputs)]
         values += [memory[node.name]] if saved.output else []
         own = saved.elements * ELEMENT + saved.bytes
         found[node.name] = [

@@ -209,7 +209,12 @@ class _Anew(Function):
         ctx.segment = segment
         ctx.autocast = _autocast_of(root.device)
         ctx.random = generators(root.device) if segment.draws else None
-        return segment.run(*inputs)
+        if all(x.requires_grad for x in inputs):
+            return segment.run(*inputs)
+        outputs = _traced(segment, inputs)
+        plain = [y for x, y in outputs if not x.requires_grad]
+        ctx.mark_non_differentiable(*plain)
+        return tuple(y for _, y in outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -232,6 +237,19 @@ class _Anew(Function):
         if reached:
             torch.autograd.backward([y for y, _ in reached], [dy for _, dy in reached])
         return None, None, *(x.grad for x in inputs)
+
+
+def _traced(segment: _Segment, inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Each output, as autograd sees it and apart from it; nothing is kept.
+
+    Outputs on which no weight has acted need no gradient, and those behind would keep
+    tensors for it: only a forward that autograd sees tells which these are.
+    """
+    forget: Any = lambda _: None  # noqa: E731 (typed, since nothing is ever unpacked)
+    hooks = torch.autograd.graph.saved_tensors_hooks(forget, forget)
+    with torch.enable_grad(), hooks:
+        outputs = segment.run(*inputs)
+    return [(y, y.detach()) for y in outputs]
 
 
 def _autocast_of(device: torch.device) -> dict[str, Any]:

@@ -103,4 +103,68 @@ network:
 )
 """Two streams through a row of units, and maps beside the logits."""
 
-NETWORKS = {"se": SE, "unet": UNET, "several": SEVERAL}
+BEFORE = """\
+resgraph: 1
+title: Ops without weights first
+units:
+  gate:
+    paths:
+      g: {from: x, ops: [sigmoid]}
+      s: {from: x, ops: [{scale: {factor: 0.5}}, relu, {dropout: {rate: 0.1}}]}
+      m: {from: [g, s], ops: [mul]}
+      out: {from: [x, m], ops: [add]}
+  gated:
+    paths:
+      w: {from: x, ops: [{conv: {kernel: 3, channels: in}}]}
+      g: {from: x, ops: [sigmoid]}
+      out: {from: [w, g, x], ops: [mul]}
+network:
+  params: {classes: 10}
+  input: [3, 16, 16]
+  stem: [sigmoid, {max_pool: {kernel: 2}}]
+  stages:
+    a: [{gate: {}, repeat: 2}, {gated: {}, repeat: 2}]
+  head: [relu, {max_pool: {kernel: 2}}, flatten, {linear: {features: classes}}]
+"""
+"""Stem and first units have no weights: nobody asks for their gradients."""
+
+BESIDE = """\
+resgraph: 1
+title: The images go along
+units:
+  both:
+    outputs: {maps: m, images: i}
+    paths:
+      m: {from: x, ops: [{conv: {kernel: 3, channels: 4}}]}
+      i: {from: x, ops: [sigmoid]}
+  step:
+    inputs: [maps, images]
+    outputs: {maps: m, images: i}
+    paths:
+      w: {from: images, ops: [{conv: {kernel: 1, channels: maps.c}}, bn, relu]}
+      m: {from: [maps, w], ops: [mul, relu, {conv: {kernel: 3, channels: maps.c}}]}
+      i: {from: images, ops: [sigmoid, {avg_pool: {kernel: 3, stride: 1, padding: 1}}]}
+  join:
+    inputs: [maps, images]
+    paths:
+      s: {from: images, ops: [{scale: {factor: 2}}, relu, flatten]}
+      f: {from: maps, ops: [relu, flatten]}
+      out: {from: [f, s], ops: [concat]}
+network:
+  params: {classes: 10}
+  input: [3, 16, 16]
+  stages:
+    b: [both]
+    s: [{step: {}, repeat: 4}]
+    j: [join]
+  head: [{linear: {features: classes}}]
+"""
+"""Segments with an output that needs a gradient, and one that needs none."""
+
+NETWORKS = {
+    "se": SE,
+    "unet": UNET,
+    "several": SEVERAL,
+    "before": BEFORE,
+    "beside": BESIDE,
+}

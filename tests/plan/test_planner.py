@@ -45,6 +45,8 @@ class Part:
     inside: int
     given: set[str]
     held: set[str]
+    needs: bool
+    """Whether a gradient is asked for of any of its outputs."""
 
 
 class Parts:
@@ -53,6 +55,8 @@ class Parts:
     def __init__(self, graph: Graph, bn_relu: bool) -> None:
         self.sizes: dict[str, int] = {}
         self.all: list[Part] = []
+        self.needs: dict[str, bool] = {}
+        """Which values need a gradient."""
         block = graph.network.block
         values = {name: name for name in block.inputs}
         for row in block.rows:
@@ -66,15 +70,18 @@ class Parts:
     def _add(
         self, row: str, instance: Instance, given: list[str], bn_relu: bool
     ) -> list[str]:
-        cost, number = kept(instance, bn_relu), len(self.all)
+        needs = [self.needs.get(value, False) for value in given]
+        cost, number = kept(instance, bn_relu, needs), len(self.all)
         own = dict(zip(instance.block.inputs, given, strict=True))
         names = {name: own.get(name, f"{number} {name}") for name in cost.shared}
         for name, elements in cost.shared.items():
             self.sizes.setdefault(names[name], BATCH * 4 * elements)
         held = {names[name] for name in cost.held}
-        outputs = len(cost.outputs)
-        self.all.append(Part(row, outputs, cost.inside(BATCH, 4), {*given}, held))
-        return [names[name] for name in cost.outputs]
+        made = [names[name] for name in cost.outputs]
+        self.needs |= zip(made, cost.needs, strict=True)
+        inside, any_needs = cost.inside(BATCH, 4), any(cost.needs)
+        self.all.append(Part(row, len(made), inside, {*given}, held, any_needs))
+        return made
 
     def bytes(self, parts: Iterable[Part | set[str]]) -> int:
         """What parts, and segments of which only the inputs are kept, keep together."""
@@ -111,7 +118,11 @@ class Parts:
                 if (after.row, after.outputs) != (first.row, first.outputs):
                     break
 
-        units = [i for i, part in enumerate(self.all) if part.row not in (STEM, HEAD)]
+        units = [
+            i
+            for i, part in enumerate(self.all)
+            if part.row not in (STEM, HEAD) and part.needs
+        ]
         return (c for c in grow((), units[0]) if not c or c[-1][1] <= units[-1] + 1)
 
 

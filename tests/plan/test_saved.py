@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 from torch.nn import functional
 
+from resgraph.ops import Op
 from resgraph.plan import plan, strategies
 from resgraph.train.recompute import SavedBytes, free_bytes, planned
 from tests.conftest import ROOT
@@ -20,21 +22,36 @@ from tests.plan.nested import NETWORKS
 from tests.programs import programs
 from tests.test_ops import CASES, called, layer_of, op_of
 
+MUL3 = ("mul", {}, [(4, 1, 1), (4, 1, 1), (4, 3, 3)])
+"""The product of the first two is smaller than the whole one."""
 
-@pytest.mark.parametrize(("kind", "attributes", "shapes"), CASES)
+
+@pytest.mark.parametrize(("kind", "attributes", "shapes"), [*CASES, MUL3])
 def test_what_an_op_keeps(kind: str, attributes: dict, shapes: list) -> None:
+    """Whichever of its inputs need a gradient."""
     op = op_of(kind, attributes)
+    for needs in product([True, False], repeat=len(shapes)):
+        if any(needs) or op.weights(*shapes):
+            keeps(op, shapes, needs)
+        if all(needs):
+            assert op.saved_for(needs, *shapes) == op.saved(*shapes)
+
+
+def keeps(op: Op, shapes: list, needs: tuple[bool, ...]) -> None:
     layer = layer_of(op, shapes)
     # Each input comes from an op of its own, as in a network, and is no leaf.
-    leaves = [torch.randn(2, *shape, requires_grad=True) for shape in shapes]
+    leaves = [
+        torch.randn(2, *shape, requires_grad=need)
+        for shape, need in zip(shapes, needs, strict=True)
+    ]
     names = {f"v{i}": leaf + 1 for i, leaf in enumerate(leaves)}
     call = called(op, *names)
     namespace = {"layer": layer, "torch": torch, "functional": functional}
     with SavedBytes(layer or nn.Module()) as saved:
         result = eval(call, namespace, names)
-        facts = op.saved(*shapes)
+        facts = op.saved_for(needs, *shapes)
         elements = facts.elements + facts.output * result[0].numel()
-        elements += sum(v[0].numel() for v in names.values()) * facts.inputs
+        elements += sum(names[v][0].numel() for v in facts.those([*names]))
         assert saved.now == 2 * (4 * elements + facts.bytes) + facts.fixed
         assert facts.view == any(
             result.untyped_storage().data_ptr() == v.untyped_storage().data_ptr()
@@ -72,7 +89,8 @@ def test_every_strategy_keeps_what_was_predicted_and_changes_nothing(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_within_blocks(name: str, tmp_path: Path) -> None:
-    """Units in units, skips over stages, rows of several streams, several outputs."""
+    """Units in units, skips over stages, rows of several streams, several outputs, values
+    on which no weight has acted."""
     held_and_equal(Trainer(graph_from(NETWORKS[name], tmp_path), tmp_path))
 
 
