@@ -199,8 +199,6 @@ class Trained:
         about = self.metadata()
         if passes != "portable":
             about |= {"resgraph.target": passes, "resgraph.folded": folded(network)}
-        if form != "portable":
-            about |= {"resgraph.form": form}
         exported = Exported(
             network.graph,
             network.weights,

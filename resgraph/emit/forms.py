@@ -40,6 +40,7 @@ class Exported:
     target: str = "portable"
     """Of the passes that the graph went through, for the file's name."""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    """What travels in the file of each form."""
     machine: Mapping[str, str] = field(default_factory=dict)
     """Metadata that name this CPU and onnxruntime; for `optimised`."""
     calibration: NDArray[np.float32] | None = None
@@ -49,6 +50,10 @@ class Exported:
         """NAME.onnx, with the target and the form in it where they are not portable."""
         marks = [mark for mark in (self.target, form) if mark != "portable"]
         return ".".join([self.graph.name, *marks, "onnx"])
+
+    def of_form(self, form: str) -> Mapping[str, str]:
+        """The metadata that a form has beside those of the network: its name."""
+        return {} if form == "portable" else {"resgraph.form": form}
 
 
 def check_form(form: str) -> None:
@@ -91,7 +96,8 @@ def _written(exported: Exported, form: str, stage: Path) -> list[Path]:
     from resgraph.emit.onnx_model import write_onnx
 
     path = stage / exported.file(form)
-    given = exported.graph, path, exported.weights, exported.metadata
+    about = {**exported.metadata, **exported.of_form(form)}
+    given = exported.graph, path, exported.weights, about
     match form:
         case "functions":
             return write_onnx(*given, functions=True)
@@ -101,15 +107,17 @@ def _written(exported: Exported, form: str, stage: Path) -> list[Path]:
             return write_onnx(*given, element=element.BFLOAT16)
         case "portable":
             return write_onnx(*given)
-    plain = _written(exported, "portable", stage)
     if form == "optimised":
         from resgraph.emit.optimised import optimise
 
-        optimise(plain[0], path, exported.machine)
+        plain = _written(exported, "portable", stage)
+        optimise(plain[0], path, {**exported.of_form(form), **exported.machine})
         return [path, *plain]
     from resgraph.emit.quantise import quantise
 
     assert exported.calibration is not None
+    whole = stage / exported.file("portable")
+    plain = write_onnx(exported.graph, whole, exported.weights, about)
     quantise(plain[0], path, IMAGES, exported.calibration)
     for file in plain:
         file.unlink()

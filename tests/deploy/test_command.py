@@ -59,6 +59,10 @@ def test_every_form_classifies(
     told = exported(run, capsys, form=forms, out=tmp_path)
     assert list(told["forms"]) == forms
     assert {Path(file) for file in told["files"]} == set(tmp_path.iterdir())
+    for form in forms:
+        model = onnx.load(told["forms"][form][0], load_external_data=False)
+        said = {p.key: p.value for p in model.metadata_props}.get("resgraph.form")
+        assert said == (None if form == "portable" else form)
     assert told["forms"]["optimised"] == [
         (tmp_path / "tiny.optimised.onnx").as_posix(),
         (tmp_path / "tiny.onnx").as_posix(),
@@ -68,6 +72,10 @@ def test_every_form_classifies(
     assert 0 < against["fp16"]["mean"] < against["bf16"]["mean"] < 0.1
     assert against["fp16"]["changed"] <= 2
     assert 0 < against["int8"]["mean"] < 0.1 * against["int8"]["scale"]
+    plain = (tmp_path / "tiny.onnx").read_bytes()
+    for form in ("int8", "optimised"):  # what is made of it leaves it as it is
+        exported(run, capsys, form=[form], out=tmp_path)
+        assert (tmp_path / "tiny.onnx").read_bytes() == plain
     images = load_data("digits", (3, 16, 16)).test_images[:50]
     expected = Classifier(tmp_path / "tiny.onnx", "cpu").logits(images)
     for form in ("functions", "optimised"):
