@@ -196,6 +196,14 @@ def _prefixes(name: str) -> list[str]:
     return [".".join(words[: i + 1]) for i in range(len(words))]
 
 
+def patterns_of(chosen: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The fewest modules, or else parameters, that hold just the chosen of the names."""
+    chosen = dict.fromkeys(chosen)
+    others = {inside for n in names if n not in chosen for inside in _prefixes(n)}
+    alone = (next(p for p in _prefixes(n) if p not in others) for n in chosen)
+    return [*dict.fromkeys(alone)]
+
+
 def _still(
     network: nn.Module, frozen: frozenset[str], patterns: list[str]
 ) -> Iterator[str]:

@@ -35,7 +35,7 @@ from resgraph.train.folder import (
 from resgraph.train.loop import Job, Loop
 from resgraph.train.module import Generated
 from resgraph.train.monitor import Monitor
-from resgraph.train.optimizer import Parts, parts_of
+from resgraph.train.optimizer import Parts, parts_of, patterns_of
 from resgraph.train.options import (
     OF_THE_RECIPE,
     OF_THE_START,
@@ -116,15 +116,18 @@ def begin(
 
 def _check_reached(generated: Generated, network: nn.Module, parts: Parts) -> None:
     """Raise `ResgraphError` if there is something to train that no logit depends on."""
-    left = [n for n in generated.unreached(network) if n not in parts.frozen]
+    unreached = generated.unreached(network)
+    left = [n for n in unreached if n not in parts.frozen]
     if left:
         first, more = left[0], len(left) - 1
         names = f"{first} and {more} more" if more else first
+        every = (name for name, _ in network.named_parameters())
+        patterns = patterns_of(unreached, every)
+        freeze = " ".join(f"--freeze {plain(pattern)}" for pattern in patterns)
         raise ResgraphError(
             f"{plain(generated.path)}: the logits do not depend on {names}, and training "
             "would leave them as they start",
-            f"--freeze {first.rpartition('.')[0]} says that they stay; or leave their "
-            "output out of the spec",
+            f"{freeze} says that they stay; or leave their output out of the spec",
         )
 
 

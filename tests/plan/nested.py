@@ -110,7 +110,7 @@ units:
   gate:
     paths:
       g: {from: x, ops: [sigmoid]}
-      s: {from: x, ops: [{scale: {factor: 0.5}}, relu, {dropout: {rate: 0.1}}]}
+      s: {from: x, ops: [{scale: {factor: 0.5}}, relu]}
       m: {from: [g, s], ops: [mul]}
       out: {from: [x, m], ops: [add]}
   gated:

@@ -35,6 +35,20 @@ AUX = SEVERAL.replace(
 ).replace("side: streams.one", "side: aux")
 
 
+NO_IMAGES = """\
+resgraph: 1
+title: Nothing to see
+units:
+  gate:
+    paths: {out: {from: x, ops: [sigmoid]}}
+network:
+  input: SHAPE
+  stages:
+    a: [gate]
+  head: [relu]
+"""
+
+
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -131,9 +145,34 @@ def test_parts_by_the_names_of_stages() -> None:
 def test_what_no_logit_depends_on_is_not_trained_silently() -> None:
     told = refused(lambda: trained(AUX, "run"))
     assert "the logits do not depend on aux.0." in told
-    assert "--freeze aux.0" in told
+    assert "| --freeze aux says that they stay" in told
     assert not Path("run").exists()
     trained(AUX, "run", "--freeze", "aux")
+
+
+def test_the_hint_freezes_just_what_no_logit_depends_on() -> None:
+    """Whole stages, and a part of a unit on whose other part the logits depend."""
+    two = AUX.replace("    m: [merge]\n", "").replace("from: m,", "from: streams.two,")
+    text = two.replace("side: aux", "side: aux, one: streams.one")
+    told = refused(lambda: trained(text, "run"))
+    words = told.partition(" | ")[2].partition(" says")[0].split()
+    assert words == ["--freeze", "streams.3.d_body", "--freeze", "aux"]
+    trained(text, "run", *words)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [("[16, 8]", "tokens [T, C] = [16, 8]"), ("[8]", "a vector [C] = [8]")],
+)
+def test_what_takes_no_images_is_told_first(shape: str, said: str) -> None:
+    """At the line of the input, whatever the network ends in."""
+    text = NO_IMAGES.replace("SHAPE", shape)
+    with pytest.raises(ResgraphError) as error:
+        trained(text, "run")
+    assert f"net.yaml:7:10: error[wrong-rank]: the network takes {said}" in str(
+        error.value
+    )
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize(
