@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resgraph import codes
 from resgraph.cli.planning import planner
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import ResgraphError, SpecError
+from resgraph.diagnostics import Diagnostic, ResgraphError, SpecError
 from resgraph.provenance import SPEC
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ def behind(source: Source) -> Behind:
 
 
 def classifying(source: Source) -> Source:
-    """The source, whose network tells classes apart as far as is known of it.
+    """The source, whose network tells classes of images apart as far as is known of it.
 
     Raises `SpecError` at the spec's line where it does not.
     """
     from resgraph.passes.classes import unclassified
     from resgraph.spec.files import Sources
 
-    finding = None if source.graph is None else unclassified(source.graph)
+    graph = source.graph
+    finding = None if graph is None else _unfed(graph) or unclassified(graph)
     if finding is None or finding.span is None:
         return source
     error, sources = SpecError([finding]), Sources()
@@ -70,3 +72,15 @@ def classifying(source: Source) -> Source:
         sources.read(Path(finding.span.file), finding.span.file)
     error.sources = sources.texts
     raise error
+
+
+def _unfed(graph: Graph) -> Diagnostic | None:
+    """A finding where the network takes no images: what it ends in does not matter then."""
+    from resgraph.data.source import of_images
+
+    try:
+        of_images(graph.input)
+    except ResgraphError as error:
+        span = graph.program.input_span
+        return Diagnostic(codes.WRONG_RANK, error.message, span, error.hint)
+    return None

@@ -98,6 +98,7 @@ class Builder:
             recipe=self._recipe(),
             classes=self._classes(),
             span=self._key("network"),
+            input_span=self._at("network", "input"),
         )
         strangers = self.calls.strangers
         unread = Unread(

@@ -257,6 +257,7 @@ class Program:
     recipe: Mapping[str, Any]
     classes: int | None
     span: Span
+    input_span: Span
     options: str = ""
     allow: tuple[Allow, ...] = ()
 
