@@ -16,7 +16,7 @@ from resgraph.compiler import Compiler
 from resgraph.diagnostics import UsageError, did_you_mean
 from resgraph.graph import HEAD, STEM
 from resgraph.settings import parse_settings
-from resgraph.values import written
+from resgraph.values import amount, written
 
 if TYPE_CHECKING:
     from resgraph.draw import Figure
@@ -103,7 +103,7 @@ class Network:
         graph = self.graph
         return (
             f"{graph.name}: {graph.total('parameters'):,} parameters, "
-            f"{graph.total('multiply_adds') / 1e6:,.2f}M multiply-adds"
+            f"{amount(graph.total('multiply_adds'))} multiply-adds"
         )
 
 

@@ -1,4 +1,5 @@
-"""What a parameter may be: a number, true or false, text, a list of numbers, an op."""
+"""What a parameter may be: a number, true or false, text, a list of numbers, an op; and
+numbers for a reader."""
 
 from __future__ import annotations
 
@@ -36,6 +37,20 @@ def written(value: object) -> str:
 def show(value: object) -> str:
     """A value for a reader; numbers rounded where they are long, text on one line."""
     return _put(value, expr.show, lambda text: f"'{plain(text)}'")
+
+
+_SCALES = ((10**10, 10**9, "G"), (10**6, 10**6, "M"), (10**4, 10**3, "K"))
+"""From how many on a large number is given in what."""
+
+
+def amount(number: int, of: int | None = None) -> str:
+    """`640`, `57.34K`, `244.50M`: a large number for a reader; one of several in the unit
+    that suits `of`, their sum."""
+    size = number if of is None else of
+    for least, unit, sign in _SCALES:
+        if size >= least:
+            return f"{number / unit:,.2f}{sign}"
+    return f"{number:,}"
 
 
 def _put(

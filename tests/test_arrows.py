@@ -183,7 +183,7 @@ ARROWS = {
         "train",
     },
     "serve": {"data", "diagnostics", "infer", "__init__"},
-    "plan": {"diagnostics", "graph", "ops"},
+    "plan": {"diagnostics", "graph", "ops", "reading"},
     "prove": {"allow", "codes", "diagnostics", "expr", "names", "ops", "graph"},
     "report": {
         "compiler",

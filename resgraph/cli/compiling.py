@@ -32,7 +32,7 @@ from resgraph.diagnostics import (
     ordered,
 )
 from resgraph.settings import parse_settings
-from resgraph.values import Value
+from resgraph.values import Value, amount
 
 if TYPE_CHECKING:
     from resgraph.emit import Written
@@ -188,7 +188,7 @@ def report_stale(graphs: list[Graph], out: Path, json: bool) -> None:
 def summary(graph: Graph) -> str:
     """Parameters and multiply-adds, aligned."""
     parameters, cost = graph.total("parameters"), graph.total("multiply_adds")
-    return f"{parameters:>10,} parameters  {cost / 1e6:>8,.2f}M multiply-adds"
+    return f"{parameters:>10,} parameters  {amount(cost):>9} multiply-adds"
 
 
 def files(written: Written) -> str:

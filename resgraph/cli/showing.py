@@ -24,6 +24,7 @@ from resgraph.diagnostics import UsageError
 from resgraph.graph.ir import HEAD, STEM
 from resgraph.graph.uses import OWN
 from resgraph.settings import parse_settings
+from resgraph.values import amount
 from resgraph.values import show as shown
 
 if TYPE_CHECKING:
@@ -119,9 +120,10 @@ def table(graph: Graph) -> Table:
         result.add_column(column)
     for column in ("repeat", "output", "parameters", "multiply-adds"):
         result.add_column(column, justify="right")
+    whole = graph.total("multiply_adds")
     for row in rows(graph):
         shapes = row.get("outputs", {"": row["output"]}).values()
-        cost = f"{row['multiply_adds'] / 1e6:,.2f}M"
+        cost = amount(row["multiply_adds"], of=whole)
         cells = (row["part"], row["unit"], str(row["repeat"]), _sides(*shapes))
         result.add_row(*cells, f"{row['parameters']:,}", cost)
     result.add_section()
@@ -129,8 +131,8 @@ def table(graph: Graph) -> Table:
         for name, output in graph.network.outputs.items():
             result.add_row("output", name, "", _sides(output), "", "")
         result.add_section()
-    cost = f"{graph.total('multiply_adds') / 1e6:,.2f}M"
-    result.add_row("total", "", "", "", f"{graph.total('parameters'):,}", cost)
+    count = f"{graph.total('parameters'):,}"
+    result.add_row("total", "", "", "", count, amount(whole))
     return result
 
 

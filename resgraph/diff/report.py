@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from resgraph.diagnostics import visible
@@ -11,6 +12,7 @@ from resgraph.diff.edits import arrow
 from resgraph.diff.network import OUTPUTS, Difference, Pair
 from resgraph.diff.units import Units
 from resgraph.graph import Graph
+from resgraph.values import amount
 
 T = TypeVar("T")
 Line = tuple[str, str]
@@ -48,14 +50,16 @@ def rows(difference: Difference) -> list[tuple[str, ...]]:
 
     Part, units, output, parameters, multiply-adds; `a -> b` where they differ.
     """
-    found = [cells for pair in difference.pairs if (cells := _cells(pair))]
+    whole = max(difference.total("multiply_adds"))
+    found = [cells for pair in difference.pairs if (cells := _cells(pair, whole))]
     return [*found, ("total", "", "", *_totals(difference))] if found else []
 
 
 def _totals(difference: Difference) -> tuple[str, str]:
+    costs = difference.total("multiply_adds")
     return (
         _change(*difference.total("parameters"), _count),
-        _change(*difference.total("multiply_adds"), _millions),
+        _change(*costs, partial(amount, of=max(costs))),
     )
 
 
@@ -147,10 +151,13 @@ def _section(title: str, lines: Iterable[Line]) -> Iterator[Line]:
         yield from ((visible(text), kind) for text, kind in found)
 
 
-def _cells(pair: Pair) -> tuple[str, ...] | None:
+def _cells(pair: Pair, whole: int) -> tuple[str, ...] | None:
+    """The row of a pair; `whole` is the network's multiply-adds."""
     old, new = pair.before, pair.after
-    if old is None or new is None:
-        return _alone(old, "removed") if old else _alone(new, "added") if new else None
+    if new is None:
+        return _alone(old, "removed", whole) if old else None
+    if old is None:
+        return _alone(new, "added", whole)
     numbers = ("name", "count", "output", "parameters", "multiply_adds")
     if all(getattr(old, n) == getattr(new, n) for n in numbers):
         return None
@@ -159,17 +166,17 @@ def _cells(pair: Pair) -> tuple[str, ...] | None:
         arrow(_times(old), _times(new)),
         _change(old.output, new.output, _shape),
         _change(old.parameters, new.parameters, _count),
-        _change(old.multiply_adds, new.multiply_adds, _millions),
+        _change(old.multiply_adds, new.multiply_adds, partial(amount, of=whole)),
     )
 
 
-def _alone(units: Units, what: str) -> tuple[str, ...]:
+def _alone(units: Units, what: str, whole: int) -> tuple[str, ...]:
     return (
         f"{units.place} ({what})",
         _times(units),
         _shape(units.output),
         _count(units.parameters),
-        _millions(units.multiply_adds),
+        amount(units.multiply_adds, of=whole),
     )
 
 
@@ -194,10 +201,6 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}"
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:,.2f}M"
 
 
 def _value(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from resgraph.diagnostics import UsageError
+from resgraph.reading import in_bytes
 
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{p}b": 1000**k for k, p in enumerate("kmgt", 1)}
@@ -24,5 +25,7 @@ def parse_bytes(text: str) -> int:
 
 
 def words(amount: float) -> str:
-    """Bytes in MiB, to the nearest: `1,144 MiB`."""
-    return f"{amount / 2**20:,.0f} MiB"
+    """`1,144 MiB`, and `6.4 KiB` of small networks."""
+    if 10 <= amount / 2**20 < 10**5:  # one unit for what is compared
+        return f"{amount / 2**20:,.0f} MiB"
+    return in_bytes(int(amount))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import HEAD, STEM, Graph, Instance
-from resgraph.plan import Plan, Planner, parse_bytes, plan, strategies
+from resgraph.plan import Plan, Planner, parse_bytes, plan, strategies, words
 from resgraph.plan.memory import kept
 from tests.conftest import ROOT
 from tests.helpers import graph_from, printed, refused
@@ -201,7 +201,7 @@ def test_the_planner_of_training() -> None:
     assert auto(free=2**22, **known).peak <= 2**22
     assert fixed(free=2**33, **known).peak <= 2**22
     told = refused(lambda: Planner(PREACT, 1000)(free=None, **known))
-    assert "resnet20 cannot train at batch 4 within 0 MiB" in told
+    assert "resnet20 cannot train at batch 4 within 1000 bytes" in told
     assert "a smaller batch takes less" in told
 
 
@@ -216,6 +216,20 @@ def test_the_planner_of_training() -> None:
 )
 def test_amounts(text: str, amount: int) -> None:
     assert parse_bytes(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        (768, "768 bytes"),
+        (6560, "6.4 KiB"),
+        (3 * 2**20 // 2, "1.5 MiB"),
+        (18_666 * 2**20, "18,666 MiB"),
+        (2**38, "256.0 GiB"),
+    ],
+)
+def test_amounts_in_words(amount: int, told: str) -> None:
+    assert words(amount) == told
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "2 pints", "-3GiB", "0", "1e9", "2GiBs"])
