@@ -27,8 +27,15 @@ function dressed(made, attributes, children) {
 
 const whole = (n) => n.toLocaleString("en");
 const orDash = (n, shown) => (n ? shown(n) : "–");
-const millions = (n) => `${(n / 1e6).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}M`;
-const cost = (n) => (n && n < 5000 ? whole(n) : millions(n));
+const SCALES = [[1e10, 1e9, "G"], [1e6, 1e6, "M"], [1e4, 1e3, "K"]];
+
+/** `640`, `57.34K`, `2.36M`: multiply-adds, in the unit that suits those of the network. */
+function cost(n) {
+  const [, unit, sign] = SCALES.find(([least]) => network().multiply_adds >= least) ?? [0, 1, ""];
+  if (unit === 1 || n < unit / 200) return whole(n);
+  return `${(n / unit).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}${sign}`;
+}
+
 const shape = (sides) => (sides ? sides.join(" × ") || "1" : "?");
 
 /** `1.5 MiB` */
@@ -42,8 +49,17 @@ function bytes(n) {
 const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
 const network = () => facts.networks[state.network];
 
-/** Shapes of values, by name where there are several. */
-const shapes = (values) => values.map(([name, sides]) => (values.length > 1 ? `${name} ${shape(sides)}` : shape(sides))).join(", ");
+/** Shapes of values, by name where there are several; lines end between them, or else behind a name. */
+const shapes = (values) => el("span", { class: "values" }, ...values.flatMap(([name, sides], index) => [
+  index ? " " : null,
+  el("span", {}, values.length > 1 ? `${name} ` : null, el("span", { class: "unbroken" }, shape(sides)), index < values.length - 1 ? "," : null),
+]));
+
+/** The name of an op or unit, which may go on in the next line behind its parts. */
+const parted = (name) => name.split(/(?<=[._])/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
+
+/** How many ops are in a unit, those of the units in it among them. */
+const opsIn = (site) => site.facts.ops.length + site.sites.reduce((sum, inner) => sum + inner.count * opsIn(inner), 0);
 
 /**
  * Places of equal units. `key` is the name of the first in the state_dict, `inside` the prefix

@@ -38,7 +38,7 @@ function networkDetails() {
       ["units", whole(shown.units)],
       ["ops", whole(shown.ops)],
       ["parameters", orDash(shown.parameters, whole)],
-      ["multiply-adds", orDash(shown.multiply_adds, (n) => `${millions(n)} per image`)],
+      ["multiply-adds", orDash(shown.multiply_adds, (n) => `${cost(n)} per image`)],
       ["distinct units", whole(new Set(allSites(shown).filter((site) => site.prefix).map((site) => site.unit)).size)],
     ]),
     el("p", { class: "digest" }, shown.digest),

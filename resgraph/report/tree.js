@@ -33,7 +33,7 @@ const fromOf = (part) => (part.from.length ? el("small", {}, `from ${part.from.j
 function siteItem(site, name) {
   const unit = site.facts;
   const title = name
-    ? [name, el("small", {}, plural(unit.ops.length, "op")), fromOf(site.part)]
+    ? [name, el("small", {}, plural(opsIn(site), "op")), fromOf(site.part)]
     : [el("span", { class: "unit-name" }, unit.name),
       site.count > 1 ? el("span", { class: "times" }, `×${whole(site.count)}`) : null,
       el("small", {}, unit.args)];
@@ -112,7 +112,7 @@ function isFramed(site) {
 
 function opButton(site, op) {
   const row = el("button", { type: "button", class: `op ${op.symbol ? "merges" : op.role}` },
-    el("span", { class: "name" }, op.name, op.name.includes(op.kind) ? null : el("small", {}, op.kind)),
+    el("span", { class: "name" }, el("span", {}, ...parted(op.name)), op.name.includes(op.kind) ? null : el("small", {}, op.kind)),
     el("span", { class: "shape" }, shape(op.out)),
     el("span", { class: "number" }, orDash(op.parameters, whole)),
     el("span", { class: "number" }, orDash(op.multiply_adds, cost)));

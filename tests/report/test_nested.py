@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import resgraph
+from resgraph.compiler import Compiler
 from resgraph.report import Report, of_graphs, of_spec
 from tests.conftest import ROOT
-from tests.helpers import SPECS, refused
+from tests.helpers import SPECS, graph_from, refused
+from tests.plan.nested import SEVERAL
 from tests.programs import programs
 from tests.report.conftest import Open, details, row, serious_faults
 from tests.report.test_facts import sites_of
@@ -18,6 +20,25 @@ from tests.report.test_facts import sites_of
 SE = SPECS / "nested" / "se_resnet20.yaml"
 PYRAMID = ROOT / "tests/draw/pyramid.yaml"
 GATE = "conv: {kernel: 1, channels: in / ratio, bias: true}"
+
+
+SMALL_STEM = """\
+resgraph: 1
+title: Small, with a unit for its stem
+units:
+  cbr:
+    params: [width]
+    paths: {out: {from: x, ops: [{conv: {kernel: 3, channels: width}}, bn, relu]}}
+  rest:
+    paths: {out: {from: x, ops: [relu]}}
+network:
+  params: {classes: 10}
+  input: [1, 8, 8]
+  stem: [{cbr: {width: 4}}]
+  stages:
+    a: [rest]
+  head: [global_avg_pool, {linear: {features: classes}}]
+"""
 
 
 def line_of(spec: Path, text: str) -> int:
@@ -121,6 +142,35 @@ def test_a_network_that_is_no_chain(opened: Open) -> None:
     page.locator("#details .drawing [data-node$='-p3.0']").click()
     assert "below" in details(page)
     assert "skip" in details(page)
+
+
+def test_columns_hold_what_stands_in_them(opened: Open, tmp_path: Path) -> None:
+    """Several outputs stay in their column, and names of ops break behind a part."""
+    page = opened(of_graphs([graph_from(SEVERAL, tmp_path)], Compiler()))
+    stages = page.locator("#graph .row.stage, #graph .row.site:visible")
+    over = """rows => rows.filter(row => {
+        const [, shape, number] = row.children;
+        const ends = [...shape.querySelectorAll("span")].map(
+            each => each.getBoundingClientRect().right);
+        return Math.max(...ends) > number.getBoundingClientRect().left;
+    }).map(row => row.innerText)"""
+    assert stages.evaluate_all(over) == []
+    row(page, "cross").first.click()
+    page.locator("#graph .ops button.site", has_text="body").first.click()
+    page.locator("#graph .ops .ops button.site", has_text="se").first.click()
+    name = page.locator("#graph button.op .name span", has_text="gate_sigmoid")
+    assert name.first.inner_html() == "gate_<wbr>sigmoid"
+
+
+def test_multiply_adds_are_in_one_unit_and_ops_are_all_counted(
+    opened: Open, tmp_path: Path
+) -> None:
+    """Of a small network they are plain; a stem that is a unit has that unit's ops."""
+    page = opened(of_graphs([graph_from(SMALL_STEM, tmp_path)], Compiler()))
+    numbers = page.locator("#graph .row.stage, #graph .row.end").all_inner_texts()
+    assert [number.split()[-1] for number in numbers] == ["2,304", "–", "40"]
+    assert "3 ops" in numbers[0]
+    assert "2,344 per image" in details(page)
 
 
 def test_findings_in_a_unit_in_a_unit(opened: Open, root: Path) -> None:
