@@ -96,7 +96,7 @@ def _along(
             "weights are carried only between networks that compute the same",
         )
     pairs = dict(_saved(graph, compared.match.weights, tensors))
-    count = len(compared.match.steps)
+    count = graph.total("nodes")
     ops = f"along {count:,} matching {plural(count, 'op')}"
     return Carried(pairs, f"{ops} of {what}")
 
