@@ -60,13 +60,19 @@ def classifying(source: Source) -> Source:
 
     Raises `SpecError` at the spec's line where it does not.
     """
+    if source.graph is not None:
+        refuse_unclassified(source.graph)
+    return source
+
+
+def refuse_unclassified(graph: Graph) -> None:
+    """Raise `SpecError` at the spec's line where a network tells no classes of images apart."""
     from resgraph.passes.classes import unclassified
     from resgraph.spec.files import Sources
 
-    graph = source.graph
-    finding = None if graph is None else _unfed(graph) or unclassified(graph)
+    finding = _unfed(graph) or unclassified(graph)
     if finding is None or finding.span is None:
-        return source
+        return
     error, sources = SpecError([finding]), Sources()
     with suppress(ResgraphError):
         sources.read(Path(finding.span.file), finding.span.file)

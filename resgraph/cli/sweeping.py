@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resgraph.cli.behind import Behind, behind, classifying
+from resgraph.cli.behind import Behind, behind, classifying, refuse_unclassified
 from resgraph.cli.choices import (
     CheckpointEvery,
     Data,
@@ -109,17 +109,20 @@ def sweep_command(
 
 
 def run_sweep(
-    files: Sequence[Path],
+    files: Mapping[Path, Path | None],
     seeds: int,
     options: TrainOptions,
     out: Path,
     json: bool,
 ) -> None:
-    """Train the networks of the generated files with so many seeds, and report."""
+    """Train the networks of the generated files with so many seeds, and report.
+
+    By file, the spec that was named for it; None where it names its own.
+    """
     from resgraph.study.sweep import Sweep
     from resgraph.train import load_generated
 
-    read = [own(file) for file in files]
+    read = [own(file, spec) for file, spec in files.items()]
     networks = [load_generated(source.path, source.text) for source in read]
     specs = {source.path: behind(source) for source in read}
     train_one = trainer(networks, specs, options, quiet=json)
@@ -137,11 +140,13 @@ def sources(
     network: str | None,
     settings: Mapping[str, Value],
     folder: Path,
-) -> list[Path]:
-    """The generated files to train; of specs, those that are not there are written.
+) -> dict[Path, Path | None]:
+    """The generated files to train, with the specs that are named; of these, files that are
+    not there are written.
 
-    Raises `UsageError` for another kind of file, and for a generated file that is not
-    what its spec says now.
+    Raises `UsageError` for another kind of file, for a generated file that is not what its
+    spec says now, and `SpecError` for a network that tells no classes apart; then nothing
+    has been written.
     """
     for path in targets:
         require_file(path)
@@ -153,7 +158,7 @@ def sources(
     if not specs:
         if network is not None or settings:
             raise UsageError("--network and --set are for specs, and there is none")
-        return files
+        return dict.fromkeys(files)
     from resgraph.cli.compiling import load_all
     from resgraph.emit import stale, write
 
@@ -164,22 +169,26 @@ def sources(
                 f"{path} is not what its spec says now",
                 "compile the spec again: resgraph compile SPEC",
             )
-    made = [folder / f"{graph.name}.py" for graph in graphs]
-    missing = [g for g, file in zip(graphs, made, strict=True) if not file.exists()]
+    for graph in graphs:
+        refuse_unclassified(graph)
+    made = {folder / f"{graph.name}.py": graph for graph in graphs}
+    missing = [graph for file, graph in made.items() if not file.exists()]
     if missing:
         write(missing, folder, None)
-    return [*made, *files]
+    named = {file: Path(graph.file) for file, graph in made.items()}
+    return {**named, **{file: named.get(file) for file in files}}
 
 
-def own(file: Path) -> Source:
-    """A generated file that is what resgraph writes; a sweep trains no other.
+def own(file: Path, spec: Path | None) -> Source:
+    """A generated file that is what resgraph writes; a sweep trains no other. It is held
+    to the spec that is given, else to the one that it names.
 
     Raises `ResgraphError` for foreign code, which may end the process, and so the sweep,
     and for a network that tells no classes apart.
     """
     from resgraph.origin import read_source
 
-    source = read_source(file, compiler=telling_compiler())
+    source = read_source(file, spec, telling_compiler())
     if source.foreign is not None:
         raise ResgraphError(
             source.foreign, f"train it by itself: resgraph train {file.as_posix()}"

@@ -241,8 +241,8 @@ def test_specs_stand_for_their_networks_compiled(spec: Path) -> None:
     assert [p.name for p in sources([spec], None, {}, folder)] == ["thin.py", "wide.py"]
     thin = folder / "thin.py"
     before = thin.stat().st_mtime_ns
-    assert sources([spec], "thin", {}, folder) == [thin]
-    assert sources([thin], None, {}, folder) == [thin]
+    assert sources([spec], "thin", {}, folder) == {thin: spec}
+    assert sources([thin], None, {}, folder) == {thin: None}
     assert thin.stat().st_mtime_ns == before
     thin.write_text(thin.read_text() + "# edited\n")
     told = refused(lambda: sources([spec], None, {}, folder))
@@ -327,6 +327,30 @@ def test_a_sweep_trains_what_resgraph_wrote(spec: Path) -> None:
     told = refused(lambda: sweep_command([thin], **wanted))
     assert "its spec specs/two.yaml is not there" in told
     assert not Path("sweep").exists()
+
+
+def test_a_named_spec_may_lie_anywhere(
+    spec: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As for `train`; only what a file names has to be of the project."""
+    Path("resgraph.toml").write_text("")
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "two.yaml"
+    elsewhere.write_text(spec.read_text())
+    options = {"data": "digits", "device": "cpu", "iterations": 2}
+    sweep_command([elsewhere], Path("sweep"), 1, "thin", **options)
+    assert open_run(Path("sweep/thin-s0")).status == "finished"
+    told = refused(lambda: sweep_command([Path("generated/thin.py")], Path("other")))
+    assert "outside of the project" in told
+
+
+def test_what_is_refused_leaves_no_files(spec: Path) -> None:
+    text = spec.read_text().replace(
+        "[global_avg_pool, {linear: {features: classes}}]", "[relu]"
+    )
+    spec.write_text(text.replace("classes: 10, ", ""))
+    told = refused(lambda: sources([spec], None, {}, Path("generated")))
+    assert "training needs logits" in told
+    assert not Path("generated").exists()
 
 
 def test_a_sweep_is_one_process(
