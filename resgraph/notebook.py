@@ -75,19 +75,31 @@ class Network:
     def draw(
         self, unit: str | None = None, *, unfold: Collection[str] | None = None
     ) -> Figure:
-        """The network, or one of its units as in the paper's Fig. 4.
+        """The network, or one of its units, its stem or its head, as in the paper's Fig. 4.
 
-        `unfold` names the units in it that are drawn as their ops, `("all",)` means each;
-        without it, small ones are. Raises `UsageError` for a unit that is not there.
+        `unfold` names the units in it that are drawn as their ops, `("all",)` means each,
+        `("none",)` none; without it, small ones are. Raises `UsageError` for a unit that is
+        not there.
         """
         from resgraph.draw import draw_network, draw_unit
+        from resgraph.draw.cells import parts
+        from resgraph.draw.choice import ends, to_unfold
 
+        if unit is None and unfold is not None:
+            raise UsageError(
+                "a network has nothing to unfold",
+                "units of a whole network are folded: name a unit",
+            )
         if unit is None:
             return draw_network(self.graph)
-        if unit not in self.units:
-            hint = did_you_mean(unit, self.units)
+        own = {cell.name: cell.instance for cell in ends(parts(self.graph))}
+        instance = self.units.get(unit) or own.get(unit)
+        if instance is None:
+            hint = did_you_mean(unit, [*self.units, *own])
             raise UsageError(f"{self.graph.name} has no unit '{unit}'", hint)
-        instance, name = self.units[unit], self.graph.name
+        name = self.graph.name
+        if unfold is not None:
+            unfold = to_unfold(unfold, [(unit, instance)], name)
         return draw_unit(instance, title=unit, subtitle=name, unfold=unfold)
 
     def report(self) -> Report:

@@ -221,18 +221,12 @@ class Choice:
 
     def _unfolded(self, graph: Graph, chosen: list[Cell]) -> list[str] | None:
         """The units to unfold. Raises `UsageError` for one that nothing drawn uses."""
-        from resgraph.draw.cells import cells
-        from resgraph.draw.look import ALL, units_in
+        from resgraph.draw.choice import to_unfold
 
         if self.unfold is None:
             return None
-        used = units_in(c for cell in chosen for c in cells(cell.instances[0]))
-        for name in self.unfold:
-            if name not in (ALL, NONE, *used):
-                drawn = " and ".join(dict.fromkeys(f"'{cell.unit}'" for cell in chosen))
-                hint = did_you_mean(name, used)
-                raise UsageError(f"{graph.file}: {drawn} uses no unit '{name}'", hint)
-        return [name for name in self.unfold if name != NONE]
+        drawn = [(cell.unit, cell.instances[0]) for cell in chosen]
+        return to_unfold(self.unfold, drawn, graph.file)
 
     def _chosen(
         self, graph: Graph, found: list[Cell], findings: list[Diagnostic]
@@ -242,6 +236,7 @@ class Choice:
             all_variants,
             commonest,
             distinct,
+            ends,
             faulty,
         )
 
@@ -251,7 +246,7 @@ class Choice:
         if self.every:
             yield from all_variants(found) or found
             return
-        named = {cell.name: cell for cell in found if cell.row and not cell.staged}
+        named = {cell.name: cell for cell in ends(found)}
         named |= {cell.unit: cell for cell in (*all_units(found), *distinct(found))}
         for name in self.units:
             if name not in named:
@@ -263,10 +258,6 @@ class Choice:
             if all(cell.unit != usual.unit for cell in wrong):
                 yield usual
             yield from wrong
-
-
-NONE = "none"
-"""In the place of units' names: none of them is unfolded."""
 
 
 def _staged(graph: Graph, stage: str) -> Iterator[Cell]:

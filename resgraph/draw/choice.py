@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
-from resgraph.diagnostics import Diagnostic, Span
+from resgraph.diagnostics import Diagnostic, Span, UsageError, did_you_mean
 from resgraph.draw.cells import Cell, cells, nested
 from resgraph.draw.items import Mark
+from resgraph.draw.look import ALL, NONE, units_in
 from resgraph.graph import OUTPUT, Instance
 
 
@@ -24,6 +25,28 @@ def all_variants(found: Sequence[Cell]) -> list[Cell]:
     """The same, and a unit once for each op, word and truth value that it is given, and for
     each choice of the ops that are in it."""
     return _best(nested(found), lambda cell: cell.kind)
+
+
+def ends(found: Iterable[Cell]) -> list[Cell]:
+    """The stem and the head."""
+    return [cell for cell in found if cell.row and not cell.staged]
+
+
+def to_unfold(
+    names: Iterable[str], drawn: Sequence[tuple[str, Instance]], where: str
+) -> list[str]:
+    """The names of units to unfold in what is drawn, without `none`.
+
+    Raises `UsageError` for one that nothing drawn uses.
+    """
+    used = units_in(cell for _, instance in drawn for cell in cells(instance))
+    names = [*names]
+    for name in names:
+        if name not in (ALL, NONE, *used):
+            units = " and ".join(dict.fromkeys(f"'{unit}'" for unit, _ in drawn))
+            hint = did_you_mean(name, used)
+            raise UsageError(f"{where}: {units} uses no unit '{name}'", hint)
+    return [name for name in names if name != NONE]
 
 
 def _best(
@@ -55,10 +78,9 @@ def faulty(found: Sequence[Cell], findings: Sequence[Diagnostic]) -> list[Cell]:
     """The units that findings point at, each where they say that it fails; and stem, head."""
     spans = {note.span for finding in findings for note in finding.notes}
     noted = {c.unit: c for c in reversed(found) if c.call and c.call.span in spans}
-    ends = [cell for cell in found if cell.row and not cell.staged]
     return [
         noted.get(cell.unit, cell)
-        for cell in (*distinct(found), *ends)
+        for cell in (*distinct(found), *ends(found))
         if marks(cell.instance, findings)
     ]
 

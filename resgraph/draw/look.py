@@ -11,7 +11,8 @@ from resgraph.draw.items import Mark
 from resgraph.graph import Instance
 
 ALL = "all"
-"""In the place of units' names: every one of them is unfolded."""
+NONE = "none"
+"""In the place of units' names: every one of them is unfolded, or none."""
 SMALL = 8
 """Ops of a unit that is unfolded unless something else is asked for."""
 

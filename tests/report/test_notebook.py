@@ -47,6 +47,19 @@ def test_figures_show_themselves(shell: Any, network: resgraph.Network) -> None:
     assert "option A" in unit["image/svg+xml"]
 
 
+def test_what_the_command_draws_is_drawn_and_refused_alike() -> None:
+    network = resgraph.Network(SPECS / "nested" / "se_resnet20.yaml")
+    assert "conv" in network.draw("stem").svg()
+    assert "linear" in network.draw("head", unfold=("none",)).svg()
+    assert "sigmoid" not in network.draw("body", unfold=("none",)).svg()
+    told = refused(lambda: network.draw("body", unfold=["s"]))
+    assert "'body' uses no unit 's' | " in told
+    assert "nothing to unfold" in refused(lambda: network.draw(unfold=["se"]))
+    assert "has no unit 'heads' | did you mean 'head'" in refused(
+        lambda: network.draw("heads")
+    )
+
+
 def test_a_report_shows_itself_in_a_frame(
     shell: Any, network: resgraph.Network, opened: Open
 ) -> None:
