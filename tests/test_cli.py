@@ -129,12 +129,25 @@ def test_findings_as_json() -> None:
     assert json.loads(resgraph("check", "tests/specs/tiny.yaml", "--json").stdout) == []
 
 
+def test_show_tells_what_parts_read_and_which_are_returned() -> None:
+    (shown,) = json.loads(resgraph("show", "tests/draw/pyramid.yaml", "--json").stdout)
+    read = {part["part"]: part["from"] for part in reversed(shown["parts"])}
+    assert read["p3"] == ["c4", "c3"]
+    assert shown["outputs"]["p2"] == {"from": "c2", "shape": [16, 32, 32]}
+    known = {*shown["inputs"], *read}
+    values = {value for reads in read.values() for value in reads}
+    values |= {output["from"] for output in shown["outputs"].values()}
+    assert {value.partition(".")[0] for value in values} <= known
+
+
 def test_show() -> None:
     spec = "specs/preact_bottleneck.yaml"
     table = resgraph("show", spec, "--network", "resnet164").stdout
     assert "1,703,258" in table
     assert "244.50M" in table
     (shown,) = json.loads(resgraph("show", spec, "--set", "depth=164", "--json").stdout)
+    assert shown["outputs"] == {"out": {"from": "head", "shape": [10]}}
+    assert shown["parts"][0]["from"] == [*shown["inputs"]]
     assert sum(row["parameters"] for row in shown["parts"]) == 1_703_258
     for stage, word in (
         ("spec", "# specs/preact_bottleneck.yaml:42"),

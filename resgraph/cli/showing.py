@@ -62,7 +62,7 @@ def show_command(
         return
     graphs = compiler.graphs(spec, network, parse_settings(settings))
     if json:
-        say_json([{"network": g.name, "parts": list(rows(g))} for g in graphs])
+        say_json([as_json(g) for g in graphs])
     elif emit is None:
         for graph in graphs:
             console().print(table(graph))
@@ -85,9 +85,24 @@ def text(graph: Graph, stage: Stage) -> str:
     return onnx_text(graph)
 
 
+def as_json(graph: Graph) -> dict[str, Any]:
+    """The network's parts, what each reads, and which values are returned."""
+    block, shapes = graph.network.block, graph.network.outputs
+    return {
+        "network": graph.name,
+        "inputs": {name: list(graph.network.shapes[name]) for name in block.inputs},
+        "parts": list(rows(graph)),
+        "outputs": {
+            name: {"from": block.results[name], "shape": list(shape)}
+            for name, shape in shapes.items()
+        },
+    }
+
+
 def rows(graph: Graph) -> Iterator[dict[str, Any]]:
     """A row per part of the network: stem, each run of equal units, head."""
     for row in graph.network.block.rows:
+        read = row.inputs
         for run in graph.network.runs[row.name]:
             given = (f"{k}={shown(v)}" for k, v in run.call.args.items())
             args = ", ".join(given).replace(OWN, "")
@@ -96,10 +111,12 @@ def rows(graph: Graph) -> Iterator[dict[str, Any]]:
                 "part": row.name,
                 "unit": "" if end else f"{run.call.block}({args})",
                 "repeat": run.count,
+                "from": [*read],
                 **_outputs(run.instances[-1]),
                 "parameters": run.total("parameters"),
                 "multiply_adds": run.total("multiply_adds"),
             }
+            read = graph.network.block.several.get(row.name, (row.name,))
 
 
 def _outputs(instance: Instance) -> dict[str, Any]:
