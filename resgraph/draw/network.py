@@ -62,39 +62,59 @@ class _Stack:
 
     name: str
     cells: tuple[Cell, ...]
+    read: frozenset[str]
+    """The values of the network that something reads."""
 
     @property
     def last(self) -> Cell:
         return self.cells[-1]
 
     @cached_property
+    def leaving(self) -> list[int]:
+        """The numbers of the values that leave it; of several those that are read."""
+        gives = self.last.gives
+        read = [i for i, value in enumerate(gives) if value in self.read]
+        return read or [*range(len(gives))]
+
+    def lines(self, cell: Cell) -> list[str]:
+        """What is in a box below its name; below the last one's, what nothing reads."""
+        if cell is not self.last:
+            return _lines(cell)
+        unread = (i for i, _ in enumerate(cell.gives) if i not in self.leaving)
+        return [*_lines(cell), *(f"{_told(cell, i)}, unread" for i in unread)]
+
+    def high(self, cell: Cell) -> float:
+        """Pixels of a box."""
+        return 14.0 + 17 * (1 + len(self.lines(cell)))
+
+    @cached_property
     def height(self) -> float:
-        return sum(map(_height, self.cells)) + (len(self.cells) - 1) * (BELOW + GAP)
+        return sum(map(self.high, self.cells)) + (len(self.cells) - 1) * (BELOW + GAP)
 
     def centres(self, centre: Point) -> Iterator[Point]:
         """That of each box."""
         x, y = centre[0], centre[1] - self.height / 2
         for cell in self.cells:
-            yield x, y + _height(cell) / 2
-            y += _height(cell) + BELOW + GAP
+            yield x, y + self.high(cell) / 2
+            y += self.high(cell) + BELOW + GAP
 
     @property
     def pitch(self) -> float:
         """Pixels between the lines that leave it."""
-        last = self.last
-        return max(width(_told(last, i), LABEL) for i, _ in enumerate(last.gives)) + 24
+        return max(width(_told(self.last, i), LABEL) for i in self.leaving) + 24
 
     @cached_property
     def wide(self) -> float:
         titles = (width(called(cell), 13, bold=True) for cell in self.cells)
-        lines = (width(line, 11) for cell in self.cells for line in _lines(cell))
+        lines = (width(line, 11) for cell in self.cells for line in self.lines(cell))
         texts = max([*titles, *lines]) + 20
-        return max(WIDE, texts, (len(self.last.gives) - 1) * self.pitch + 40)
+        return max(WIDE, texts, (len(self.leaving) - 1) * self.pitch + 40)
 
     def leaves(self, number: int) -> int:
         """How far aside of its centre the value of that number leaves it."""
-        several = len(self.last.gives)
-        return round((number - (several - 1) / 2) * self.pitch) if several > 1 else 0
+        several = len(self.leaving)
+        place = self.leaving.index(number)
+        return round((place - (several - 1) / 2) * self.pitch) if several > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -109,10 +129,16 @@ class _Drawing:
     def stacks(self) -> dict[str, _Stack]:
         """By row; not a stem that has no ops."""
         found: dict[str, list[Cell]] = {}
-        for cell in cells(self.graph.network):
+        own = cells(self.graph.network)
+        read = {value for cell in own for value in cell.reads}
+        read |= {*self.results.values()}
+        for cell in own:
             if cell.row is not None and not _is_empty(cell):
                 found.setdefault(cell.row.name, []).append(cell)
-        return {name: _Stack(name, tuple(row)) for name, row in found.items()}
+        return {
+            name: _Stack(name, tuple(row), frozenset(read))
+            for name, row in found.items()
+        }
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -241,19 +267,20 @@ class _Drawing:
             yield terminal(
                 word, *self.wiring.centres[name], self.prefix, self.marks.get(word)
             )
-        for cell, at in self._placed():
-            yield self._node(cell, at)
+        for stack, cell, at in self._placed():
+            yield self._node(stack, cell, at)
         yield from self._wires()
 
-    def _placed(self) -> Iterator[tuple[Cell, Point]]:
+    def _placed(self) -> Iterator[tuple[_Stack, Cell, Point]]:
         for stack in self.stacks.values():
             centres = stack.centres(self.wiring.centres[stack.name])
-            yield from zip(stack.cells, centres, strict=True)
+            for cell, at in zip(stack.cells, centres, strict=True):
+                yield stack, cell, at
 
-    def _node(self, cell: Cell, at: Point) -> Node:
-        x, line = at[0], at[1] - _height(cell) / 2 + 16
+    def _node(self, stack: _Stack, cell: Cell, at: Point) -> Node:
+        x, line = at[0], at[1] - stack.high(cell) / 2 + 16
         texts = [Text("text", cell.name, called(cell), x, line, 13, bold=True)]
-        for words in _lines(cell):
+        for words in stack.lines(cell):
             line += 17
             texts.append(Text("text", cell.name, words, x, line, 11, "muted"))
         return Node(
@@ -261,8 +288,8 @@ class _Drawing:
             cell.name,
             tuple(texts),
             *at,
-            self.stacks[cell.row.name].wide if cell.row else WIDE,
-            _height(cell),
+            stack.wide,
+            stack.high(cell),
             self.prefix + cell.name,
             mark=self.marks.get(cell.name),
             tags="part",
@@ -298,7 +325,7 @@ class _Drawing:
         for (a, (x, y)), (b, (_, below)) in pairwise(
             zip(stack.cells, centres, strict=True)
         ):
-            points = ((x, y + _height(a) / 2), (x, below - _height(b) / 2))
+            points = ((x, y + stack.high(a) / 2), (x, below - stack.high(b) / 2))
             said = ", ".join(filter(None, (_told(a, i) for i in range(len(a.gives)))))
             yield self._line(a.name, b.name, points, said)
 
@@ -340,16 +367,14 @@ def _is_empty(cell: Cell) -> bool:
     return not cell.staged and cell.block is not None and not cell.block.nodes
 
 
-def _height(cell: Cell) -> float:
-    return 14.0 + 17 * (1 + len(_lines(cell)))
-
-
 def _lines(cell: Cell) -> list[str]:
     """What is in the box below its name: a unit's arguments, the ops of stem and head."""
     words = arguments(cell)
     if not cell.staged and cell.instance is not None:
         words = [
-            sign(each.node.op) or label(each.node.op) if each.node else called(each)
+            sign(each.node.op) or label(each.node.op)
+            if each.node
+            else ", ".join([called(each), *arguments(each)])
             for each in cells(cell.instance)
         ]
     return said_of(words, 11, WIDE - 20)

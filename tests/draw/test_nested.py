@@ -386,3 +386,37 @@ def test_golden_unit(golden: Callable[[str, str], None]) -> None:
 
 def test_golden_network(golden: Callable[[str, str], None]) -> None:
     golden("draw/pyramid_network.svg", draw_network(graph_of(PYRAMID)).svg())
+
+
+ENDS = """
+resgraph: 1
+title: A unit for a stem, and an output that nothing reads
+units:
+  cbr:
+    params: [width, {kernel: 3}]
+    paths: {out: {from: x, ops: [{conv: {kernel: kernel, channels: width}}, bn, relu]}}
+  two:
+    outputs: {out: F, aux: g}
+    paths:
+      F: {from: x, ops: [bn, relu]}
+      g: {from: F, ops: [relu]}
+network:
+  input: [1, 8, 8]
+  stem: [{cbr: {width: 8}}]
+  stages:
+    f: [two]
+    g: {from: f.out, units: [{cbr: {width: 8, kernel: 1}}]}
+  head: [global_avg_pool, {linear: {features: 10}}]
+"""
+
+
+def test_a_chain_stays_straight_where_an_output_is_unread(tmp_path: Path) -> None:
+    """And says which one; a unit in the stem has its arguments."""
+    (tmp_path / "a.yaml").write_text(ENDS)
+    figure = draw_network(graph_of(tmp_path / "a.yaml"))
+    check_geometry(figure)
+    boxes = {item.name: item for item in figure.items if isinstance(item, Node)}
+    assert len({node.x for node in boxes.values()}) == 1
+    texts = [text.text for text in boxes["f.0"].texts]
+    assert texts == ["two", "aux [8, 8, 8], unread"]
+    assert [text.text for text in boxes["stem"].texts][1:] == ["cbr, width 8, kernel 3"]
