@@ -211,7 +211,7 @@ class Choice:
         return [
             draw_unit(
                 cell.instances[0],
-                title=graph.title or cell.unit,
+                title=cell.unit if self.every else graph.title or cell.unit,
                 subtitle=_subtitle(cell, graph),
                 marks=marks(cell.instance, findings),
                 unfold=unfold,

@@ -39,12 +39,10 @@ def refusal(*options: str) -> str:
     return f"{caught.value.message} | {caught.value.hint}"
 
 
-def captions(svg: Path | str) -> list[str]:
+def captions(svg: Path | str, kind: str = "subtitle") -> list[str]:
     text = svg.read_text() if isinstance(svg, Path) else svg
     root = ElementTree.fromstring(text)
-    return [
-        t.text or "" for t in root.iter(f"{NS}text") if t.get("class") == "subtitle"
-    ]
+    return [t.text or "" for t in root.iter(f"{NS}text") if t.get("class") == kind]
 
 
 def ops(svg: Path, tag: str = "op") -> list[str]:
@@ -125,6 +123,11 @@ def test_what_is_drawn(here: Path, options: Sequence[str], said: Sequence[str]) 
     assert [line for line in lines if line.startswith(tuple(said))] != []
     for start in said:
         assert any(line.startswith(start) for line in lines), (start, lines)
+
+
+def test_each_of_all_units_has_its_own_title(here: Path) -> None:
+    draw(PREACT, "--units", "--out", "a.svg")
+    assert captions(here / "a.svg", "title") == ["entry", "body"]
 
 
 def test_scale_and_theme(here: Path) -> None:
