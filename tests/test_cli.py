@@ -125,7 +125,7 @@ def test_findings_as_json() -> None:
     assert result.returncode == 1
     (finding,) = json.loads(result.stdout)
     assert finding["span"]["line"] == 16
-    assert len(finding["notes"]) == 3
+    assert len(finding["notes"]) == 4
     assert json.loads(resgraph("check", "tests/specs/tiny.yaml", "--json").stdout) == []
 
 

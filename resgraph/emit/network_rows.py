@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from resgraph.emit.rows import (
     given,
     plain,
     substituted,
+    tree,
 )
 from resgraph.emit.variants import Stretch
 from resgraph.expr import Expr, ExprError, exact
-from resgraph.graph import Instance, Row, Run, Style
-from resgraph.graph.uses import POSITION, read
-from resgraph.syntax import Name, call, infix
+from resgraph.graph import Call, Instance, Row, Run, Style
+from resgraph.graph.uses import OWN, POSITION, is_default, read, renamed
+from resgraph.syntax import Name, Syntax, call, infix
 
 if TYPE_CHECKING:
     from resgraph.emit.class_source import ClassSource
@@ -92,9 +94,9 @@ def _formulas(callee: ClassSource, run: Run, index: int) -> Iterator[tuple[str, 
     if place.row.style is not Style.NUMBERED:
         return
     known = {**place.context_at(index), **place.outer, **run.call.given}
-    hidden = INDEX in run.call.given
+    hidden, args = INDEX in run.call.given, _written_out(run.call)
     for parameter in callee.takes:
-        value = run.call.args.get(parameter.key)
+        value = args.get(parameter.key)
         if parameter.key == INDEX and INDEX not in callee.params:
             yield parameter.name, Expr(Name(INDEX))
         elif parameter.key in callee.params and INDEX in read(value) and not hidden:
@@ -105,6 +107,22 @@ def _formulas(callee: ClassSource, run: Run, index: int) -> Iterator[tuple[str, 
                 parameter.name,
                 made if made and _is_whole(made, index, parameter) else None,
             )
+
+
+def _written_out(made: Call) -> dict[str, Any]:
+    """The arguments, with what stands for a default in the names of the row."""
+    found, own = dict[str, Any](), dict[str, Syntax]()
+    positions: dict[str, Syntax] = {OWN + name: Name(name) for name in POSITION}
+    for name, value in made.args.items():
+        if is_default(value):
+            try:
+                value = renamed(value, {**positions, **own})
+            except ValueError:  # an element of a list, whose place is not known
+                value = renamed(value, positions)
+        found[name] = value
+        if isinstance(value, Expr | Fraction | tuple):
+            own[OWN + name] = tree(value)
+    return found
 
 
 def _is_whole(made: Any, index: int, parameter: Parameter) -> bool:

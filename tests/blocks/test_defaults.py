@@ -121,7 +121,7 @@ FINDINGS = {
     ),
     "{hidden: in / (stage - stage)}": "'in / (stage - stage)' divides by zero",
     '{hidden: "widths[width]"}': (
-        "'widths[width]' with width = 16: widths has 2 items, 0 to 1"
+        "'widths[width]' with width = 8: widths has 2 items, 0 to 1"
     ),
     "{act: relu}, {hidden: in * act}": "'act' is an op, and a number is needed here",
 }

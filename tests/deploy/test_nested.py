@@ -105,7 +105,7 @@ def test_every_form_has_every_output(form: str, graph: Graph, tmp_path: Path) ->
 
 
 def test_a_pass_that_stands_before_what_it_needs_is_refused(graph: Graph) -> None:
-    _, _, shapes, size = analysis(Uses.within(graph.program))
+    _, _, shapes, size, _ = analysis(Uses.within(graph.program))
     with pytest.raises(ValueError, match="the pass 'shapes' needs CHECKED"):
         run([shapes, size], graph.program)
     (first, *_) = TARGETS["cpu"]
