@@ -101,9 +101,7 @@ class Builder:
             input_span=self._at("network", "input"),
         )
         strangers = self.calls.strangers
-        unread = Unread(
-            self.loaded, self.settings, self.params, strangers, self.findings
-        )
+        unread = Unread(self.loaded, self.settings, self.params, strangers)
         self.unread = unread.params_unread()
         unread.units(program)
         return replace(program, blocks=self.blocks | strangers)

@@ -9,7 +9,6 @@ from typing import Any
 from resgraph import codes
 from resgraph.diagnostics import (
     ANY,
-    Code,
     Diagnostic,
     Note,
     Span,
@@ -83,7 +82,7 @@ class Calls:
     strangers: dict[str, Block] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.gaps, self.findings = self.loaded.gaps, self.params.findings
+        self.gaps = self.loaded.gaps
 
     def within(self, block: Block) -> Block:
         """A unit with its uses of other units checked, and with what they leave out."""
@@ -154,24 +153,21 @@ class Calls:
     def _repeat(self, repeat: Expr, around: Around, span: Span) -> int | Expr | None:
         """How often a unit of the network is repeated; None after a finding."""
         later = self.later(repeat, around)
-        if not later and not self.misplaced(repeat, around, span):
+        wrong = self.misplaced(repeat, around, span)
+        if not later and not wrong:
             number = self.params.settle(repeat, COUNT, span, "the repeat")
             return None if number is None else int(number)
-        why = hint = ""
-        for name in () if around.end else later:
-            if name in POSITION:
-                why = (
-                    f"'{name}' is of each unit, and the repeat says how many there are"
-                )
-                hint = "a repeat in a stage may read in, in.h, in.w and stage"
-            elif around.later:
-                why = f"'{name}' in a repeat is what the stage starts from, and this is not its first unit"
-                hint = "begin a stage with it"
-            else:
-                continue
-            self._report(codes.UNKNOWN_PARAMETER, why, span, hint)
-        fits = not why and not self.misplaced(repeat, around, span)
-        return repeat if self.rest_readable(repeat, around, span) and fits else None
+        if not around.end:
+            wrong |= self._unrepeated(later, around, span)
+        readable = self.rest_readable(repeat, around, span)
+        return repeat if readable and not wrong else None
+
+    def _unrepeated(self, later: list[str], around: Around, span: Span) -> bool:
+        """A finding on each name that no repeat in a stage can read."""
+        found = [why for name in later if (why := _no_repeat(name, around))]
+        for message, hint in found:
+            self.params.report(codes.UNKNOWN_PARAMETER, message, span, hint)
+        return bool(found)
 
     def _argument(
         self, value: Any, use: Use, span: Span, what: str, around: Around
@@ -204,7 +200,7 @@ class Calls:
         found = self._positions(value, around)
         for name in found:
             why = f"'{name}' is of a unit in a stage: the {around.end} has none"
-            self._report(codes.UNKNOWN_PARAMETER, why, span)
+            self.params.report(codes.UNKNOWN_PARAMETER, why, span)
         return bool(found)
 
     def _positions(self, value: Any, around: Around) -> list[str]:
@@ -225,7 +221,9 @@ class Calls:
             if name in OPS:
                 hint = f"'{name}' is an op, and stands in a unit's paths"
             message = f"unknown unit '{name}'"
-            self._report(codes.UNKNOWN_UNIT, message, where, hint, ("units", name))
+            self.params.report(
+                codes.UNKNOWN_UNIT, message, where, hint, ("units", name)
+            )
         node = Node(NAMELESS, (INPUT,), where, {}, op=unknown(NAMELESS))
         gaps = Gaps(stranger=True, params=True, paths=True, sources=units_meant)
         unit = replace(sequence(name, "", [node], where), gaps=gaps)
@@ -253,7 +251,9 @@ class Calls:
                     f"write it beside the unit: {{{unit.name}: {{...}}, {name}: ...}}"
                 )
             place = ("units", unit.name, "params", name)
-            self._report(codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place)
+            self.params.report(
+                codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place
+            )
         return nearest(name, [k for k in known if k not in call.args]) or name
 
     def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:
@@ -261,17 +261,22 @@ class Calls:
         for name in needed:
             note = Note("the parameter is declared here", spans[name])
             message = f"unit '{unit.name}' needs '{name}'"
-            self.findings.append(
+            self.params.findings.append(
                 Diagnostic(codes.MISSING_ARGUMENT, message, where, notes=(note,))
             )
 
-    def _report(
-        self,
-        code: Code,
-        message: str,
-        span: Span,
-        hint: str | None = None,
-        missing: Loc = (),
-    ) -> None:
-        found = Diagnostic(code, message, span, hint, missing=missing)
-        self.findings.append(found)
+
+def _no_repeat(name: str, around: Around) -> tuple[str, str] | None:
+    """Why a repeat in a stage cannot read the name, and a hint."""
+    if name in POSITION:
+        return (
+            f"'{name}' is of each unit, and the repeat says how many there are",
+            "a repeat in a stage may read in, in.h, in.w and stage",
+        )
+    if around.later:
+        return (
+            f"'{name}' in a repeat is what the stage starts from, and this is not its first "
+            "unit",
+            "begin a stage with it",
+        )
+    return None

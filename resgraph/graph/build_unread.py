@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resgraph import codes
-from resgraph.diagnostics import ANY, Code, Diagnostic, Span, like, meant
+from resgraph.diagnostics import ANY, like, meant
 from resgraph.expr import Expr
 from resgraph.graph.ir import Block, Program
-from resgraph.graph.params import Params, Setting, expressions
+from resgraph.graph.params import Params, Setting
+from resgraph.graph.uses import read
 from resgraph.names import SOMETHING
 from resgraph.ops import OPS
 from resgraph.spec import Loaded
@@ -27,7 +28,6 @@ class Unread:
     settings: Mapping[str, Setting]
     params: Params
     strangers: Mapping[str, Block]
-    findings: list[Diagnostic]
 
     def __post_init__(self) -> None:
         self.spec, self.gaps = self.loaded.spec, self.loaded.gaps
@@ -51,14 +51,14 @@ class Unread:
                 hint = "remove it"
                 if name == "classes":
                     hint = "end the head with linear: {features: classes}, or remove it"
-                self._report(codes.UNUSED_PARAMETER, message, span, hint)
+                self.params.report(codes.UNUSED_PARAMETER, message, span, hint)
         return unread
 
     def _computed_from(self) -> set[str]:
         """The parameters that may be meant where those below them are not known."""
         found, above = set[str](), list[str]()
         for name, value in self.spec.network.params.items():
-            names = {n for each in expressions(value) for n in each.names}
+            names = {*read(value)}
             strange = like(names - self.spec.network.params.keys(), above)
             found |= meant(
                 strange | self.gaps.places.get((*_PARAMS, name), set()), above
@@ -99,10 +99,7 @@ class Unread:
                 if name in OPS:
                     hint = f"in a path '{name}' is the op: give the unit another name"
                 message = f"the unit '{name}' is never used"
-                self._report(codes.UNUSED_UNIT, message, unit.span, hint)
-
-    def _report(self, code: Code, message: str, span: Span, hint: str) -> None:
-        self.findings.append(Diagnostic(code, message, span, hint))
+                self.params.report(codes.UNUSED_UNIT, message, unit.span, hint)
 
 
 def _holds_units(place: Loc) -> bool:

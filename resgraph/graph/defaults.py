@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from resgraph import codes
-from resgraph.diagnostics import Diagnostic, nearest
+from resgraph.diagnostics import nearest
 from resgraph.expr import Expr
 from resgraph.graph.ir import Block, Param
-from resgraph.graph.params import NUMBER, Params
+from resgraph.graph.params import NUMBER, Params, too_late
 from resgraph.graph.uses import (
     NETWORK,
     Use,
@@ -49,39 +48,39 @@ class Defaults:
     def given(self, block: Block, unit: Unit) -> Block:
         """The block with its parameters' defaults."""
         first, reads = self.uses.first(block), set(block.gaps.reads)
+        written = {n: as_first(v, block.inputs) for n, v in unit.params.items()}
         params = []
         for param in block.params:
-            written = as_first(unit.params[param.name], block.inputs)
-            default = self._default(param, block, written, first)
+            use = first.get(param.name) or unused(param.name, block)
+            default = self._default(param, block, written, use)
             params.append(replace(param, default=default))
             if default is None:
-                reads.update(read(written))
+                reads.update(read(written[param.name]))
         gaps = replace(block.gaps, reads=frozenset(reads))
         return replace(block, params=tuple(params), gaps=gaps)
 
     def _default(
-        self, param: Param, block: Block, written: Any, first: Mapping[str, Use]
+        self, param: Param, block: Block, written: Mapping[str, Any], use: Use
     ) -> Value | Expr | None:
-        use = first.get(param.name) or unused(param.name, block)
-        value = None if written is None else self._value(param, block, written, use)
-        if value is None and (
-            written is not None or self._unknown(block.name, param.name)
-        ):
+        is_given = written[param.name] is not None
+        value = self._value(param, block, written, use) if is_given else None
+        if value is None and (is_given or self._unknown(block.name, param.name)):
             self.optional.add((block.name, param.name))
         return value
 
     def _value(
-        self, param: Param, block: Block, written: Any, use: Use
+        self, param: Param, block: Block, written: Mapping[str, Any], use: Use
     ) -> Value | Expr | None:
-        own = {each.name for each in block.params} | context(block)
-        if not any(self._is_own(n, own, written) for n in read(written)):
-            return self.params.value(written, use, param.span, _WHAT)
-        late = [*self._late(param, block, read(written))]
+        value, own = written[param.name], {*written} | context(block)
+        if not any(self._is_own(n, own, value) for n in read(value)):
+            return self.params.value(value, use, param.span, _WHAT)
+        names = [n for n in read(value) if n not in self.params.written]
+        late = [*too_late(param.name, names, written, param.span)]
         self.params.findings += late
-        known = self._of_network(param, read(written))
+        known = self._of_network(param, read(value))
         if late or known is None:
             return None
-        closed = renamed(written, known)
+        closed = renamed(value, known)
         return self.params.symbolic(closed, use, param.span, _WHAT, own)
 
     def _is_own(self, name: str, own: Collection[str], written: Any) -> bool:
@@ -93,19 +92,6 @@ class Defaults:
             and nearest(name, self.params.written) is None
             and nearest(name, own) is not None
         )
-
-    def _late(
-        self, param: Param, block: Block, names: Collection[str]
-    ) -> Iterator[Diagnostic]:
-        """Findings on the parameters that are read, and written no earlier."""
-        order = [each.name for each in block.params]
-        for name in order[order.index(param.name) :]:
-            if name in names and name not in self.params.written:
-                message = f"'{name}' has no value yet at this line"
-                hint = f"write '{name}' above it" if name != param.name else None
-                yield Diagnostic(
-                    codes.USED_BEFORE_DEFINITION, message, param.span, hint
-                )
 
     def _of_network(
         self, param: Param, names: Collection[str]

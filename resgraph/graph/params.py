@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from resgraph import codes
 from resgraph.diagnostics import Code, Diagnostic, Note, Span, did_you_mean, nearest
 from resgraph.expr import Expr, ExprError, KindError, exact, general_kind
-from resgraph.graph.uses import CONTEXT, POSITION, Kind, Use, word, word_meant
+from resgraph.graph.uses import CONTEXT, POSITION, Kind, Use, read, word, word_meant
 from resgraph.ops import OPS, Op, OpError, elsewhere
 from resgraph.ops.fields import NumberField
 from resgraph.spec.values import Written
@@ -100,7 +100,7 @@ class Params:
     def _settle(self, name: str, value: Written) -> None:
         """A value that is no expression; its parts may be."""
         span, what = self.spans[name], f"the parameter '{name}'"
-        if self._late(name, {n for each in expressions(value) for n in each.names}):
+        if self._late(name, value):
             return
         if isinstance(value, bool):
             self.values[name] = value
@@ -121,7 +121,7 @@ class Params:
         """What is written, as the kind of value that it is used as, or None after a finding."""
         before = len(self.findings)
         if isinstance(written, tuple) and not _fits((), use.kind):
-            self.used.update(n for each in expressions(written) for n in each.names)
+            self.used.update(read(written))
             self._other_kind(written, use, span, what)
             return None
         found = self._of_kind(written, use.kind, span, what)
@@ -150,7 +150,7 @@ class Params:
     def _set_behind(self, written: Written | None) -> str | None:
         """The first parameter behind a value that is set to one of another kind than the
         spec has there."""
-        for name in (n for each in expressions(written) for n in each.names):
+        for name in read(written):
             if name in self.settings and name in self.values:
                 own, given = self._own_value(name), self.values[name]
                 return name if general_kind(own) != general_kind(given) else None
@@ -230,12 +230,12 @@ class Params:
             needed = [f"'{n}'" for n, field in fields.items() if field.is_required()]
             hint = f"an op with attributes is written {{{name}: {{...}}}}"
             message = f"{name} needs {' and '.join(needed)}"
-            self._report(codes.MISSING_KEY, message, span, hint)
+            self.report(codes.MISSING_KEY, message, span, hint)
         elif name not in BARE:
             hint = elsewhere.hint(name)
             if name in self.units:
                 hint = f"'{name}' is a unit, and here stands an op's name"
-            self._report(codes.UNKNOWN_OP, f"unknown op '{name}'", span, hint)
+            self.report(codes.UNKNOWN_OP, f"unknown op '{name}'", span, hint)
         return BARE.get(name)
 
     def _list(
@@ -247,17 +247,16 @@ class Params:
 
     def _op(self, op: Op, span: Span) -> Op | None:
         """The op with numbers in the place of expressions."""
-        readable = [self._readable(value, span) for value in expressions(op)]
-        if not all(readable):
+        if not self._readable(op, span):
             return None
         try:
             return op.resolve(self.known)
         except OpError as error:
-            self._report(error.code, error.message, span, error.hint)
+            self.report(error.code, error.message, span, error.hint)
             return None
 
     def _evaluate(self, name: str, value: Expr) -> None:
-        late, before = self._late(name, value.names), len(self.findings)
+        late, before = self._late(name, value), len(self.findings)
         if self._readable(value, self.spans[name]) and not late:
             if word(value) is not None:
                 self.values[name] = self.values[value.names[0]]
@@ -275,31 +274,15 @@ class Params:
                 )
                 self._blame_setting(value, before)
 
-    def _late(self, name: str, read: Collection[str]) -> list[str]:
-        """The parameters that one reads, and that are written below it; each is told."""
-        order = [*self.written]
-        late = [n for n in read if n in order[order.index(name) :]]
-        for other in late:
-            message = f"'{other}' has no value yet at this line"
-            needed = name in self._needed(other)
-            hint = "they need one another" if needed else f"write '{other}' above it"
-            self._report(codes.USED_BEFORE_DEFINITION, message, self.spans[name], hint)
-        return late
+    def _late(self, name: str, value: Written) -> bool:
+        """Whether a parameter reads others that have no value yet; each is told."""
+        found = [*too_late(name, read(value), self.written, self.spans[name])]
+        self.findings += found
+        return bool(found)
 
-    def _needed(self, name: str) -> set[str]:
-        """The parameters behind one, itself among them where it is computed from itself."""
-        needed, pending = set[str](), [name]
-        while pending:
-            value = self.written.get(pending.pop())
-            read = {n for each in expressions(value) for n in each.names}
-            fresh = read - needed
-            needed |= fresh
-            pending += fresh
-        return needed
-
-    def _readable(self, value: Expr, span: Span) -> bool:
-        """Whether all that the expression reads has a value; what is no parameter is told."""
-        readable = [self.readable(name, span) for name in value.names]
+    def _readable(self, value: Expr | Op, span: Span) -> bool:
+        """Whether all that is read there has a value; what is no parameter is told."""
+        readable = [self.readable(name, span) for name in read(value)]
         return all(readable)
 
     def readable(self, name: str, span: Span) -> bool:
@@ -309,7 +292,7 @@ class Params:
             hint = self._hint(name)
             message = f"unknown parameter '{name}'"
             place = ("network", "params", name)
-            self._report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
+            self.report(codes.UNKNOWN_PARAMETER, message, span, hint, place)
         return name in self.known
 
     def _hint(self, name: str) -> str | None:
@@ -325,14 +308,15 @@ class Params:
             return f"of what comes in, these can be read here: {', '.join(sides)}"
         return did_you_mean(name, self._above)
 
-    def _report(
+    def report(
         self,
         code: Code,
         message: str,
         span: Span,
         hint: str | None = None,
-        missing: tuple[str, ...] = (),
+        missing: tuple[str | int, ...] = (),
     ) -> None:
+        """Add a finding to all others."""
         found = Diagnostic(code, message, span, hint, missing=missing)
         self.findings.append(found)
 
@@ -426,7 +410,7 @@ def constant(value: Written) -> Value | None:
     only = word(value)
     if only is not None:
         return BARE.get(only)
-    if expressions(value):
+    if _has_expressions(value):
         return None
     if isinstance(value, tuple):
         return tuple(exact(item) for item in value if not isinstance(item, Expr))
@@ -435,14 +419,35 @@ def constant(value: Written) -> Value | None:
     return exact(value)
 
 
-def expressions(value: Written | None) -> list[Expr]:
-    """The expressions in a value."""
-    if isinstance(value, Expr):
-        return [value]
+def too_late(
+    name: str, reads: Iterable[str], written: Mapping[str, Written | None], span: Span
+) -> Iterator[Diagnostic]:
+    """Findings on the parameters that one of them reads, and that are written no earlier."""
+    order = [*written]
+    later = order[order.index(name) :]
+    for other in dict.fromkeys(reads):
+        if other in later:
+            message = f"'{other}' has no value yet at this line"
+            circle = name in _needed(other, written)
+            hint = "they need one another" if circle else f"write '{other}' above it"
+            yield Diagnostic(codes.USED_BEFORE_DEFINITION, message, span, hint)
+
+
+def _needed(name: str, written: Mapping[str, Written | None]) -> set[str]:
+    """The parameters behind one, itself among them where it is computed from itself."""
+    needed, pending = set[str](), [name]
+    while pending:
+        fresh = {*read(written.get(pending.pop()))} - needed
+        needed |= fresh
+        pending += fresh
+    return needed
+
+
+def _has_expressions(value: Written) -> bool:
     if isinstance(value, Op):
-        return [v for v in value.attributes().values() if isinstance(v, Expr)]
-    items = value if isinstance(value, tuple) else ()
-    return [item for item in items if isinstance(item, Expr)]
+        return any(isinstance(v, Expr) for v in value.attributes().values())
+    items = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(item, Expr) for item in items)
 
 
 def _is_number(value: object) -> bool:

@@ -40,12 +40,12 @@ def context(block: Block) -> frozenset[str]:
 
 def _is_first(inputs: Sequence[str]) -> bool:
     """Whether x is the first input, whose sides are `in`, `in.h` and `in.w`."""
-    return inputs[:1] == (INPUT,)
+    return [*inputs[:1]] == [INPUT]
 
 
 def as_first(value: Any, inputs: Sequence[str]) -> Any:
     """A value in a block that has these inputs, in which `x.c` is called `in`."""
-    own = read(value) if _is_first(tuple(inputs)) else ()
+    own = read(value) if _is_first(inputs) else ()
     names = {n: _FIRST[n] for n in own if n in _FIRST}
     return renamed(value, names) if names else value
 
