@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from resgraph.diagnostics import ResgraphError, did_you_mean
+from resgraph.diagnostics import ResgraphError, did_you_mean, plural
 from resgraph.graph import Graph, Style
 from resgraph.ops import Role
 from resgraph.passes.base import EVERYTHING, Pass, Watch, run
@@ -57,7 +57,7 @@ def report(network: Weighted, remarks: Sequence[Remark]) -> list[str]:
     """A line for each group of BNs: where they are, what was done with them and why."""
     lines = _judged(remarks) if remarks else _untouched(network)
     return [
-        f"{place}{layer}: {words} ({count} BN{'s' * (count > 1)})"
+        f"{place}{layer}: {words} ({count} {plural(count, 'BN')})"
         for place, layer, words, count in _grouped(lines)
     ]
 

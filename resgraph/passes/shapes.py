@@ -236,9 +236,13 @@ class _Inside(Telling):
     def _has(self, names: Iterable[str], span: Span) -> bool:
         """Whether all these names have a value; a side that the input lacks is told."""
         missing = [name for name in names if name not in self.names]
-        values = {name: known(value.shapes) for name, value in self.values.items()}
-        self.tell_lacking(missing, values, self.block, span)
+        if missing:
+            self.tell_lacking(missing, self._known(), self.block, span)
         return not missing
+
+    def _known(self) -> dict[str, Shape | None]:
+        """By name, the shapes of the values so far that are known."""
+        return {name: known(value.shapes) for name, value in self.values.items()}
 
     def _op(
         self, node: Node, given: Sequence[Read], inputs: tuple[str, ...]
@@ -365,8 +369,7 @@ class _Inside(Telling):
         if not isinstance(call.repeat, Expr):
             return call.repeat
         span = call.fields.get(REPEAT, call.span)
-        names, values = self.names, {n: known(v.shapes) for n, v in self.values.items()}
-        block = self.block
+        block, names, values = self.block, self.names, self._known()
         if self.in_network and (called := self._block(call)):
             shapes = [value.shapes for value in given]
             block, values = called, by_input(called.inputs, shapes)
