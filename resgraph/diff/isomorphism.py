@@ -182,7 +182,7 @@ def _in_order_of(before: Graph, after: Graph, theirs: Labelled) -> Labelled:
     return replace(theirs, outputs=outputs)
 
 
-Value = int | tuple[int, int, int]
+Source = int | tuple[int, int, int]
 """A value in the network: a node, or of one that has several an output, its number and how
 many there are."""
 
@@ -199,10 +199,10 @@ class _Network:
         self.labels: list[Hashable] = []
         self.reads: list[tuple[int, ...]] = []
         self.block = graph.network.block
-        self.values: dict[str, Value] = {
+        self.values: dict[str, Source] = {
             x: -1 - i for i, x in enumerate(self.block.inputs)
         }
-        self.single: dict[Value, int] = {}
+        self.single: dict[Source, int] = {}
         for stage in taken_apart(graph, apart):
             self._row(stage)
 
@@ -224,7 +224,7 @@ class _Network:
             all_of = ((given[0], i, len(names)) for i in range(len(names)))
             self.values |= zip(names, all_of, strict=True)
 
-    def _read(self, values: Sequence[Value]) -> tuple[int, ...]:
+    def _read(self, values: Sequence[Source]) -> tuple[int, ...]:
         first = values[0]
         if not isinstance(first, int):
             node, _, count = first
@@ -232,7 +232,7 @@ class _Network:
                 return (node,)
         return tuple(map(self._single, values))
 
-    def _single(self, value: Value) -> int:
+    def _single(self, value: Source) -> int:
         """The node of one value."""
         if isinstance(value, int):
             return value

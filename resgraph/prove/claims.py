@@ -73,13 +73,13 @@ class Claim:
     """Whether it is a skip connection's."""
 
 
-def claims(graph: Graph) -> Iterator[Claim]:
+def claims(graph: Graph, routes: Routes) -> Iterator[Claim]:
     """All of them: over rows of units, and along skip connections.
 
-    Of units that stand in repeated ones, those in the first of these.
+    Of units that stand in repeated ones, those in the first of these. `routes` are those
+    through the network.
     """
     network = taken_apart(graph)
-    routes = Routes.through(graph.network)
     carrying = [site for site in units_of(network) if site.carries and site.parts]
     for segment in segments(carrying):
         for found in _routes(routes, _units(segment)):

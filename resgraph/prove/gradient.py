@@ -18,7 +18,15 @@ from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, Stacking, passed_by_all, stacking
 from resgraph.prove.prose import formula, prose, slope
-from resgraph.prove.sites import Site, Stage, first_ways, places, segments, units
+from resgraph.prove.sites import (
+    Site,
+    Stage,
+    first_ways,
+    places,
+    segments,
+    starts,
+    units,
+)
 from resgraph.prove.skips import bypassed
 from resgraph.syntax import Name, Syntax
 
@@ -52,7 +60,7 @@ def _holds(carrying: Sequence[Site], total: int) -> Iterator[Finding]:
             "dE/dx_l = dE/dx_L (1 + d/dx_l of the sum of F): "
             "the 1 carries dE/dx_L back whole, whatever the weights are"
         )
-        where = tuple(stretch[0].unit() for stretch in segments(carrying))
+        where = starts(carrying)
         span = span_of_y(carrying[0])
         yield Finding(Level.HOLDS, Topic.GRADIENT, message, span, where)
 
@@ -64,7 +72,7 @@ def _bare(chosen: Sequence[Site], total: int) -> Iterator[Finding]:
             f"{places(chosen, total)}: no addition, so no F as in Eq. (5): dE/dx_L comes "
             "back to x_l as it is"
         )
-        where = tuple(stretch[0].unit() for stretch in segments(chosen))
+        where = starts(chosen)
         span = span_of_y(chosen[0])
         yield Finding(Level.FACT, Topic.GRADIENT, message, span, where)
 
@@ -137,7 +145,7 @@ def _no_sum(group: Sequence[Site], total: int) -> Finding:
     if (stack := stacking(group[0].instance)) is not None:
         what = f"; and yet {_kept(stack)}, whole, whatever the weights are"
     message = f"{places(group, total)}: no addition, so no 1 as in Eq. (5){what}"
-    where = tuple(stretch[0].unit() for stretch in segments(group))
+    where = starts(group)
     return Finding(Level.FACT, Topic.GRADIENT, message, span_of_y(group[0]), where)
 
 

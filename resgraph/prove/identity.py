@@ -19,6 +19,7 @@ from resgraph.prove.sites import (
     leaves,
     places,
     segments,
+    starts,
     units,
     ways,
 )
@@ -190,7 +191,7 @@ def _bare(chosen: Sequence[Site], total: int) -> Iterator[Finding]:
             f"{places(group, total)}: no addition: its input passes as it is and nothing "
             "is added to it, so there is no F as in Eq. (1)"
         )
-        where = tuple(stretch[0].unit() for stretch in segments(group))
+        where = starts(group)
         yield Finding(Level.FACT, Topic.IDENTITY, message, span_of_y(group[0]), where)
 
 
@@ -285,7 +286,7 @@ def _no_addition(group: Sequence[Site], total: int) -> Finding:
             f"{places(group, total)}: {stack.node.name} keeps {_kept(stack)}: "
             "a dense connection, no sum as in Eq. (1)"
         )
-    where = tuple(segment[0].unit() for segment in segments(group))
+    where = starts(group)
     span = span_of_y(group[0])
     return Finding(Level.FACT, Topic.IDENTITY, message, span, where)
 

@@ -136,6 +136,11 @@ def segments(chosen: Iterable[Site]) -> list[tuple[Site, ...]]:
     return [tuple(group) for group in groups]
 
 
+def starts(chosen: Iterable[Site]) -> tuple[str, ...]:
+    """The first unit of each segment of them."""
+    return tuple(segment[0].unit() for segment in segments(chosen))
+
+
 def place_of(segment: Sequence[Site]) -> str:
     """`stage1.0`, or `stage1.1 to stage1.17`; with several inputs, from which."""
     first = segment[0]

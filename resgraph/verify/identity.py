@@ -82,7 +82,7 @@ class _Measured:
     routes: tuple[Route, ...]
 
 
-def route_of(graph: Graph, stretch: Stretch) -> Route:
+def route_of(routes: Routes, stretch: Stretch) -> Route:
     """The way of the shortcuts through the units of a stretch.
 
     Raises `ValueError` for a unit without an addition.
@@ -91,18 +91,18 @@ def route_of(graph: Graph, stretch: Stretch) -> Route:
     if not all(parts):
         raise ValueError(f"{stretch.row.name} has units without an addition")
     units = zip(stretch.prefixes, filter(None, parts), strict=True)
-    return route(Routes.through(graph.network), units)
+    return route(routes, units)
 
 
 def _chosen(graph: Graph) -> Iterator[_Measured]:
     """The longest stretch of each stage, and what `prove` says of others."""
-    known: list[Route] = []
+    known, routes = list[Route](), Routes.through(graph.network)
     for stretch in stretches(graph):
-        known.append(route_of(graph, stretch))
+        known.append(route_of(routes, stretch))
         where = f"{len(stretch.units)} units from unit {stretch.first}"
         yield _Measured(stretch.row.title, where, (known[-1],))
     rows, skips = list[Claim](), list[Claim]()
-    for claim in claims(graph):
+    for claim in claims(graph, routes):
         if not any(claim.route.within(other) for other in known):
             known.append(claim.route)
             (skips if claim.skip else rows).append(claim)
@@ -188,9 +188,7 @@ def _measured(
 
     with watched(network, watch):
         outputs = returned(network(images), "")
-    names = [str(i) for i, _ in enumerate(outputs)]
-    values = dict(zip(names, (value for _, value in outputs), strict=True))
-    total = loss(values, batch)
+    total = loss({str(i): value for i, (_, value) in enumerate(outputs)}, batch)
     found |= dict.fromkeys(wanted - found.keys(), images)  # what no node makes
     return [_sides(route, found, total) for route in chosen]
 

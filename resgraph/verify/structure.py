@@ -58,7 +58,7 @@ def against_graph(graph: Graph, ours: Flows, theirs: Flows) -> Compared:
     where = spans(graph)
     if other := _other_count(name, ours, theirs, ("the module", "the spec")):
         return Compared(other, None, comparable=False)
-    modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
+    modes = _modes(ours, theirs)
     found = [match(mine, other) for mine, other in modes]
     for training, result, both in zip((True, False), found, modes, strict=True):
         if isinstance(result, Mismatch):
@@ -77,20 +77,25 @@ def _other_count(
     name: str, ours: Flows, theirs: Flows, sides: tuple[str, str]
 ) -> Check | None:
     """A failed check where one returns more values than the other."""
-    for training in (True, False):
-        mine, other = (f.training if training else f.inference for f in (ours, theirs))
+    words = ("in training", "at inference")
+    for mode, (mine, other) in zip(words, _modes(ours, theirs), strict=True):
         if len(mine.outputs) != len(other.outputs):
             one, two = (_values(len(flow.outputs)) for flow in (mine, other))
-            mode = "in training" if training else "at inference"
             text = f"{sides[0]} returns {one} {mode}, and {sides[1]} {two}"
             return failed(name, text)
     return None
 
 
+def _modes(ours: Flows, theirs: Flows) -> tuple[tuple[Flow, Flow], tuple[Flow, Flow]]:
+    """Both networks' flows in training, and at inference."""
+    return (ours.training, theirs.training), (ours.inference, theirs.inference)
+
+
 def _shaped_alike(ours: Flows, theirs: Flows) -> bool:
     """Whether each output, told by its name if both have names, has the same shape."""
-    modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
-    return all(f.shapes == in_order_of(f, other).shapes for f, other in modes)
+    return all(
+        f.shapes == in_order_of(f, other).shapes for f, other in _modes(ours, theirs)
+    )
 
 
 def _values(count: int) -> str:
@@ -124,7 +129,7 @@ def against_module(graph: Graph, ours: Flows, theirs: Flows, what: str) -> Compa
     sides = (graph.name, _NOUNS.get(what, what))
     if other := _other_count(name, ours, theirs, sides):
         return Compared(other, None, comparable=False)
-    modes = ((ours.training, theirs.training), (ours.inference, theirs.inference))
+    modes = _modes(ours, theirs)
     found = [match(mine, other) for mine, other in modes]
     for result, both in zip(found, modes, strict=True):
         if isinstance(result, Mismatch):

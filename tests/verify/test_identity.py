@@ -9,6 +9,7 @@ import torch
 
 from resgraph.graph import Graph
 from resgraph.ops.merge import Mul
+from resgraph.prove.routes import Routes
 from resgraph.verify.identity import (
     Stretch,
     identity_checks,
@@ -60,7 +61,7 @@ def test_the_equations_do_not_hold_elsewhere(name: str) -> None:
     row, runs = graph.stages[1]
     stretch = Stretch(row, 1, tuple(runs[-1]))
     model, batch = exact(graph)
-    (sides,) = measure(model, [route_of(graph, stretch)], batch)
+    (sides,) = measure(model, [route_of(Routes.through(graph.network), stretch)], batch)
     assert min(relative(left, right) for left, right in sides.values()) > 1e-2
 
 
