@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resgraph.compiler import Compiler
-from resgraph.diagnostics import ResgraphError, plain
+from resgraph.diagnostics import ResgraphError, plain, plural
 from resgraph.emit.forms import FORMS
 from resgraph.emit.onnx_file import OnnxFile, metadata_of
 from resgraph.emit.weights import stored
@@ -226,7 +226,7 @@ def _records(found: Checkup, run: RunFolder, reached: dict[str, Any] | None) -> 
         found.add(run.metrics, State.NOTE, words)
     else:
         count = len(records.records)
-        words = f"{count:,} record{'s' * (count != 1)}, to iteration {last:,}"
+        words = f"{count:,} {plural(count, 'record')}, to iteration {last:,}"
         found.add(run.metrics, State.WHOLE, words)
     units = run.folder / UNITS
     if units.exists():

@@ -30,6 +30,7 @@ from resgraph.diagnostics import (
     UsageError,
     counted,
     ordered,
+    plural,
 )
 from resgraph.settings import parse_settings
 from resgraph.values import Value, amount
@@ -116,7 +117,7 @@ def check_command(
         tell_findings(findings, compiler.sources.texts, sys.stdout)
         say(verdict(specs, graphs, findings))
         if count := len(compiler.allowed):
-            say(f"{count} finding{'s' * (count != 1)} allowed")
+            say(f"{count} {plural(count, 'finding')} allowed")
     wrong = {Severity.ERROR, *([Severity.WARNING] if strict else [])}
     if any(finding.severity in wrong for finding in findings):
         raise typer.Exit(1)
@@ -124,7 +125,7 @@ def check_command(
 
 def verdict(specs: list[Path], graphs: list[Graph], findings: list[Diagnostic]) -> str:
     """What `check` says below the findings."""
-    checked = f"{len(specs)} spec{'s' * (len(specs) > 1)}"
+    checked = f"{len(specs)} {plural(len(specs), 'spec')}"
     if findings:
         return f"{counted(findings)} in {checked}"
     names = ", ".join(graph.name for graph in graphs)

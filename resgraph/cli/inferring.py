@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resgraph.cli.common import Json, console, require_file, say, say_json, warn
-from resgraph.diagnostics import UsageError
+from resgraph.diagnostics import UsageError, plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,7 +240,7 @@ def words(row: list[Prediction]) -> str:
 def speed(classifier: Classifier, count: int, seconds: float) -> str:
     """How many images, how fast, and what really ran them."""
     return (
-        f"{count} image{'s' * (count != 1)} in {1000 * seconds:.0f} ms "
+        f"{count} {plural(count, 'image')} in {1000 * seconds:.0f} ms "
         f"({count / seconds:,.0f} images/s) by {classifier.path.as_posix()} on "
         f"{classifier.placement}"
     )

@@ -16,7 +16,7 @@ from resgraph.cli.common import (
     telling_compiler,
     warn,
 )
-from resgraph.diagnostics import ResgraphError, UsageError
+from resgraph.diagnostics import ResgraphError, UsageError, plural
 from resgraph.provenance import SPEC
 from resgraph.settings import parse_settings
 
@@ -74,7 +74,7 @@ def report_command(
     if wrong:
         if not json:
             count = len(wrong)
-            warn(f"{count} finding{'s' * (count != 1)}, on their lines in the page")
+            warn(f"{count} {plural(count, 'finding')}, on their lines in the page")
         raise typer.Exit(1)
 
 

@@ -16,7 +16,7 @@ from resgraph.data import source
 from resgraph.data.checksums import checksum
 from resgraph.data.pictures import SUFFIXES, no_size_warnings, read_picture
 from resgraph.data.source import PARTS, Chunk, Problems, Shape, cannot_read, some
-from resgraph.diagnostics import ResgraphError, plain
+from resgraph.diagnostics import ResgraphError, plain, plural
 from resgraph.reading import budget, chunk_budget
 
 _FOLDERS = {"train": ("train",), "test": ("test", "val")}
@@ -108,7 +108,7 @@ def _pictures(folder: Path, part: str, problems: Problems) -> dict[str, list[Pat
         )
         return {}
     if stray := [p.name for p in top.iterdir() if _is_picture(p)]:
-        count = f"{len(stray)} picture{'s' * (len(stray) != 1)}"
+        count = f"{len(stray)} {plural(len(stray), 'picture')}"
         problems.add(f"{name}/: {count}, such as {min(stray)}, in no class's folder")
     found = {path.name: sorted(_inside(path)) for path in classes}
     for label, files in found.items():

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from resgraph.diagnostics import plural
 from resgraph.emit.class_source import ClassSource
 from resgraph.emit.comments import show_shape
 from resgraph.emit.layout import INDENT, WIDTH, Statement, signature
@@ -136,7 +137,7 @@ def _about(row: Row, graph: Graph) -> str:
     count = sum(run.count for run in runs)
     number = row.name.removeprefix("stage")
     name = f"stage {number}" if number.isdigit() else row.name
-    return f"{name}: {count} unit{'s' * (count > 1)}, {made}"
+    return f"{name}: {count} {plural(count, 'unit')}, {made}"
 
 
 def _loop(started: Mapping[str, Start]) -> list[str]:

@@ -17,7 +17,7 @@ import torch
 
 import resgraph
 from resgraph import files
-from resgraph.diagnostics import ResgraphError
+from resgraph.diagnostics import ResgraphError, plural
 from resgraph.files import (
     read_bytes,
     read_json,
@@ -380,7 +380,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' * (threads != 1)}"
+    return f"CPU, {threads} {plural(threads, 'thread')}"
 
 
 def _cudnn() -> int | None:
