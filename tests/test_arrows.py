@@ -16,6 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What every part may import of resgraph.
 EVERYWHERE = {"limits", "syntax"}
+# What turns a spec into blocks: units, and their uses.
+LOWERING = {"codes", "diagnostics", "expr", "names", "ops", "spec", "values", "graph"}
 # What each part may import of it, beside that and itself.
 ARROWS = {
     "limits": set(),
@@ -74,16 +76,7 @@ ARROWS = {
         "spec",
         "graph",
     },
-    "graph/build_call": {
-        "codes",
-        "diagnostics",
-        "expr",
-        "names",
-        "ops",
-        "spec",
-        "values",
-        "graph",
-    },
+    "graph/build_call": LOWERING,
     "graph/defaults": {
         "codes",
         "diagnostics",
@@ -92,16 +85,7 @@ ARROWS = {
         "values",
         "graph",
     },
-    "graph/build_unit": {
-        "codes",
-        "diagnostics",
-        "expr",
-        "names",
-        "ops",
-        "spec",
-        "values",
-        "graph",
-    },
+    "graph/build_unit": LOWERING,
     "passes": {
         "codes",
         "diagnostics",

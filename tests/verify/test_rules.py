@@ -3,96 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resgraph.verify.isomorphism import Match, match
-from resgraph.verify.trace import trace
-
-Form = Callable[["Net", Tensor], Tensor]
-SIZES = [(8, 8), (7, 9), (2, 6), (1, 1)]
-
-
-class Net(nn.Module):
-    """A module whose forward is any function of itself and an image of four channels."""
-
-    def __init__(self, form: Form) -> None:
-        super().__init__()
-        self.form = form
-        self.conv = nn.Conv2d(4, 4, 3, padding=1)
-        self.other = nn.Conv2d(4, 4, 1)
-        self.wide = nn.Conv2d(4, 4, 5)
-        self.bn = nn.BatchNorm2d(4)
-        self.fc = nn.Linear(4, 4)
-        self.point = nn.Conv2d(4, 4, 1)
-        self.fc2 = nn.Linear(4, 4)
-        self.point2 = nn.Conv2d(4, 4, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.form(self, x)
-
-
-def nets(forms: Sequence[Form], training: bool) -> list[Net]:
-    """The forms with equal weights, in float64."""
-    torch.manual_seed(3)
-    first = Net(forms[0])
-    with torch.no_grad():
-        for point, fc in ((first.point, first.fc), (first.point2, first.fc2)):
-            point.weight.copy_(fc.weight[:, :, None, None])
-            point.bias.copy_(fc.bias)
-    made = [Net(form) for form in forms]
-    for net in made:
-        net.load_state_dict(first.state_dict())
-        net.double().train(training)
-    return made
-
-
-def computed(net: Net, x: Tensor) -> list[Tensor]:
-    """The result, the input's gradient, and all statistics afterwards."""
-    torch.manual_seed(7)  # dropout
-    leaf = x.clone().requires_grad_()
-    result = net(leaf * 1.0)  # so that it may be changed in place
-    weights = torch.linspace(0.5, 1.5, result.numel(), dtype=x.dtype)
-    (gradient,) = torch.autograd.grad((result.flatten() * weights).sum(), leaf)
-    return [result.detach(), gradient, *(b.clone() for b in net.buffers())]
-
-
-def same_numbers(a: Net, b: Net, x: Tensor) -> bool:
-    pairs = zip(computed(a, x), computed(b, x), strict=True)
-    return all(
-        p.shape == q.shape
-        and float((p - q).abs().max()) <= 1e-12 * max(1.0, float(q.abs().max()))
-        for p, q in pairs
-    )
-
-
-def same_structure(a: Net, b: Net, shape: Sequence[int]) -> bool:
-    flows = [trace(net, shape, training=net.training) for net in (a, b)]
-    return isinstance(match(*flows), Match)
-
-
-def image(size: Sequence[int]) -> Tensor:
-    generator = torch.Generator().manual_seed(11)
-    return torch.randn(3, 4, *size, generator=generator, dtype=torch.float64)
-
-
-def runs(form: Form, size: Sequence[int]) -> bool:
-    """Whether the form computes anything from an image of this size."""
-    (net,) = nets([form], training=True)
-    try:
-        result = net(image(size).requires_grad_() * 1.0)
-    except (RuntimeError, ValueError):
-        return False
-    largest = float(result.detach().abs().max())
-    return result.requires_grad and 1e-9 < largest < math.inf
+from tests.verify.forms import (
+    SIZES,
+    Form,
+    Net,
+    image,
+    nets,
+    runs,
+    same_numbers,
+    same_structure,
+)
 
 
 def zeros_in_front(x: Tensor) -> Tensor:
@@ -516,162 +442,3 @@ def test_neighbours_that_are_not_equal(name: str) -> None:
         for j, b in enumerate(made[:i]):
             assert not same_numbers(a, b, image((6, 6))), f"forms {j} and {i}"
             assert not same_structure(a, b, (4, 6, 6)), f"forms {j} and {i}"
-
-
-# --- structures are equal where numbers are, and only there -------------------------------
-
-
-def both_or_neither(a: Form, b: Form, size: Sequence[int]) -> None:
-    """Two forms have equal numbers just if they have one structure."""
-    assume(runs(a, size) and runs(b, size))
-    first, second = nets([a, b], training=True)
-    x = image(size)
-    equal = all(same_numbers(first, second, y) for y in (x, -x.abs()))
-    assert same_structure(first, second, (4, *size)) == equal
-
-
-@dataclass(frozen=True)
-class Told:
-    """A form that a failing example is told by."""
-
-    text: str
-    form: Form = field(repr=False)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __call__(self, n: Net, x: Tensor) -> Tensor:
-        return self.form(n, x)
-
-
-@st.composite
-def poolings(draw: st.DrawFn) -> Form:
-    """Any pooling, after any padding of what changes no maximum, or of zeros for a mean."""
-    kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    padding = draw(st.integers(0, kernel // 2))
-    ceil, counted = draw(st.booleans()), draw(st.booleans())
-    before = draw(st.sampled_from([(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 0, 1)]))
-    to = draw(st.sampled_from([(1, 1), (2, 2), (3, 3), (2, 3), (None, 1)]))
-    kind = draw(st.sampled_from(["max", "mean", "adaptive max", "adaptive mean"]))
-    pools: dict[str, Callable[[Tensor], Tensor]] = {
-        "max": nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil),
-        "mean": nn.AvgPool2d(kernel, stride, padding, ceil, counted),
-        "adaptive max": nn.AdaptiveMaxPool2d(to),
-        "adaptive mean": nn.AdaptiveAvgPool2d(to),
-    }
-    text = f"{pools[kind]} after {before}"
-    value = -math.inf if "max" in kind else 0.0
-    return Told(text, lambda n, x: pools[kind](functional.pad(x, before, value=value)))
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    poolings(), poolings(), st.sampled_from([(1, 1), (2, 2), (3, 3), (4, 4), (4, 5)])
-)
-def test_poolings(a: Form, b: Form, size: tuple[int, int]) -> None:
-    both_or_neither(a, b, size)
-
-
-@st.composite
-def convolutions(draw: st.DrawFn) -> Form:
-    """One weight, in any convolution, after any padding of zeros."""
-    before = draw(st.tuples(*[st.integers(-1, 2)] * 4))
-    stride, dilation = draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    named = ["valid", "same"] if stride == 1 else ["valid"]
-    padding: Any = draw(st.sampled_from([0, 1, 2, (0, 1), *named]))
-    chosen = stride, padding, dilation
-    return Told(
-        f"{chosen} after {before}",
-        lambda n, x: functional.conv2d(
-            functional.pad(x, before), n.conv.weight, n.conv.bias, *chosen
-        ),
-    )
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    convolutions(), convolutions(), st.sampled_from([(2, 2), (4, 4), (5, 5), (4, 5)])
-)
-def test_convolutions(a: Form, b: Form, size: tuple[int, int]) -> None:
-    both_or_neither(a, b, size)
-
-
-TERMS: list[Form] = [lambda n, x: x, lambda n, x: n.conv(x), lambda n, x: n.other(x)]
-LEAVES = st.integers(0, len(TERMS) - 1).map(lambda i: Told(f"v{i}", TERMS[i]))
-FACTORS = st.sampled_from([-1, 0.5, 2, 3, 1 / 3])
-
-
-def _of_one(form: Told, number: float) -> st.SearchStrategy[Told]:
-    return st.sampled_from(
-        [
-            Told(f"{number} * {form}", lambda n, x: number * form(n, x)),
-            Told(f"{form} / {number}", lambda n, x: form(n, x) / number),
-            Told(f"{number} - {form}", lambda n, x: number - form(n, x)),
-            Told(f"{form} + {number}", lambda n, x: form(n, x).add(number)),
-            Told(f"-{form}", lambda n, x: -form(n, x)),
-        ]
-    )
-
-
-def _of_two(a: Told, b: Told, alpha: float) -> st.SearchStrategy[Told]:
-    return st.sampled_from(
-        [
-            Told(f"({a} + {b})", lambda n, x: a(n, x) + b(n, x)),
-            Told(f"({a} - {b})", lambda n, x: a(n, x) - b(n, x)),
-            Told(f"{a} + {alpha} {b}", lambda n, x: a(n, x).add(b(n, x), alpha=alpha)),
-            Told(f"{a} - {alpha} {b}", lambda n, x: a(n, x).sub(b(n, x), alpha=alpha)),
-            Told(
-                f"mean({a}, {b})", lambda n, x: torch.stack([a(n, x), b(n, x)]).mean(0)
-            ),
-        ]
-    )
-
-
-SUMS = st.recursive(
-    LEAVES,
-    lambda inner: st.one_of(
-        st.tuples(inner, FACTORS).flatmap(lambda t: _of_one(*t)),
-        st.tuples(inner, inner, FACTORS).flatmap(lambda t: _of_two(*t)),
-    ),
-    max_leaves=5,
-)
-
-
-@settings(max_examples=100, deadline=None)
-@given(SUMS, SUMS)
-def test_sums(a: Told, b: Told) -> None:
-    both_or_neither(a, b, (3, 3))
-
-
-@st.composite
-def channels(draw: st.DrawFn) -> Told:
-    """Parts of values and zeros behind one another, nested in any way."""
-    texts, forms = [], []
-    for _ in range(draw(st.integers(1, 3))):
-        start = draw(st.integers(0, 3))
-        stop = draw(st.integers(start + 1, 4))
-        kind = draw(st.sampled_from(["x", "conv", "zeros", "pad", "nested"]))
-        inner = draw(channels()) if kind == "nested" and len(texts) < 2 else None
-        texts.append(f"{kind}[{start}:{stop}]{inner or ''}")
-        forms.append(_piece(kind, start, stop, inner))
-    return Told(
-        f"({', '.join(texts)})", lambda n, x: torch.cat([f(n, x) for f in forms], 1)
-    )
-
-
-def _piece(kind: str, start: int, stop: int, inner: Told | None) -> Form:
-    if inner is not None:
-        return inner
-    if kind == "conv":
-        return lambda n, x: n.conv(x)[:, start:stop]
-    if kind == "zeros":
-        return lambda n, x: torch.zeros_like(x[:, start:stop])
-    if kind == "pad":
-        return lambda n, x: functional.pad(x, (0, 0, 0, 0, start, 4 - stop))
-    return lambda n, x: x[:, start:stop]
-
-
-@settings(max_examples=100, deadline=None)
-@given(channels(), channels())
-def test_concatenations(a: Told, b: Told) -> None:
-    both_or_neither(a, b, (2, 2))
