@@ -174,11 +174,14 @@ axis = re.compile(r"[A-Za-z_]\w*\.[chw]\b")
 @example("a is not b")
 @example("a if 1else 2")
 @example("a.b.cat(1)(2)()")
+@example("a5.e1")
 def test_it_reads_as_python_does(text: str) -> None:
     ours, theirs = by_us(text), by_python(text)
     if isinstance(ours, str) and "only under 'when'" in ours:
         assert isinstance(theirs, str)
         assert "is not arithmetic:" in theirs
+    elif isinstance(ours, str) and "a value has the sides" in ours:
+        assert isinstance(theirs, str)
     elif not axis.search(text):
         assert ours == theirs
 
