@@ -9,18 +9,43 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import register_random, settings
 
 # Such small tensors gain nothing from more threads, and lose much where cores are busy.
 # Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch
 
-# How long an example takes says nothing where other processes have the cores.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes says nothing where other processes have the cores. In continuous
+# integration the same examples are drawn each time: what fails there, the change has broken.
+settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
+
+
+class TorchRandom:
+    """Torch's random numbers, for hypothesis to seed before each example."""
+
+    def seed(self, number: int) -> None:
+        torch.manual_seed(number)
+
+    def getstate(self) -> Any:
+        return torch.get_rng_state()
+
+    def setstate(self, state: Any) -> None:
+        torch.set_rng_state(state)
+
+
+TORCH_RANDOM = TorchRandom()  # hypothesis keeps no reference of its own
+register_random(TORCH_RANDOM)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers whatever tests ran before in this process."""
+    torch.manual_seed(0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
