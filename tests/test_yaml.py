@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from resgraph.diagnostics import SpecError
+from resgraph.diagnostics import Span, SpecError
 from resgraph.limits import SPEC_VALUES
 from resgraph.spec.dump import dump
 from resgraph.spec.tree import Mapping, at, key_span, plain
@@ -137,3 +138,35 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert isinstance(parsed(text, "f").tree, Mapping)
     except SpecError as error:
         assert error.diagnostics
+
+
+KEYS = st.text("abcxyz", min_size=1, max_size=4)
+NESTED = st.recursive(
+    st.none() | st.integers(0, 99),
+    lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(KEYS, NESTED, min_size=1, max_size=4), st.data())
+def test_what_is_not_there_stands_at_its_key(
+    wanted: dict[str, Any], data: st.DataObject
+) -> None:
+    def lines(value: dict[str, Any], indent: str) -> Iterator[str]:
+        for key, inner in value.items():
+            if data.draw(st.booleans()):
+                yield "# a line between"
+            yield f"{indent}{key}:" + (f" {inner}" if isinstance(inner, int) else "")
+            if isinstance(inner, dict):
+                yield from lines(inner, indent + "  ")
+
+    def empty(tree: Mapping) -> Iterator[tuple[Span, Span]]:
+        for entry in tree.entries.values():
+            if isinstance(entry.value, Mapping):
+                yield from empty(entry.value)
+            elif plain(entry.value) is None:
+                yield entry.key_span, entry.value.span
+
+    tree = parse("\n".join([*lines(wanted, ""), ""]), "f")
+    assert plain(tree) == wanted
+    assert all(key == value for key, value in empty(tree))

@@ -72,17 +72,24 @@ class Reads:
                 )
 
     def _given(self, param: Param, unit: Block) -> bool:
-        """Whether a use gives the parameter a value of its own, and so wants it read."""
+        """Whether a use gives the parameter a value of its own, and so wants it read.
+
+        What uses a unit that is not there may mean this one.
+        """
         blocks = [self.program.network, *self.program.blocks.values()]
+        meant = {block.name for block in blocks if block.gaps.stranger} | {unit.name}
         calls = [
             call
             for block in blocks
             for row in block.rows
             for call in row.calls
-            if call.block == unit.name
+            if call.block in meant
         ]
-        own = any(call.args.get(param.name) != param.default for call in calls)
-        return own or param.default is None or not calls
+        own = any(
+            param.name in call.args and call.args[param.name] != param.default
+            for call in calls
+        )
+        return own or param.default is None or unit.gaps.params
 
 
 def _no_parameter(

@@ -254,8 +254,8 @@ def _form(loc: Loc) -> str | None:
         )
     if loc[:2] == ("network", "stages") and len(loc) == 3:
         return "a stage is a list of units: [{body: {width: 16}, repeat: 3}]"
-    beside = loc[-1] in BESIDE or loc[-2:-1] == ("units",)
-    if loc[:1] == ("units",) and not beside and isinstance(loc[-2], int):
+    in_list = len(loc) > 1 and isinstance(loc[-2], int)
+    if loc[:1] == ("units",) and in_list and loc[-1] not in BESIDE:
         return f"what it is given has names: {loc[-1]}: {{NAME: VALUE}}"
     return None
 

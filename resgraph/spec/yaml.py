@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -143,7 +143,7 @@ class _Composer:
             if isinstance(event, ev.MappingEndEvent):
                 break
             key, span = self._key(event, depth)
-            value = self.node(next(self.events), depth + 1)
+            value = _placed(self.node(next(self.events), depth + 1), span)
             last = max(span, value.span, key=lambda s: (s.end_line, s.end_col))
             if key is None:
                 lost.append(value)
@@ -205,6 +205,13 @@ class _Composer:
         if end is not None and last is not None and not start.flow_style:
             end_line, end_col = last.end_line, last.end_col
         return Span(self.file, first.line + 1, first.column + 1, end_line, end_col)
+
+
+def _placed(value: Tree, key: Span) -> Tree:
+    """A value that is not there stands at its key, not at whatever comes next."""
+    at = value.span
+    nowhere = (at.line, at.col) == (at.end_line, at.end_col)
+    return replace(value, span=key) if nowhere else value
 
 
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
