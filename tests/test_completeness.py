@@ -149,11 +149,15 @@ def test_what_is_understood_is_drawn(
                 draw_unit(instance)
 
 
+LEAVES = """? width bn __ * relu conv in in.h index a-b { 1e99 ~ when out skip.c
+    stage1 body add 1==1 n-1"""
+KEYS = """? conv x repeat from ops paths params units when inputs outputs name bn body linear
+    width in out title extends networks train stage1 __"""
 ANYTHING = st.recursive(
-    st.sampled_from([None, True, -2.5, 7, "", "x", "?", "width", "bn", "__", "*"]),
+    st.sampled_from([None, True, -2.5, 7, "", *LEAVES.split()]),
     lambda inner: (
         st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["conv", "x", "repeat", "from"]), inner)
+        | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=3)
     ),
     max_leaves=4,
 )

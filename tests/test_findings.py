@@ -10,7 +10,7 @@ import pytest
 from resgraph.compiler import Compiler
 from resgraph.diagnostics import Diagnostic, SpecError, UsageError
 from resgraph.values import Value
-from tests.helpers import graph_from
+from tests.helpers import SPECS, graph_from
 
 HEAD = "resgraph: 1\ntitle: t\n"
 
@@ -454,3 +454,25 @@ network: {params: {classes: 3}, input: [3, 8, 8], stages: [[n]], head: [global_a
 """
     hints = [found.hint or "" for found in findings(text, tmp_path)]
     assert all("linear: {features: classes}" in hint for hint in hints)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("head: [", "head: {conv: , from: }\nnetworks: ["),
+        ("params: [width,", "params: [{3: {}}, width,"),
+        ("add, relu", "{add: {name: [1]}, paths: []}"),
+        ("add, relu", "{add: {name: a b}, paths: []}"),
+        ("units:\n", "units:\nx:\n"),
+        ("{body: {width: 8}, repeat: n}", "{name: {x: {}, '?': {}}}"),
+    ],
+)
+def test_what_is_wrong_twice_over_is_told_and_not_raised(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    text = (SPECS / "tiny.yaml").read_text()
+    assert old in text
+    path = tmp_path / "spec.yaml"
+    path.write_text(text.replace(old, new, 1))
+    _, findings = Compiler().drafts(path)
+    assert findings

@@ -46,7 +46,10 @@ def unknown(
     With `any_inputs` it is not known either how many values it is given.
     """
     attributes = dict(given or {})
-    return _class(kind, any_inputs)(name=attributes.pop("name", None), given=attributes)
+    name = attributes.pop("name", None)
+    if not isinstance(name, str) or refusal(name):
+        name = None  # as written, which nothing has validated
+    return _class(kind, any_inputs)(name=name, given=attributes)
 
 
 def doubted(op: Op, without: Collection[str] = (), any_inputs: bool = False) -> Unknown:

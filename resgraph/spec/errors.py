@@ -25,8 +25,8 @@ from resgraph.spec.tree import (
     below,
     key_span,
     param_names,
+    param_place,
     plain,
-    words,
 )
 
 Idle = abc.Mapping[Span, Set[str]]
@@ -158,11 +158,11 @@ def in_yaml(loc: Loc, tree: Mapping) -> Loc:
         case ("network", "stem" | "head", *rest):
             loc = _listed("ops", loc[:2], tuple(rest), tree)
         case ("units", _, "params", str() as name, *rest):
-            for i, item in below(at(tree, loc[:3])):
-                if isinstance(i, int) and name in words(plain(item)):
-                    place = (*loc[:3], i)
-                    mapping = isinstance(item, Mapping)
-                    return (*place, name, *rest) if mapping else place
+            match param_place(at(tree, loc[:3]), name):
+                case (int() as number,):
+                    return (*loc[:3], number)
+                case (int() as number, key):
+                    return (*loc[:3], number, key, *rest)
         case (*holder, "outputs", str() as name):
             for i, item in below(at(tree, loc[:-1])):
                 if isinstance(i, int) and output_name(plain(item)) == name:

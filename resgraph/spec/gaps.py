@@ -57,21 +57,25 @@ class Gaps:
 
     def fill(self, data: Any, loc: Loc) -> None:
         """Put a stand-in at the place, or at the nearest one above that can have one."""
-        if any(loc[:depth] in self._filled for depth in range(len(loc))):
-            return  # what holds it has a stand-in already
+        if self._replaced(loc):
+            return
         fitting = (
             (loc[: len(pattern)], pattern, stand_in)
             for pattern, stand_in in _STAND_INS
             if _fits(loc[: len(pattern)], pattern)
         )
         place, pattern, stand_in = next(
-            found for found in fitting if _can_hold(walk(data, found[0][:-1]))
+            found for found in fitting if _can_hold(_written(data, found[0][:-1]))
         )
         value = _written(data, place)
         if pattern not in _SLOTS or not self._fill_slot(data, place, value):
             self.add(place, _mentioned(value))
             self._filled.add(place)
             _put(walk(data, place[:-1]), place[-1], stand_in())
+
+    def _replaced(self, loc: Loc) -> bool:
+        """Whether what holds it has a stand-in already."""
+        return any(loc[:depth] in self._filled for depth in range(len(loc)))
 
     def _fill_slot(self, data: Any, place: Loc, item: Any) -> bool:
         """Keep the one known unit that an item of a stage names beside other keys."""
@@ -90,6 +94,8 @@ class Gaps:
 
     def remove(self, data: Any, loc: Loc) -> None:
         """Leave out a key that nobody knows; it may be one that is missing beside it."""
+        if self._replaced(loc):
+            return
         *above, key = loc
         value = walk(data, above).pop(key)
         self.add(loc, words(value))
@@ -101,12 +107,16 @@ class Gaps:
     def remove_beside(self, data: Any, loc: Loc) -> None:
         """Leave out a key beside a unit or an op, a wrong one or a misspelt one: of what it
         is, or of the key that is meant, nothing is known."""
+        if self._replaced(loc):
+            return
         *above, key = loc
         meant = key if key in BESIDE else nearest(str(key), BESIDE)
         self.add((*above, meant or key), _mentioned(walk(data, above).pop(key)))
 
     def fill_op(self, data: Any, loc: Loc, wrong: Iterable[str]) -> None:
         """Put an unknown op in the place of one with these wrong attributes."""
+        if self._replaced(loc):
+            return
         ops, index = walk(data, loc[:-1]), loc[-1]
         item, wrong = ops[index], {*wrong}
         if isinstance(item, OpEntry):

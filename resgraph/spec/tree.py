@@ -94,21 +94,37 @@ def param_names(tree: Tree, holder: Loc) -> list[str]:
     return found
 
 
+def param_place(params: Tree, name: str) -> Loc | None:
+    """Where parameters have one: under its key, in a list as an item or as a key of one."""
+    for step, item in below(params):
+        match item:
+            case _ if step == name:
+                return (step,)
+            case Mapping(entries=entries) if isinstance(step, int) and name in entries:
+                return (step, name)
+            case Scalar(value=value) if isinstance(step, int) and str(value) == name:
+                return (step,)
+    return None
+
+
 def param_span(tree: Tree, unit: str, param: str) -> Span:
     """The place of a unit's parameter, in a list or as a key."""
     params = at(tree, ("units", unit, "params"))
-    for step, item in below(params):
-        if step == param:
-            return key_span(params, (step,))
-        if isinstance(step, int) and param in words(plain(item)):
-            return item.span
+    match param_place(params, param):
+        case (int() as item, *_):
+            return at(params, (item,)).span
+        case (key,):
+            return key_span(params, (key,))
     return params.span
 
 
 def walk(data: Any, loc: Sequence[str | int]) -> Any:
     """The plain value at `loc`. Raises `LookupError`."""
-    for step in loc:
-        data = data[step]
+    try:
+        for step in loc:
+            data = data[step]
+    except TypeError as error:  # a value without parts, or a list without keys
+        raise LookupError(step) from error
     return data
 
 
