@@ -197,6 +197,11 @@ def plural(count: int, what: str) -> str:
     return what if count == 1 else f"{what}s"
 
 
+def so_often(count: int) -> str:
+    """How often: `once`, `2 times`."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its class's name where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

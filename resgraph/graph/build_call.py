@@ -114,6 +114,9 @@ class Calls:
         needed -= self.gaps.names if unit.gaps.params else set()
         for written in call.keys:
             name = self._param(unit, written, call)
+            if name is None:  # what it reads is not judged
+                self.params.used.update(read(call.args.get(written)))
+                continue
             needed.discard(name)
             if written not in call.args:  # what is there is not known
                 args[name] = None
@@ -238,7 +241,7 @@ class Calls:
         places = [loc[:n] for n in range(2, len(loc) + 1) if self.gaps.at(*loc[:n])]
         return frozenset[str]().union(*(self.gaps.places[p] for p in places))
 
-    def _param(self, unit: Block, name: str, call: Call) -> str:
+    def _param(self, unit: Block, name: str, call: Call) -> str | None:
         """The parameter that an argument is for: after a finding, the one that is meant."""
         known = [param.name for param in unit.params]
         if name in known:
@@ -254,7 +257,7 @@ class Calls:
             self.params.report(
                 codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place
             )
-        return nearest(name, [k for k in known if k not in call.args]) or name
+        return nearest(name, [k for k in known if k not in call.args])
 
     def _missing(self, unit: Block, needed: Iterable[str], where: Span) -> None:
         spans = {param.name: param.span for param in unit.params}

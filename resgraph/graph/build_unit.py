@@ -115,8 +115,13 @@ class Lowering:
             for name, chain in chains.items()
             if len(results := self._results(chain[-1])) > 1
         }
+        listed = enumerate(block.inputs if block.inputs != (INPUT,) else ())
         block = replace(
-            block, paths=tuple(headers), nodes=tuple(nodes), several=several
+            block,
+            paths=tuple(headers),
+            nodes=tuple(nodes),
+            several=several,
+            input_spans={n: at(self.tree, (*loc, "inputs", i)).span for i, n in listed},
         )
         return self.returning(block, values, (*loc, "outputs"))
 

@@ -183,6 +183,8 @@ class Block:
     returned: tuple[str, ...] = ()
     """The paths, or values of them, that `outputs` names, as they are written."""
     returned_spans: tuple[Span, ...] = ()
+    input_spans: Mapping[str, Span] = field(default_factory=dict)
+    """Where the spec names the inputs; x is named nowhere."""
     several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By path whose value is several ones, how each of them is read: `s.a`."""
     gaps: Gaps = Gaps()

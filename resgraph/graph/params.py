@@ -234,7 +234,7 @@ class Params:
         elif name not in BARE:
             hint = elsewhere.hint(name)
             if name in self.units:
-                hint = f"'{name}' is a unit, and here stands an op's name"
+                hint = elsewhere.unit_for_op(name)
             self.report(codes.UNKNOWN_OP, f"unknown op '{name}'", span, hint)
         return BARE.get(name)
 
@@ -430,6 +430,7 @@ def too_late(
             message = f"'{other}' has no value yet at this line"
             circle = name in _needed(other, written)
             hint = "they need one another" if circle else f"write '{other}' above it"
+            hint = "it needs itself" if other == name else hint
             yield Diagnostic(codes.USED_BEFORE_DEFINITION, message, span, hint)
 
 

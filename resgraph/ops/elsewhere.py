@@ -94,6 +94,11 @@ def hint(word: str) -> str:
     return f"ops: {', '.join(OPS)}"
 
 
+def unit_for_op(name: str) -> str:
+    """A hint at a unit's name where an op's is needed."""
+    return f"'{name}' is a unit, and here stands an op's name"
+
+
 def _meant(word: str) -> str | None:
     """The op whose name this is but for a slip; None where it may as well be another's."""
     slips = {name: _slips(word, name) for name in (*HERE, *ELSEWHERE)}

@@ -13,9 +13,10 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from resgraph.expr import Expr, ExprError, KindError, exact, literal, show
+from resgraph.expr import Expr, ExprError, KindError, exact, literal
 from resgraph.limits import EXPRESSION_MAGNITUDE
 from resgraph.syntax import Name
+from resgraph.values import show
 
 WANTED = {
     "list_type": "a list",

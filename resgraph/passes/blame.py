@@ -12,8 +12,9 @@ from typing import Any
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import KindError
-from resgraph.graph import Block, Call, Node, Part, Row, Style
-from resgraph.graph.ir import REPEAT
+from resgraph.graph import INPUT, Block, Call, Node, Part, Row, Style
+from resgraph.graph.ir import HEAD, REPEAT, STEM
+from resgraph.graph.text import call_text
 from resgraph.graph.uses import OWN, is_default
 from resgraph.ops import OpError, Shape
 from resgraph.passes.sides import Shapes
@@ -27,6 +28,16 @@ class Read:
     name: str
     span: Span | None
     shapes: Shapes
+
+
+def used(block: Block, row: Row, call: Call, network: bool) -> Note:
+    """Where in a block another one is used, for what is wrong inside of that."""
+    where = f"the unit '{block.name}'"
+    if network:
+        where = row.called
+    elif block.name in (STEM, HEAD):
+        where = f"the {block.name}"
+    return Note(f"in {where}: {call_text(call)}", call.span)
 
 
 MOST_USES = 3
@@ -127,6 +138,8 @@ class Telling(ABC):
         notes = () if inline else (Note("its inputs are named here", block.span),)
         several = len(block.inputs) == 1 and any("." in v for v in row.inputs)
         hint = f"start from one of them: from: {row.inputs[0]}" if several else None
+        if inline and block.inputs == (INPUT,) and not several:
+            hint = f"name them: inputs: [{', '.join(row.inputs)}]"
         self.tell(codes.WRONG_INPUT_COUNT, message, call.span, notes, hint)
 
     def unfollowed(self, call: Call, block: Block) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Span
 from resgraph.graph import Graph, Instance, Part
-from resgraph.passes.size import distinct, place
+from resgraph.passes.size import distinct
 
 Found = tuple[Span, str]
 """What was left out, and the path or input that nothing reads then."""
@@ -19,7 +19,7 @@ def check_left_out(graph: Graph) -> Iterator[Diagnostic]:
     What is left out stands for the last value that it reads; the others are lost with it.
     """
     told = set[Found]()
-    for instance, run in distinct(graph.network):
+    for instance, notes in distinct(graph.network):
         for part, lost in _lost(instance):
             if (part.span, lost) in told:
                 continue
@@ -31,7 +31,7 @@ def check_left_out(graph: Graph) -> Iterator[Diagnostic]:
                 part.span,
                 f"what is left out stands for the last value that it reads, '{last}': read "
                 f"'{lost}' last, or leave it out, too",
-                place(graph, run),
+                notes,
             )
 
 

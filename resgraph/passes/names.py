@@ -87,7 +87,10 @@ def _layers(block: Block) -> Iterator[Named]:
 
 
 def _inputs(block: Block) -> Iterator[Named]:
-    return ((name, f"the input '{name}'", block.span) for name in block.inputs)
+    return (
+        (name, f"the input '{name}'", block.input_spans.get(name, block.span))
+        for name in block.inputs
+    )
 
 
 def _values(block: Block) -> Iterator[Named]:
@@ -117,9 +120,8 @@ def _hidden(unit: Block, program: Program, uses: Uses) -> Iterator[Diagnostic]:
 
 def _variables(block: Block) -> Iterator[Named]:
     """What `forward` calls values; of a block's only input, x, there is another finding."""
-    for name in block.inputs:
-        if block.inputs != (INPUT,):
-            yield variable(name), f"the input '{name}'", block.span
+    if block.inputs != (INPUT,):
+        yield from ((variable(name), what, span) for name, what, span in _inputs(block))
     for path in block.paths:
         yield variable(path.name), f"the path '{path.name}'", path.span
 

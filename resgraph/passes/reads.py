@@ -97,14 +97,14 @@ def _no_parameter(
 ) -> Diagnostic:
     """A finding on a name that nothing has: a parameter, or a side of an input."""
     what, side, _ = use.name.partition(".")
-    message = f"the unit '{unit.name}' has no parameter '{use.name}'"
+    kind = f"input '{what}'" if side else f"parameter '{use.name}'"
+    message = f"the unit '{unit.name}' has no {kind}"
     hint = did_you_mean(use.name, known)
     if meant := word_meant(use.name):
         hint = meant
     elif (near := nearest(use.name, around)) and nearest(use.name, known) is None:
         hint = f"did you mean '{near}'?"
     elif side:
-        message = f"the unit '{unit.name}' has no input '{what}'"
         hint = f"sides of inputs can be read, as {_listed(unit)}"
     elif what in unit.inputs:
         hint = f"sides of it can be read, as {_listed(unit, what)}"

@@ -15,7 +15,6 @@ from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Ro
 from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Position, evaluated, scope
-from resgraph.graph.text import call_text
 from resgraph.graph.typed import NodeError, renewed
 from resgraph.graph.uses import OWN, POSITION, Uses, is_default, read
 from resgraph.limits import DISTINCT_OPS, DISTINCT_UNITS, NESTED_UNITS
@@ -23,7 +22,7 @@ from resgraph.names import SOMETHING
 from resgraph.ops import Op, OpError, Shape
 from resgraph.ops.given import Given
 from resgraph.ops.unknown import doubted
-from resgraph.passes.blame import Read, Telling, Told, defaulted
+from resgraph.passes.blame import Read, Telling, Told, defaulted, used
 from resgraph.passes.made import Made, each_of, shape_by_index
 from resgraph.passes.output import check_output
 from resgraph.passes.sides import (
@@ -494,7 +493,4 @@ class _Inside(Telling):
 
     def _note(self, place: Position) -> Note:
         """Where the unit is used, for what does not fit in it."""
-        row, text = place.row, call_text(place.call)
-        if self.in_network:
-            return Note(f"in {row.called}: {text}", place.call.span)
-        return Note(f"in the unit '{self.block.name}': {text}", place.call.span)
+        return used(self.block, place.row, place.call, self.in_network)

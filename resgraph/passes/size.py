@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from math import prod
 
 from resgraph import codes
-from resgraph.diagnostics import Diagnostic, Note, Span
+from resgraph.diagnostics import Diagnostic, Note, Span, so_often
 from resgraph.expr import Expr
-from resgraph.graph import Graph, Instance, Node, Run
-from resgraph.graph.text import call_text
+from resgraph.graph import Graph, Instance, Node, Row, Run, Style
 from resgraph.limits import NETWORK_NUMBERS, NETWORK_OPS, VALUE_NUMBERS
+from resgraph.passes.blame import used
 
 
 def check_size(graph: Graph) -> list[Diagnostic]:
@@ -21,38 +21,37 @@ def check_size(graph: Graph) -> list[Diagnostic]:
     return findings or [*_weights(graph)]
 
 
-def distinct(network: Instance) -> Iterator[tuple[Instance, Run | None]]:
-    """The network and all in it, each distinct instance with the first run that has it."""
-    return _within(network, None, set())
+Notes = tuple[Note, ...]
+
+
+def distinct(network: Instance) -> Iterator[tuple[Instance, Notes]]:
+    """The network and all in it, each distinct instance with how it is used first."""
+    yield network, ()
+    yield from _within(network, (), {id(network)}, True)
 
 
 def _within(
-    instance: Instance, run: Run | None, seen: set[int]
-) -> Iterator[tuple[Instance, Run | None]]:
-    if id(instance) not in seen:
-        seen.add(id(instance))
-        yield instance, run
-        for inner in _runs(instance):
-            for each in inner.instances:
-                yield from _within(each, inner, seen)
+    instance: Instance, notes: Notes, seen: set[int], network: bool = False
+) -> Iterator[tuple[Instance, Notes]]:
+    for row, run in _runs(instance):
+        stands = row.style is not Style.INLINE  # of stem and head all is said
+        here = (used(instance.block, row, run.call, network),) if stands else ()
+        for each in run.instances:
+            if id(each) not in seen:
+                seen.add(id(each))
+                yield each, (*here, *notes)
+                yield from _within(each, (*here, *notes), seen)
 
 
-def place(graph: Graph, run: Run | None) -> tuple[Note, ...]:
-    """Where a run is used, as a note; none in the network itself."""
-    if run is None or run.call.block not in graph.units:
-        return ()
-    return (Note(f"in a stage: {call_text(run.call)}", run.call.span),)
-
-
-def _runs(instance: Instance) -> Iterator[Run]:
+def _runs(instance: Instance) -> Iterator[tuple[Row, Run]]:
     """Those of its own rows."""
-    return (run for row in instance.block.rows for run in instance.runs[row.name])
+    return ((r, run) for r in instance.block.rows for run in instance.runs[r.name])
 
 
 def _values(graph: Graph) -> Iterator[Diagnostic]:
     """Values that are too large, each op once; what follows from them is not told."""
     told = set[Span]()
-    for instance, run in distinct(graph.network):
+    for instance, notes in distinct(graph.network):
         for node in instance.block.ops:
             names = (*node.inputs, node.name)
             there = [prod(instance.shapes.get(i, ())) for i in names]
@@ -65,7 +64,6 @@ def _values(graph: Graph) -> Iterator[Diagnostic]:
                     f"{node.op.kind} makes {shape} of each image, {there[-1]:,} numbers, "
                     f"and up to {VALUE_NUMBERS:,} are taken"
                 )
-                notes = place(graph, run)
                 yield Diagnostic(codes.TOO_LARGE, message, node.span, notes=notes)
     if prod(graph.input or (0,)) > VALUE_NUMBERS:
         message = (
@@ -81,7 +79,9 @@ def _ops(graph: Graph) -> Iterator[Diagnostic]:
     if count > NETWORK_OPS:
         most = max(runs, key=lambda run: run.total("nodes"))
         message = f"the network has {count:,} ops, and up to {NETWORK_OPS:,} are taken"
-        hint = f"{most.total('nodes'):,} of them are of this unit, {most.count:,} times"
+        hint = (
+            f"{most.total('nodes'):,} of them are of this unit, {so_often(most.count)}"
+        )
         yield Diagnostic(codes.TOO_LARGE, message, most.call.span, hint)
 
 
@@ -123,7 +123,7 @@ def _count(instance: Instance, times: int, counts: Counter[int]) -> None:
 
 
 def _inside(instance: Instance) -> Iterator[tuple[Instance, int]]:
-    for run in _runs(instance):
+    for _, run in _runs(instance):
         for each in run.instances:
             yield each, run.count // len(run.instances)
 

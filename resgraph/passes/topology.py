@@ -373,7 +373,8 @@ def _unreachable(
     for name in block.inputs:
         if name not in needed and name != INPUT and not block.gaps.paths:
             message = f"the input '{name}' never reaches {_end(block, words)}"
-            yield Diagnostic(codes.UNUSED_PATH, message, block.span, "remove it")
+            span = block.input_spans.get(name, block.span)
+            yield Diagnostic(codes.UNUSED_PATH, message, span, "remove it")
 
 
 def _end(block: Block, words: Words) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from resgraph.diagnostics import so_often
 from resgraph.graph import INPUT, Graph, Instance, Node, Row
 from resgraph.graph.dag import Dag
 from resgraph.graph.sites import grouped
@@ -261,14 +262,10 @@ def _times(graph: Graph, group: Sequence[Site]) -> str:
         counts[name] = frozenset(n + passed.get(name, 0) for n in behind)
     ways = sorted(frozenset[int]().union(*(counts[v] for v in dag.outputs)) - {0})
     if len(ways) < 2:
-        return _so_often(*ways)
+        return so_often(*ways)
     least = "once" if ways[0] == 1 else str(ways[0])
     joint = " or " if len(ways) == 2 else " to "
-    return f"{least}{joint}{_so_often(ways[-1])}, by the way that it takes"
-
-
-def _so_often(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    return f"{least}{joint}{so_often(ways[-1])}, by the way that it takes"
 
 
 def _passed_by_all(
@@ -293,7 +290,7 @@ def _passed_by_all(
         named = listing([at(node, span) for node in nodes], " and ")
         whole, count = [site.plain for site in group], units(group)
         comes = " that comes this way" if aside else ""
-        times = _times(graph, group) if aside else _so_often(count)
+        times = _times(graph, group) if aside else so_often(count)
         message = (
             f"{places(whole, total)}: every gradient{comes} must pass {named}: {times}"
         )

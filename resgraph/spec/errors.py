@@ -17,7 +17,7 @@ from resgraph.recipe.foreign import called_here, hint_for
 from resgraph.recipe.words import keys
 from resgraph.recipe.words import place as placed
 from resgraph.spec import model
-from resgraph.spec.opitem import BESIDE
+from resgraph.spec.opitem import BESIDE, BESIDE_OPS
 from resgraph.spec.tree import (
     Loc,
     Mapping,
@@ -92,8 +92,10 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         known = _keys(loc[:-1])
         span = key_span(tree, loc)
         message = f"unknown key '{name}'"
-        hint = hint_for if loc[0] == "train" else did_you_mean
-        return Diagnostic(codes.UNKNOWN_KEY, message, span, hint(name, known))
+        hint = (hint_for if loc[0] == "train" else did_you_mean)(name, known)
+        if name in BESIDE_OPS and _is_listed_op(loc[:-1]):
+            hint = f"write it beside the op: {{{loc[-2]}: {{...}}, {name}: ...}}"
+        return Diagnostic(codes.UNKNOWN_KEY, message, span, hint)
     if kind == "missing":
         message = f"{_owner(loc[:-1])} needs '{name}'"
         span = at(tree, loc[:-1]).span
@@ -122,7 +124,12 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         message = f"expected {amount} {limit} here, {got}"
         return Diagnostic(codes.WRONG_LENGTH, message, span, _form(loc))
     code = codes.CODES.get(kind, codes.WRONG_TYPE)
-    return Diagnostic(code, error["msg"], span, context.get("hint"))
+    hint = context.get("hint")
+    if code is codes.UNKNOWN_OP and context["kind"] in dict(
+        below(at(tree, ("units",)))
+    ):
+        hint = elsewhere.unit_for_op(context["kind"])
+    return Diagnostic(code, error["msg"], span, hint)
 
 
 _MARKERS = {"[key]", "[op]", "[unit]", "[parameter]", "[name]"}
@@ -208,6 +215,10 @@ def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
     return None if meant is None else f"did you mean the parameter '{meant}'?"
 
 
+def _is_listed_op(loc: Loc) -> bool:
+    return len(loc) > 1 and loc[-1] in OPS and isinstance(loc[-2], int)
+
+
 def _got(value: object) -> str:
     """A value that none of some choices is."""
     if isinstance(value, str):
@@ -241,7 +252,8 @@ def _example(loc: Loc) -> str | None:
         "kernel": "conv: {kernel: 3, channels: width}",
         "channels": "conv: {kernel: 3, channels: width}",
         "features": "linear: {features: classes}",
-        "head": "head: [bn, relu, global_avg_pool, {linear: {features: classes}}]",
+        "head": "head: [bn, relu, global_avg_pool, {linear: {features: classes}}], or "
+        "outputs: [STAGE]",
     }
     return examples.get(str(loc[-1]))
 
@@ -252,6 +264,10 @@ def _form(loc: Loc) -> str | None:
         return (
             "the shape of one image, [C, H, W], without the batch: input: [3, 32, 32]"
         )
+    if loc[-1] == "outputs":
+        return "outputs: [a, b], or with names of their own, outputs: {p: a, q: b}"
+    if loc[:1] == ("units",) and loc[2:] == ("params",):
+        return "params: [width, {stride: 1}]"
     if loc[:2] == ("network", "stages") and len(loc) == 3:
         return "a stage is a list of units: [{body: {width: 16}, repeat: 3}]"
     in_list = len(loc) > 1 and isinstance(loc[-2], int)

@@ -63,11 +63,20 @@ def _title(text: str) -> str:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    for name in names:
-        if names.count(name) > 1:
-            message = "the name '{name}' is listed twice"
-            raise PydanticCustomError("duplicate-key", message, {"name": name})
+    wrong = [
+        InitErrorDetails(type=_listed_twice(name), loc=(i,), input=name)
+        for i, name in enumerate(names)
+        if name in names[:i]
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data("names", wrong)
     return names
+
+
+def _listed_twice(name: str, what: str = "name") -> PydanticCustomError:
+    context = {"what": what, "name": name}
+    message = "the {what} '{name}' is listed twice"
+    return PydanticCustomError("duplicate-key", message, context)
 
 
 Title = Annotated[StrictStr, AfterValidator(_title)]
@@ -107,10 +116,7 @@ def _wrong_param(pairs: Any, earlier: Mapping[str, Any]) -> PydanticCustomError 
             "wrong-form", "a parameter is a name, or one {name: default}"
         )
     (name,) = pairs
-    if name not in earlier:
-        return None
-    message = "the parameter '{name}' is listed twice"
-    return PydanticCustomError("duplicate-key", message, {"name": name})
+    return _listed_twice(name, "parameter") if name in earlier else None
 
 
 UnitParams = Annotated[
@@ -185,8 +191,7 @@ def _outputs(value: object) -> object:
 def _output_again(item: str, name: str, earlier: str) -> PydanticCustomError:
     """What is wrong with an output that would be called as an earlier one is."""
     if item == earlier:
-        message = "the name '{name}' is listed twice"
-        return PydanticCustomError("duplicate-key", message, {"name": item})
+        return _listed_twice(item)
     return PydanticCustomError(
         "name-clash",
         "'{earlier}' and '{item}' would both be called '{name}'",

@@ -35,7 +35,9 @@ from resgraph.ops.fields import NumberField, kind_of
 from resgraph.spec.values import AnyValue, defined
 
 BESIDE = ("when", "repeat", "name")
-"""The keys that may stand beside a unit's; beside an op's, the first alone."""
+"""The keys that may stand beside a unit's."""
+BESIDE_OPS = ("when",)
+"""Those that may stand beside an op's."""
 _OP, _USE, _GIVEN = "[op]", "[unit]", "[parameter]"
 """Steps of pydantic's locations that are no keys of the file."""
 
@@ -136,7 +138,7 @@ def _subject(item: dict[str, Any], names: Names) -> str | None:
 def _all_beside(item: dict[str, Any], subject: str, names: Names) -> bool:
     """Whether all else may stand beside the op or the unit. Raises pydantic's errors for
     what is meant for another place, and for misspelt keys."""
-    allowed = BESIDE[:1] if subject in OPS else BESIDE
+    allowed = BESIDE_OPS if subject in OPS else BESIDE
     others = [key for key in item if key != subject and key not in allowed]
     attributes = OPS[subject].model_fields if subject in OPS else {}
     if others and all(key in attributes and key not in BESIDE for key in others):
