@@ -26,9 +26,9 @@ from resgraph.expr import Expr, general_kind, literal
 from resgraph.graph import Graph
 from resgraph.graph.build import Builder
 from resgraph.graph.params import BARE, Setting, constant
-from resgraph.graph.uses import word
+from resgraph.graph.uses import word, word_meant
 from resgraph.names import network_refusal
-from resgraph.ops import OPS, Op
+from resgraph.ops import OPS, Op, elsewhere
 from resgraph.passes import analyse
 from resgraph.settings import name_with, options, typed
 from resgraph.spec import Loaded, Sources, load
@@ -249,20 +249,21 @@ def _refuse_other_kinds(
         wanted = BARE[name] if name else wanted
         set_ = f"--set {key}={typed(value)}"
         if isinstance(value, str) and value not in BARE and not isinstance(written, Op):
-            raise UsageError(f"{set_}: {_no_value(value, wanted)}")
+            message, hint = _no_value(value, wanted)
+            raise UsageError(f"{set_}: {message}", hint)
         given = BARE.get(value, value) if isinstance(value, str) else value
         if wanted is not None and general_kind(given) != general_kind(wanted):
             why = f"in the spec '{key}' is {general_kind(wanted)}, not {general_kind(given)}"
             raise UsageError(f"{set_}: {why}")
 
 
-def _no_value(value: str, wanted: Value | None) -> str:
-    """Why a word is no value of that kind."""
+def _no_value(value: str, wanted: Value | None) -> tuple[str, str | None]:
+    """Why a word is no value of that kind, and a hint."""
     if not isinstance(wanted, Op):
-        return f"unknown parameter '{value}'"
+        return f"unknown parameter '{value}'", word_meant(value)
     if value not in OPS:
-        return f"unknown op '{value}'"
-    return f"the op is written with its attributes, {value}(NAME=VALUE, ...)"
+        return f"unknown op '{value}'", elsewhere.hint(value)
+    return f"the op is written with its attributes, {value}(NAME=VALUE, ...)", None
 
 
 def _declared(

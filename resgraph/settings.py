@@ -26,8 +26,8 @@ _TRUTHS = {"true": True, "false": False}
 _LETTERS = str.maketrans({"-": "m", ".": "p", "/": "d"})
 _NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?(?:d\d+)?"
 _PLAIN = re.compile(_NUMBER)
-# A list has an x that a number does not have: 2x, 2x2; without items it is x.
-_ITEMS = re.compile(rf"{_NUMBER}(?:(?:x{_NUMBER})+|x)|x")
+# A list has an x that a number does not have: 2x, 2x2.
+_ITEMS = re.compile(rf"{_NUMBER}(?:(?:x{_NUMBER})+|x)")
 # No capitals: files of some systems do not tell them apart.
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
@@ -71,8 +71,8 @@ def _items(text: str) -> tuple[Fraction, ...]:
     items = text.split(",") if text.strip() else []
     if "[" in text or "]" in text:
         raise ExprError("a list has numbers, and no lists")
-    if len(items) > LIST_ITEMS:
-        raise ExprError(f"a list may have {LIST_ITEMS} items, not {len(items)}")
+    if not 0 < len(items) <= LIST_ITEMS:
+        raise ExprError(f"a list has 1 to {LIST_ITEMS} numbers, not {len(items)}")
     return tuple(Expr.parse(item).evaluate({}) for item in items)
 
 

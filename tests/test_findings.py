@@ -379,6 +379,19 @@ def test_a_setting_of_another_kind(setting: str, why: str, tmp_path: Path) -> No
     assert caught.value.message == f"--set {setting}: {why}"
 
 
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("act=rleu", "did you mean 'relu'?"),
+        ("width=off", "false is written so, without quotes"),
+    ],
+)
+def test_what_a_setting_means(setting: str, hint: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        graph_from(HEAD + SET.partition("networks")[0], tmp_path, setting)
+    assert caught.value.hint == hint
+
+
 @pytest.mark.parametrize("key", ["keyed: 3", "from_: x", "name: foo"])
 def test_no_key_is_known_by_a_name_of_our_own(key: str, tmp_path: Path) -> None:
     text = f"""units:
