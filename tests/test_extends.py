@@ -344,6 +344,13 @@ def test_a_parameter_of_a_unit_is_removed_from_a_mapping(tmp_path: Path) -> None
     assert body["params"] == {"width": None, "stride": 1}
 
 
+def test_a_list_of_parameters_is_changed_by_name(tmp_path: Path) -> None:
+    base = TINY.replace("[width, {stride: 1}]", "[width, {stride: 1}, {spare: 3}]")
+    top = "extends: base.yaml\nunits: {body: {params: {spare: ~, stride: 2}}}\n"
+    body = resolved(written(tmp_path, base=base, top=top))["units"]["body"]
+    assert [*body["params"].items()] == [("width", None), ("stride", 2)]
+
+
 @pytest.mark.parametrize(
     ("base", "own", "left"),
     [

@@ -110,8 +110,9 @@ def test_an_output_and_a_stage_are_removed_together(tmp_path: Path) -> None:
     assert network["outputs"] == {"p3": "c3"}
 
 
-def test_an_argument_for_a_removed_parameter(tmp_path: Path) -> None:
-    base = TINY.replace("[width, {stride: 1}]", "{width: ~, stride: 1}")
+@pytest.mark.parametrize("params", ["{width: ~, stride: 1}", "[width, {stride: 1}]"])
+def test_an_argument_for_a_removed_parameter(params: str, tmp_path: Path) -> None:
+    base = TINY.replace("[width, {stride: 1}]", params)
     top = "extends: base.yaml\nunits: {body: {params: {stride: ~}}}\n"
     found = findings(written(tmp_path, base=base, top=top))
     codes = ["unknown-parameter", "unknown-parameter", "unknown-argument"]

@@ -117,8 +117,9 @@ class _Merger:
         if self._removes(own, loc):
             self.removals[loc] = Removal(own.key_span, old.value)
             return None
-        if isinstance(old.value, Mapping) and isinstance(own.value, Mapping):
-            return Entry(own.key_span, self.over(old.value, own.value, loc))
+        base = _by_name(old.value, loc)
+        if isinstance(base, Mapping) and isinstance(own.value, Mapping):
+            return Entry(own.key_span, self.over(base, own.value, loc))
         return own
 
     def _removes(self, entry: Entry, loc: Loc) -> bool:
@@ -129,6 +130,23 @@ class _Merger:
         chosen = loc[0] == "train" and len(loc) == 3
         in_doubt = entry.value.span in self.doubts
         return _nothing(entry.value) and not chosen and not in_doubt
+
+
+def _by_name(value: Tree, loc: Loc) -> Tree:
+    """A unit's list of parameters as the mapping that it stands for; else the value."""
+    match loc, value:
+        case ("units", _, "params"), Items(items=items):
+            entries = dict[str, Entry]()
+            for item in items:
+                match item:
+                    case Scalar(value=str(name), span=span):
+                        entries[name] = Entry(span, Scalar(None, span))
+                    case Mapping(entries=own) if len(own) == 1:
+                        entries |= own
+                    case _:
+                        return value
+            return Mapping(entries, value.span, value.size)
+    return value
 
 
 def _new(base: Mapping, top: Mapping) -> dict[str | None, dict[str, Entry]]:

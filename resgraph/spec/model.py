@@ -124,7 +124,7 @@ UnitParams = Annotated[
     BeforeValidator(_params),
     WithJsonSchema(
         {
-            "type": "array",
+            "type": ["array", "object"],
             "items": {
                 "anyOf": [
                     {"type": "string"},
@@ -136,6 +136,7 @@ UnitParams = Annotated[
                     },
                 ]
             },
+            "additionalProperties": defined("Value"),
         }
     ),
 ]
