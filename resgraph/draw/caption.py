@@ -19,8 +19,12 @@ def framed(
     title: str,
     subtitle: str,
 ) -> Figure:
-    """A drawing with its caption and margins; `extent` is its left, its right, its height."""
+    """A drawing with its caption and margins; `extent` is its left, its right, its height
+    without what stands beside lines."""
     left, right, height = extent
+    boxes = [box for item in items for box in item.boxes()]
+    left = min([left, *(box.x for box in boxes)])
+    right = max([right, *(box.x + box.width for box in boxes)])
     across = max(right - left, LEAST)
     caption, y = list[Item](), MARGIN
     for kind, text, size, colour, bold in (

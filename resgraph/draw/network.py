@@ -110,6 +110,14 @@ class _Stack:
         texts = max([*titles, *lines]) + 20
         return max(WIDE, texts, (len(self.leaving) - 1) * self.pitch + 40)
 
+    @cached_property
+    def reach(self) -> float:
+        """Pixels from its centre to the end of the shapes on the right of its lines."""
+        ends = [
+            self.leaves(i) + width(_told(self.last, i), LABEL) for i in self.leaving
+        ]
+        return max([*ends, *(width(_all_told(c), LABEL) for c in self.cells[:-1])]) + 7
+
     def leaves(self, number: int) -> int:
         """How far aside of its centre the value of that number leaves it."""
         several = len(self.leaving)
@@ -216,10 +224,9 @@ class _Drawing:
     @cached_property
     def plan(self) -> Layout:
         """With the lines that run beside stages on the right, where no names stand."""
-        room = {
-            name: size.width + 2 * self.aside * (name in self.stacks)
-            for name, size in self.sizes.items()
-        }
+        room = {name: size.width for name, size in self.sizes.items()}
+        for name, stack in self.stacks.items():
+            room[name] = 2 * max(stack.wide / 2 + self.aside, stack.reach)
         starts = [name for name in room if name.startswith(START)]
         last = [name for name in room if name.startswith(END)] if self.several else []
         plan = layout(room, self.links, starts, last)
@@ -326,8 +333,7 @@ class _Drawing:
             zip(stack.cells, centres, strict=True)
         ):
             points = ((x, y + stack.high(a) / 2), (x, below - stack.high(b) / 2))
-            said = ", ".join(filter(None, (_told(a, i) for i in range(len(a.gives)))))
-            yield self._line(a.name, b.name, points, said)
+            yield self._line(a.name, b.name, points, _all_told(a))
 
     def _line(self, start: str, end: str, points: tuple[Point, ...], said: str) -> Wire:
         label = shape_label(start, said, points[0]) if said else None
@@ -387,3 +393,8 @@ def _told(cell: Cell, number: int) -> str:
     if len(cell.gives) == 1:
         return told
     return f"{cell.gives[number].removeprefix(cell.name + '.')} {told}".rstrip()
+
+
+def _all_told(cell: Cell) -> str:
+    """The same of all its values."""
+    return ", ".join(filter(None, (_told(cell, i) for i in range(len(cell.gives)))))

@@ -177,6 +177,29 @@ def test_random_programs(text: str) -> None:
             check_unit(instance, "random")
 
 
+VALUES = """resgraph: 1
+title: Stages of several values, side by side
+units:
+  two:
+    inputs: [high, low]
+    paths: {a: {from: high, ops: [relu]}, b: {from: low, ops: [relu]}}
+    outputs: {high_resolution: a, low_resolution: b}
+network:
+  input: [3, 32, 32]
+  stages:
+    c1: {from: [x, x], units: [two, two]}
+    c2: {from: [c1.high_resolution, c1.low_resolution], units: [two, two]}
+    c3: {from: [c1.low_resolution, OTHER], units: [two, two]}
+  outputs: {a: c2.high_resolution, b: c3.low_resolution, c: c3.high_resolution}
+"""
+
+
+@pytest.mark.parametrize("other", ["c1.high_resolution", "c2.low_resolution"])
+def test_shapes_of_several_values(other: str) -> None:
+    (graph,) = graphs_of(VALUES.replace("OTHER", other))
+    check_geometry(draw_network(graph))
+
+
 def graphs_of(text: str) -> Sequence[Graph]:
     return Compiler(Given({FILE: text})).graphs(Path(FILE))
 

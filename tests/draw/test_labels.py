@@ -36,6 +36,7 @@ class LeakyRelu(Op):
         ("global_avg_pool", {"keepdim": True}, "global avg pool"),
         ("option_a", {"channels": 32, "stride": 2}, "option A, 32, stride 2"),
         ("scale", {"factor": 0.5}, "\N{MULTIPLICATION SIGN} 0.5"),
+        ("dropout", {"rate": 0.2 / 3}, "dropout 0.06667"),
         ("bn", {}, "BN"),
         ("flatten", {}, "flatten"),
     ],
