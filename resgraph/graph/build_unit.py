@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resgraph.expr import Condition
@@ -200,6 +200,9 @@ class Lowering:
         path: str = OUTPUT,
     ) -> list[Part]:
         """Nodes named by kind: `conv1`, `conv2` on the main path, `h_conv` on others."""
+        spec = self.loaded.spec
+        holder = spec.units[str(loc[1])] if loc[0] == "units" else spec.network
+        items = [_given(item, holder.params) for item in items]
         kinds = [_kind(item) for item in items]
         unnamed = [k for k, item in zip(kinds, items, strict=True) if not _named(item)]
         totals, seen = Counter(unnamed), Counter[str]()
@@ -278,6 +281,14 @@ def block_name(unit: str) -> str:
 def own_name(name: str | None) -> str | None:
     """The name that an item gives itself; `x` has a finding already."""
     return None if name == INPUT else name
+
+
+def _given(item: OpEntry, params: Collection[str]) -> OpEntry:
+    """The item; of a parameter that is called as a unit is, the parameter."""
+    match item.what:
+        case UnitUse(unit=name, args=args, repeat=None, name=None) if not args:
+            return replace(item, what=name) if name in params else item
+    return item
 
 
 def _named(item: OpEntry) -> bool:

@@ -258,7 +258,7 @@ def _unknown(
         if source not in known | {SOMETHING} and _path(source) not in unsure:
             ends = {path.name, HEAD} if in_stages else {path.name}
             others = [name for name in known if _path(name) not in ends]
-            what = f"the {words.part} '{path.name}' starts from"
+            what = f"{_called(path, words)} starts from"
             finding = _unknown_value(block, source, span, what, others)
             yield replace(finding, missing=(*values, source))
     for source, span in zip(_returned(block), block.returned_spans, strict=False):
@@ -330,7 +330,7 @@ def _late(block: Block, knots: Knots, words: Words) -> Iterator[Diagnostic]:
         if name in block.values and name not in done and not circular:
             yield Diagnostic(
                 codes.USED_BEFORE_DEFINITION,
-                f"the {words.part} '{path.name}' starts from '{name}', which comes later",
+                f"{_called(path, words)} starts from '{name}', which comes later",
                 span,
                 f"write '{name}' above it: {words.whole} reads from top to bottom",
             )
@@ -383,15 +383,21 @@ def _end(block: Block, words: Words) -> str:
     return f"an output of '{block.name}'" if own else words.end
 
 
+def _called(path: Path, words: Words) -> str:
+    """A path in words: of a network's, which are stages, its ends are none."""
+    end = words is STAGES and path.name in (STEM, HEAD)
+    return f"the {path.name}" if end else f"the {words.part} '{path.name}'"
+
+
 def _dead(path: Path, block: Block, words: Words) -> Diagnostic:
-    what = f"the {words.part} '{path.name}'"
+    what = _called(path, words)
     if words is STAGES:
         ops = "it would be computed for nothing"
         hint = (
             f"start another stage from '{path.name}', name it in outputs, or remove it"
         )
         if path.name in (STEM, HEAD):
-            what, hint = f"the {path.name}", "name it in outputs, or remove it"
+            hint = "name it in outputs, or remove it"
     else:
         count = len(dict(block.chains)[path])
         ops = f"its {count} ops" if count > 1 else "its op"

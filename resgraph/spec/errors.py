@@ -264,7 +264,7 @@ def _form(loc: Loc) -> str | None:
         return (
             "the shape of one image, [C, H, W], without the batch: input: [3, 32, 32]"
         )
-    if loc[-1] == "outputs":
+    if loc[-1:] == ("outputs",):
         return "outputs: [a, b], or with names of their own, outputs: {p: a, q: b}"
     if loc[:1] == ("units",) and loc[2:] == ("params",):
         return "params: [width, {stride: 1}]"

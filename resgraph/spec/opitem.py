@@ -70,7 +70,7 @@ class UnitUse(BaseModel):
 class OpEntry:
     """What stands in a list of ops, and the condition under which it is there.
 
-    A text is the name of a parameter.
+    A text is the name of a parameter, and so may be a unit of which nothing more is said.
     """
 
     what: Op | UnitUse | str
@@ -119,11 +119,11 @@ def _sorted_out(item: object, info: ValidationInfo) -> object:
         )
     if kind in OPS:
         return {_OP: what} | when
+    if kind in names.units:
+        return {_OP: {_USE: use_of(kind, item)}} | when
     plain_name = not (isinstance(what, dict) and what[kind])
     if kind in names.params and plain_name:
         return {_OP: {_GIVEN: kind}} | when
-    if kind in names.units:
-        return {_OP: {_USE: use_of(kind, item)}} | when
     return {_OP: what} | when
 
 
@@ -138,7 +138,8 @@ def _subject(item: dict[str, Any], names: Names) -> str | None:
 def _all_beside(item: dict[str, Any], subject: str, names: Names) -> bool:
     """Whether all else may stand beside the op or the unit. Raises pydantic's errors for
     what is meant for another place, and for misspelt keys."""
-    allowed = BESIDE_OPS if subject in OPS else BESIDE
+    given = subject in names.params and subject not in names.units
+    allowed = BESIDE_OPS if subject in OPS or given else BESIDE
     others = [key for key in item if key != subject and key not in allowed]
     attributes = OPS[subject].model_fields if subject in OPS else {}
     if others and all(key in attributes and key not in BESIDE for key in others):
@@ -165,6 +166,8 @@ def _why_not(
     item: dict[str, Any], key: str, subject: str, allowed: Sequence[str]
 ) -> str | None:
     """A hint for a key beside an op."""
+    if key == "name" and subject not in OPS:
+        return f"'{subject}' is a parameter: its name stands where it gets its value"
     if key == "name":
         return f"an op has it inside: {subject}: {{name: {plain(str(item[key]), 48)}}}"
     if key == "repeat":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from resgraph.diagnostics import Span
+from tests.helpers import graph_from
 from tests.test_findings import HEAD, findings
 
 ADD = "n: {inputs: [a, b], paths: {out: {from: [a, b], ops: [add]}}}"
@@ -102,6 +103,55 @@ NOT_HERE = "'n' is a unit, and here stands an op's name"
 def test_a_use_of_a_unit(unit: str, use: str, told: str, tmp_path: Path) -> None:
     network = TWICE.replace("{from: [x, x], units: [n]}", f"[{use}]")
     assert marked(f"units:\n  {unit}\nnetwork:\n{network}", tmp_path) == [told]
+
+
+SHARED = """units:
+  v: {paths: {out: {from: x, ops: [bn]}}}
+  w: {params: [{v: relu}], paths: {out: {from: x, ops: [v, USE]}}}
+  n: {paths: {out: {from: x, ops: [v, {v: {}, repeat: 2, name: q}]}}}
+network:
+  input: [3, 16, 16]
+  stages: {s: [n, w]}
+  outputs: [s]
+"""
+
+
+def test_a_parameter_is_one_of_its_unit_alone(tmp_path: Path) -> None:
+    graph = graph_from(HEAD + SHARED.replace("USE", "{v: {}, repeat: 2}"), tmp_path)
+    found = (run.instances[0].flat.block for _, runs in graph.stages for run in runs)
+    kinds = [[node.op.kind for node in block.ops] for block in found]
+    assert kinds == [["bn"] * 3, ["relu", "bn", "bn"]]
+
+
+@pytest.mark.parametrize(
+    ("beside", "hint"),
+    [
+        ("repeat: 2", "units are repeated: make one of the ops"),
+        ("name: q", "'act' is a parameter: its name stands where it gets its value"),
+    ],
+)
+def test_beside_a_parameter_stands_a_condition_alone(
+    beside: str, hint: str, tmp_path: Path
+) -> None:
+    unit = ACT.replace("ops: [act]", f"ops: [{{act: {{}}, {beside}}}]")
+    network = TWICE.replace("{from: [x, x], units: [n]}", "[{n: {act: relu}}]")
+    key = beside.partition(":")[0]
+    assert marked(f"units:\n  {unit}\nnetwork:\n{network}", tmp_path) == [
+        f"{key}: unknown key '{key}' | {hint}"
+    ]
+
+
+def test_units_that_are_a_list(tmp_path: Path) -> None:
+    (told,) = marked(f"units:\n  - {ONE}\nnetwork:\n{TWICE}", tmp_path)
+    assert told.endswith("expected a mapping, got a list")
+
+
+def test_the_head_is_no_stage(tmp_path: Path) -> None:
+    network = TWICE.replace("{from: [x, x], units: [n]}", "[n]")
+    network = network.replace("outputs: [s]", "head: {from: t, ops: [relu]}")
+    assert marked(f"units:\n  {ONE}\nnetwork:\n{network}", tmp_path) == [
+        "t: the head starts from an unknown value 't' | known here: s, stem, x"
+    ]
 
 
 def test_a_number_of_a_list_that_is_none_of_the_kind(tmp_path: Path) -> None:
