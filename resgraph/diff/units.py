@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 from resgraph.diff.align import Pairs, aligned
 from resgraph.diff.isomorphism import Label, Numbers, labels
@@ -63,6 +64,23 @@ class Units:
             sites=found,
         )
 
+    def cut(self, sizes: Iterable[int]) -> list[Units | None]:
+        """Rows of so many of the units, in order; none at all where a cut would lie within
+        units that are repeated together."""
+        sites, found = [*self.sites], list[Units | None]()
+        for size in sizes:
+            row = None
+            while left := size - (row.count if row else 0):
+                site = sites.pop(0)
+                if site.units > left:
+                    if site.units != site.count:
+                        return []
+                    sites.insert(0, site.part(left, site.count - left))
+                    site = site.part(0, left)
+                row = row.with_next(_units(site)) if row else _units(site)
+            found.append(row)
+        return found
+
 
 def rows_of(stage: Stage, numbers: Numbers) -> list[Units]:
     """A stage's first unit, and then the others, equal neighbours together."""
@@ -115,7 +133,44 @@ def side_by_side(a: Sequence[Units], b: Sequence[Units]) -> Pairs[Units]:
     if not firsts:
         return [*((x, None) for x in a), *((None, y) for y in b)]
     rest = aligned(a[1:], b[1:], key=lambda row: (row.ops, row.count), worth=_alike)
-    return [*firsts, *rest]
+    return [*firsts, *_in_their_places(rest)]
+
+
+def _in_their_places(pairs: Pairs[Units]) -> Pairs[Units]:
+    """What stands alone beside a row that is shorter than it was is what became of its rest."""
+    done: Pairs[Units] = []
+    left = [*pairs]
+    while left:
+        one, two = left.pop(0)
+        if not one or not two or one.count == two.count:
+            done.append((one, two))
+            continue
+        swapped = one.count < two.count
+        longer, shorter = (two, one) if swapped else (one, two)
+        before, after = _alone(done[::-1], swapped)[::-1], _alone(left, swapped)
+        rows = [*before, shorter, *after]
+        parts = _shared(longer, rows, len(before))
+        del done[len(done) - len(before) :], left[: len(after)]
+        both = zip(rows, parts, strict=True)
+        done += [(r, p) if swapped else (p, r) for r, p in both]
+    return done
+
+
+def _alone(pairs: Pairs[Units], swapped: bool) -> list[Units]:
+    """The rows of the second side (swapped: the first) before the first pair of another kind."""
+    sides = (pair[::-1] if swapped else pair for pair in pairs)
+    return [two for one, two in takewhile(lambda side: side[0] is None, sides) if two]
+
+
+def _shared(row: Units, among: Sequence[Units], at: int) -> list[Units | None]:
+    """The parts of a row that stand against shorter ones, in order: what is left over is
+    that of the one at a place."""
+    spare, sizes = row.count - among[at].count, list[int]()
+    for i, other in enumerate(among):
+        sizes.append(other.count if i == at else min(other.count, spare))
+        spare -= 0 if i == at else sizes[i]
+    sizes[at] += spare
+    return row.cut(sizes) or [row if i == at else None for i in range(len(among))]
 
 
 def _alike(a: Units, b: Units) -> float:

@@ -217,3 +217,50 @@ def test_a_heading_counts_the_units_of_units(tmp_path: Path) -> None:
         "pair.0 to last of each of stage1.0 to stage1.2, stage2.0.blocks.0 to "
         "stage2.0.blocks.8, stage3.0.blocks.0 to stage3.0.blocks.1 (20 units): block"
     )
+
+
+OTHER = {"body": {"act": "sigmoid"}}
+EDITS = ["removed relu (act1): after bn1", "added sigmoid (act1): after bn1"]
+
+
+@pytest.mark.parametrize(
+    ("row", "place", "told"),
+    [
+        ([(3, "body"), (1, OTHER), (2, "body")], "stage1.3 (1 unit): body", []),
+        ([(4, "body"), (2, OTHER)], "stage1.4 to stage1.5 (2 units): body", []),
+        (
+            [(2, "body"), (1, OTHER), (1, "body"), (1, OTHER), (1, "body")],
+            "stage1.2, stage1.4 (2 units): body",
+            [],
+        ),
+        (
+            [(3, "body"), (1, OTHER), (4, "body")],
+            "stage1.3 (1 unit): body",
+            ["changed stage1: body x2 -> x4"],
+        ),
+    ],
+)
+def test_what_changes_within_a_row_is_told_at_its_place(
+    row: list[Any], place: str, told: list[str], tmp_path: Path
+) -> None:
+    def stage(units: list[Any]) -> list[Any]:
+        slots = [(n, {u: {}} if isinstance(u, str) else u) for n, u in units]
+        return [{**slot, "repeat": n} for n, slot in slots]
+
+    def change(tree: Tree) -> None:
+        tree["network"]["stages"] = [stage(row)]
+
+    paths = {"out": {"from": "x", "ops": ["bn", "act"]}}
+    base: Tree = {
+        "resgraph": 1,
+        "title": "Units in a row",
+        "units": {"body": {"params": [{"act": "relu"}], "paths": paths}},
+        "network": {
+            "input": [3, 4, 4],
+            "stages": [stage([(6, "body")])],
+            "outputs": ["stage1"],
+        },
+    }
+    found = changed(base, tmp_path, change)
+    assert [t for t, _ in report(found) if t.startswith("stage1.")] == [place]
+    assert lines(found) == [*EDITS, *told]
