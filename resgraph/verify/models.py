@@ -18,8 +18,8 @@ from resgraph.verify.onnx_flow import onnx_flow
 from resgraph.verify.places import (
     Divergence,
     by_node,
+    first_beyond,
     first_divergence,
-    first_infinite,
 )
 from resgraph.verify.report import (
     Check,
@@ -81,8 +81,8 @@ class Inference:
         return passed(name, str(far)) if far.within else failed(name, str(far))
 
     def beyond(self, images: Tensor, dtype: torch.dtype) -> str:
-        """Where its values are not finite as this type holds them, if they are not."""
-        return first_infinite(self.graph, record(self.meant, images.double()), dtype)
+        """Where its values are beyond what this type holds, if they are."""
+        return first_beyond(self.graph, record(self.meant, images.double()), dtype)
 
     def deviation(
         self, found: Mapping[str, Tensor], images: Tensor, unit: float
@@ -145,7 +145,7 @@ class OnnxComparison:
         outputs = {n: torch.from_numpy(found[n]) for n in self.inference.names}
         far = self.inference.deviation(outputs, images, DOUBLE)
         if not far.within and (place := self.inference.beyond(images, torch.float64)):
-            why = f"the network's own values are not finite, {place}"
+            why = f"float64 cannot hold the network's own values, {place}"
             return unproven(DOUBLES, why), 0.0
         text = f"by ONNX's reference evaluator: {far}"
         check = passed(DOUBLES, text) if far.within else failed(DOUBLES, text)

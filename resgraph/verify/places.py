@@ -86,11 +86,13 @@ def first_divergence(
     return None
 
 
-def first_infinite(graph: Graph, flow: Flow, dtype: torch.dtype) -> str:
-    """Where a network's own values are not finite, or not as this type holds them, in words;
-    nothing where all of them are."""
+def first_beyond(graph: Graph, flow: Flow, dtype: torch.dtype) -> str:
+    """Where a network's own values are beyond this type, in words; nothing where none are:
+    not finite as it holds them, or all so small that it has fewer digits for them, or none."""
+    least, most = torch.finfo(dtype).tiny, torch.finfo(dtype).max
     for step, value in zip(flow.steps, flow.values, strict=True):
-        if not value.to(dtype).isfinite().all():
+        largest = float(value.abs().max())
+        if largest and not least <= largest <= most:
             return f"first at {Place(step.scope, spans(graph).get(step.scope))}"
     return ""
 

@@ -31,8 +31,8 @@ from resgraph.verify.numbers import (
 )
 from resgraph.verify.places import (
     Divergence,
+    first_beyond,
     first_divergence,
-    first_infinite,
     spans,
 )
 from resgraph.verify.report import Check, failed, passed, skipped, unproven
@@ -170,7 +170,7 @@ class Comparison:
             reference = self.reference
             start, images = reference.start, reference.batch.images
             flow = recorded(reference.subject, start, images, training)
-            place = first_infinite(self.graph, flow, torch.float64)
+            place = first_beyond(self.graph, flow, torch.float64)
             self._overflows[training] = place or "on the way back or after a step"
         return f"the network's own values are not finite, {self._overflows[training]}"
 
