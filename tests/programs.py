@@ -7,6 +7,7 @@ inputs and outputs, parameters that are ops, lists or words, positions, skips be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,9 +40,14 @@ _PLACED: tuple[Any, ...] = (
     {"dropout": {"rate": "index / total"}},
     {"bn": None, "when": "index > 0"},
     {"scale": {"factor": "by"}},
+    {"scale": {"factor": "1 / ws[index % 2]"}},
 )
-"""Ops that ask where in the network they stand; `by` is a default that does."""
-_ACTS: tuple[Any, ...] = ("relu", "sigmoid", {"scale": {"factor": 0.5}}, "identity")
+"""Ops that ask where in the network they stand; `by` and `ws` are defaults that do."""
+_ACTS: tuple[Any, ...] = (
+    *("relu", "sigmoid", "identity"),
+    {"scale": {"factor": 0.5}},
+    {"dropout": {"rate": 0.5}},
+)
 
 
 @dataclass
@@ -68,11 +74,9 @@ class _Units:
         name = self.draw(st.sampled_from(self.keep))
         item: dict[str, Any] = {name: self._arguments(name)}
         if self.draw(st.booleans()):
-            item["repeat"] = self.draw(st.integers(1, 3))
+            item["repeat"] = self.draw(st.sampled_from([1, 2, 3, "index + 1"]))
         if self.draw(st.integers(0, 3)) == 0:
-            item["when"] = self.draw(
-                st.sampled_from(["in > 3", "stage == 0", "not on"])
-            )
+            item["when"] = self.draw(st.sampled_from(_WHEN))
         return item
 
     def _arguments(self, name: str) -> dict[str, Any]:
@@ -92,6 +96,7 @@ class _Units:
         params = [{"act": "relu"}] if mentions(paths, "act") else []
         params += [{"on": True}] if mentions(paths, "on") else []
         params += [{"by": "(index + 1) / total"}] if mentions(paths, "by") else []
+        params += [{"ws": ["in", "index + 1"]}] if mentions(paths, "ws") else []
         params += [*_HIDDEN] if mentions(paths, "hidden") else []
         self.made[name] = {"params": params, **more, "paths": paths}
         return name
@@ -179,6 +184,7 @@ class _Units:
         }
 
 
+_WHEN = ("in > 3", "stage == 0", "not on", "in.h > 4 and not (index == 1 or on)")
 _USES_BOTH = {"scale": {"factor": 0.5}, "when": "on"}
 _NARROW = {"conv": {"kernel": 1, "channels": "in / 2", "bias": True}}
 _BY_DEFAULT = {"conv": {"kernel": 1, "channels": "hidden", "bias": True}}
@@ -192,7 +198,7 @@ def mentions(part: Any, word: str) -> bool:
         return any(mentions(value, word) for value in part.values())
     if isinstance(part, list):
         return any(mentions(item, word) for item in part)
-    return isinstance(part, str) and word in part.split()
+    return isinstance(part, str) and word in re.findall(r"\w+", part)
 
 
 @dataclass

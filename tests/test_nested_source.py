@@ -264,16 +264,20 @@ def test_random_programs(tmp_path: Path) -> None:
 def lines_hold(graph: Graph, folder: Path) -> None:
     """The lines of an op are those of statements, read as Python, that make or use it."""
     source = module_source(graph, folder)
-    text = source.text
+    text, tree = source.text, ast.parse(source.text)
+    classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
     spans = {
         (n.lineno, n.lineno if isinstance(n, ast.If) else n.end_lineno): str(
             ast.get_source_segment(text, n)
         )
-        for n in ast.walk(ast.parse(text))
+        for n in ast.walk(tree)
         if isinstance(n, ast.stmt)
     }
     for found in [f for group in source.lines.values() for f in group.values()]:
         for name, places in found.items():
             for first, last in places:
-                layered = f"self.{name}" in text
+                (own,) = (
+                    c for c in classes if c.lineno <= first <= (c.end_lineno or 0)
+                )
+                layered = f"self.{name} = " in str(ast.get_source_segment(text, own))
                 assert not layered or f"self.{name}" in spans[first, last]

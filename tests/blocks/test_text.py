@@ -147,7 +147,7 @@ def _fixed(value: Any, field: str) -> bool:
 
 def _mapping(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name in value:
-        if isinstance(value[name], Expr) and is_default(value[name]):
+        if is_default(value[name]):
             continue  # it is as the callee's parameter says
         for other in changed(value[name]):
             yield {**value, name: other}
