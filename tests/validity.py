@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resgraph.graph import Block, Graph, Instance, Node, Part, Program, Row
-from resgraph.graph.typed import row_values
+from resgraph.graph.ir import row_values
 from resgraph.ops import Shape
 from resgraph.passes.base import Fact, Pass
 from resgraph.passes.edit import Weighted
@@ -66,9 +66,7 @@ def _counts(block: Block, program: Program) -> dict[str, tuple[str, ...]]:
     found = {}
     for row in block.rows:
         last = program.find(row.calls[-1])
-        outputs = tuple(last.results) if last else ()
-        several = tuple(f"{row.name}.{name}" for name in outputs)
-        found[row.name] = several if len(outputs) > 1 else (row.name,)
+        found[row.name] = row_values(row.name, last.results if last else ())
     return found
 
 
@@ -117,7 +115,7 @@ def _instance(instance: Instance, seen: set[int]) -> Iterator[str]:
     block, shapes = instance.block, instance.shapes
     if block.rows and {*instance.runs} != {row.name for row in block.rows}:
         yield f"{block.name}: runs of {sorted(instance.runs)}"
-    rows = {row.name: row_values(row, instance.runs[row.name]) for row in block.rows}
+    rows = {row.name: instance.values(row) for row in block.rows}
     wrong = [*_block(block, rows)]
     read = {v for node in block.nodes for v in (*node.inputs, *_values(node, rows))}
     wrong += (f"{block.name}: {v} has no shape" for v in sorted(read - {*shapes}))

@@ -17,7 +17,6 @@ from resgraph.graph import Graph, Instance, Run
 from resgraph.graph import isomorphism as graphs
 from resgraph.graph.dag import Ops
 from resgraph.graph.isomorphism import Labelled, Pairing, Parting, Repeated
-from resgraph.graph.sites import row_values
 from resgraph.limits import ISOMORPHISM_STEPS
 from resgraph.ops import Op
 from resgraph.ops.source import real
@@ -217,7 +216,7 @@ class _Network:
         for label, count in chain(*map(self._pieces, stage.sites)):
             node = self._node(Repeated(((label, count),)), given)
             given = (node,)
-        names = row_values(stage.row, stage.last)
+        names = stage.values
         if len(names) == 1:
             self.values[names[0]] = given[0]
         else:

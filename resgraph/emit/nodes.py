@@ -10,7 +10,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from resgraph.emit.element import Element
 from resgraph.graph import Instance, Node
-from resgraph.graph.typed import places, row_values
+from resgraph.graph.typed import places
 
 CONSTANT = "constant"
 """What the names of constants begin with."""
@@ -116,13 +116,12 @@ class Templates:
                 result = part.op.onnx(builder, *given, shapes=shapes)
                 values[part.name] = builder.name_last(result)
                 continue
-            runs = instance.runs[part.name]
-            for prefix, inner, alone in places(part, runs):
+            for prefix, inner, alone in places(part, instance.runs[part.name]):
                 template = self.of(inner, shared and alone)
                 more, names, given = template.within(prefix, given)
                 nodes += more
                 local |= names
-            values |= zip(row_values(part, runs), given, strict=True)
+            values |= zip(instance.values(part), given, strict=True)
         outputs = [values[value] for value in block.results.values()]
         return Template(nodes, block.inputs, outputs, frozenset(local))
 

@@ -20,7 +20,7 @@ from resgraph.emit.functions import DOMAIN, Functions
 from resgraph.emit.initialisers import external, tensors
 from resgraph.emit.nodes import Constants, Template, Templates
 from resgraph.graph import Graph, Instance, Run, digest
-from resgraph.graph.typed import places, row_values
+from resgraph.graph.typed import places
 from resgraph.names import IMAGES
 from resgraph.ops import Shape
 
@@ -127,16 +127,15 @@ class Model:
             made.append(image)
         values = dict.fromkeys(network.block.inputs, image)
         for row in network.block.rows:
-            runs = network.runs[row.name]
             given = tuple(values[i] for i in row.inputs)
-            for prefix, instance, shared in places(row, runs):
+            for prefix, instance, shared in places(row, network.runs[row.name]):
                 template = self._templates.of(instance, shared)
                 read += given
                 given, more = self._unit(nodes, prefix, instance, template, given)
                 if nodes.node:  # a unit without nodes is its input, and has no weights
                     yield Part(prefix, instance, nodes, read, [*made, *more])
                     nodes, read, made = GraphProto(), [], []
-            values |= zip(row_values(row, runs), given, strict=True)
+            values |= zip(network.values(row), given, strict=True)
         yield from self._rest()
 
     def _unit(
@@ -188,16 +187,15 @@ class Model:
         network = self.graph.network
         values: dict[str, _Origin | None] = dict.fromkeys(network.block.inputs)
         for row in network.block.rows:
-            runs = network.runs[row.name]
             given = [values[i] for i in row.inputs]
-            for prefix, instance, shared in places(row, runs):
+            for prefix, instance, shared in places(row, network.runs[row.name]):
                 template = self._templates.of(instance, shared)
                 known = dict(zip(template.inputs, given, strict=True))
                 given = [
                     known[o] if o in known else _Origin(prefix, o)
                     for o in template.outputs
                 ]
-            values |= zip(row_values(row, runs), given, strict=True)
+            values |= zip(network.values(row), given, strict=True)
         return values
 
     @cached_property

@@ -12,6 +12,7 @@ from resgraph.emit.simple import added_up, put
 from resgraph.emit.variants import Stretch
 from resgraph.expr import Expr, literal
 from resgraph.graph import Instance, Row, Run
+from resgraph.graph.ir import row_values
 from resgraph.graph.scope import named_sides
 from resgraph.syntax import (
     Infix,
@@ -136,9 +137,9 @@ class Rows:
     def note(self, row: Row) -> None:
         """Take formulas of the channels that the row's values have."""
         segments = self.segments(row)
-        for name in segments[-1].callee.outputs:
-            several = len(segments[-1].callee.outputs) > 1
-            value = f"{row.name}.{name}" if several else row.name
+        outputs = segments[-1].callee.outputs
+        values = row_values(row.name, outputs)
+        for name, value in zip(outputs, values, strict=True):
             numbers = self.formulas.variant is None
             claims = () if numbers else self._claims(row, segments, name)
             self.formulas.note(value, claims)

@@ -26,6 +26,7 @@ from resgraph.graph.ir import (
     Program,
     Row,
     Style,
+    row_values,
     sequence,
     stage_name,
 )
@@ -179,7 +180,7 @@ class Builder:
         nodes = tuple(self._settled(node, around) for node in made.nodes)
         self.params.around = ()
         made = replace(made, nodes=nodes)
-        read = {n for use in Uses(self.blocks).of(made) for n in [use.name]}
+        read = {use.name for use in Uses(self.blocks).of(made)}
         self.params.used |= read  # by conditions, too
         known = [n for n in self.params.values if n in read]
         params = tuple(Param(n, self.params.values[n], span) for n in known)
@@ -347,8 +348,7 @@ class Builder:
         return Row(name, read, span, dict(inputs), name, calls=calls, style=style)
 
     def _results(self, row: str) -> tuple[str, ...]:
-        several = self.lowering.outputs.get(self._last.get(row, ""), ())
-        return tuple(f"{row}.{o}" for o in several) if len(several) > 1 else (row,)
+        return row_values(row, self.lowering.outputs.get(self._last.get(row, ""), ()))
 
 
 def _plain(value: Value | Expr) -> Any:

@@ -22,6 +22,7 @@ from resgraph.graph.ir import (
     Path,
     Row,
     Style,
+    row_values,
 )
 from resgraph.graph.uses import path_when, with_first
 from resgraph.names import INPUT, SOMETHING
@@ -153,10 +154,7 @@ class Lowering:
     def _results(self, node: Part) -> tuple[str, ...]:
         """The values of a node: of a row that has several outputs, these."""
         last = node.calls[-1].block if isinstance(node, Row) else ""
-        several = self.outputs.get(last, ())
-        if len(several) < 2:
-            return (node.name,)
-        return tuple(f"{node.name}.{output}" for output in several)
+        return row_values(node.name, self.outputs.get(last, ()))
 
     def _header(self, name: str, path: SpecPath, loc: Loc) -> Path:
         sources = [

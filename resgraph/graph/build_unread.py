@@ -17,7 +17,6 @@ from resgraph.spec import Loaded
 from resgraph.spec.tree import Loc, key_span
 
 _PARAMS = ("network", "params")
-_STAGES = ("network", "stages")
 
 
 @dataclass

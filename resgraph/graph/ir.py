@@ -8,7 +8,7 @@ inference makes an `Instance` of each block at each of its arguments and inputs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -288,6 +288,11 @@ class Program:
     def with_head(self, head: Block) -> Program:
         """The same network with another head."""
         return replace(self, ends={**self.ends, HEAD: head})
+
+
+def row_values(row: str, outputs: Collection[str]) -> tuple[str, ...]:
+    """What the values of a row are called, by the outputs of its last block."""
+    return tuple(f"{row}.{name}" for name in outputs) if len(outputs) > 1 else (row,)
 
 
 def sequence(name: str, title: str, nodes: Sequence[Part], span: Span) -> Block:

@@ -190,13 +190,6 @@ def gathered(row: Iterable[tuple[Hashable, int]]) -> tuple[tuple[Hashable, int],
     return tuple((block, sum(n for _, n in group)) for block, group in groups)
 
 
-def rows_alike(
-    a: Iterable[tuple[Hashable, int]], b: Iterable[tuple[Hashable, int]]
-) -> bool:
-    """Whether two rows are the same blocks equally often, however they are cut."""
-    return gathered(a) == gathered(b)
-
-
 # --- chains as one node ---------------------------------------------------------------------
 
 

@@ -103,14 +103,6 @@ def _pieces(
         yield first, 1 + len(rest)
 
 
-def row_values(row: Row, last: Instance) -> tuple[str, ...]:
-    """What a row's values are called, by the outputs of its last block."""
-    results = last.block.results
-    return (
-        tuple(f"{row.name}.{r}" for r in results) if len(results) > 1 else (row.name,)
-    )
-
-
 def between(first: Site, last: Site) -> str:
     """`stage1.0`, or `stage1.1 to stage1.17`; `blocks.0 of each of stage1.0 to stage1.3`
     where what they are in is repeated."""

@@ -20,6 +20,7 @@ from resgraph.graph.ir import (
     Part,
     Program,
     Row,
+    row_values,
     stage_name,
 )
 from resgraph.graph.typed import Graph
@@ -63,7 +64,7 @@ def _lines(program: Program) -> Iterator[str]:
             yield from _body(end)
         else:
             yield from (f"  {call_text(call)}" for call in row.calls)
-        before = _values(row, program)
+        before = row_values(row.name, program.block(row.calls[-1]).results)
     if program.network.results != {OUTPUT: HEAD}:
         yield f"outputs {_results(program.network.results)}"
 
@@ -72,13 +73,6 @@ def _heading(row: Row, number: int) -> str:
     """`stage2` of the second stage, whether it has a name or not; `stage c2` of any other."""
     plain = row.name in (STEM, HEAD, stage_name(number))
     return row.name if plain else f"stage {row.name}"
-
-
-def _values(row: Row, program: Program) -> tuple[str, ...]:
-    """What the row after this one reads where nothing is said."""
-    results = program.block(row.calls[-1]).results
-    several = tuple(f"{row.name}.{name}" for name in results)
-    return several if len(several) > 1 else (row.name,)
 
 
 def _params(block: Block) -> str:

@@ -12,7 +12,17 @@ from typing import Any
 
 from resgraph.allow import Allow
 from resgraph.diagnostics import Span
-from resgraph.graph.ir import HEAD, STEM, Block, Call, Node, Part, Program, Row
+from resgraph.graph.ir import (
+    HEAD,
+    STEM,
+    Block,
+    Call,
+    Node,
+    Part,
+    Program,
+    Row,
+    row_values,
+)
 from resgraph.graph.scope import Position, evaluated, scope
 from resgraph.graph.uses import OWN, POSITION, read
 from resgraph.names import LOGITS, RESULT
@@ -99,14 +109,18 @@ class Instance:
         for row in self.block.rows:
             yield from row_parts(row, self.runs[row.name])
 
+    def values(self, row: Row) -> tuple[str, ...]:
+        """What the values of one of its rows are called."""
+        return row_values(row.name, self.runs[row.name][-1].instances[-1].block.results)
+
     @cached_property
     def weights(self) -> tuple[tuple[str, Weight], ...]:
         """Every tensor of the state_dict as (layer, weight), in the order of the layers."""
         found: list[tuple[str, Weight]] = []
         for node in self.block.nodes:
             if isinstance(node, Node):
-                given = (self.shapes[i] for i in node.inputs)
-                found += ((node.name, weight) for weight in node.op.weights(*given))
+                weights = node.op.weights(*_given(self, node))
+                found += ((node.name, weight) for weight in weights)
             else:
                 for prefix, inner in row_parts(node, self.runs[node.name]):
                     found += ((prefix + layer, w) for layer, w in inner.weights)
@@ -286,13 +300,6 @@ def places(row: Row, runs: tuple[Run, ...]) -> Iterator[tuple[str, Instance, boo
             index += 1
 
 
-def row_values(row: Row, runs: tuple[Run, ...]) -> tuple[str, ...]:
-    """The names of a row's values in the block that it is in."""
-    outputs = runs[-1].instances[-1].block.results
-    several = len(outputs) > 1
-    return tuple(f"{row.name}.{name}" for name in outputs) if several else (row.name,)
-
-
 # --- without rows ------------------------------------------------------------------------
 
 
@@ -321,8 +328,7 @@ def _flattened(instance: Instance) -> Instance:
                 if node.name in flat.shapes:  # of a draft, some are not known
                     shapes[moved.name] = flat.shapes[node.name]
             values = tuple(names[v] for v in flat.block.results.values())
-        runs = instance.runs[part.name]
-        alias |= zip(row_values(part, runs), values, strict=True)
+        alias |= zip(instance.values(part), values, strict=True)
     block = instance.block
     results = {name: alias[value] for name, value in block.results.items()}
     flat_block = replace(block, nodes=tuple(nodes), outputs=results)

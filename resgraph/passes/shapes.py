@@ -12,7 +12,7 @@ from resgraph import codes
 from resgraph.diagnostics import Diagnostic, Note, Span
 from resgraph.expr import Condition, Expr, ExprError
 from resgraph.graph import Block, Call, Graph, Instance, Node, Part, Program, Row, Run
-from resgraph.graph.ir import REPEAT, STEM, WHEN, Style
+from resgraph.graph.ir import REPEAT, STEM, WHEN, Style, row_values
 from resgraph.graph.params import COUNT
 from resgraph.graph.scope import Context, Position, evaluated, scope
 from resgraph.graph.typed import NodeError, renewed
@@ -329,10 +329,8 @@ class _Inside(Telling):
             self.sources = []
             self._try_all(more)
         self.runs[row.name] = tuple(runs)
-        names = self._outputs(row.calls[-1])
-        if len(names) == 1:
-            return {row.name: shapes[0]}
-        return {f"{row.name}.{n}": s for n, s in zip(names, shapes, strict=True)}
+        names = row_values(row.name, self._outputs(row.calls[-1]))
+        return dict(zip(names, shapes, strict=True))
 
     def _try_all(self, runs: Sequence[Run]) -> None:
         """A finding where what is computed from a block's number cannot be, for some."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from resgraph import codes
 from resgraph.diagnostics import plural
 from resgraph.graph import HEAD, STEM, Graph
-from resgraph.graph.sites import row_values
 from resgraph.prove.finding import Finding, Level, Topic, listing
 from resgraph.prove.parts import lengths, longest
 from resgraph.prove.sites import Site, Stage, taken_apart
@@ -127,7 +126,7 @@ def depths(graph: Graph, network: Sequence[Stage] | None = None) -> dict[str, De
         given = [made[value] for value in stage.row.inputs]
         for site in stage.sites:
             given = _through(site, given)
-        made |= zip(row_values(stage.row, stage.last), given, strict=True)
+        made |= zip(stage.values, given, strict=True)
     return {name: made[value] for name, value in graph.network.block.results.items()}
 
 

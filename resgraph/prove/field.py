@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from resgraph.diagnostics import Span
 from resgraph.graph import HEAD, STEM, Graph, Instance, Node
-from resgraph.graph.sites import row_values
 from resgraph.ops import POINT, ReceptiveField, Shape
 from resgraph.prove.finding import Finding, Level, Topic
 from resgraph.prove.sites import Site, Stage
@@ -59,9 +58,8 @@ def receptive_field(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]
             views = _with(views, _before_pooling(stage.last, given))
         for site in stage.sites:
             given = _repeated(site, given)
-        names = row_values(row, stage.last)
-        made |= zip(names, given, strict=True)
-        views += _exits(graph, stage, [made[name] for name in names])
+        made |= zip(stage.values, given, strict=True)
+        views += _exits(graph, stage, given)
     for view in views:
         message = f"{view.place}: {_told(view, graph.input)}"
         yield Finding(Level.FACT, Topic.FIELD, message, view.span)
@@ -69,10 +67,10 @@ def receptive_field(graph: Graph, network: Sequence[Stage]) -> Iterator[Finding]
 
 def _exits(graph: Graph, stage: Stage, fields: Fields) -> Iterator[_View]:
     """The values of a stage, and the maps that the network returns."""
-    row, last = stage.row, stage.last
+    row = stage.row
     returned = {value: name for name, value in graph.network.block.results.items()}
     for value, shape, field in zip(
-        row_values(row, last), last.outputs.values(), fields, strict=True
+        stage.values, stage.last.outputs.values(), fields, strict=True
     ):
         name = returned.get(value)
         called = f"the output {name}" if name and len(returned) > 1 else "the output"

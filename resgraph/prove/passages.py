@@ -9,7 +9,6 @@ from functools import cached_property
 from resgraph.diagnostics import Span
 from resgraph.graph import INPUT, Graph, Instance, Node
 from resgraph.graph.dag import Dag
-from resgraph.graph.sites import row_values
 from resgraph.ops import POINT, Role
 from resgraph.prove.routes import Routes
 from resgraph.prove.sites import Site, Stage, moved
@@ -245,7 +244,7 @@ def passages(graph: Graph, found: Sequence[Stage]) -> list[Passage]:
         given = [
             (_serving(*known) if several else known[0], known[1]) for known in given
         ]
-        made |= zip(row_values(row, stage.last), given, strict=True)
+        made |= zip(stage.values, given, strict=True)
     return result
 
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from resgraph.diagnostics import plural
 from resgraph.graph import HEAD, OUTPUT, STEM, Graph, Instance, Node, Part, Row, Run
 from resgraph.graph.dag import Dag
+from resgraph.graph.ir import row_values
 from resgraph.graph.sites import Apart, between, listing, row_sites
 from resgraph.graph.sites import Site as Blocks
 from resgraph.ops import Op
@@ -89,6 +90,11 @@ class Stage:
     @property
     def last(self) -> Instance:
         return self.sites[-1].instance
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What its values are called in the network."""
+        return row_values(self.row.name, self.last.block.results)
 
 
 def taken_apart(graph: Graph, apart: Apart | None = None) -> tuple[Stage, ...]:

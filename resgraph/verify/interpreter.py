@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resgraph.graph import Graph, Instance
-from resgraph.graph.typed import row_parts, row_values
+from resgraph.graph.typed import row_parts
 from resgraph.ops import Op
 from resgraph.ops.source import real, whole
 from resgraph.syntax import Literal, Name, Syntax
@@ -82,7 +82,7 @@ class Interpreter(nn.Module):
         self._rows = tuple(
             Parts(
                 row.inputs,
-                row_values(row, graph.network.runs[row.name]),
+                graph.network.values(row),
                 tuple(
                     self._part(prefix, instance, single, known)
                     for prefix, instance in row_parts(row, graph.network.runs[row.name])
