@@ -64,9 +64,7 @@ def loaded(name: str) -> tuple[Graph, nn.Module]:
     module = load_generated(path).build().eval()
     state = {
         full: torch.from_numpy(weights(full, weight))
-        for prefix, instance in graph.parts()
-        for layer, weight in instance.weights
-        for full in [f"{prefix}{layer}.{weight.name}"]
+        for full, weight in graph.tensors().items()
     }
     module.load_state_dict(state, strict=False)
     return graph, module

@@ -20,6 +20,7 @@ from resgraph.emit.weights import stored
 from resgraph.files import parse_json, read_bytes
 from resgraph.graph import Graph
 from resgraph.limits import JSON_BYTES
+from resgraph.names import BATCH_COUNTS
 from resgraph.origin import same
 from resgraph.provenance import SPEC
 from resgraph.seal import ENTRY, unsealed
@@ -190,15 +191,9 @@ def _checkpoints(
 
 def _fits(tensors: Any, graph: Graph) -> None:
     """Raise `ValueError` for tensors whose names or shapes are not the graph's."""
-    wanted = {
-        f"{prefix}{layer}.{weight.name}": tuple(weight.shape)
-        for prefix, instance in graph.parts()
-        for layer, weight in instance.weights
-    }
+    wanted = {name: tuple(weight.shape) for name, weight in graph.tensors().items()}
     given = {name: tuple(getattr(t, "shape", ())) for name, t in dict(tensors).items()}
-    extra = [
-        n for n in given if n not in wanted and not n.endswith("num_batches_tracked")
-    ]
+    extra = [n for n in given if n not in wanted and not n.endswith(BATCH_COUNTS)]
     wrong = [n for n in wanted if given.get(n) != wanted[n]]
     if extra or wrong:
         first = plain([*wrong, *extra][0])

@@ -34,6 +34,8 @@ LOGITS = "logits"
 """What an ONNX model calls its only output, if that is a vector."""
 RESULT = "output"
 """What it calls one that is a map, or tokens."""
+BATCH_COUNTS = ".num_batches_tracked"
+"""How the names of tensors end that torch adds to a state_dict: BN's counts of batches."""
 CONSTANTS = ("INPUT_SHAPE", "RECIPE", "DIGEST")
 """What a generated module states about itself."""
 

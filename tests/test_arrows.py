@@ -161,6 +161,7 @@ ARROWS = {
         "emit",
         "files",
         "graph",
+        "names",
         "origin",
         "provenance",
         "seal",

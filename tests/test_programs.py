@@ -115,10 +115,8 @@ def computed(
     """The outputs in float64, the graph executed node by node."""
     network = Interpreter(graph).double().eval()
     state = network.state_dict()
-    for prefix, instance in graph.parts():
-        for layer, weight in instance.weights:
-            name = f"{prefix}{layer}.{weight.name}"
-            state[name].copy_(torch.from_numpy(weights(name, weight).astype(float)))
+    for name, weight in graph.tensors().items():
+        state[name].copy_(torch.from_numpy(weights(name, weight).astype(float)))
     with torch.no_grad():
         return by_name(network(torch.from_numpy(images)), [*graph.outputs], "")
 

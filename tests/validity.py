@@ -35,11 +35,7 @@ def between(each: Pass[Any, Any, Any], before: Any, after: Any) -> None:
 
 def layers(graph: Graph) -> list[str]:
     """The tensors of the state_dict."""
-    return [
-        f"{prefix}{layer}.{weight.name}"
-        for prefix, instance in graph.parts()
-        for layer, weight in instance.weights
-    ]
+    return [n for prefix, part in graph.parts() for n, _ in part.tensors(prefix)]
 
 
 # --- without shapes ---------------------------------------------------------------------
@@ -158,7 +154,6 @@ def _origins(network: Weighted) -> Iterator[str]:
     names = {name.rpartition(".")[0] for name in layers(network.graph)}
     yield from (f"no layer {name}" for name in network.origins if name not in names)
     for prefix, instance in network.graph.parts():
-        for layer, weight in instance.weights:
-            name = f"{prefix}{layer}.{weight.name}"
+        for name, weight in instance.tensors(prefix):
             if network.weights(name, weight).shape != weight.shape:
                 yield f"{name} is not {weight.shape}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resgraph.cli.common import warn
 from resgraph.diagnostics import ResgraphError, UsageError, plain
+from resgraph.names import BATCH_COUNTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,9 +120,7 @@ def _same_topology(run: RunFolder, graph: Graph, head: Head, found: Taken) -> bo
 
 
 def _without_counts(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    from resgraph.verify.declared import COUNTS
-
-    return {n: t for n, t in tensors.items() if not n.endswith(COUNTS)}
+    return {n: t for n, t in tensors.items() if not n.endswith(BATCH_COUNTS)}
 
 
 def head_of(graph: Graph) -> Head:

@@ -35,7 +35,7 @@ class Functions(Templates):
         if not body.nodes:
             return body
         outputs = [*dict.fromkeys(o for o in body.outputs if o in body.local)]
-        weights = [f"{layer}.{weight.name}" for layer, weight in instance.weights]
+        weights = [name for name, _ in instance.tensors()]
         inputs = [*body.inputs, *weights]
         nodes = [*_constant_nodes(constants), *_nodes(body)]
         name = self._defined(instance, inputs, outputs, nodes, shared)

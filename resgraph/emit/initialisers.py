@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,12 +12,6 @@ from resgraph.emit.element import Element
 from resgraph.emit.weights import WeightSource
 from resgraph.graph import Instance
 from resgraph.ops import Weight
-
-
-def tensors(prefix: str, instance: Instance) -> Iterator[tuple[str, Weight]]:
-    """Every tensor of a unit with its full name, in order."""
-    for layer, weight in instance.weights:
-        yield f"{prefix}{layer}.{weight.name}", weight
 
 
 def external(
@@ -45,7 +38,7 @@ class Initialisers:
 
     def append(self, prefix: str, instance: Instance) -> None:
         """Add the unit's weights to the model, one after the other."""
-        for name, weight in tensors(prefix, instance):
+        for name, weight in instance.tensors(prefix):
             raw = self.element.raw(name, self.weights(name, weight))
             tensor = self._placed(name, weight, raw)
             append(self.model, GraphProto(initializer=[tensor]))

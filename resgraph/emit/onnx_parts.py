@@ -17,7 +17,7 @@ from resgraph import __version__
 from resgraph.diagnostics import visible
 from resgraph.emit.element import FLOAT32, Element
 from resgraph.emit.functions import DOMAIN, Functions
-from resgraph.emit.initialisers import external, tensors
+from resgraph.emit.initialisers import external
 from resgraph.emit.nodes import Constants, Template, Templates
 from resgraph.graph import Graph, Instance, Run, digest
 from resgraph.graph.typed import places
@@ -266,7 +266,7 @@ class Model:
         size = int(ModelProto(graph=nodes).ByteSize())
         if run.each is not None:  # whose attributes are others in each place
             size += _NUMBERS * len(nodes.node)
-        for name, weight in tensors(prefix, instance):
+        for name, weight in instance.tensors(prefix):
             tensor = external(name, weight, self.element, _FILE, 2**40, 2**40)
             size += ModelProto(graph=GraphProto(initializer=[tensor])).ByteSize()
         return size

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from resgraph.diagnostics import ResgraphError, plain, plural
 from resgraph.graph import Graph
+from resgraph.names import BATCH_COUNTS
 from resgraph.ops import Weight
 from resgraph.reading.tensors import check_tensors
 from resgraph.seal import unsealed
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 WeightSource = Callable[[str, Weight], "NDArray[Any]"]
 """The tensor for a name of the state_dict, of the weight's shape; the emitter rounds it."""
-
-_IGNORED = ".num_batches_tracked"
 
 
 def drawn(seed: int) -> WeightSource:
@@ -49,13 +48,8 @@ def stored(path: Path, graph: Graph) -> WeightSource:
     Raises `ResgraphError` if the file is none, or if its tensors' names, shapes or types
     are not the graph's.
     """
-    tensors = _read(path)
-    wanted = {
-        f"{prefix}{layer}.{weight.name}": weight
-        for prefix, instance in graph.parts()
-        for layer, weight in instance.weights
-    }
-    extra = [n for n in tensors if n not in wanted and not n.endswith(_IGNORED)]
+    tensors, wanted = _read(path), graph.tensors()
+    extra = [n for n in tensors if n not in wanted and not n.endswith(BATCH_COUNTS)]
     missing = [name for name in wanted if name not in tensors]
     wrong = [
         f"{name} is {list(tensors[name].shape)}, not {list(weight.shape)}"

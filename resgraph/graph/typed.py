@@ -126,6 +126,10 @@ class Instance:
                     found += ((prefix + layer, w) for layer, w in inner.weights)
         return tuple(found)
 
+    def tensors(self, prefix: str = "") -> Iterator[tuple[str, Weight]]:
+        """The same by name, where the block stands at `prefix`."""
+        return ((f"{prefix}{layer}.{w.name}", w) for layer, w in self.weights)
+
     def total(self, quantity: str) -> int:
         """The sum of a quantity of ops over all of them, without walking the depth."""
         own = sum(int(_QUANTITIES[quantity](self, node)) for node in self.block.ops)
@@ -404,6 +408,11 @@ class Graph:
         """Every block of the network's rows with its prefix in the state_dict, in order of
         execution. This alone walks the depth."""
         return self.network.parts()
+
+    def tensors(self) -> dict[str, Weight]:
+        """Every tensor of the state_dict by its name, in order, wherever its block stands."""
+        parts = (instance.tensors(prefix) for prefix, instance in self.parts())
+        return {name: weight for part in parts for name, weight in part}
 
     def total(self, quantity: str) -> int:
         """The sum of a quantity over the network, without walking the depth."""

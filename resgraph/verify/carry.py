@@ -10,6 +10,7 @@ from torch import Size, Tensor
 
 from resgraph.diagnostics import ResgraphError, plural
 from resgraph.graph import Graph
+from resgraph.names import BATCH_COUNTS
 from resgraph.verify import declared, state
 from resgraph.verify.interpreter import Interpreter
 from resgraph.verify.structure import against_module, flows
@@ -50,7 +51,7 @@ def carry(
 
 
 def _by_name(graph: Graph, tensors: Mapping[str, Tensor]) -> Carried | None:
-    wanted = declared.tensors(graph)
+    wanted = graph.tensors()
     check = declared.parameters(wanted, tensors, "")
     if check.verdict != "passed":
         return None
@@ -75,12 +76,11 @@ def _through(
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Size]:
     """By name, BN's counts of batches aside."""
-    counts = declared.COUNTS
-    return {n: t.shape for n, t in tensors.items() if not n.endswith(counts)}
+    return {n: t.shape for n, t in tensors.items() if not n.endswith(BATCH_COUNTS)}
 
 
 def _differences(graph: Graph, tensors: Mapping[str, Tensor]) -> str:
-    return declared.parameters(declared.tensors(graph), tensors, "").detail
+    return declared.parameters(graph.tensors(), tensors, "").detail
 
 
 def _along(
@@ -105,6 +105,6 @@ def _saved(
     graph: Graph, names: Mapping[str, str], tensors: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
     """Their tensors under our names, in our shapes: a linear layer may be a 1x1 convolution."""
-    wanted = declared.tensors(graph)
+    wanted = graph.tensors()
     for name, other in names.items():
         yield name, tensors[other].detach().clone().reshape(wanted[name].shape)

@@ -10,22 +10,13 @@ from torch import Tensor
 
 from resgraph.diagnostics import plural
 from resgraph.graph import Graph
+from resgraph.names import BATCH_COUNTS
 from resgraph.ops import Weight
 from resgraph.verify.report import Check, failed, passed
 from resgraph.verify.witness import Declared
 
-COUNTS = ".num_batches_tracked"
 _SPREAD = 6.0
 """Standard errors that the spread of a random start may be off."""
-
-
-def tensors(graph: Graph) -> dict[str, Weight]:
-    """Every tensor of the state_dict, by name, as the graph has it."""
-    return {
-        f"{prefix}{layer}.{weight.name}": weight
-        for prefix, instance in graph.parts()
-        for layer, weight in instance.weights
-    }
 
 
 def constants(graph: Graph, told: Declared) -> Check:
@@ -55,7 +46,7 @@ def parameters(
     shapes = {
         key: tuple(tensor.shape)
         for key, tensor in state.items()
-        if not key.endswith(COUNTS)
+        if not key.endswith(BATCH_COUNTS)
     }
     wrong = [f"{key} is missing" for key in wanted if key not in shapes]
     wrong += [f"{key} is not in the spec" for key in shapes if key not in wanted]

@@ -26,11 +26,9 @@ def evaluate(
     module = Interpreter(graph).to(kind).eval()
     state = module.state_dict()
     with torch.no_grad():
-        for prefix, instance in graph.parts():
-            for layer, weight in instance.weights:
-                name = f"{prefix}{layer}.{weight.name}"
-                values = weights(name, weight).astype(np.float64)
-                state[name].copy_(torch.from_numpy(values))
+        for name, weight in graph.tensors().items():
+            values = weights(name, weight).astype(np.float64)
+            state[name].copy_(torch.from_numpy(values))
         found = module(torch.from_numpy(images).to(kind))
     outputs = by_name(found, [*graph.outputs], graph.name)
     return {name: tensor.double().numpy() for name, tensor in outputs.items()}

@@ -11,7 +11,6 @@ from torch import Tensor
 from resgraph.diagnostics import ResgraphError
 from resgraph.graph import Graph
 from resgraph.outputs import classifying
-from resgraph.verify import declared
 from resgraph.verify.carry import Carried, carry
 from resgraph.verify.flow import INPUT
 from resgraph.verify.witness import Module
@@ -45,7 +44,7 @@ def taken(
     `ResgraphError` as `carry` does.
     """
     classes = _classes(graph, head, source)
-    mine = declared.tensors(graph)
+    mine = graph.tensors()
     if classes is None or (head.names and mine[head.names[0]].shape[0] == classes):
         carried = carry(graph, source, {}, where)
         return Taken(carried.tensors, _how(carried, source, where))
@@ -85,7 +84,7 @@ def _classes(
         return shapes[logits][0] if logits else None
     if not head.names:
         return None
-    missing = {*declared.tensors(graph)} - {*source}
+    missing = {*graph.tensors()} - {*source}
     if missing == {*head.names}:
         return 0
     first = source.get(head.names[0])

@@ -114,7 +114,7 @@ class Verification:
 
     @cached_property
     def wanted(self) -> Mapping[str, Weight]:
-        return declared.tensors(self.graph)
+        return self.graph.tensors()
 
     def checks(self) -> Iterator[Check]:
         sound = True

@@ -33,13 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = {**ABOUT, "network": graph.name, "digest": digest(graph)}
     (folder / "run.json").write_text(json.dumps(about))
     draw = Drawn(3)
-    tensors = {
-        f"{prefix}{layer}.{weight.name}": draw(
-            f"{prefix}{layer}.{weight.name}", weight
-        ).astype(np.float32)
-        for prefix, instance in graph.parts()
-        for layer, weight in instance.weights
-    }
+    tensors = {n: draw(n, w).astype(np.float32) for n, w in graph.tensors().items()}
     save_file(tensors, folder / "last.safetensors")
     return folder
 

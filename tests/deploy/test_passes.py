@@ -40,14 +40,6 @@ def norms(network: Weighted) -> list[str]:
     ]
 
 
-def names(network: Weighted) -> set[str]:
-    return {
-        f"{prefix}{layer}.{weight.name}"
-        for prefix, instance in network.graph.parts()
-        for layer, weight in instance.weights
-    }
-
-
 @pytest.mark.parametrize("spec", [path.stem for path in SPECS])
 def test_every_spec_is_exact(spec: str, tmp_path: Path) -> None:
     graph = shallow(spec)
@@ -96,7 +88,7 @@ def test_positive_gammas_need_one_bound() -> None:
     )
     assert norms(network) == []
     assert not [line for line in report(network, remarks) if "Min" in line]
-    assert not [name for name in names(network) if name.endswith(".upper")]
+    assert not [name for name in network.graph.tensors() if name.endswith(".upper")]
 
 
 def test_where_padding_forbids_it_the_reason_is_told() -> None:
@@ -131,12 +123,13 @@ def test_portable_changes_nothing() -> None:
 def test_unchanged_tensors_keep_their_names_and_new_ones_tell_theirs() -> None:
     graph = shallow("preact_bottleneck")
     plain, network = Weighted(graph, Drawn(0)), prepare(graph, Drawn(0), "cuda")[0]
-    kept = names(plain) & names(network)
+    tensors, new = plain.graph.tensors(), network.graph.tensors()
+    kept = tensors.keys() & new.keys()
     assert "stage1.0.conv3.weight" in kept
     assert digest(network.graph) == digest(graph)
-    made = {name.rpartition(".")[0] for name in names(network) - kept}
+    made = {name.rpartition(".")[0] for name in new.keys() - kept}
     assert made == set(network.origins)
-    layers = {name.rpartition(".")[0] for name in names(plain)}
+    layers = {name.rpartition(".")[0] for name in tensors}
     gone = layers - {name.rpartition(".")[0] for name in kept}
     assert gone == {o for several in network.origins.values() for o in several}
     assert network.origins["stage1.1.bn1_conv1_bn2"] == (

@@ -165,11 +165,7 @@ def _same(graph: Graph, source: Path, model: Path, weights: Any) -> None:
     module = _imported(source)
     net: torch.nn.Module = getattr(module, module.__all__[0])()
     state = net.state_dict()
-    wanted = {
-        f"{prefix}{layer}.{w.name}": w
-        for prefix, part in graph.parts()
-        for layer, w in part.weights
-    }
+    wanted = graph.tensors()
     ours = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     if list(ours) != list(wanted):
         raise Fault(f"names: {[*ours][:5]} in torch, {[*wanted][:5]} in the graph")
