@@ -135,9 +135,7 @@ def _about(row: Row, graph: Graph) -> str:
     if row.name in (STEM, HEAD):
         return f"{row.name}: {made}"
     count = sum(run.count for run in runs)
-    number = row.name.removeprefix("stage")
-    name = f"stage {number}" if number.isdigit() else row.name
-    return f"{name}: {count} {plural(count, 'unit')}, {made}"
+    return f"{row.title}: {count} {plural(count, 'unit')}, {made}"
 
 
 def _loop(started: Mapping[str, Start]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -22,9 +21,6 @@ from resgraph.syntax import Call, Generator, Listing, Name, Spread, Syntax, call
 
 if TYPE_CHECKING:
     from resgraph.emit.class_source import ClassSource
-
-
-_NUMBERED = re.compile(r"stage\d+")
 
 
 @dataclass
@@ -95,7 +91,7 @@ class Layers:
             return _list(start, items, indent)
         flat = f"{start} {call('nn.Sequential', *items)}"
         # Stages without names stand one unit a line, also where there is one alone.
-        stage = self.source.variant is None and _NUMBERED.fullmatch(row.name)
+        stage = self.source.variant is None and row.number
         if not stage and len(items) == 1 and indent + len(flat) <= WIDTH:
             return [flat]
         return exploded(f"{start} nn.Sequential", items, indent)

@@ -204,7 +204,7 @@ def signature(before: str, items: Sequence[str], after: str, indent: int) -> lis
 
 
 def commented(
-    lines: list[str], comment: str, indent: int, nodes: tuple[str, ...] = ()
+    lines: list[str], comment: str, indent: int, nodes: tuple[str, ...]
 ) -> list[Statement]:
     """The statement with a comment behind it, or above it where it would grow too long."""
     if len(lines) == 1 and _fits(flat := f"{lines[0]}  # {comment}", indent):

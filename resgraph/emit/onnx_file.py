@@ -13,6 +13,7 @@ import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from resgraph.diagnostics import ResgraphError, first_line, plain
+from resgraph.emit.nodes import CONSTANT
 from resgraph.limits import METADATA_CHARACTERS, MODEL_BYTES
 from resgraph.reading.models import check_model
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """What a network may be called, settings included: safe as the name of a file."""
-_CONSTANT = "constant/"
-"""What the names of a model's small constants begin with."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class OnnxFile:
 
 def _is_constant(name: str) -> bool:
     """Whether it names no tensor of a state_dict, each of which is a layer's: `conv.weight`."""
-    return name.startswith(_CONSTANT) or "." not in name
+    return name.startswith(f"{CONSTANT}/") or "." not in name
 
 
 def _widen(model: ModelProto) -> None:

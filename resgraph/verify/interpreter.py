@@ -179,7 +179,7 @@ def _number(op: Op, single: bool, name: str) -> Syntax:
     return Literal(float(np.float32(float(value)))) if single else real(value)
 
 
-def _namespace(helper: str = "") -> dict[str, Any]:
+def _namespace(helper: str) -> dict[str, Any]:
     """What an op's text may name: torch, as in a generated file, and its helper class."""
     names: dict[str, Any] = {
         "torch": torch,
