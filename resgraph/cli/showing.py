@@ -116,7 +116,7 @@ def rows(graph: Graph) -> Iterator[dict[str, Any]]:
                 "parameters": run.total("parameters"),
                 "multiply_adds": run.total("multiply_adds"),
             }
-            read = graph.network.block.several.get(row.name, (row.name,))
+            read = graph.network.values(row)
 
 
 def _outputs(instance: Instance) -> dict[str, Any]:

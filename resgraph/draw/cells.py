@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resgraph.graph import OUTPUT, STEM, Block, Call, Graph, Instance, Node, Row, Run
-from resgraph.graph.ir import HEAD, Part, Style
+from resgraph.graph.ir import HEAD, Part, Style, row_values
 from resgraph.ops import Shape
 
 
@@ -67,7 +67,9 @@ class Cell:
     @property
     def last(self) -> str:
         """The name of the last unit."""
-        return _name(self.row, self.index + self.count - 1) if self.row else self.name
+        return (
+            unit_name(self.row, self.index + self.count - 1) if self.row else self.name
+        )
 
     @property
     def outputs(self) -> tuple[Shape | None, ...]:
@@ -188,8 +190,9 @@ def _row(row: Row, runs: Sequence[Run], reads: tuple[str, ...]) -> Iterator[Cell
         for instances, count in [(run.instances, run.count) for run in own] or [
             ((), _repeat(call))
         ]:
-            name = _name(row, index)
-            gives = _gives(name, instances)
+            name = unit_name(row, index)
+            outputs = instances[-1].block.results if instances else ()
+            gives = row_values(name, outputs)
             yield Cell(name, reads, gives, None, row, call, instances, index, count)
             reads, index = gives, index + count
 
@@ -204,13 +207,9 @@ def _repeat(call: Call) -> int:
     return call.repeat if isinstance(call.repeat, int) else 1
 
 
-def _name(row: Row, index: int) -> str:
+def unit_name(row: Row, index: int) -> str:
+    """What the unit of that number is called; the stem and the head by their rows."""
     return row.prefix(index).removesuffix(".") or row.name
-
-
-def _gives(name: str, instances: Sequence[Instance]) -> tuple[str, ...]:
-    outputs = instances[-1].block.results if instances else ()
-    return tuple(f"{name}.{o}" for o in outputs) if len(outputs) > 1 else (name,)
 
 
 def _named(row: str, cell: Cell) -> dict[str, str]:

@@ -62,6 +62,12 @@ class Layout:
     columns: Mapping[str, float]
     ways: Sequence[Way]
 
+    def mirrored(self) -> Layout:
+        """The same with left and right exchanged."""
+        columns = {name: -column for name, column in self.columns.items()}
+        ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in self.ways]
+        return Layout(self.rows, columns, ways)
+
 
 class SizeError(ResgraphError):
     """A drawing that Graphviz would take too long for, and nobody could read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -25,6 +25,7 @@ from resgraph.draw.items import (
 )
 from resgraph.draw.labels import label, sign
 from resgraph.draw.layout import Layout, Link, layout, named, refuse_more
+from resgraph.draw.structure import END
 from resgraph.draw.text import width, wrap
 from resgraph.draw.wires import GAP, Point, Size, Wiring, wire
 from resgraph.graph import OUTPUT, Graph
@@ -36,7 +37,7 @@ LONGEST = 240.0
 """Pixels of a stage's name that is not broken."""
 BELOW = 16.0
 """Pixels for a shape below a box."""
-START, END = "\0in ", "\0out "  # no part is called so
+START = "\0in "  # no part is called so
 
 
 def draw_network(
@@ -233,8 +234,7 @@ class _Drawing:
         beside = [c for way in plan.ways for c in way.columns[1:-1]]
         if not beside or sum(beside) / len(beside) >= plan.columns[starts[0]]:
             return plan
-        ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in plan.ways]
-        return Layout(plan.rows, {n: -c for n, c in plan.columns.items()}, ways)
+        return plan.mirrored()
 
     @cached_property
     def aside(self) -> float:

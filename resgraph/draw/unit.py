@@ -268,8 +268,7 @@ class _Drawing:
             plan = self._layout([link.mirrored() for link in self.links])
             ways = [replace(way, link=way.link.mirrored()) for way in plan.ways]
             plan = replace(plan, ways=ways)
-        ways = [replace(w, columns=tuple(-c for c in w.columns)) for w in plan.ways]
-        return Layout(plan.rows, {n: -c for n, c in plan.columns.items()}, ways)
+        return plan.mirrored()
 
     def _layout(self, links: list[Link]) -> Layout:
         outputs = self.what.outputs

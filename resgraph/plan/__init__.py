@@ -1,9 +1,8 @@
 """The memory planner: what training keeps, what it computes anew, and what that costs."""
 
-from resgraph.plan.auto import Planner
 from resgraph.plan.budget import parse_bytes, words
 from resgraph.plan.memory import fusable
-from resgraph.plan.planner import Plan, plan, strategies
+from resgraph.plan.planner import Plan, Planner, plan, strategies
 
 __all__ = [
     "Plan",

@@ -30,6 +30,9 @@ from resgraph.graph import Graph, Instance, Row, Style
 from resgraph.plan.budget import words
 from resgraph.plan.memory import Kept, fusable, kept
 
+_SHARE = 0.75
+"""Of the free memory, for saved tensors. The rest is for what ops need while they run, and
+for the gradients that flow between them."""
 Span = tuple[int, int]
 """From which unit of a stage to which, the latter exclusive."""
 
@@ -108,8 +111,7 @@ class _Costs:
         for row in block.rows:
             given = tuple(values[name] for name in row.inputs)
             given = self._row(row, given)
-            names = block.several.get(row.name, (row.name,))
-            values |= dict(zip(names, given, strict=True))
+            values |= zip(graph.network.values(row), given, strict=True)
 
     def _memory(self, elements: int, needs: bool) -> _Memory:
         """A new one of so many elements per image."""
@@ -304,6 +306,28 @@ def plan(
         f"the smallest plan keeps {words(_smallest(costs).peak)}; a smaller batch "
         "takes less",
     )
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans for one network within a budget."""
+
+    graph: Graph
+    budget: int | None = None
+    """Bytes for saved tensors; None is `auto`: a share of what is free."""
+
+    def __call__(
+        self, *, batch: int, element: int, free: int | None, bn_relu: bool
+    ) -> Plan:
+        """The plan for a batch on one device, as training asks for it.
+
+        `free` is the device's free memory in bytes, None where that is not known: then
+        `auto` plans nothing. Raises `ResgraphError` if no plan fits.
+        """
+        budget = self.budget
+        if budget is None and free is not None:
+            budget = int(_SHARE * free)
+        return plan(self.graph, batch, element, budget, bn_relu)
 
 
 def strategies(graph: Graph, batch: int, element: int = 4) -> Iterator[Plan]:

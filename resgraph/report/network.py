@@ -7,20 +7,19 @@ point at is marked.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from resgraph.diagnostics import Diagnostic, visible
-from resgraph.draw import draw_network, draw_unit
-from resgraph.draw.cells import Cell, cells, parts
+from resgraph.draw import Figure, SizeError, draw_network, draw_unit, note
+from resgraph.draw.cells import Cell, cells, parts, unit_name
 from resgraph.draw.choice import here, marks, of_call, part_marks
 from resgraph.emit.torch_source import module_source
 from resgraph.graph import OUTPUT, Block, Graph, Instance, Run, digest
 from resgraph.graph.ir import Style
-from resgraph.report.drawing import drawn
 from resgraph.report.places import Files
 from resgraph.report.units import Facts, costs, sides, unit
 
@@ -61,7 +60,7 @@ class Units:
             self.numbers[said] = number = len(self.made)
             prefix = f"u{number}-"
             self.made.append(facts)
-            facts["drawing"] = drawn(
+            facts["drawing"] = _drawn(
                 lambda: draw_unit(instance, title="", marks=marked, prefix=prefix),
                 prefix,
             )
@@ -99,7 +98,7 @@ class Units:
             )
             yield {
                 "unit": self.number(instance, own),
-                "name": _name(part),
+                "name": unit_name(cell.row, part.index) if cell.row else cell.unit,
                 "last": part.last,
                 "prefix": part.prefix,
                 "row": cell.row.name if cell.row else cell.unit,
@@ -110,10 +109,17 @@ class Units:
             }
 
 
-def _name(cell: Cell) -> str:
-    if cell.row is None:
-        return cell.unit
-    return cell.row.prefix(cell.index).removesuffix(".") or cell.row.name
+def _drawn(draw: Callable[[], Figure], prefix: str) -> Facts:
+    """A drawing with its colours left to the page, which knows its nodes by the prefix.
+
+    Of what is too large to be drawn, the words that say so.
+    """
+    try:
+        figure = draw()
+    except SizeError as error:
+        figure = note(error.message)
+    svg = figure.svg(theme="css")
+    return {"prefix": prefix, "svg": svg, "width": round(figure.width)}
 
 
 def _span(cell: Cell, instance: Instance) -> Any:
@@ -144,7 +150,7 @@ def _network(graph: Graph, prefix: str, units: Units) -> Facts:
         "outputs": [[n, sides(shown, v)] for n, v in shown.block.results.items()],
         "ops": graph.total("nodes"),
         "units": sum(cell.count for cell in found if cell.staged),
-        "drawing": drawn(
+        "drawing": _drawn(
             lambda: draw_network(graph, marks=marked, prefix=prefix), prefix
         ),
         "parts": [*_parts(graph, found, units)],
