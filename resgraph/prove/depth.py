@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from resgraph import codes
 from resgraph.diagnostics import plural
 from resgraph.graph import HEAD, STEM, Graph
-from resgraph.prove.finding import Finding, Level, Topic, listing
+from resgraph.graph.sites import listing
+from resgraph.prove.finding import Finding, Level, Topic
 from resgraph.prove.parts import lengths, longest
 from resgraph.prove.sites import Site, Stage, taken_apart
 
@@ -97,7 +98,7 @@ def depth(
 
 
 def _named_so(graph: Graph, count: Depth, found: Sequence[Site]) -> Iterator[Finding]:
-    claim = _claim(graph.name, graph.options)
+    claim = claimed(graph.name, graph.options)
     family, named = claim or ("", count.total)
     ways = count.otherwise(family)
     other = next((how for n, how in ways if n == named), None)
@@ -167,17 +168,12 @@ def _formula(family: str) -> str:
     )
 
 
-def named_depth(name: str, options: str) -> int | None:
-    """The depth that a network's name claims: `resnet164`, or `resnet164_depth29`.
+def claimed(name: str, options: str) -> tuple[str, int] | None:
+    """The family and the depth that a network's name claims: `resnet164`, or
+    `resnet164_depth29`.
 
     A name that the command line made of other settings claims none.
     """
-    claim = _claim(name, options)
-    return claim[1] if claim else None
-
-
-def _claim(name: str, options: str) -> tuple[str, int] | None:
-    """The family and the depth that a network's name claims."""
     named = _NAMED.search(name)
     if named is None:
         return None

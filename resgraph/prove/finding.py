@@ -8,9 +8,6 @@ from typing import Any
 
 from resgraph.diagnostics import Code, Diagnostic, Note, Severity, Span
 from resgraph.graph import Node
-from resgraph.graph.sites import LISTED, listing
-
-__all__ = ["LISTED", "Finding", "Level", "Topic", "at", "listing"]
 
 
 class Level(StrEnum):

@@ -14,8 +14,8 @@ from typing import Any
 from resgraph.diagnostics import so_often
 from resgraph.graph import INPUT, Graph, Instance, Node, Row
 from resgraph.graph.dag import Dag
-from resgraph.graph.sites import grouped
-from resgraph.prove.finding import LISTED, Finding, Level, Topic, at, listing
+from resgraph.graph.sites import LISTED, grouped, listing
+from resgraph.prove.finding import Finding, Level, Topic, at
 from resgraph.prove.identity import Obstacle, breaks, obstacle, span_of_y
 from resgraph.prove.parts import Parts, Stacking, passed_by_all, stacking
 from resgraph.prove.prose import formula, prose, slope

@@ -8,8 +8,8 @@ from enum import Enum
 
 from resgraph.diagnostics import Span, plural
 from resgraph.graph import HEAD, STEM, Graph, Node
-from resgraph.graph.sites import between, grouped
-from resgraph.prove.finding import Finding, Level, Topic, at, listing
+from resgraph.graph.sites import between, grouped, listing
+from resgraph.prove.finding import Finding, Level, Topic, at
 from resgraph.prove.parts import Parts, Stacking, passed_by_all, stacking
 from resgraph.prove.passages import STRANGER, follow
 from resgraph.prove.sites import (
@@ -104,8 +104,7 @@ def span_of_y(site: Site) -> Span:
 
 def _summary(graph: Graph, found: Sequence[Site], total: int) -> Finding:
     """In how many units there is an identity path, and what the others are."""
-    passed = {site.start for site in found if site.carries}
-    others = [site for site in found if site.start not in passed]
+    others = _others(found)
     counts, kept = _obstacles(others), total - units(others)
     why = "; ".join(f"{n} {each.told(n)}" for each, n in counts.items())
     if not others:
@@ -120,6 +119,12 @@ def _summary(graph: Graph, found: Sequence[Site], total: int) -> Finding:
         message += f"; {bare} of them add{'s' * (bare == 1)} nothing to it"
     level = Level.HOLDS if kept else _level(counts)
     return Finding(level, Topic.IDENTITY, message, graph.span)
+
+
+def _others(found: Sequence[Site]) -> list[Site]:
+    """The units that an identity path passes on none of their ways."""
+    passed = {site.start for site in found if site.carries}
+    return [site for site in found if site.start not in passed]
 
 
 def _obstacles(sites: Sequence[Site]) -> Counter[Obstacle]:
@@ -150,9 +155,7 @@ def _stages(network: Sequence[Stage]) -> Iterator[Finding]:
 
 def _verdict(stage: Stage) -> tuple[Level, str]:
     found = [way for site in leaves(stage.sites) for way in ways(site)]
-    passed = {site.start for site in found if site.carries}
-    others = [site for site in found if site.start not in passed]
-    counts = _obstacles(others)
+    counts = _obstacles(_others(found))
     count = units(site for site in found if not site.loose)
     if not counts:
         return Level.HOLDS, "an identity path from entry to exit"

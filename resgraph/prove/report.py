@@ -10,7 +10,8 @@ from itertools import chain, groupby
 from resgraph import allow
 from resgraph.diagnostics import Diagnostic, Severity, plural, render, told, visible
 from resgraph.graph import Graph
-from resgraph.prove.finding import Finding, listing
+from resgraph.graph.sites import listing
+from resgraph.prove.finding import Finding
 
 Proof = tuple[Graph, list[Finding]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resgraph.prove import Topic
-from resgraph.prove.depth import named_depth
+from resgraph.prove.depth import claimed
 from tests.conftest import ROOT
 from tests.helpers import graph_from, graph_of
 from tests.prove.common import PREACT, TINY, warnings
@@ -192,7 +192,8 @@ def test_a_mistake_in_later_units_alone_says_which(tmp_path: Path) -> None:
     ],
 )
 def test_depth_in_names(name: str, options: str, depth: int | None) -> None:
-    assert named_depth(name, options) == depth
+    found = claimed(name, options)
+    assert (found and found[1]) == depth
 
 
 def test_wrong_family_is_a_depth_mismatch(tmp_path: Path) -> None:
