@@ -89,14 +89,6 @@ class Word:
             raise UsageError(what, first_hint(wrong, [])) from None
         return found.kind if isinstance(found, Part) else found
 
-    def write(self, value: Any) -> str:
-        """The option that gives it this value."""
-        if self.is_flag:
-            return self.option if value else f"--no-{self.option[2:]}"
-        if isinstance(value, list | tuple):
-            value = ",".join(map(str, value))
-        return f"{self.option} {NONE if value is None else value}"
-
 
 def _value(text: str) -> float | str:
     """A number where it is one."""
@@ -118,8 +110,3 @@ def _words() -> Iterator[Word]:
 
 WORDS: Mapping[str, Word] = {word.name: word for word in _words()}
 """All of them, by name."""
-
-
-def as_options(words: Mapping[str, Any]) -> list[str]:
-    """The options that say the same."""
-    return [WORDS[name].write(value) for name, value in words.items()]

@@ -17,7 +17,7 @@ from resgraph.data import Dataset
 from resgraph.data.digits import RECIPE as DIGITS
 from resgraph.fsck import fsck
 from resgraph.recipe import HE2016, Recipe
-from resgraph.recipe.options import WORDS, as_options
+from resgraph.recipe.options import NONE, WORDS
 from resgraph.recipe.precedence import chosen
 from resgraph.train import Generated, TrainOptions, open_run, train
 from tests.helpers import SPECS
@@ -194,16 +194,12 @@ def test_options_and_words_are_the_same() -> None:
     recipe = Recipe.of(
         {"optimizer": "adamw", "ema": 0.9, "flip": False, "no_weight_decay": ["bn"]}
     )
-    typed = dict.fromkeys([*recipe.as_dict()], "")
-    for option in as_options(recipe.as_dict()):
-        name, _, text = option.partition(" ")
-        word = name[2:].replace("-", "_")
-        flag = word.removeprefix("no_")
-        if word not in WORDS or WORDS[word].is_flag:
-            typed[flag] = WORDS[flag].read(word == flag)
-        else:
-            typed[word] = WORDS[word].read(text)
-    assert Recipe.of(typed) == recipe
+    read = {}
+    for name, value in recipe.as_dict().items():
+        items = value if isinstance(value, list | tuple) else [value]
+        text = NONE if value is None else ",".join(map(str, items))
+        read[name] = WORDS[name].read(value if WORDS[name].is_flag else text)
+    assert Recipe.of(read) == recipe
 
 
 # --- from before --------------------------------------------------------------------------
