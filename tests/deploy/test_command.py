@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
+from resgraph.cli import app
 from resgraph.cli.exporting import export_command
 from resgraph.compiler import Compiler
 from resgraph.data import load_data
@@ -19,7 +21,6 @@ from resgraph.graph import digest
 from resgraph.infer import Classifier
 from tests.deploy.networks import Drawn
 from tests.helpers import ABOUT, SPECS, graph_of, refused
-from tests.test_cli import resgraph
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +107,18 @@ def test_targets_are_in_names_and_metadata(
 def test_the_command_tells_what_was_rounded_and_folded(
     run: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--form", "fp16", "--form", "int8", "--target", "cpu", "--report")
-    result = resgraph("export", run, *arguments, "--out", tmp_path)
-    assert result.returncode == 0, result.stderr
+    arguments = [
+        "--form",
+        "fp16",
+        "--form",
+        "int8",
+        "--target",
+        "cpu",
+        "--report",
+        "--out",
+    ]
+    result = CliRunner().invoke(app, ["export", str(run), *arguments, str(tmp_path)])
+    assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].endswith("tiny.cpu.fp16.onnx")
     assert lines[1].startswith("fp16 against float32 on the first 360 test images")
