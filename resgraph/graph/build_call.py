@@ -43,7 +43,7 @@ from resgraph.names import INPUT, SOMETHING
 from resgraph.ops import OPS
 from resgraph.ops.unknown import NAMELESS, unknown
 from resgraph.spec import Loaded
-from resgraph.spec.opitem import BESIDE
+from resgraph.spec.opitem import BESIDE, IN_STAGES
 from resgraph.spec.tree import Loc
 from resgraph.values import Value
 
@@ -113,7 +113,7 @@ class Calls:
         needed -= {p for u, p in self.optional if u == unit.name}
         needed -= self.gaps.names if unit.gaps.params else set()
         for written in call.keys:
-            name = self._param(unit, written, call)
+            name = self._param(unit, written, call, around)
             if name is None:  # what it reads is not judged
                 self.params.used.update(read(call.args.get(written)))
                 continue
@@ -241,7 +241,9 @@ class Calls:
         places = [loc[:n] for n in range(2, len(loc) + 1) if self.gaps.at(*loc[:n])]
         return frozenset[str]().union(*(self.gaps.places[p] for p in places))
 
-    def _param(self, unit: Block, name: str, call: Call) -> str | None:
+    def _param(
+        self, unit: Block, name: str, call: Call, around: Around | None
+    ) -> str | None:
         """The parameter that an argument is for: after a finding, the one that is meant."""
         known = [param.name for param in unit.params]
         if name in known:
@@ -250,9 +252,10 @@ class Calls:
             message = f"unit '{unit.name}' has no parameter '{name}'"
             hint = did_you_mean(name, known)
             if name in BESIDE and nearest(name, known) is None:
-                hint = (
-                    f"write it beside the unit: {{{unit.name}: {{...}}, {name}: ...}}"
-                )
+                beside = f"{{{unit.name}: {{...}}, {name}: ...}}"
+                hint = f"write it beside the unit: {beside}"
+                if around and not around.end:
+                    hint = IN_STAGES.get(name, hint)
             place = ("units", unit.name, "params", name)
             self.params.report(
                 codes.UNKNOWN_ARGUMENT, message, call.keys[name], hint, place

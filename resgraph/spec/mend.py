@@ -24,6 +24,7 @@ from resgraph.spec.tree import (
     Scalar,
     at,
     below,
+    param_names,
     plain,
     renamed,
     walk,
@@ -116,8 +117,19 @@ class Mender:
         lacking = error["type"] == "missing" and op_place(loc) is None
         value = at(self.tree, loc)
         doubtful = value == Scalar(None, value.span) and value.span in self._doubts
-        told = value.span in self.stack.unread or doubtful
+        told = value.span in self.stack.unread or doubtful or self._is_among_args(loc)
         return told or (not self._whole and (lacking or value.span in self.idle))
+
+    def _is_among_args(self, loc: Loc) -> bool:
+        """Whether a unit's condition is among its arguments, which is told at its key."""
+        *above, key = loc
+        unit = above[-1] if above else None
+        known = dict(below(at(self.tree, ("units",))))
+        return (
+            key == "when"
+            and unit in known
+            and key not in param_names(self.tree, ("units", unit))
+        )
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""

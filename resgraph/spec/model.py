@@ -40,6 +40,7 @@ from resgraph.ops.fields import kind_of
 from resgraph.recipe import Recipe
 from resgraph.spec.opitem import (
     BESIDE,
+    IN_STAGES,
     REPEAT_SCHEMA,
     WHEN_SCHEMA,
     Names,
@@ -254,7 +255,7 @@ def _stage_item(value: object, info: ValidationInfo) -> object:
     others = [key for key in units if key not in known]
     strange = [key for key in others if key in BESIDE or nearest(key, ["repeat"])]
     if len(known) == 1 and others and others == strange:
-        refuse_keys(value, {key: _IN_STAGES.get(key, _REPEATED) for key in others})
+        refuse_keys(value, {key: IN_STAGES.get(key, _REPEATED) for key in others})
     if len(units) != 1:
         named = ", ".join(units) or "none"
         raise PydanticCustomError(
@@ -266,10 +267,6 @@ def _stage_item(value: object, info: ValidationInfo) -> object:
 
 
 _REPEATED = "did you mean 'repeat'?"
-_IN_STAGES = {
-    "name": "units of a stage are numbered; the stage may have a name: c1: [...]",
-    "when": "a unit of a stage is always there; within a unit, it may be left out",
-}
 
 StageItem = Annotated[UnitUse, BeforeValidator(_stage_item)]
 _UNITS_SCHEMA: dict[str, Any] = {

@@ -38,6 +38,11 @@ BESIDE = ("when", "repeat", "name")
 """The keys that may stand beside a unit's."""
 BESIDE_OPS = ("when",)
 """Those that may stand beside an op's."""
+IN_STAGES = {
+    "name": "units of a stage are numbered; the stage may have a name: c1: [...]",
+    "when": "a unit of a stage is always there; within a unit, it may be left out",
+}
+"""Why those may not that stand beside no unit of a stage."""
 _OP, _USE, _GIVEN = "[op]", "[unit]", "[parameter]"
 """Steps of pydantic's locations that are no keys of the file."""
 

@@ -78,8 +78,27 @@ NOT_HERE = "'n' is a unit, and here stands an op's name"
         (
             ONE,
             "{n: {name: abc}}",
-            "name: unit 'n' has no parameter 'name' | write it beside the unit: "
-            "{n: {...}, name: ...}",
+            "name: unit 'n' has no parameter 'name' | units of a stage are numbered; "
+            "the stage may have a name: c1: [...]",
+        ),
+        (
+            ONE,
+            "{n: {when: in == 3}}",
+            "when: unit 'n' has no parameter 'when' | a unit of a stage is always there; "
+            "within a unit, it may be left out",
+        ),
+        (
+            ONE,
+            "{n: {repeat: 2}}",
+            "repeat: unit 'n' has no parameter 'repeat' | write it beside the unit: "
+            "{n: {...}, repeat: ...}",
+        ),
+        (
+            ONE.replace("relu", "{v: {when: in == 3}}")
+            + "\n  v: {paths: {out: {from: x, ops: [bn]}}}",
+            "n",
+            "when: unit 'v' has no parameter 'when' | write it beside the unit: "
+            "{v: {...}, when: ...}",
         ),
         (
             ONE.replace("relu", "{relu: {when: in == 3}}"),
