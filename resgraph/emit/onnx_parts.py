@@ -6,6 +6,7 @@ written part by part, and none but the current one is in memory.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -147,11 +148,11 @@ class Model:
         given: tuple[Value, ...],
     ) -> tuple[tuple[Value, ...], list[Value]]:
         """Append a unit's nodes; its outputs, and all that it makes for others."""
-        ends = self._ends_in(prefix, template)
+        at = self._ends_of.get(prefix, {})
+        ends = {local: name for local, name in at.items() if local in template.local}
         names = [value.name for value in given]
-        found = template.append_to(
-            nodes, prefix, names, self._renamed(prefix, template)
-        )
+        renamed = self._renamed(prefix, template, ends)
+        found = template.append_to(nodes, prefix, names, renamed)
         known = dict(zip(template.inputs, given, strict=True))
         outputs = {
             local: known.get(local) or Value(name, shape, self.element.code)
@@ -165,20 +166,15 @@ class Model:
                 made.append(_cast(nodes, outputs[local], TensorProto.FLOAT, public))
         return tuple(outputs[local] for local in template.outputs), made
 
-    def _ends_in(self, prefix: str, template: Template) -> dict[str, str]:
-        """The outputs of the unit that the model returns, with the names that they have."""
-        origins = {
-            o: _Origin(prefix, o) for o in template.outputs if o in template.local
-        }
-        return {o: self._ends[at] for o, at in origins.items() if at in self._ends}
-
-    def _renamed(self, prefix: str, template: Template) -> dict[str, str]:
+    def _renamed(
+        self, prefix: str, template: Template, ends: Mapping[str, str]
+    ) -> dict[str, str]:
         """Names of values that are others than the unit's own: public ones are kept free."""
         names = {}
         if not prefix:
             names = {n: f"{n}{_INNER}" for n in template.local & self._taken}
         if self.element is FLOAT32:
-            names |= self._ends_in(prefix, template)
+            names |= ends
         return names
 
     @cached_property
@@ -205,6 +201,15 @@ class Model:
         for name, value in self.graph.outputs.items():
             if origin := self._origins[value]:
                 found.setdefault(origin, name)
+        return found
+
+    @cached_property
+    def _ends_of(self) -> dict[str, dict[str, str]]:
+        """The same by the prefix of what makes it, which the stem and the head share, and what
+        the value is called there."""
+        found = defaultdict[str, dict[str, str]](dict)
+        for (prefix, value), name in self._ends.items():
+            found[prefix][value] = name
         return found
 
     def _rest(self) -> Iterator[Part]:
