@@ -22,7 +22,9 @@ def resgraph(folder: Path, depth: int) -> Work:
     import jinja2  # noqa: F401
     import numpy  # noqa: F401
 
-    import resgraph.emit.onnx_model  # noqa: F401
+    import resgraph.emit.network_rows
+    import resgraph.emit.onnx_model
+    import resgraph.emit.unit_rows  # noqa: F401
     from resgraph.compiler import Compiler
     from resgraph.emit import write
     from resgraph.emit.weights import drawn
@@ -36,9 +38,13 @@ def resgraph(folder: Path, depth: int) -> Work:
 
 
 def source(folder: Path, depth: int) -> Work:
-    """Spec to source alone."""
+    """Spec to source alone, everything imported beforehand."""
     from fractions import Fraction
 
+    import jinja2  # noqa: F401
+
+    import resgraph.emit.network_rows
+    import resgraph.emit.unit_rows  # noqa: F401
     from resgraph.compiler import Compiler
     from resgraph.emit import write
 
