@@ -27,6 +27,7 @@ from resgraph.spec.tree import (
     param_names,
     param_place,
     plain,
+    unit_names,
 )
 
 Idle = abc.Mapping[Span, Set[str]]
@@ -125,9 +126,7 @@ def _explain(error: Any, tree: Mapping) -> Diagnostic:
         return Diagnostic(codes.WRONG_LENGTH, message, span, _form(loc))
     code = codes.CODES.get(kind, codes.WRONG_TYPE)
     hint = context.get("hint")
-    if code is codes.UNKNOWN_OP and context["kind"] in dict(
-        below(at(tree, ("units",)))
-    ):
+    if code is codes.UNKNOWN_OP and context["kind"] in unit_names(tree):
         hint = elsewhere.unit_for_op(context["kind"])
     return Diagnostic(code, error["msg"], span, hint)
 
@@ -208,8 +207,7 @@ def _meant(word: str, loc: Loc, tree: Mapping) -> str | None:
     params = param_names(tree, holder)
     if word in params:
         return f"'{word}' is a parameter: its attributes stand where it gets its value"
-    units = [str(name) for name, _ in below(at(tree, ("units",)))]
-    if meant := nearest(word, units):
+    if meant := nearest(word, unit_names(tree)):
         return f"did you mean the unit '{meant}'?"
     meant = nearest(word, params) if nearest(word, OPS) is None else None
     return None if meant is None else f"did you mean the parameter '{meant}'?"

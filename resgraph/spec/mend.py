@@ -27,6 +27,7 @@ from resgraph.spec.tree import (
     param_names,
     plain,
     renamed,
+    unit_names,
     walk,
     words,
 )
@@ -122,14 +123,10 @@ class Mender:
 
     def _is_among_args(self, loc: Loc) -> bool:
         """Whether a unit's condition is among its arguments, which is told at its key."""
-        *above, key = loc
-        unit = above[-1] if above else None
-        known = dict(below(at(self.tree, ("units",))))
-        return (
-            key == "when"
-            and unit in known
-            and key not in param_names(self.tree, ("units", unit))
-        )
+        match loc:
+            case (*_, str(unit), "when") if unit in unit_names(self.tree):
+                return "when" not in param_names(self.tree, ("units", unit))
+        return False
 
     def _rename_keys(self, errors: list[Any]) -> bool:
         """Take each misspelt key for the one that is missing beside it."""

@@ -79,6 +79,14 @@ def key_span(tree: Tree, loc: Sequence[str | int]) -> Span:
     return at(tree, loc).span
 
 
+def unit_names(tree: Tree) -> Sequence[str]:
+    """What the units of a spec are called; none where it has none, or no mapping of them."""
+    match tree:
+        case Mapping(entries={"units": Entry(value=Mapping(entries=units))}):
+            return [*units]
+    return ()
+
+
 def param_names(tree: Tree, holder: Loc) -> list[str]:
     """What the parameters of a unit, or of the network, are called; in a list or as keys."""
     written = dict(below(at(tree, holder))).get("params")

@@ -124,6 +124,13 @@ def test_a_use_of_a_unit(unit: str, use: str, told: str, tmp_path: Path) -> None
     assert marked(f"units:\n  {unit}\nnetwork:\n{network}", tmp_path) == [told]
 
 
+def test_a_spec_without_units_has_none_of_that_name(tmp_path: Path) -> None:
+    network = TWICE.replace("stages:", "stem: [network]\n  stages:", 1)
+    found = marked(f"network:\n{network}", tmp_path)
+    assert any("unknown op 'network'" in each for each in found)
+    assert not any("unit 'network'" in each or "is a unit" in each for each in found)
+
+
 SHARED = """units:
   v: {paths: {out: {from: x, ops: [bn]}}}
   w: {params: [{v: relu}], paths: {out: {from: x, ops: [v, USE]}}}
